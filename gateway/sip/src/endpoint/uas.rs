@@ -1,0 +1,316 @@
+//! What happens to a request before the transaction user sees it (RFC 3261 sections 8.2, 9.2, 11.2, 18.2 and 22).
+//!
+//! The order is: who asks, which transaction, is it a loop, the method, the headers. OPTIONS is answered here.
+
+use std::time::Instant;
+
+use bytes::{BufMut, BytesMut};
+
+use crate::endpoint::{Endpoint, Event, Output, SendTag, ServerEntry, ServerMachine, ServerTransaction};
+use crate::endpoint::{print, reply_destination, server_key};
+use crate::field::Via;
+use crate::grammar;
+use crate::header::{HeaderName, HeaderValue, Headers};
+use crate::limits::OVERLOAD_RETRY_AFTER;
+use crate::message::{Request, Response};
+use crate::method::{Method, Status};
+use crate::parse::{ParseError, ParseFault};
+use crate::target::Source;
+use crate::transaction::{invite_server, server};
+use crate::uri::Scheme;
+
+/// Why the endpoint itself answered or dropped something.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// It comes from no configured peer: 403, or silence for what does not parse.
+    #[error("the sender is no configured peer")]
+    Stranger,
+    /// It does not parse: the status of the fault, if an answer is possible.
+    #[error("{0}")]
+    Malformed(ParseFault),
+    /// Our own Via is in it: 482.
+    #[error("the request has been here before")]
+    Loop,
+    /// Max-Forwards is 0: 483.
+    #[error("the request has no hops left")]
+    TooManyHops,
+    /// A method we know and do not serve: 405, or 501 for one we do not know.
+    #[error("the method {0} is not served")]
+    Method(Method),
+    /// The scheme of Request-URI or To: 416.
+    #[error("the URI scheme is not served")]
+    Scheme,
+    /// Require names what we do not support: 420.
+    #[error("a required extension is not supported")]
+    Extension,
+    /// The event package is unknown or missing: 489.
+    #[error("the event package is not served")]
+    Event,
+    /// A CANCEL without its transaction: 481.
+    #[error("there is nothing to cancel")]
+    NothingToCancel,
+    /// Too many transactions: 503.
+    #[error("too many transactions")]
+    Overload,
+    /// A response to nothing that we asked, or not any more: dropped.
+    #[error("a response without a transaction")]
+    StrayResponse,
+    /// An ACK without its transaction: dropped.
+    #[error("an ACK without a transaction")]
+    StrayAck,
+}
+
+const ALLOW: HeaderValue = HeaderValue::from_static("MESSAGE, SUBSCRIBE, NOTIFY, OPTIONS, CANCEL");
+
+impl Endpoint {
+    pub(super) fn receive_request(
+        &mut self,
+        mut request: Request,
+        source: Source,
+        now: Instant,
+        out: &mut Vec<Output>,
+    ) {
+        stamp_via(&mut request.headers, &source);
+        if source.peer.is_none() {
+            tracing::warn!(remote = %source.remote, transport = %source.transport, "SIP request from no configured peer");
+            return self.refuse_statelessly(&request, source, Status::FORBIDDEN, Refusal::Stranger, out);
+        }
+        // The parser has made sure that the headers of the key are there.
+        let Some(()) = server_key(&mut self.key, &request.method, &request) else {
+            return;
+        };
+        match (self.servers.id_of(&self.key), &request.method) {
+            (Some(id), Method::Ack) => self.acknowledged(id, now, out),
+            (Some(id), _) => self.retransmitted(id, now, out),
+            (None, Method::Ack) => out.push(Output::Event(Event::Refused { source, refusal: Refusal::StrayAck })),
+            (None, _) if self.servers_are_full() => {
+                self.refuse_statelessly(&request, source, Status::SERVICE_UNAVAILABLE, Refusal::Overload, out);
+            }
+            (None, _) => self.begin(request, source, now, out),
+        }
+    }
+
+    /// A new transaction: refused, answered here, or handed up.
+    fn begin(&mut self, request: Request, source: Source, now: Instant, out: &mut Vec<Output>) {
+        if let Some((refusal, response)) = self.judge(&request) {
+            self.answer(&request, &source, response, now, out);
+            return out.push(Output::Event(Event::Refused { source, refusal }));
+        }
+        match request.method {
+            Method::Options => {
+                let response = self.options(&request);
+                self.answer(&request, &source, response, now, out);
+            }
+            Method::Cancel => self.cancel(&request, source, now, out),
+            _ => {
+                let machine = server::Server::new(source.transport.is_reliable(), now);
+                let deadline = machine.deadline();
+                let entry = ServerEntry {
+                    machine: ServerMachine::NonInvite(machine),
+                    to: reply_destination(&request.headers, &source),
+                    trying: Some(Box::new(Response::to(&request, Status::TRYING))),
+                    last: None,
+                };
+                let id = self.servers.insert(&self.key, entry, deadline);
+                let transaction = ServerTransaction(id);
+                out.push(Output::Event(Event::Request { transaction, request, source }));
+            }
+        }
+    }
+
+    /// The general checks in the order of RFC 3261 section 8.2.
+    fn judge(&self, request: &Request) -> Option<(Refusal, Response)> {
+        let refuse = |status, refusal| Some((refusal, Response::to(request, status)));
+        if self.is_looped(&request.headers) {
+            return refuse(Status::LOOP_DETECTED, Refusal::Loop);
+        }
+        // The final target of an OPTIONS answers it whatever Max-Forwards says (RFC 3261 section 11).
+        if request.method != Method::Options && request.headers.max_forwards() == Ok(Some(0)) {
+            return refuse(Status::TOO_MANY_HOPS, Refusal::TooManyHops);
+        }
+        match &request.method {
+            Method::Message | Method::Subscribe | Method::Notify | Method::Options | Method::Cancel => {}
+            other => {
+                let known = !matches!(other, Method::Other(_));
+                let status = if known { Status::METHOD_NOT_ALLOWED } else { Status::NOT_IMPLEMENTED };
+                let response = Response::to(request, status).with(HeaderName::Allow, ALLOW);
+                return Some((Refusal::Method(other.clone()), response));
+            }
+        }
+        let to = request.headers.to().map(|to| to.uri.scheme());
+        if !matches!(request.uri.scheme(), Scheme::Sip | Scheme::Im | Scheme::Pres) || to == Ok(Scheme::Sips) {
+            return refuse(Status::UNSUPPORTED_URI_SCHEME, Refusal::Scheme);
+        }
+        // Require in a CANCEL must be ignored (RFC 3261 section 8.2.2.3).
+        if request.method != Method::Cancel
+            && let Some(unsupported) = self.unsupported(&request.headers)
+        {
+            let response = Response::to(request, Status::BAD_EXTENSION).with(HeaderName::Unsupported, unsupported);
+            return Some((Refusal::Extension, response));
+        }
+        if matches!(request.method, Method::Subscribe | Method::Notify) && !self.serves_event(&request.headers) {
+            let allow_events = self.config.allow_events();
+            let response = Response::to(request, Status::BAD_EVENT).with(HeaderName::AllowEvents, allow_events);
+            return Some((Refusal::Event, response));
+        }
+        None
+    }
+
+    fn is_looped(&self, headers: &Headers) -> bool {
+        headers
+            .list(&HeaderName::Via)
+            .filter_map(Result::ok)
+            .filter_map(|element| Via::parse(&element).ok())
+            .any(|via| self.config.sent_by.iter().any(|sent_by| sent_by.is(via.host(), via.port)))
+    }
+
+    fn unsupported(&self, headers: &Headers) -> Option<HeaderValue> {
+        if !headers.has(&HeaderName::Require) {
+            return None;
+        }
+        let mut unsupported = BytesMut::new();
+        for tag in headers.tokens(&HeaderName::Require) {
+            if !self.config.supported.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(&tag)) {
+                if !unsupported.is_empty() {
+                    unsupported.put_slice(b", ");
+                }
+                unsupported.put_slice(&tag);
+            }
+        }
+        (!unsupported.is_empty()).then(|| HeaderValue::unchecked(unsupported.freeze()))
+    }
+
+    fn serves_event(&self, headers: &Headers) -> bool {
+        headers
+            .event()
+            .is_ok_and(|event| self.config.event_packages.iter().any(|known| known == event.package.as_str()))
+    }
+
+    /// The answer to OPTIONS (RFC 3261 section 11.2); pools use it to see whether we are alive.
+    fn options(&self, request: &Request) -> Response {
+        let status = if self.draining { Status::SERVICE_UNAVAILABLE } else { Status::OK };
+        Response::to(request, status)
+            .with(HeaderName::Allow, ALLOW)
+            .with(HeaderName::Accept, self.config.accept())
+            .with(HeaderName::AllowEvents, self.config.allow_events())
+    }
+
+    /// A CANCEL has no effect on what is no INVITE, and an INVITE is refused at once; so it is answered and no more
+    /// (RFC 3261 section 9.2).
+    fn cancel(&mut self, request: &Request, source: Source, now: Instant, out: &mut Vec<Output>) {
+        let mut key = std::mem::take(&mut self.key);
+        let cancelled = [Method::Invite, Method::Message, Method::Subscribe, Method::Notify]
+            .iter()
+            .any(|method| server_key(&mut key, method, request).is_some() && self.servers.id_of(&key).is_some());
+        // The answer belongs to the transaction of the CANCEL itself.
+        let _ = server_key(&mut key, &request.method, request);
+        self.key = key;
+        let status = if cancelled { Status::OK } else { Status::NO_SUCH_DIALOG };
+        self.answer(request, &source, Response::to(request, status), now, out);
+        if !cancelled {
+            out.push(Output::Event(Event::Refused { source, refusal: Refusal::NothingToCancel }));
+        }
+    }
+
+    /// Answers a new request at once; the transaction stays as long as retransmissions or an ACK may come.
+    fn answer(&mut self, request: &Request, source: &Source, response: Response, now: Instant, out: &mut Vec<Output>) {
+        let reliable = source.transport.is_reliable();
+        let response = response.with_to_tag(&self.ids.token());
+        let bytes = print(&mut self.scratch, |out| response.write(out));
+        let to = reply_destination(&request.headers, source);
+        out.push(Output::Send { to: to.clone(), bytes: bytes.clone(), tag: SendTag::NONE });
+        let machine = if request.method == Method::Invite {
+            ServerMachine::Invite(invite_server::InviteServer::refused(reliable, now))
+        } else {
+            let mut machine = server::Server::new(reliable, now);
+            machine.handle(server::Input::Respond(response.status), now);
+            ServerMachine::NonInvite(machine)
+        };
+        if !machine.is_terminated() {
+            let deadline = machine.deadline();
+            self.servers.insert(&self.key, ServerEntry { machine, to, trying: None, last: Some(bytes) }, deadline);
+        }
+    }
+
+    fn retransmitted(&mut self, id: u64, now: Instant, out: &mut Vec<Output>) {
+        let Some(entry) = self.servers.get_mut(id) else {
+            return;
+        };
+        let output = match &mut entry.machine {
+            ServerMachine::NonInvite(machine) => machine.handle(server::Input::Retransmission, now),
+            ServerMachine::Invite(machine) => {
+                machine.handle(invite_server::Input::Retransmission, now).map(|_| server::Output::SendAgain)
+            }
+        };
+        self.perform_server(id, output, out);
+    }
+
+    fn acknowledged(&mut self, id: u64, now: Instant, out: &mut Vec<Output>) {
+        if let Some(ServerEntry { machine: ServerMachine::Invite(machine), .. }) = self.servers.get_mut(id) {
+            machine.handle(invite_server::Input::Ack, now);
+        }
+        self.perform_server(id, None, out);
+    }
+
+    /// Answers without remembering: for strangers and when memory is full.
+    fn refuse_statelessly(
+        &mut self,
+        request: &Request,
+        source: Source,
+        status: Status,
+        refusal: Refusal,
+        out: &mut Vec<Output>,
+    ) {
+        if request.method != Method::Ack {
+            let mut response = Response::to(request, status).with_to_tag(&self.ids.token());
+            if refusal == Refusal::Overload {
+                let seconds = u32::try_from(OVERLOAD_RETRY_AFTER.as_secs()).unwrap_or(u32::MAX);
+                response.headers.push(HeaderName::RetryAfter, HeaderValue::from(seconds));
+            }
+            let bytes = print(&mut self.scratch, |out| response.write(out));
+            let to = reply_destination(&request.headers, &source);
+            out.push(Output::Send { to, bytes, tag: SendTag::NONE });
+        }
+        out.push(Output::Event(Event::Refused { source, refusal }));
+    }
+
+    /// Answers what does not parse, if it can be answered and a configured peer sent it.
+    pub(super) fn refuse_malformed(&mut self, error: &ParseError, source: Source, out: &mut Vec<Output>) {
+        if let Some(answer) = error.answer.as_deref().filter(|_| source.peer.is_some()) {
+            let mut answer = answer.clone();
+            stamp_via(&mut answer.headers, &source);
+            let to = reply_destination(&answer.headers, &source);
+            let answer = answer.with_to_tag(&self.ids.token());
+            let bytes = print(&mut self.scratch, |out| answer.write(out));
+            out.push(Output::Send { to, bytes, tag: SendTag::NONE });
+        }
+        let refusal = match source.peer {
+            Some(_) => Refusal::Malformed(error.fault.clone()),
+            None => Refusal::Stranger,
+        };
+        out.push(Output::Event(Event::Refused { source, refusal }));
+    }
+}
+
+/// Writes into the topmost Via where the message came from (RFC 3261 section 18.2.1).
+fn stamp_via(headers: &mut Headers, source: &Source) {
+    let Some(value) = headers.get(&HeaderName::Via) else {
+        return;
+    };
+    let text = value.as_bytes();
+    let Some(Ok(first)) = grammar::split_list(text).next() else {
+        return;
+    };
+    let Some(stamped) = Via::parse(&grammar::share(text, first)).ok().and_then(|via| via.stamped(source.remote)) else {
+        return;
+    };
+    let stamped = match grammar::find_outside(text, b',') {
+        Ok(Some(comma)) => {
+            let mut whole = BytesMut::from(stamped.as_ref());
+            whole.put_slice(text.get(comma..).unwrap_or_default());
+            whole.freeze()
+        }
+        Ok(None) | Err(grammar::Unbalanced) => stamped,
+    };
+    headers.replace_first(&HeaderName::Via, HeaderValue::unchecked(stamped));
+}
