@@ -1,1 +1,11 @@
-//! placeholder
+//! The vocabulary of both services: addresses, stanzas, partners, certificates, limits and the words of the link.
+//!
+//! Everything here is sans-IO: no sockets, no clock, no random numbers, no database. What a peer may send enters
+//! through [`xmpp`], [`jid`], [`domain`] and [`pki`]; the rest is what the two services say to each other and to
+//! their operators.
+
+pub mod domain;
+pub mod jid;
+pub mod limits;
+pub mod pki;
+pub mod xmpp;

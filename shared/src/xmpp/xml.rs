@@ -1,0 +1,766 @@
+//! The tokenizer: one strict pass over one element (XML 1.0 and Namespaces in XML 1.0, as RFC 6120, section 11
+//! restricts them).
+//!
+//! Everything is borrowed from the input, which is checked to be UTF-8 before. Nothing is resolved that need not be: a
+//! value without references is the slice it was. Both readers of XML in this crate stand on it, so they cannot
+//! disagree; the limits are kept here, too.
+//!
+//! Refused although XML allows it: comments, processing instructions, declarations and DTDs, all entities but the five
+//! predefined ones, elements in the namespace of the prefix `xml`, control characters in namespace names, and names in
+//! `jabber:server` behind a prefix (RFC 6120, section 4.8.5).
+
+use std::borrow::Cow;
+
+use super::ns;
+use super::scope::StreamScope;
+use super::stream_error::{StreamCondition, StreamFault};
+use crate::limits::Limits;
+
+/// The most that [`Limits::depth`] can ask for: trees of that depth are still built and dropped by recursion.
+const MAX_DEPTH: usize = 512;
+
+/// What the tokenizer found next.
+pub(super) enum Token<'a> {
+    /// A start tag, or an empty element's: [`Tokenizer::element`] and [`Tokenizer::attributes`] describe it.
+    Start,
+    /// Character data between two tags; several may follow each other.
+    Text(Text<'a>),
+    /// The end of the innermost open element, by its name without prefix.
+    End(&'a str),
+    /// The root has ended, and so has the input.
+    Done,
+}
+
+/// A run of character data as it was written.
+#[derive(Clone, Copy)]
+pub(super) struct Text<'a> {
+    pub(super) raw: &'a str,
+    /// What stands there is what is meant and what the canonical form writes: no reference, `>` or carriage return.
+    pub(super) plain: bool,
+    pub(super) cdata: bool,
+}
+
+/// An attribute as it was written; declarations of namespaces are not among them.
+#[derive(Clone, Copy)]
+pub(super) struct Attribute<'a> {
+    pub(super) local: &'a str,
+    prefix: &'a str,
+    /// The namespace of the name, as an index; [`NONE`] without prefix.
+    pub(super) namespace: Namespace,
+    pub(super) value: Value<'a>,
+}
+
+/// An attribute's value as it was written, between its quotes.
+#[derive(Clone, Copy)]
+pub(super) struct Value<'a> {
+    pub(super) raw: &'a str,
+    /// No reference, white space to normalise or apostrophe.
+    pub(super) plain: bool,
+}
+
+/// A namespace in scope: an index into the bindings, which only grow while an element is open.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Namespace(usize);
+
+/// No namespace at all.
+pub(super) const NONE: Namespace = Namespace(0);
+/// The namespace of the prefix `xml`.
+pub(super) const XML: Namespace = Namespace(1);
+
+struct Binding<'a> {
+    prefix: &'a str,
+    namespace: Cow<'a, str>,
+}
+
+/// An element whose end has not come yet.
+#[derive(Clone, Copy)]
+pub(super) struct Open<'a> {
+    /// The name as written, which the end tag has to repeat.
+    qualified: &'a str,
+    pub(super) local: &'a str,
+    pub(super) namespace: Namespace,
+    /// How many bindings there were before this element's own.
+    bindings: usize,
+}
+
+enum State {
+    /// Before the root's `<`.
+    Root,
+    /// Inside an element.
+    Content,
+    /// Just after an empty element's tag: its end is still to be told.
+    Empty,
+    /// After the root.
+    Finished,
+}
+
+/// The tokenizer of one element.
+pub(super) struct Tokenizer<'a> {
+    text: &'a str,
+    at: usize,
+    state: State,
+    limits: &'a Limits,
+    bindings: Vec<Binding<'a>>,
+    /// Declarations so far, in this element and those already closed.
+    declared: usize,
+    nodes: usize,
+    open: Vec<Open<'a>>,
+    attributes: Vec<Attribute<'a>>,
+}
+
+impl<'a> Tokenizer<'a> {
+    /// Checks the encoding and prepares to read one element in a scope.
+    pub(super) fn new(bytes: &'a [u8], scope: &'a StreamScope, limits: &'a Limits) -> Result<Self, StreamFault> {
+        let text = std::str::from_utf8(bytes)
+            .map_err(|_| StreamFault::new(StreamCondition::UnsupportedEncoding, "the bytes are not UTF-8"))?;
+        let mut bindings = Vec::with_capacity(12);
+        bindings.push(Binding { prefix: "", namespace: Cow::Borrowed("") });
+        bindings.push(Binding { prefix: "xml", namespace: Cow::Borrowed(ns::XML) });
+        if !scope.default.is_empty() {
+            bindings.push(Binding { prefix: "", namespace: Cow::Borrowed(&scope.default) });
+        }
+        bindings
+            .extend(scope.prefixes.iter().map(|(prefix, name)| Binding { prefix, namespace: Cow::Borrowed(&**name) }));
+        Ok(Self {
+            text,
+            at: 0,
+            state: State::Root,
+            limits,
+            bindings,
+            declared: 0,
+            nodes: 0,
+            open: Vec::with_capacity(8),
+            attributes: Vec::with_capacity(8),
+        })
+    }
+
+    /// The next token. After an `Err` the tokenizer is of no more use.
+    pub(super) fn next(&mut self) -> Result<Token<'a>, StreamFault> {
+        match self.state {
+            State::Content => self.content(),
+            State::Empty => Ok(Token::End(self.close())),
+            State::Root => {
+                if self.peek() == Some(b'<') {
+                    self.at += 1;
+                    self.tag()
+                } else {
+                    Err(not_well_formed("the element does not begin with a tag"))
+                }
+            }
+            State::Finished => {
+                if self.at == self.text.len() {
+                    Ok(Token::Done)
+                } else {
+                    Err(not_well_formed("there is something after the end of the element"))
+                }
+            }
+        }
+    }
+
+    /// The element whose start was told last, or whose content is being told.
+    pub(super) fn element(&self) -> Option<Open<'a>> {
+        self.open.last().copied()
+    }
+
+    /// The namespace of the element around the one whose start was told last; of no element, no namespace.
+    pub(super) fn outer_namespace(&self) -> Namespace {
+        self.open.iter().rev().nth(1).map_or(NONE, |open| open.namespace)
+    }
+
+    /// Whether two namespaces in scope have one name.
+    pub(super) fn is_same(&self, one: Namespace, other: Namespace) -> bool {
+        one == other || self.namespace_name(one) == self.namespace_name(other)
+    }
+
+    /// The attributes of the start tag that was told last.
+    pub(super) fn attributes(&self) -> &[Attribute<'a>] {
+        &self.attributes
+    }
+
+    /// The name of a namespace that some open element has in scope.
+    pub(super) fn namespace_name(&self, namespace: Namespace) -> &str {
+        self.bindings.get(namespace.0).map_or("", |binding| &*binding.namespace)
+    }
+
+    /// Whether the input ends here, with the element just told still open: so ends a stream header.
+    pub(super) fn is_at_end(&self) -> bool {
+        self.at == self.text.len() && matches!(self.state, State::Content)
+    }
+
+    /// The declarations now in force, outermost first, without `xml`: prefix (empty for the default) and name.
+    pub(super) fn declarations(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.bindings.iter().skip(2).map(|binding| (binding.prefix, &*binding.namespace))
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    fn slice(&self, from: usize, to: usize) -> &'a str {
+        self.text.get(from..to).unwrap_or_default()
+    }
+
+    fn content(&mut self) -> Result<Token<'a>, StreamFault> {
+        if self.peek() != Some(b'<') {
+            return self.character_data();
+        }
+        self.at += 1;
+        match self.peek() {
+            Some(b'/') => {
+                self.at += 1;
+                self.end_tag()
+            }
+            Some(b'!') => self.cdata(),
+            _ => self.tag(),
+        }
+    }
+
+    /// Text up to the next tag (XML 1.0, production 14).
+    fn character_data(&mut self) -> Result<Token<'a>, StreamFault> {
+        self.count_node()?;
+        let from = self.at;
+        let mut plain = true;
+        loop {
+            let Some(byte) = self.peek() else {
+                return Err(not_well_formed("an element is not closed"));
+            };
+            if !is(byte, SPECIAL_IN_TEXT) {
+                self.at += 1;
+                continue;
+            }
+            match byte {
+                b'<' => break,
+                b'&' => {
+                    self.reference()?;
+                    plain = false;
+                }
+                b'>' => {
+                    if self.slice(from, self.at).ends_with("]]") {
+                        return Err(not_well_formed("]]> in text"));
+                    }
+                    plain = false;
+                    self.at += 1;
+                }
+                b'\r' => {
+                    plain = false;
+                    self.at += 1;
+                }
+                _ => self.character(byte)?,
+            }
+        }
+        Ok(Token::Text(Text { raw: self.slice(from, self.at), plain, cdata: false }))
+    }
+
+    /// A CDATA section (XML 1.0, production 18); what else begins with `<!` is forbidden on streams.
+    fn cdata(&mut self) -> Result<Token<'a>, StreamFault> {
+        const OPEN: &str = "![CDATA[";
+        if !self.slice(self.at, self.text.len()).starts_with(OPEN) {
+            return Err(StreamFault::new(StreamCondition::RestrictedXml, "a comment or a DTD"));
+        }
+        self.count_node()?;
+        self.at += OPEN.len();
+        let from = self.at;
+        let mut plain = true;
+        loop {
+            let Some(byte) = self.peek() else {
+                return Err(not_well_formed("a CDATA section is not closed"));
+            };
+            match byte {
+                b']' if self.slice(self.at, self.text.len()).starts_with("]]>") => break,
+                b'<' | b'&' | b'>' | b'\r' => {
+                    plain = false;
+                    self.at += 1;
+                }
+                _ if is(byte, SPECIAL_IN_TEXT) => self.character(byte)?,
+                _ => self.at += 1,
+            }
+        }
+        let raw = self.slice(from, self.at);
+        self.at += "]]>".len();
+        Ok(Token::Text(Text { raw, plain, cdata: true }))
+    }
+
+    /// The rest of an end tag after `</` (XML 1.0, production 42).
+    fn end_tag(&mut self) -> Result<Token<'a>, StreamFault> {
+        let Some(open) = self.open.last() else {
+            return Err(not_well_formed("an end tag without a start tag"));
+        };
+        let rest = self.slice(self.at, self.text.len());
+        if !rest.starts_with(open.qualified) {
+            return Err(not_well_formed("an end tag does not match its start tag"));
+        }
+        self.at += open.qualified.len();
+        self.white_space();
+        if self.peek() != Some(b'>') {
+            return Err(not_well_formed("an end tag does not match its start tag"));
+        }
+        self.at += 1;
+        Ok(Token::End(self.close()))
+    }
+
+    fn close(&mut self) -> &'a str {
+        let closed = self.open.pop();
+        if let Some(open) = closed {
+            self.bindings.truncate(open.bindings);
+        }
+        self.state = if self.open.is_empty() { State::Finished } else { State::Content };
+        closed.map_or("", |open| open.local)
+    }
+
+    /// The rest of a start tag or an empty element's tag after `<` (XML 1.0, productions 40 and 44).
+    fn tag(&mut self) -> Result<Token<'a>, StreamFault> {
+        if matches!(self.peek(), Some(b'!' | b'?')) {
+            return Err(StreamFault::new(StreamCondition::RestrictedXml, "a processing instruction, comment or DTD"));
+        }
+        self.count_node()?;
+        if self.open.len() >= self.limits.depth.min(MAX_DEPTH) {
+            return Err(policy("elements are nested too deeply"));
+        }
+        let from = self.at;
+        let (prefix, local) = self.qualified_name()?;
+        let qualified = self.slice(from, self.at);
+        let bindings = self.bindings.len();
+        self.attributes.clear();
+        let mut count = 0;
+        loop {
+            let spaced = self.white_space();
+            match self.peek() {
+                Some(b'>') => {
+                    self.at += 1;
+                    self.state = State::Content;
+                    break;
+                }
+                Some(b'/') => {
+                    self.at += 1;
+                    if self.peek() != Some(b'>') {
+                        return Err(not_well_formed("a slash inside a tag"));
+                    }
+                    self.at += 1;
+                    self.state = State::Empty;
+                    break;
+                }
+                Some(_) if spaced => {
+                    count += 1;
+                    if count > self.limits.attributes {
+                        return Err(policy("an element has too many attributes"));
+                    }
+                    self.attribute(bindings)?;
+                }
+                Some(_) => return Err(not_well_formed("no white space between attributes, or an odd name")),
+                None => return Err(not_well_formed("a tag is not closed")),
+            }
+        }
+        let namespace = self.resolve(prefix).ok_or(not_well_formed("a prefix is not bound"))?;
+        if prefix == "xmlns" {
+            return Err(not_well_formed("the prefix xmlns on an element"));
+        }
+        if !prefix.is_empty() && matches!(self.namespace_name(namespace), ns::SERVER | ns::XML) {
+            return Err(StreamFault::new(StreamCondition::BadNamespacePrefix, "a prefix on a name of jabber:server"));
+        }
+        self.resolve_attributes()?;
+        self.open.push(Open { qualified, local, namespace, bindings });
+        Ok(Token::Start)
+    }
+
+    /// One attribute or namespace declaration (XML 1.0, production 41).
+    fn attribute(&mut self, own_bindings: usize) -> Result<(), StreamFault> {
+        let (prefix, local) = self.qualified_name()?;
+        self.white_space();
+        if self.peek() != Some(b'=') {
+            return Err(not_well_formed("an attribute without a value"));
+        }
+        self.at += 1;
+        self.white_space();
+        let value = self.value()?;
+        if prefix == "xmlns" || (prefix.is_empty() && local == "xmlns") {
+            let prefix = if prefix.is_empty() { "" } else { local };
+            self.declare(prefix, value, own_bindings)
+        } else {
+            self.attributes.push(Attribute { local, prefix, namespace: NONE, value });
+            Ok(())
+        }
+    }
+
+    /// A quoted value (XML 1.0, production 10).
+    fn value(&mut self) -> Result<Value<'a>, StreamFault> {
+        let quote = match self.peek() {
+            Some(quote @ (b'"' | b'\'')) => quote,
+            _ => return Err(not_well_formed("an attribute's value is not quoted")),
+        };
+        self.at += 1;
+        let from = self.at;
+        let mut plain = true;
+        loop {
+            let Some(byte) = self.peek() else {
+                return Err(not_well_formed("an attribute's value is not closed"));
+            };
+            if !is(byte, SPECIAL_IN_VALUE) {
+                self.at += 1;
+                continue;
+            }
+            match byte {
+                _ if byte == quote => break,
+                b'"' => self.at += 1,
+                b'\'' | b'\t' | b'\n' | b'\r' => {
+                    plain = false;
+                    self.at += 1;
+                }
+                b'<' => return Err(not_well_formed("< in an attribute's value")),
+                b'&' => {
+                    self.reference()?;
+                    plain = false;
+                }
+                _ => self.character(byte)?,
+            }
+        }
+        let value = Value { raw: self.slice(from, self.at), plain };
+        self.at += 1;
+        if value.raw.len() > self.limits.attribute_value && value.text().len() > self.limits.attribute_value {
+            return Err(policy("an attribute's value is too long"));
+        }
+        Ok(value)
+    }
+
+    /// Binds a prefix, or the default when it is empty (Namespaces in XML 1.0, sections 3 and 6).
+    fn declare(&mut self, prefix: &'a str, value: Value<'a>, own_bindings: usize) -> Result<(), StreamFault> {
+        let namespace = value.text();
+        if self.bindings.iter().skip(own_bindings).any(|binding| binding.prefix == prefix) {
+            return Err(not_well_formed("a prefix is declared twice on one element"));
+        }
+        if prefix == "xmlns" || &*namespace == ns::XMLNS {
+            return Err(not_well_formed("the prefix xmlns or its namespace is declared"));
+        }
+        if (prefix == "xml") != (&*namespace == ns::XML) {
+            return Err(not_well_formed("the prefix xml or its namespace is bound to another"));
+        }
+        if namespace.is_empty() && !prefix.is_empty() {
+            return Err(not_well_formed("a prefix is bound to nothing"));
+        }
+        if namespace.bytes().any(|byte| byte.is_ascii_control()) {
+            return Err(not_well_formed("a control character in a namespace name"));
+        }
+        self.declared += 1;
+        if self.declared > self.limits.namespaces {
+            return Err(policy("too many namespace declarations"));
+        }
+        self.bindings.push(Binding { prefix, namespace });
+        Ok(())
+    }
+
+    /// Attributes get their namespaces, and no two may have one expanded name (Namespaces in XML 1.0, section 6.3).
+    fn resolve_attributes(&mut self) -> Result<(), StreamFault> {
+        for index in 0..self.attributes.len() {
+            let Some(mut attribute) = self.attributes.get(index).copied() else { break };
+            if !attribute.prefix.is_empty() {
+                attribute.namespace = self.resolve(attribute.prefix).ok_or(not_well_formed("a prefix is not bound"))?;
+                if let Some(place) = self.attributes.get_mut(index) {
+                    *place = attribute;
+                }
+            }
+            let twice = self
+                .attributes
+                .iter()
+                .take(index)
+                .any(|other| other.local == attribute.local && self.is_same(other.namespace, attribute.namespace));
+            if twice {
+                return Err(not_well_formed("an attribute stands twice on one element"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The innermost binding of a prefix; the empty prefix is the default namespace.
+    fn resolve(&self, prefix: &str) -> Option<Namespace> {
+        if prefix == "xml" {
+            return Some(XML);
+        }
+        self.bindings.iter().rposition(|binding| binding.prefix == prefix).map(Namespace)
+    }
+
+    /// A name with at most one colon and something on both sides of it (Namespaces in XML 1.0, production 7).
+    fn qualified_name(&mut self) -> Result<(&'a str, &'a str), StreamFault> {
+        let from = self.at;
+        let mut colon = None;
+        let mut starts = true;
+        while let Some(byte) = self.peek() {
+            let class = if starts { NAME_START } else { NAME };
+            if is(byte, class) {
+                starts = false;
+                self.at += 1;
+            } else if byte == b':' {
+                if starts || colon.is_some() {
+                    return Err(not_well_formed("a colon in an odd place of a name"));
+                }
+                colon = Some(self.at);
+                starts = true;
+                self.at += 1;
+            } else if byte >= 0x80 {
+                self.name_character(starts)?;
+                starts = false;
+            } else {
+                break;
+            }
+        }
+        if starts {
+            return Err(not_well_formed("a name is missing or begins with a character no name may begin with"));
+        }
+        if self.at - from > self.limits.name {
+            return Err(policy("a name is too long"));
+        }
+        Ok(match colon {
+            None => ("", self.slice(from, self.at)),
+            Some(colon) => (self.slice(from, colon), self.slice(colon + 1, self.at)),
+        })
+    }
+
+    /// A character beyond ASCII in a name.
+    fn name_character(&mut self, starts: bool) -> Result<(), StreamFault> {
+        let character = self.slice(self.at, self.text.len()).chars().next().unwrap_or_default();
+        if is_name_start(character) || (!starts && is_name_extender(character)) {
+            self.at += character.len_utf8();
+            Ok(())
+        } else {
+            Err(not_well_formed("a character that no name may hold"))
+        }
+    }
+
+    /// A reference: one of the five entities, or a character (XML 1.0, productions 66 and 68).
+    fn reference(&mut self) -> Result<(), StreamFault> {
+        let rest = self.slice(self.at, self.text.len());
+        match resolve_reference(rest) {
+            Reference::Character(_, length) => {
+                self.at += length;
+                Ok(())
+            }
+            Reference::UnknownEntity => {
+                Err(StreamFault::new(StreamCondition::RestrictedXml, "an entity that is not predefined"))
+            }
+            Reference::Malformed => Err(not_well_formed("a stray & or a reference to no character")),
+        }
+    }
+
+    /// A byte that may be part of a character XML forbids: a control character, or the lead byte of U+FFFE and U+FFFF.
+    fn character(&mut self, byte: u8) -> Result<(), StreamFault> {
+        if byte < 0x20 && !matches!(byte, b'\t' | b'\n' | b'\r') {
+            return Err(not_well_formed("a control character"));
+        }
+        if byte == 0xef && self.slice(self.at, self.text.len()).starts_with(['\u{fffe}', '\u{ffff}']) {
+            return Err(not_well_formed("a character that is none"));
+        }
+        // Only single bytes and the three of U+F000 to U+FFFF come here.
+        self.at += if byte == 0xef { 3 } else { 1 };
+        Ok(())
+    }
+
+    fn white_space(&mut self) -> bool {
+        let from = self.at;
+        while matches!(self.peek(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
+            self.at += 1;
+        }
+        self.at != from
+    }
+
+    fn count_node(&mut self) -> Result<(), StreamFault> {
+        self.nodes += 1;
+        if self.nodes > self.limits.nodes { Err(policy("too many elements and runs of text")) } else { Ok(()) }
+    }
+}
+
+impl<'a> Value<'a> {
+    /// The value as it is meant (XML 1.0, section 3.3.3: references resolved, white space made spaces).
+    pub(super) fn text(self) -> Cow<'a, str> {
+        if self.plain {
+            return Cow::Borrowed(self.raw);
+        }
+        let mut text = String::with_capacity(self.raw.len());
+        self.pieces(|piece| piece.push_to(&mut text));
+        Cow::Owned(text)
+    }
+
+    /// The value piece by piece.
+    pub(super) fn pieces(self, each: impl FnMut(Piece<'a>)) {
+        pieces(self.raw, true, true, each);
+    }
+}
+
+impl<'a> Text<'a> {
+    /// The text as it is meant (XML 1.0, section 2.11: line ends are line feeds).
+    pub(super) fn text(self) -> Cow<'a, str> {
+        if self.plain {
+            return Cow::Borrowed(self.raw);
+        }
+        let mut text = String::with_capacity(self.raw.len());
+        self.pieces(|piece| piece.push_to(&mut text));
+        Cow::Owned(text)
+    }
+
+    /// The text piece by piece.
+    pub(super) fn pieces(self, each: impl FnMut(Piece<'a>)) {
+        pieces(self.raw, !self.cdata, false, each);
+    }
+}
+
+/// A part of a value or of text: a stretch without anything special, or one character.
+#[derive(Clone, Copy)]
+pub(super) enum Piece<'a> {
+    Stretch(&'a str),
+    Character(char),
+}
+
+impl Piece<'_> {
+    fn push_to(self, text: &mut String) {
+        match self {
+            Self::Stretch(stretch) => text.push_str(stretch),
+            Self::Character(character) => text.push(character),
+        }
+    }
+}
+
+/// Takes checked text apart at references and at white space that is normalised.
+fn pieces<'a>(raw: &'a str, references: bool, attribute: bool, mut each: impl FnMut(Piece<'a>)) {
+    let mut rest = raw;
+    let special = |byte: &u8| match byte {
+        b'&' => references,
+        b'\r' => true,
+        b'\t' | b'\n' => attribute,
+        _ => false,
+    };
+    while let Some(at) = rest.as_bytes().iter().position(special) {
+        let (before, from) = rest.split_at_checked(at).unwrap_or((rest, ""));
+        if !before.is_empty() {
+            each(Piece::Stretch(before));
+        }
+        let length = if from.starts_with('&') {
+            match resolve_reference(from) {
+                Reference::Character(character, length) => {
+                    each(Piece::Character(character));
+                    length
+                }
+                // The tokenizer has refused these already.
+                Reference::UnknownEntity | Reference::Malformed => 1,
+            }
+        } else {
+            each(Piece::Character(if attribute { ' ' } else { '\n' }));
+            if from.starts_with("\r\n") { 2 } else { 1 }
+        };
+        rest = from.get(length..).unwrap_or_default();
+    }
+    if !rest.is_empty() {
+        each(Piece::Stretch(rest));
+    }
+}
+
+enum Reference {
+    /// The character and the length of the reference.
+    Character(char, usize),
+    UnknownEntity,
+    Malformed,
+}
+
+/// The reference at the head of a text that begins with `&`.
+fn resolve_reference(text: &str) -> Reference {
+    for (entity, character) in [("&lt;", '<'), ("&gt;", '>'), ("&amp;", '&'), ("&apos;", '\''), ("&quot;", '"')] {
+        if text.starts_with(entity) {
+            return Reference::Character(character, entity.len());
+        }
+    }
+    // The longest that means anything is a padded code point; a longer one is not worth the search.
+    const LONGEST: usize = 256;
+    let head = text.as_bytes().iter().take(LONGEST);
+    let Some(end) = head.clone().position(|byte| *byte == b';') else {
+        return Reference::Malformed;
+    };
+    let body = text.get(1..end).unwrap_or_default();
+    let Some(number) = body.strip_prefix('#') else {
+        let mut characters = body.chars();
+        let is_name = characters.next().is_some_and(|first| is_ascii_or_name(first, true))
+            && characters.all(|character| is_ascii_or_name(character, false));
+        return if is_name { Reference::UnknownEntity } else { Reference::Malformed };
+    };
+    let (digits, radix) = match number.strip_prefix('x') {
+        Some(digits) => (digits, 16),
+        None => (number, 10),
+    };
+    // `from_str_radix` takes a sign, XML does not.
+    if !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        return Reference::Malformed;
+    }
+    match u32::from_str_radix(digits, radix).ok().and_then(char::from_u32).filter(|character| is_char(*character)) {
+        Some(character) => Reference::Character(character, end + 1),
+        None => Reference::Malformed,
+    }
+}
+
+fn is_ascii_or_name(character: char, starts: bool) -> bool {
+    u8::try_from(character).is_ok_and(|byte| byte < 0x80 && is(byte, if starts { NAME_START } else { NAME }))
+        || is_name_start(character)
+        || (!starts && is_name_extender(character))
+}
+
+/// XML 1.0, production 2.
+pub(super) fn is_char(character: char) -> bool {
+    matches!(character, '\t' | '\n' | '\r' | '\u{20}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..='\u{10ffff}')
+}
+
+/// XML 1.0, production 4, beyond ASCII.
+fn is_name_start(character: char) -> bool {
+    matches!(character,
+        '\u{c0}'..='\u{d6}' | '\u{d8}'..='\u{f6}' | '\u{f8}'..='\u{2ff}' | '\u{370}'..='\u{37d}'
+        | '\u{37f}'..='\u{1fff}' | '\u{200c}'..='\u{200d}' | '\u{2070}'..='\u{218f}' | '\u{2c00}'..='\u{2fef}'
+        | '\u{3001}'..='\u{d7ff}' | '\u{f900}'..='\u{fdcf}' | '\u{fdf0}'..='\u{fffd}' | '\u{10000}'..='\u{effff}')
+}
+
+/// XML 1.0, production 4a, beyond ASCII: what a name may hold but not begin with.
+fn is_name_extender(character: char) -> bool {
+    matches!(character, '\u{b7}' | '\u{300}'..='\u{36f}' | '\u{203f}'..='\u{2040}')
+}
+
+const fn not_well_formed(cause: &'static str) -> StreamFault {
+    StreamFault::new(StreamCondition::NotWellFormed, cause)
+}
+
+const fn policy(cause: &'static str) -> StreamFault {
+    StreamFault::new(StreamCondition::PolicyViolation, cause)
+}
+
+/// May begin an ASCII name.
+const NAME_START: u8 = 1;
+/// May stand in an ASCII name, which a colon may not: it separates two.
+const NAME: u8 = 2;
+/// Needs a second look in text.
+const SPECIAL_IN_TEXT: u8 = 4;
+/// Needs a second look in an attribute's value.
+const SPECIAL_IN_VALUE: u8 = 8;
+
+#[inline]
+fn is(byte: u8, class: u8) -> bool {
+    CLASSES.get(usize::from(byte)).is_some_and(|classes| classes & class != 0)
+}
+
+/// What each byte may be, looked up instead of compared.
+static CLASSES: [u8; 256] = classes();
+
+const fn classes() -> [u8; 256] {
+    let mut table = [0; 256];
+    let mut index = 0;
+    while index < 256 {
+        let byte = index as u8;
+        let mut class = 0;
+        if byte.is_ascii_alphabetic() || byte == b'_' {
+            class |= NAME_START | NAME;
+        }
+        if byte.is_ascii_digit() || byte == b'-' || byte == b'.' {
+            class |= NAME;
+        }
+        // Tabs and line feeds stand for themselves in text.
+        if byte < 0x20 && byte != b'\t' && byte != b'\n' || matches!(byte, b'<' | b'>' | b'&' | 0xef) {
+            class |= SPECIAL_IN_TEXT;
+        }
+        if byte < 0x20 || matches!(byte, b'<' | b'&' | b'\'' | b'"' | 0xef) {
+            class |= SPECIAL_IN_VALUE;
+        }
+        table[index] = class;
+        index += 1;
+    }
+    table
+}
