@@ -8,8 +8,7 @@ use bytes::BytesMut;
 use crate::grammar;
 use crate::limits::{MAX_HEAD, MAX_MESSAGE};
 use crate::message::{Message, Response};
-use crate::method::Status;
-use crate::parse::{Head, Length, ParseError};
+use crate::parse::{Head, Length, ParseError, ParseFault};
 
 /// What a stream delivered.
 #[derive(Debug, PartialEq, Eq)]
@@ -84,6 +83,12 @@ enum State {
 impl Default for State {
     fn default() -> Self {
         Self::Between { half_ping: false }
+    }
+}
+
+impl From<FramingError> for ParseError {
+    fn from(error: FramingError) -> Self {
+        Self { fault: ParseFault::Framing(error.fault), answer: error.answer }
     }
 }
 
@@ -165,20 +170,21 @@ fn find_head_end(buffer: &[u8], searched: usize) -> Result<Option<usize>, Framin
 
 /// Decides the length of the body, checked against [`MAX_MESSAGE`].
 fn admit(head: Head, head_len: usize) -> Result<(Head, usize), FramingError> {
-    let (fault, status) = match head.length {
+    let fault = match head.length {
         Length::Is(length) => match usize::try_from(length) {
             Ok(length) if length <= MAX_MESSAGE.saturating_sub(head_len) => return Ok((head, length)),
-            _ => (FramingFault::MessageTooLarge, Status::MESSAGE_TOO_LARGE),
+            _ => FramingFault::MessageTooLarge,
         },
-        Length::Absent => (FramingFault::NoContentLength, Status::BAD_REQUEST),
-        Length::Bad => (FramingFault::ContentLength, Status::BAD_REQUEST),
+        Length::Absent => FramingFault::NoContentLength,
+        Length::Bad => FramingFault::ContentLength,
     };
-    Err(FramingError { fault, answer: head.refusal(status) })
+    Err(FramingError { fault, answer: head.refusal(ParseFault::Framing(fault).status()) })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::method::Status;
 
     const HEAD: &str = "OPTIONS sip:h SIP/2.0\r\nVia: SIP/2.0/TCP h;branch=z9hG4bK1\r\nFrom: <sip:a@h>;tag=1\r\n\
         To: <sip:b@h>\r\nCall-ID: c\r\nCSeq: 1 OPTIONS\r\n";

@@ -7,6 +7,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::field::{FieldError, FieldFault, NameAddr, Via};
+use crate::frame::FramingFault;
 use crate::grammar;
 use crate::header::{HeaderName, HeaderValue, Headers};
 use crate::limits::{MAX_HEAD, MAX_HEADERS};
@@ -53,6 +54,9 @@ pub enum ParseFault {
     /// Content-Length says more than the datagram holds.
     #[error("the body is shorter than Content-Length says")]
     ShortBody,
+    /// The end of the message cannot be known, so the stream ends with it.
+    #[error("{0}")]
+    Framing(FramingFault),
 }
 
 impl ParseFault {
@@ -60,7 +64,9 @@ impl ParseFault {
     pub const fn status(&self) -> Status {
         match self {
             Self::Version => Status::VERSION_NOT_SUPPORTED,
-            Self::HeadTooLarge | Self::TooManyHeaders => Status::MESSAGE_TOO_LARGE,
+            Self::HeadTooLarge
+            | Self::TooManyHeaders
+            | Self::Framing(FramingFault::HeadTooLarge | FramingFault::MessageTooLarge) => Status::MESSAGE_TOO_LARGE,
             Self::StartLine
             | Self::RequestUri(_)
             | Self::RequestUriHeaders
@@ -69,7 +75,13 @@ impl ParseFault {
             | Self::Field(_)
             | Self::CSeqMethod
             | Self::ContentLength
-            | Self::ShortBody => Status::BAD_REQUEST,
+            | Self::ShortBody
+            | Self::Framing(
+                FramingFault::NotSip
+                | FramingFault::BareLineBreak
+                | FramingFault::NoContentLength
+                | FramingFault::ContentLength,
+            ) => Status::BAD_REQUEST,
         }
     }
 }

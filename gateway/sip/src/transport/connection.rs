@@ -1,0 +1,285 @@
+//! One stream connection and the task that owns it: bytes in become batches, queued messages become few large writes.
+//!
+//! The task decides nothing about SIP; `frame` does. It ends on: end of stream, lost framing, a message or a write that
+//! takes too long, silence, or the end of the transport. What it could not write is reported before its end.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Buf, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+
+use crate::endpoint::SendTag;
+use crate::frame::{Frame, Framer};
+use crate::target::{Source, Target};
+use crate::transport::{IDLE_CLOSE, Inbound, LINGER, MAX_BATCH, MESSAGE_PATIENCE, Queued, Shared, WRITE_PATIENCE};
+
+/// Read buffers are allocated in pieces of this size.
+const READ_CHUNK: usize = 16 * 1024;
+/// When less room than this is left, a new piece is allocated.
+const MIN_READ: usize = 2 * 1024;
+/// Messages taken from the queue at a time.
+const GATHER: usize = 256;
+/// Bytes that wait for the socket; beyond it the queue is not read, and then sending fails.
+const MAX_UNWRITTEN: usize = 256 * 1024;
+/// TCP keep-alive: the first probe after, then every, then give up after this many.
+const KEEPALIVE_AFTER: Duration = Duration::from_secs(60);
+const KEEPALIVE_EVERY: Duration = Duration::from_secs(10);
+const KEEPALIVE_PROBES: u32 = 3;
+
+/// Sets what every stream has: no delay, and probes that find a dead peer.
+pub(super) fn prepare(stream: &TcpStream) {
+    let keepalive = socket2::TcpKeepalive::new()
+        .with_time(KEEPALIVE_AFTER)
+        .with_interval(KEEPALIVE_EVERY)
+        .with_retries(KEEPALIVE_PROBES);
+    let set = stream.set_nodelay(true).and_then(|()| socket2::SockRef::from(stream).set_tcp_keepalive(&keepalive));
+    if let Err(error) = set {
+        tracing::debug!(%error, "socket options");
+    }
+}
+
+/// Reports everything that is still in a queue nobody can add to any more.
+pub(super) fn drain_unsent(mut queue: mpsc::Receiver<Queued>, batch: &mut Vec<Inbound>) {
+    queue.close();
+    while let Ok(Queued { tag, .. }) = queue.try_recv() {
+        push_unsent(tag, batch);
+    }
+}
+
+fn push_unsent(tag: SendTag, batch: &mut Vec<Inbound>) {
+    if tag != SendTag::NONE {
+        batch.push(Inbound::Unsent { tag });
+    }
+}
+
+/// One stream with its queue.
+pub(super) struct Connection<S> {
+    read: ReadHalf<S>,
+    write: WriteHalf<S>,
+    source: Source,
+    target: Option<Target>,
+    queue: mpsc::Receiver<Queued>,
+    shared: Arc<Shared>,
+    framer: Framer,
+    received: BytesMut,
+    /// For the engine, while its channel is full.
+    pending: Vec<Inbound>,
+    unwritten: Unwritten,
+    /// Framing is lost: nothing is read any more.
+    lingering: bool,
+    last_activity: Instant,
+    message_began: Option<Instant>,
+    write_began: Option<Instant>,
+}
+
+/// Bytes on their way to the socket, and which message ends where.
+#[derive(Default)]
+struct Unwritten {
+    bytes: BytesMut,
+    /// Written bytes may still sit in the TLS layer.
+    dirty: bool,
+    /// Count of all bytes ever taken off `bytes`.
+    written: u64,
+    /// Messages that somebody waits for: where each ends, in the same count.
+    ends: VecDeque<(u64, SendTag)>,
+}
+
+impl Unwritten {
+    fn add(&mut self, message: &Queued) {
+        self.bytes.extend_from_slice(&message.bytes);
+        if message.tag != SendTag::NONE {
+            self.ends.push_back((self.written + self.bytes.len() as u64, message.tag));
+        }
+    }
+
+    fn advance(&mut self, written: usize) {
+        self.bytes.advance(written);
+        self.written += written as u64;
+        while self.ends.front().is_some_and(|(end, _)| *end <= self.written) {
+            self.ends.pop_front();
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        self.bytes.is_empty() && !self.dirty
+    }
+}
+
+/// Whether the connection goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Flow {
+    On,
+    End,
+}
+
+impl<S: AsyncRead + AsyncWrite + Send> Connection<S> {
+    pub(super) fn new(
+        stream: S,
+        source: Source,
+        target: Option<Target>,
+        queue: mpsc::Receiver<Queued>,
+        shared: Arc<Shared>,
+    ) -> Self {
+        let (read, write) = tokio::io::split(stream);
+        Self {
+            read,
+            write,
+            source,
+            target,
+            queue,
+            shared,
+            framer: Framer::default(),
+            received: BytesMut::new(),
+            pending: Vec::new(),
+            unwritten: Unwritten::default(),
+            lingering: false,
+            last_activity: Instant::now(),
+            message_began: None,
+            write_began: None,
+        }
+    }
+
+    /// Serves the connection to its end.
+    pub(super) async fn run(mut self) {
+        let mut alive = self.shared.alive.clone();
+        let inbound = self.shared.inbound.clone();
+        let mut gathered = Vec::with_capacity(GATHER);
+        // The timer is moved only forward in time when it fires, so that a busy connection hardly touches it.
+        let sleep = sleep_until(self.deadline());
+        tokio::pin!(sleep);
+        loop {
+            let deadline = self.deadline();
+            if deadline < sleep.deadline() {
+                sleep.as_mut().reset(deadline);
+            }
+            if self.received.capacity() - self.received.len() < MIN_READ {
+                self.received.reserve(READ_CHUNK);
+            }
+            let flow = tokio::select! {
+                read = self.read.read_buf(&mut self.received), if self.pending.is_empty() && !self.lingering => {
+                    match read {
+                        Ok(0) | Err(_) => Flow::End,
+                        Ok(_) => self.take_frames(),
+                    }
+                }
+                permit = inbound.reserve(), if !self.pending.is_empty() => match permit {
+                    Ok(permit) => {
+                        permit.send(std::mem::take(&mut self.pending));
+                        self.take_frames()
+                    }
+                    Err(_) => Flow::End,
+                },
+                taken = self.queue.recv_many(&mut gathered, GATHER), if self.unwritten.bytes.len() < MAX_UNWRITTEN => {
+                    gathered.drain(..).for_each(|message| self.unwritten.add(&message));
+                    self.last_activity = Instant::now();
+                    if taken == 0 { Flow::End } else { Flow::On }
+                }
+                written = write_some(&mut self.write, &mut self.unwritten), if !self.unwritten.is_done() => {
+                    self.write_began = None;
+                    if written.is_ok() { Flow::On } else { Flow::End }
+                }
+                () = &mut sleep => {
+                    let now = Instant::now();
+                    if self.deadline() <= now {
+                        Flow::End
+                    } else {
+                        sleep.as_mut().reset(self.deadline());
+                        Flow::On
+                    }
+                }
+                _ = alive.changed() => Flow::End,
+            };
+            if flow == Flow::End {
+                break;
+            }
+            if self.write_began.is_none() && !self.unwritten.is_done() {
+                self.write_began = Some(Instant::now());
+            }
+        }
+        self.finish().await;
+    }
+
+    /// Cuts what was received into frames, at most a batch at a time.
+    fn take_frames(&mut self) -> Flow {
+        self.last_activity = Instant::now();
+        let peer = self.shared.peers.borrow().recognise(&self.source);
+        loop {
+            self.fill_batch(peer.as_ref());
+            // Most of the time the channel has room, and the batch goes without another turn of the caller's loop.
+            let full = self.pending.len() >= MAX_BATCH;
+            match self.shared.inbound.try_reserve() {
+                Ok(permit) if !self.pending.is_empty() => permit.send(std::mem::take(&mut self.pending)),
+                Ok(_) | Err(_) => {}
+            }
+            if !full || !self.pending.is_empty() {
+                break;
+            }
+        }
+        self.message_began = match (self.framer.is_inside_message(), self.message_began) {
+            (false, _) => None,
+            (true, began) => began.or(Some(self.last_activity)),
+        };
+        Flow::On
+    }
+
+    fn fill_batch(&mut self, peer: Option<&Arc<str>>) {
+        while self.pending.len() < MAX_BATCH {
+            let source = || Source { peer: peer.cloned(), ..self.source.clone() };
+            match self.framer.push(&mut self.received) {
+                None => break,
+                Some(Ok(Frame::Message(message))) => self.pending.push(Inbound::Message { message, source: source() }),
+                Some(Ok(Frame::Malformed(error))) => self.pending.push(Inbound::Malformed { error, source: source() }),
+                Some(Ok(Frame::Ping)) if self.unwritten.bytes.len() < MAX_UNWRITTEN => {
+                    self.unwritten.bytes.extend_from_slice(b"\r\n");
+                }
+                Some(Ok(Frame::Ping | Frame::Pong)) => {}
+                Some(Err(error)) => {
+                    self.pending.push(Inbound::Malformed { error: error.into(), source: source() });
+                    self.lingering = true;
+                    break;
+                }
+            }
+        }
+    }
+
+    /// When silence becomes the end of the connection.
+    fn deadline(&self) -> Instant {
+        let idle = if self.lingering { LINGER } else { IDLE_CLOSE };
+        let message = self.message_began.map(|began| began + MESSAGE_PATIENCE);
+        let write = self.write_began.map(|began| began + WRITE_PATIENCE);
+        [message, write].into_iter().flatten().fold(self.last_activity + idle, Instant::min)
+    }
+
+    /// Leaves the table, then reports what was not written, then the end.
+    async fn finish(mut self) {
+        self.shared.forget(self.source.flow, self.target.as_ref());
+        let mut batch = std::mem::take(&mut self.pending);
+        self.unwritten.ends.drain(..).for_each(|(_, tag)| push_unsent(tag, &mut batch));
+        drain_unsent(self.queue, &mut batch);
+        batch.push(Inbound::Closed { flow: self.source.flow, target: self.target });
+        let _ = self.shared.inbound.send(batch).await;
+        let _ = tokio::time::timeout(LINGER, self.write.shutdown()).await;
+    }
+}
+
+/// Writes once, then sees that the TLS layer keeps nothing back. Safe to drop between the two.
+async fn write_some<S: AsyncWrite>(write: &mut WriteHalf<S>, unwritten: &mut Unwritten) -> std::io::Result<()> {
+    if !unwritten.bytes.is_empty() {
+        let written = write.write(&unwritten.bytes).await?;
+        if written == 0 {
+            return Err(std::io::ErrorKind::WriteZero.into());
+        }
+        unwritten.advance(written);
+        unwritten.dirty = true;
+    }
+    if unwritten.bytes.is_empty() {
+        write.flush().await?;
+        unwritten.dirty = false;
+    }
+    Ok(())
+}

@@ -1,0 +1,103 @@
+//! Accepting TCP and TLS. The handshake runs in the task of the connection, so that a silent client blocks nobody.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
+use tokio_rustls::TlsAcceptor;
+
+use crate::target::{FlowId, Source, TransportKind};
+use crate::transport::connection::{self, Connection};
+use crate::transport::{ConnectFault, HANDSHAKE_PATIENCE, Inbound, Queued, Shared, WRITE_QUEUE, tls};
+
+/// A pause after an error of the listening socket, such as too many open files.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long an accepted connection waits for one of the handshake places.
+const HANDSHAKE_QUEUE_PATIENCE: Duration = Duration::from_secs(5);
+
+type TlsServer = watch::Receiver<Arc<rustls::ServerConfig>>;
+
+/// Accepts until the transport is dropped.
+pub(super) async fn accept(listener: TcpListener, tls: Option<TlsServer>, shared: Arc<Shared>) {
+    let mut alive = shared.alive.clone();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = alive.changed() => return,
+        };
+        let (stream, remote) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "accept failed");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let Ok(place) = Arc::clone(&shared.accepted).try_acquire_owned() else {
+            tracing::warn!(%remote, "connection closed: too many accepted connections");
+            continue;
+        };
+        tokio::spawn(serve(stream, remote, tls.clone(), Arc::clone(&shared), place));
+    }
+}
+
+/// One accepted connection from handshake to end.
+async fn serve(
+    stream: TcpStream,
+    remote: SocketAddr,
+    tls: Option<TlsServer>,
+    shared: Arc<Shared>,
+    _place: OwnedSemaphorePermit,
+) {
+    let Ok(local) = stream.local_addr() else {
+        return;
+    };
+    connection::prepare(&stream);
+    let transport = if tls.is_some() { TransportKind::Tls } else { TransportKind::Tcp };
+    let mut source = Source { flow: FlowId(0), transport, local, remote, certificate: None, peer: None };
+    let Some(tls) = tls else {
+        let (flow, queue) = register(&shared);
+        source.flow = flow;
+        return Connection::new(stream, source, None, queue, shared).run().await;
+    };
+    match handshake(stream, &tls, &shared).await {
+        Ok(stream) => {
+            let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
+            source.certificate = certificates.first().map(|leaf| Arc::new(tls::identities(leaf)));
+            let (flow, queue) = register(&shared);
+            source.flow = flow;
+            Connection::new(stream, source, None, queue, shared).run().await;
+        }
+        Err(fault) => {
+            tracing::debug!(%remote, %fault, "handshake failed");
+            let _ = shared.inbound.send(vec![Inbound::HandshakeFailed { remote, fault }]).await;
+        }
+    }
+}
+
+async fn handshake(
+    stream: TcpStream,
+    tls: &TlsServer,
+    shared: &Shared,
+) -> Result<tokio_rustls::server::TlsStream<TcpStream>, ConnectFault> {
+    let place = tokio::time::timeout(HANDSHAKE_QUEUE_PATIENCE, shared.handshakes.acquire()).await;
+    let Ok(Ok(_place)) = place else {
+        return Err(ConnectFault::TlsTimeout);
+    };
+    let acceptor = TlsAcceptor::from(Arc::clone(&tls.borrow()));
+    match tokio::time::timeout(HANDSHAKE_PATIENCE, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => Ok(stream),
+        Ok(Err(error)) => Err(ConnectFault::Tls(error.to_string().into())),
+        Err(_) => Err(ConnectFault::TlsTimeout),
+    }
+}
+
+/// Makes the connection known, so that responses find it.
+fn register(shared: &Shared) -> (FlowId, mpsc::Receiver<Queued>) {
+    let (queue, receiver) = mpsc::channel(WRITE_QUEUE);
+    let flow = shared.next_flow();
+    shared.flows().queues.insert(flow, queue);
+    (flow, receiver)
+}

@@ -1,0 +1,79 @@
+//! Datagrams: one task receives for one socket; sending does not wait.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::net::UdpSocket;
+
+use crate::limits::MAX_MESSAGE;
+use crate::parse::{Datagram, parse_datagram};
+use crate::target::{FlowId, Source, TransportKind};
+use crate::transport::{Inbound, MAX_BATCH, NotSent, Shared};
+
+/// A bound datagram socket.
+#[derive(Debug, Clone)]
+pub(super) struct Socket {
+    pub(super) flow: FlowId,
+    pub(super) local: SocketAddr,
+    pub(super) socket: Arc<UdpSocket>,
+}
+
+impl Socket {
+    /// Sends one datagram. A full socket buffer loses it, as the network may: the transaction repeats it.
+    pub(super) fn send(&self, remote: SocketAddr, bytes: &[u8]) -> Result<(), NotSent> {
+        match self.socket.try_send_to(bytes, remote) {
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(()),
+            Err(error) => {
+                tracing::debug!(%remote, %error, "datagram refused by the system");
+                Err(NotSent::NoSocket)
+            }
+        }
+    }
+}
+
+/// Receives until the transport is dropped; all datagrams that wait become one batch.
+pub(super) async fn receive(socket: Socket, shared: Arc<Shared>) {
+    let mut buffer = vec![0_u8; MAX_MESSAGE];
+    let mut alive = shared.alive.clone();
+    loop {
+        tokio::select! {
+            ready = socket.socket.readable() => if ready.is_err() { return },
+            _ = alive.changed() => return,
+        }
+        let batch = read_waiting(&socket, &mut buffer, &shared);
+        // While the engine is behind, the socket's own buffer fills and the system drops what does not fit.
+        if !batch.is_empty() && shared.inbound.send(batch).await.is_err() {
+            return;
+        }
+    }
+}
+
+fn read_waiting(socket: &Socket, buffer: &mut [u8], shared: &Shared) -> Vec<Inbound> {
+    let mut batch = Vec::new();
+    let peers = Arc::clone(&shared.peers.borrow());
+    while batch.len() < MAX_BATCH {
+        let (len, remote) = match socket.socket.try_recv_from(buffer) {
+            Ok(received) => received,
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => break,
+            // An ICMP answer to an earlier datagram of ours; the transaction's timers deal with it.
+            Err(_) => continue,
+        };
+        let mut source = Source {
+            flow: socket.flow,
+            transport: TransportKind::Udp,
+            local: socket.local,
+            remote,
+            certificate: None,
+            peer: None,
+        };
+        source.peer = peers.recognise(&source);
+        match parse_datagram(Bytes::copy_from_slice(buffer.get(..len).unwrap_or_default())) {
+            Ok(Datagram::Message(message)) => batch.push(Inbound::Message { message, source }),
+            Ok(Datagram::KeepAlive) => {}
+            Err(error) => batch.push(Inbound::Malformed { error, source }),
+        }
+    }
+    batch
+}
