@@ -293,3 +293,6 @@ impl Cutter {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -340,3 +340,6 @@ fn constant(namespace: &str) -> Name {
         other => other.to_owned().into(),
     }
 }
+
+#[cfg(test)]
+mod tests;

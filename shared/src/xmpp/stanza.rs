@@ -335,3 +335,6 @@ fn declare_prefixes(tokens: &Tokenizer<'_>, out: &mut BytesMut) -> Result<Vec<Na
 const TOO_LARGE: StreamFault = StreamFault::new(StreamCondition::PolicyViolation, "the stanza is too large");
 const NESTED_STREAM: StreamFault =
     StreamFault::new(StreamCondition::InvalidXml, "a name of the stream's namespace within a stanza");
+
+#[cfg(test)]
+pub(in crate::xmpp) mod tests;
