@@ -1,0 +1,234 @@
+//! Verdicts: the named outcome of everything that was refused or failed (DESIGN, promise 2).
+//!
+//! A verdict says how far an attempt came, whose side can mend it, what happened and what to do. It is logged as
+//! fields, counted by rung and side, and travels over the link. Made by the machines' shells, which know partner and
+//! time. Peer-chosen text enters escaped and cut.
+
+use std::fmt::Write;
+use std::net::SocketAddr;
+
+/// How far an attempt came. The name is a metric label, so the set is closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Rung {
+    /// Finding the partner's servers in DNS.
+    Resolve,
+    /// The TCP connection.
+    Connect,
+    /// The TLS handshake.
+    Tls,
+    /// The certificate's chain, validity and revocation.
+    Chain,
+    /// The names in the certificate.
+    Name,
+    /// The extended key usage of the certificate.
+    KeyUsage,
+    /// No method that both sides can use.
+    Mechanisms,
+    /// SASL EXTERNAL.
+    Sasl,
+    /// Server Dialback, its return leg included.
+    Dialback,
+    /// What the configuration allows.
+    Policy,
+    /// A limit on connections, rate or size.
+    Limits,
+    /// The rules of XML streams.
+    Stream,
+    /// The link between edge and gateway.
+    Link,
+    /// A single stanza, on an authenticated stream.
+    Stanza,
+    /// The mapping between XMPP and SIP.
+    Translation,
+    /// The SIP side.
+    Sip,
+    /// The store.
+    Store,
+}
+
+impl Rung {
+    /// All rungs, for metrics.
+    pub const ALL: [Self; 17] = [
+        Self::Resolve,
+        Self::Connect,
+        Self::Tls,
+        Self::Chain,
+        Self::Name,
+        Self::KeyUsage,
+        Self::Mechanisms,
+        Self::Sasl,
+        Self::Dialback,
+        Self::Policy,
+        Self::Limits,
+        Self::Stream,
+        Self::Link,
+        Self::Stanza,
+        Self::Translation,
+        Self::Sip,
+        Self::Store,
+    ];
+
+    /// The name in logs, metrics and on the link.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Resolve => "resolve",
+            Self::Connect => "connect",
+            Self::Tls => "tls",
+            Self::Chain => "chain",
+            Self::Name => "name",
+            Self::KeyUsage => "key-usage",
+            Self::Mechanisms => "mechanisms",
+            Self::Sasl => "sasl",
+            Self::Dialback => "dialback",
+            Self::Policy => "policy",
+            Self::Limits => "limits",
+            Self::Stream => "stream",
+            Self::Link => "link",
+            Self::Stanza => "stanza",
+            Self::Translation => "translation",
+            Self::Sip => "sip",
+            Self::Store => "store",
+        }
+    }
+
+    /// Reads [`Rung::as_str`].
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|rung| rung.as_str() == name)
+    }
+}
+
+/// Who can do something about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Side {
+    /// The other side's operator or software.
+    Theirs,
+    /// Causeway itself: a bug.
+    Ours,
+    /// The network between.
+    Network,
+    /// Our operator: configuration, certificates, capacity.
+    Operator,
+}
+
+impl Side {
+    /// All sides, for metrics.
+    pub const ALL: [Self; 4] = [Self::Theirs, Self::Ours, Self::Network, Self::Operator];
+
+    /// The name in logs, metrics and on the link.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Theirs => "theirs",
+            Self::Ours => "ours",
+            Self::Network => "network",
+            Self::Operator => "operator",
+        }
+    }
+
+    /// Reads [`Side::as_str`].
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|side| side.as_str() == name)
+    }
+}
+
+/// Who began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// The other side came to us.
+    In,
+    /// We went to the other side.
+    Out,
+}
+
+impl Direction {
+    /// The name in logs, metrics and on the link.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::In => "in",
+            Self::Out => "out",
+        }
+    }
+
+    /// Reads [`Direction::as_str`].
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::In, Self::Out].into_iter().find(|direction| direction.as_str() == name)
+    }
+}
+
+/// The outcome of one failed or refused attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    /// How far it came.
+    pub rung: Rung,
+    /// Who can mend it.
+    pub side: Side,
+    /// What happened, in a sentence. Nothing secret, no bodies.
+    pub cause: String,
+    /// What to do, in a sentence fit to be sent to the other side's operator when the side is theirs.
+    pub remedy: String,
+    /// The partner's primary domain, or the domain that was claimed when it is none; empty if none was.
+    pub partner: String,
+    /// Who began.
+    pub direction: Direction,
+    /// The other end, if there was a connection.
+    pub peer: Option<SocketAddr>,
+    /// Unix time in milliseconds.
+    pub at_ms: u64,
+}
+
+impl Verdict {
+    /// Logs the verdict as fields of one event.
+    pub fn log(&self) {
+        tracing::info!(
+            target: "causeway::verdict",
+            rung = self.rung.as_str(),
+            side = self.side.as_str(),
+            partner = %printable(&self.partner),
+            direction = self.direction.as_str(),
+            peer = self.peer.map(tracing::field::display),
+            cause = %printable(&self.cause),
+            remedy = %self.remedy,
+            "verdict"
+        );
+    }
+}
+
+/// Characters of foreign text that a log line takes.
+const PRINTABLE_CHARS: usize = 512;
+
+/// Text that somebody else chose, made safe for a log: control and bidirectional characters escaped, cut at a bound.
+pub fn printable(text: &str) -> String {
+    let mut out = String::with_capacity(text.len().min(PRINTABLE_CHARS));
+    for (count, c) in text.chars().enumerate() {
+        if count == PRINTABLE_CHARS {
+            out.push('…');
+            break;
+        }
+        let bidirectional = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        if c.is_control() || bidirectional || matches!(c, '\u{2028}' | '\u{2029}') {
+            let _infallible = write!(out, "\\u{{{:x}}}", u32::from(c));
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_reads_back() {
+        assert!(Rung::ALL.into_iter().all(|rung| Rung::parse(rung.as_str()) == Some(rung)));
+        assert!(Side::ALL.into_iter().all(|side| Side::parse(side.as_str()) == Some(side)));
+        assert_eq!(Direction::parse("out"), Some(Direction::Out));
+        assert_eq!(Rung::parse("nonsense"), None);
+    }
+
+    #[test]
+    fn foreign_text_cannot_forge_a_log_line_or_turn_it_around() {
+        assert_eq!(printable("a\r\nb\u{202e}c"), "a\\u{d}\\u{a}b\\u{202e}c");
+        assert_eq!(printable(&"x".repeat(600)).chars().count(), PRINTABLE_CHARS + 1);
+        assert_eq!(printable("bücher.example"), "bücher.example");
+    }
+}
