@@ -320,7 +320,8 @@ mod tests {
 
     #[test]
     fn each_warning_stands_on_its_rows() {
-        let rows_with = |warning| (1..=18).filter(|&number| row(number).warnings().contains(&warning)).collect::<Vec<_>>();
+        let rows_with =
+            |warning| (1..=18).filter(|&number| row(number).warnings().contains(&warning)).collect::<Vec<_>>();
         assert_eq!(rows_with(Warning::DialbackIneffective), [1]);
         assert_eq!(rows_with(Warning::SaslRequiresTls), [3, 4, 9, 10]);
         assert_eq!(rows_with(Warning::SaslImpossibleWithoutTls), [5, 6, 11, 12]);
