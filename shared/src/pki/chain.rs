@@ -62,7 +62,7 @@ pub enum ChainFault {
     #[error("a signature of the chain uses an algorithm that is not accepted")]
     WeakSignature,
     /// A signature that does not verify.
-    #[error("a signature of the chain is wrong")]
+    #[error("a signature of the chain is wrong (was the authority replaced by another of the same name?)")]
     BadSignature,
     /// The names lie outside of what an issuer may vouch for.
     #[error("the issuer is not allowed to vouch for these names")]

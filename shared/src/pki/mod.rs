@@ -10,3 +10,6 @@ pub mod trust;
 pub use chain::{ChainFault, Purpose, verify_chain};
 pub use identity::PeerCertificate;
 pub use trust::TrustStore;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,311 @@
+//! Certificates made on the spot: who is named, who is believed (acceptance list, item 5).
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CustomExtension, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    OtherNameValue, SanType, date_time_ymd,
+};
+use rustls::pki_types::{CertificateDer, UnixTime};
+use std::time::Duration;
+use x509_cert::der::Decode as _;
+
+use super::identity::KeyKind;
+use super::*;
+use crate::domain::DomainName;
+
+const SRV_NAME: [u64; 9] = [1, 3, 6, 1, 5, 5, 7, 8, 7];
+const XMPP_ADDR: [u64; 9] = [1, 3, 6, 1, 5, 5, 7, 8, 5];
+
+struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    der: CertificateDer<'static>,
+}
+
+fn authority_params(name: &str) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params
+}
+
+fn authority(name: &str) -> Authority {
+    let (params, key) = (authority_params(name), KeyPair::generate().unwrap());
+    let der = params.self_signed(&key).unwrap().der().clone();
+    Authority { issuer: Issuer::new(params, key), der }
+}
+
+fn issued(authority: &Authority, change: impl FnOnce(&mut CertificateParams)) -> CertificateDer<'static> {
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, "fabrikam.example");
+    change(&mut params);
+    params.signed_by(&KeyPair::generate().unwrap(), &authority.issuer).unwrap().der().clone()
+}
+
+/// A certificate with one name in its subject alternative name.
+fn named(name: SanType) -> PeerCertificate {
+    let der = issued(&authority("any"), |params| params.subject_alt_names = vec![name]);
+    PeerCertificate::read(&[der]).unwrap()
+}
+
+fn dns(name: &str) -> SanType {
+    SanType::DnsName(name.try_into().unwrap())
+}
+
+fn other(oid: [u64; 9], text: &str) -> SanType {
+    SanType::OtherName((oid.to_vec(), OtherNameValue::Utf8String(text.to_owned())))
+}
+
+fn domain(text: &str) -> DomainName {
+    DomainName::parse(text).unwrap()
+}
+
+fn matches(name: SanType, reference: &str) -> bool {
+    named(name).names_domain(&domain(reference))
+}
+
+/// One TLV of DER.
+fn der(tag: u8, content: &[u8]) -> Vec<u8> {
+    let length = match content.len() {
+        short @ 0..=127 => vec![short as u8],
+        long => vec![0x82, (long >> 8) as u8, long as u8],
+    };
+    [&[tag], &*length, content].concat()
+}
+
+/// A certificate whose subject alternative name has these bytes.
+fn with_raw_names(names: &[u8]) -> Result<PeerCertificate, ChainFault> {
+    let extension = CustomExtension::from_oid_content(&[2, 5, 29, 17], names.to_vec());
+    let der = issued(&authority("any"), |params| params.custom_extensions = vec![extension]);
+    PeerCertificate::read(&[der])
+}
+
+fn at(year: i32) -> UnixTime {
+    let seconds = date_time_ymd(year, 6, 1).unix_timestamp();
+    UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(seconds).unwrap()))
+}
+
+fn verify(chain: &[CertificateDer<'_>], trusted: &Authority) -> Result<(), ChainFault> {
+    verify_chain(chain, &[trust::anchor(&trusted.der).unwrap()], at(2026), Purpose::Federation)
+}
+
+#[test]
+fn a_dns_id_names_exactly_its_domain_in_any_case() {
+    assert!(matches(dns("fabrikam.example"), "fabrikam.example"));
+    assert!(matches(dns("FABRIKAM.Example"), "fabrikam.example"));
+    assert!(matches(dns("xn--bcher-kva.example"), "bücher.example"));
+    for not in ["example", "a.fabrikam.example", "fabrikam.example.org", "xfabrikam.example", "fabrikam.exampl"] {
+        assert!(!matches(dns(not), "fabrikam.example"), "{not}");
+    }
+}
+
+#[test]
+fn the_common_name_is_never_consulted() {
+    let der = issued(&authority("any"), |_| {});
+    let certificate = PeerCertificate::read(&[der]).unwrap();
+    assert!(certificate.subject.contains("fabrikam.example"));
+    assert!(!certificate.names_domain(&domain("fabrikam.example")));
+}
+
+#[test]
+fn a_wildcard_is_the_whole_left_most_label_and_stands_for_exactly_one() {
+    assert!(matches(dns("*.fabrikam.example"), "im.fabrikam.example"));
+    assert!(matches(dns("*.FABRIKAM.example"), "im.fabrikam.example"));
+    for (name, reference) in [
+        ("*.fabrikam.example", "fabrikam.example"),
+        ("*.fabrikam.example", "a.im.fabrikam.example"),
+        ("i*.fabrikam.example", "im.fabrikam.example"),
+        ("im.*.example", "im.fabrikam.example"),
+        ("*.*.example", "im.fabrikam.example"),
+        ("*.example", "fabrikam.example"),
+        ("*", "example"),
+        ("*.", "example"),
+    ] {
+        assert!(!matches(dns(name), reference), "{name} is not {reference}");
+    }
+}
+
+#[test]
+fn a_srv_id_must_be_for_servers() {
+    assert!(matches(other(SRV_NAME, "_xmpp-server.fabrikam.example"), "fabrikam.example"));
+    assert!(matches(other(SRV_NAME, "_XMPP-Server.Fabrikam.example"), "fabrikam.example"));
+    for not in ["_xmpp-client.fabrikam.example", "_xmpp-server.*.example", "fabrikam.example", "_xmpp-server.", "_é"] {
+        assert!(!matches(other(SRV_NAME, not), "fabrikam.example"), "{not}");
+    }
+    assert!(!matches(other(SRV_NAME, "_xmpp-server.*.fabrikam.example"), "im.fabrikam.example"), "no wildcards here");
+    // RFC 4985 asks for IA5String, which the issuing library of these tests cannot write.
+    let name = [der(0x06, &[0x2b, 6, 1, 5, 5, 7, 8, 7]), der(0xa0, &der(0x16, b"_xmpp-server.fabrikam.example"))];
+    let certificate = with_raw_names(&der(0x30, &der(0xa0, &name.concat()))).unwrap();
+    assert!(certificate.names_domain(&domain("fabrikam.example")));
+}
+
+#[test]
+fn an_xmpp_addr_is_a_bare_domain() {
+    assert!(matches(other(XMPP_ADDR, "fabrikam.example"), "fabrikam.example"));
+    assert!(matches(other(XMPP_ADDR, "BÜCHER.example"), "bücher.example"));
+    for not in ["bob@fabrikam.example", "fabrikam.example/x", "*.fabrikam.example", "", "im.fabrikam.example"] {
+        assert!(!matches(other(XMPP_ADDR, not), "fabrikam.example"), "{not}");
+    }
+    assert!(!matches(other(XMPP_ADDR, "*.fabrikam.example"), "im.fabrikam.example"));
+}
+
+#[test]
+fn a_name_with_anything_odd_in_it_matches_nothing() {
+    for odd in [
+        "fabrikam.example\0.evil.example",
+        "fabrikam.example\0",
+        "fabrikam.example.",
+        "fabrikam.example\n",
+        " fabrikam.example",
+    ] {
+        assert!(!matches(dns(odd), "fabrikam.example"), "{odd:?}");
+        assert!(!matches(other(SRV_NAME, &format!("_xmpp-server.{odd}")), "fabrikam.example"), "{odd:?}");
+    }
+    assert!(!matches(other(XMPP_ADDR, "fabrikam.example\0"), "fabrikam.example"));
+    let certificate = named(dns("a\0b"));
+    assert_eq!(certificate.presented_names(9), ["DNS:a\\0b"], "and is shown without harm");
+}
+
+#[test]
+fn names_that_cannot_be_read_make_no_identity() {
+    assert_eq!(with_raw_names(&der(0x30, &der(0x82, "bücher.example".as_bytes()))), Err(ChainFault::Malformed));
+    assert_eq!(with_raw_names(b"\x30\x82\xff"), Err(ChainFault::Malformed));
+    assert_eq!(PeerCertificate::read(&[CertificateDer::from(vec![0x30, 0])]), Err(ChainFault::Malformed));
+    assert_eq!(PeerCertificate::read(&[]), Err(ChainFault::Absent));
+}
+
+#[test]
+fn only_the_first_names_of_many_are_read() {
+    let names = |count: usize| {
+        let mut names = vec![dns("filler.example"); count];
+        names.push(dns("fabrikam.example"));
+        let der = issued(&authority("any"), |params| params.subject_alt_names = names);
+        PeerCertificate::read(&[der]).unwrap().names_domain(&domain("fabrikam.example"))
+    };
+    assert!(names(identity::MAX_NAMES - 1));
+    assert!(!names(identity::MAX_NAMES));
+}
+
+#[test]
+fn a_chain_to_an_anchor_is_accepted_without_usage_with_server_auth_or_any() {
+    let root = authority("root");
+    for usages in [
+        vec![],
+        vec![ExtendedKeyUsagePurpose::ServerAuth],
+        vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth],
+        vec![ExtendedKeyUsagePurpose::Any],
+    ] {
+        let chain = [issued(&root, |params| params.extended_key_usages = usages.clone())];
+        assert_eq!(verify(&chain, &root), Ok(()), "{usages:?}");
+    }
+}
+
+#[test]
+fn client_auth_alone_is_refused_unless_pinned() {
+    let root = authority("root");
+    let chain = [issued(&root, |params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth])];
+    assert_eq!(verify(&chain, &root), Err(ChainFault::WrongUsage));
+    let anchors = [trust::anchor(&root.der).unwrap()];
+    assert_eq!(verify_chain(&chain, &anchors, at(2026), Purpose::Pinned), Ok(()));
+}
+
+#[test]
+fn the_reasons_of_a_refusal_are_told_apart() {
+    let (root, stranger) = (authority("root"), authority("stranger"));
+    let good = issued(&root, |_| {});
+    assert_eq!(verify(&[], &root), Err(ChainFault::Absent));
+    assert_eq!(verify(&[good.clone()], &stranger), Err(ChainFault::UnknownIssuer));
+    let namesake = authority("root");
+    assert_eq!(verify(&[good.clone()], &namesake), Err(ChainFault::BadSignature), "the name alone is no authority");
+    let own = CertificateParams::new(vec!["fabrikam.example".into()]).unwrap();
+    let own = own.self_signed(&KeyPair::generate().unwrap()).unwrap().der().clone();
+    assert_eq!(verify(&[own], &root), Err(ChainFault::SelfSigned));
+    assert_eq!(verify(&[stranger.der.clone()], &root), Err(ChainFault::SelfSigned));
+    assert_eq!(verify(&[CertificateDer::from(vec![1, 2, 3])], &root), Err(ChainFault::Malformed));
+    assert_eq!(verify(&vec![good; chain::MAX_CHAIN + 1], &root), Err(ChainFault::TooLong));
+    let by_leaf = {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::default();
+        let leaf = params.signed_by(&key, &root.issuer).unwrap().der().clone();
+        let below = Authority { issuer: Issuer::new(params, key), der: leaf.clone() };
+        [issued(&below, |_| {}), leaf]
+    };
+    assert!(verify(&by_leaf, &root).is_err(), "a server's certificate is no authority");
+}
+
+#[test]
+fn a_certificate_holds_from_its_first_to_its_last_second() {
+    let root = authority("root");
+    let chain = [issued(&root, |params| {
+        params.not_before = date_time_ymd(2025, 1, 1);
+        params.not_after = date_time_ymd(2027, 1, 1);
+    })];
+    let anchors = [trust::anchor(&root.der).unwrap()];
+    let verify_at = |now| verify_chain(&chain, &anchors, now, Purpose::Federation);
+    assert_eq!(verify_at(at(2024)), Err(ChainFault::NotYetValid));
+    assert_eq!(verify_at(at(2026)), Ok(()));
+    // So ends a stream that was in order when it began: the facts tell when to look again.
+    let facts = PeerCertificate::read(&chain).unwrap();
+    let last = |more| UnixTime::since_unix_epoch(Duration::from_secs(facts.not_after + more));
+    assert_eq!(verify_at(last(0)), Ok(()));
+    assert_eq!(verify_at(last(1)), Err(ChainFault::Expired));
+}
+
+#[test]
+fn an_intermediate_must_be_sent_along() {
+    let root = authority("root");
+    let (params, key) = (authority_params("intermediate"), KeyPair::generate().unwrap());
+    let between = params.signed_by(&key, &root.issuer).unwrap().der().clone();
+    let intermediate = Authority { issuer: Issuer::new(params, key), der: between.clone() };
+    let leaf = issued(&intermediate, |params| params.subject_alt_names = vec![dns("fabrikam.example")]);
+    assert_eq!(verify(&[leaf.clone(), between], &root), Ok(()));
+    assert_eq!(verify(&[leaf], &root), Err(ChainFault::UnknownIssuer));
+}
+
+#[test]
+fn a_partners_own_authority_vouches_for_its_domains_only() {
+    let (public, private) = (authority("public"), authority("of partner a"));
+    let mut store = TrustStore::new();
+    store.add_public(&public.der).unwrap();
+    store.add_private(&private.der, vec![domain("a.example")]).unwrap();
+    // The authority of partner a issues a certificate that names partner b.
+    let chain = [issued(&private, |params| params.subject_alt_names = vec![dns("a.example"), dns("b.example")])];
+    let judge = |claimed: &str| {
+        let claimed = domain(claimed);
+        assert!(PeerCertificate::read(&chain).unwrap().names_domain(&claimed));
+        verify_chain(&chain, &store.anchors_for(&claimed), at(2026), Purpose::Federation)
+    };
+    assert_eq!(judge("a.example"), Ok(()));
+    assert_eq!(judge("b.example"), Err(ChainFault::UnknownIssuer));
+}
+
+#[test]
+fn keys_below_the_floor_are_weak() {
+    for alg in [&rcgen::PKCS_ECDSA_P256_SHA256, &rcgen::PKCS_ECDSA_P384_SHA384, &rcgen::PKCS_ED25519] {
+        let key = KeyPair::generate_for(alg).unwrap();
+        let root = authority("root");
+        let der = CertificateParams::default().signed_by(&key, &root.issuer).unwrap().der().clone();
+        assert!(PeerCertificate::read(&[der.clone()]).unwrap().key.is_strong());
+        assert_eq!(verify(&[der], &root), Ok(()));
+    }
+    let rsa = |bytes: usize| {
+        let modulus = [&[0, 0x80], &*vec![1; bytes - 1]].concat();
+        let key = der(0x30, &[der(0x02, &modulus), der(0x02, &[1, 0, 1])].concat());
+        let algorithm = der(0x30, &[der(0x06, &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1]), der(5, &[])].concat());
+        let info = der(0x30, &[algorithm, der(0x03, &[&[0], &*key].concat())].concat());
+        KeyKind::of(&x509_cert::spki::SubjectPublicKeyInfoOwned::from_der(&info).unwrap())
+    };
+    assert_eq!(rsa(256), KeyKind::Rsa(2048));
+    assert!(rsa(256).is_strong() && !rsa(255).is_strong());
+}
+
+#[test]
+fn the_facts_of_a_certificate_are_there_for_verdicts() {
+    let root = authority("root of trust");
+    let der =
+        issued(&root, |params| params.subject_alt_names = vec![dns("fabrikam.example"), other(XMPP_ADDR, "x.example")]);
+    let facts = PeerCertificate::read(&[der]).unwrap();
+    assert_eq!(facts.presented_names(9), ["DNS:fabrikam.example", "xmppAddr:x.example"]);
+    assert_eq!(facts.presented_names(1).len(), 1);
+    assert!(facts.issuer.contains("root of trust"));
+    assert!(!facts.is_self_issued);
+    assert_eq!(facts.fingerprint().len(), 32 * 3 - 1);
+}
