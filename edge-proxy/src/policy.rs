@@ -1,0 +1,206 @@
+//! What this edge may do, and with whom: the gateways' snapshot, prepared for look-ups (s2s-streams, section 1.4).
+//!
+//! A value, replaced as a whole whenever the snapshot changes. Machines get the one in force with each input, so a
+//! change of policy acts on live streams, and nothing that a peer says can relax it.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use causeway_shared::domain::{DomainName, DomainPair};
+use causeway_shared::link::Snapshot;
+use causeway_shared::partner::{Methods, Negotiation};
+use causeway_shared::pki::{self, ChainFault};
+use rustls::pki_types::{CertificateDer, TrustAnchor};
+
+use crate::resolve::Proxy;
+use crate::stream::Method;
+
+/// The prepared snapshot.
+#[derive(Debug, Default)]
+pub struct Federation {
+    /// The version of the snapshot; 0 before the first.
+    pub version: u64,
+    locals: HashSet<DomainName>,
+    /// Any one of the local domains, for headers that answer a name we do not serve.
+    first_local: Option<DomainName>,
+    partners: HashMap<DomainName, Arc<PartnerPolicy>>,
+    /// The current dialback secret first, then those honoured while rotating.
+    secrets: Vec<Vec<u8>>,
+    /// What the gateway settings say about streams.
+    pub settings: StreamSettings,
+}
+
+/// What holds for the streams of one partner, in both directions.
+#[derive(Debug)]
+pub struct PartnerPolicy {
+    /// The primary domain, which names the partner in verdicts and metrics.
+    pub name: DomainName,
+    /// The negotiation setting for TLS.
+    pub tls: Negotiation,
+    /// The methods that the negotiation settings leave (s2s-streams, section 1.2).
+    pub methods: Methods,
+    /// Whether silence for a keep-alive interval ends a stream.
+    pub keep_alive: bool,
+    /// Connections at once, in both directions together.
+    pub connection_limit: u32,
+    /// Where to connect instead of what SRV says.
+    pub proxy: Option<Proxy>,
+    /// Whether private and loopback addresses may be dialled.
+    pub allow_private_addresses: bool,
+    /// Whether public authorities vouch for this partner.
+    use_public_trust: bool,
+    /// Authorities that vouch for this partner's domains only.
+    anchors: Vec<TrustAnchor<'static>>,
+}
+
+/// The gateway settings, as the streams use them (s2s-streams, section 2.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StreamSettings {
+    /// Connections at once, all partners together.
+    pub connection_limit: u32,
+    /// From accept or dial to authentication.
+    pub establishment_timeout: Duration,
+    /// Without a stanza for this long a stream is closed.
+    pub inactivity_timeout: Duration,
+    /// The longest silence of a partner that sends keep-alives.
+    pub keep_alive_interval: Duration,
+}
+
+impl Default for StreamSettings {
+    /// The original's defaults.
+    fn default() -> Self {
+        Self {
+            connection_limit: 1000,
+            establishment_timeout: Duration::from_secs(60),
+            inactivity_timeout: Duration::from_secs(600),
+            keep_alive_interval: Duration::from_secs(300),
+        }
+    }
+}
+
+/// What the original assumes where neither partner nor settings say how many connections a partner may have.
+const PARTNER_CONNECTION_LIMIT: u32 = 20;
+
+impl Federation {
+    /// Prepares a snapshot. Anchors that are no certificates are left out and returned, for they are an operator's
+    /// mistake that must not stop everybody else.
+    pub fn new(snapshot: &Snapshot) -> (Self, Vec<(DomainName, ChainFault)>) {
+        let mut faults = Vec::new();
+        let settings = &snapshot.settings;
+        let partner_limit = non_zero(settings.partner_connection_limit).unwrap_or(PARTNER_CONNECTION_LIMIT);
+        let defaults = StreamSettings::default();
+        let mut partners = HashMap::new();
+        for record in &snapshot.partners {
+            let mut anchors = Vec::new();
+            for der in &record.trust_anchors {
+                match pki::trust::anchor(&CertificateDer::from(der.as_ref())) {
+                    Ok(anchor) => anchors.push(anchor),
+                    Err(fault) => faults.push((record.domain.clone(), fault)),
+                }
+            }
+            let policy = Arc::new(PartnerPolicy {
+                name: record.domain.clone(),
+                tls: record.negotiation.tls,
+                methods: record.negotiation.methods(),
+                keep_alive: record.keep_alive,
+                connection_limit: non_zero(record.connection_limit).unwrap_or(partner_limit),
+                proxy: record.proxy_fqdn.as_deref().and_then(Proxy::parse),
+                allow_private_addresses: record.allow_private_addresses,
+                use_public_trust: record.use_public_trust,
+                anchors,
+            });
+            for domain in std::iter::once(&record.domain).chain(&record.additional_domains) {
+                partners.insert(domain.clone(), Arc::clone(&policy));
+            }
+        }
+        let federation = Self {
+            version: snapshot.version,
+            locals: snapshot.local_domains.iter().cloned().collect(),
+            first_local: snapshot.local_domains.first().cloned(),
+            partners,
+            secrets: snapshot.dialback_secrets.iter().map(|secret| secret.to_vec()).collect(),
+            settings: StreamSettings {
+                connection_limit: non_zero(settings.connection_limit).unwrap_or(defaults.connection_limit),
+                establishment_timeout: or_default(
+                    settings.stream_establishment_timeout_s,
+                    defaults.establishment_timeout,
+                ),
+                inactivity_timeout: or_default(settings.stream_inactivity_timeout_s, defaults.inactivity_timeout),
+                keep_alive_interval: or_default(settings.keep_alive_interval_s, defaults.keep_alive_interval),
+            },
+        };
+        (federation, faults)
+    }
+
+    /// Whether the domain is one of ours.
+    pub fn is_local(&self, domain: &str) -> bool {
+        self.locals.contains(domain)
+    }
+
+    /// Some domain of ours.
+    pub fn any_local(&self) -> Option<&DomainName> {
+        self.first_local.as_ref()
+    }
+
+    /// The partner that a domain belongs to.
+    pub fn partner(&self, domain: &str) -> Option<&Arc<PartnerPolicy>> {
+        self.partners.get(domain)
+    }
+
+    /// Whether some partner may use a method: what is offered to a peer that has not said who it is.
+    pub fn any_partner_permits(&self, method: Method) -> bool {
+        self.partners.values().any(|partner| partner.permits(method))
+    }
+
+    /// The dialback secrets, the current one first.
+    pub fn secrets(&self) -> &[Vec<u8>] {
+        &self.secrets
+    }
+
+    /// Whether a pair may have a stream that was authenticated so.
+    pub fn permits(&self, pair: &DomainPair, method: Method) -> bool {
+        self.is_local(pair.local.as_str())
+            && self.partner(pair.remote.as_str()).is_some_and(|partner| partner.permits(method))
+    }
+}
+
+impl PartnerPolicy {
+    /// Whether the negotiation settings leave a method. Dialback answered by certificate is dialback over TLS.
+    pub fn permits(&self, method: Method) -> bool {
+        match method {
+            Method::SaslExternal => self.methods.sasl_external,
+            Method::TlsDialback | Method::TlsDialbackCertificate => self.methods.tls_dialback,
+            Method::TcpDialback => self.methods.tcp_dialback,
+        }
+    }
+
+    /// The anchors that count for this partner's domains.
+    pub fn anchors(&self, public: &[TrustAnchor<'static>]) -> Vec<TrustAnchor<'static>> {
+        let public = if self.use_public_trust { public } else { &[] };
+        self.anchors.iter().chain(public).cloned().collect()
+    }
+}
+
+fn non_zero(value: u32) -> Option<u32> {
+    (value != 0).then_some(value)
+}
+
+fn or_default(seconds: u32, default: Duration) -> Duration {
+    non_zero(seconds).map_or(default, |seconds| Duration::from_secs(u64::from(seconds)))
+}
+
+/// The moment of an input: the time by both clocks, and what is in force. Machines read no clock and hold no policy.
+#[derive(Clone)]
+pub struct Moment {
+    /// For deadlines.
+    pub now: Instant,
+    /// For certificates, in Unix seconds.
+    pub unix: u64,
+    /// What the gateways allow.
+    pub federation: Arc<Federation>,
+    /// The public authorities.
+    pub public_anchors: Arc<Vec<TrustAnchor<'static>>>,
+    /// Whether some gateway is attached: without one nothing new is begun.
+    pub has_gateway: bool,
+}

@@ -1,0 +1,20 @@
+//! XMPP streams between servers: the machines that negotiate them, and the shells that give the machines a socket.
+//!
+//! Machines: [`negotiation_in`] (receiving server), [`negotiation_out`] (initiating server), with [`sasl`] and
+//! [`dialback`] inside, and [`outbox`], the bounded queue towards a partner. Between bytes and machines stands
+//! [`frames`]; [`identity`] is what TLS told about the peer. Shells: [`conn`] (one connection), [`inbound`] and
+//! [`outbound`] (its task), [`pool`] (all outbound streams).
+
+pub mod conn;
+pub mod dialback;
+pub mod frames;
+pub mod identity;
+pub mod inbound;
+pub mod negotiation_in;
+pub mod negotiation_out;
+pub mod outbound;
+pub mod outbox;
+pub mod pool;
+pub mod sasl;
+
+pub use causeway_shared::link::Method;
