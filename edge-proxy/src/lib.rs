@@ -1,1 +1,3 @@
-//! placeholder
+//! The perimeter service: server-to-server streams towards the internet, and the link towards the gateways.
+
+pub mod link;

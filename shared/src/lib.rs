@@ -7,6 +7,7 @@
 pub mod domain;
 pub mod jid;
 pub mod limits;
+pub mod link;
 pub mod partner;
 pub mod pki;
 pub mod verdict;
