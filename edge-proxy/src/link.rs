@@ -158,7 +158,8 @@ pub fn channel() -> (LinkHandle, LinkEnd) {
     let (snapshots_in, snapshots) = watch::channel(Arc::new(Snapshot::default()));
     let (gateway_in, has_gateway) = watch::channel(false);
     let handle = LinkHandle { batches, verdicts, snapshots, has_gateway, lost_verdicts: Arc::default() };
-    let end = LinkEnd { batches: batches_out, verdicts: verdicts_out, snapshots: snapshots_in, has_gateway: gateway_in };
+    let end =
+        LinkEnd { batches: batches_out, verdicts: verdicts_out, snapshots: snapshots_in, has_gateway: gateway_in };
     (handle, end)
 }
 
