@@ -102,7 +102,7 @@ impl Federation {
             let policy = Arc::new(PartnerPolicy {
                 name: record.domain.clone(),
                 tls: record.negotiation.tls,
-                methods: record.negotiation.methods(),
+                methods: record.methods,
                 keep_alive: record.keep_alive,
                 connection_limit: non_zero(record.connection_limit).unwrap_or(partner_limit),
                 proxy: record.proxy_fqdn.as_deref().and_then(Proxy::parse),

@@ -67,7 +67,7 @@ pub fn stanza_to_proto(stanza: &Stanza, seq: u64, context: u32) -> proto::Stanza
         context,
         key: stanza.key,
         redelivered: stanza.redelivered,
-        trace: stanza.trace.map_or_else(Bytes::new, |trace| Bytes::copy_from_slice(&trace.0)),
+        trace: if stanza.trace.is_some() { Bytes::copy_from_slice(&stanza.trace.0) } else { Bytes::new() },
         arrived_ms: stanza.arrived_ms,
         patience_ms: u32::try_from(stanza.patience.as_millis()).unwrap_or(u32::MAX),
         origin: stanza.origin,
@@ -95,12 +95,12 @@ pub fn stanza_from_proto(frame: proto::Stanza) -> Result<Stanza, FrameFault> {
     })
 }
 
-fn trace_from_proto(bytes: &Bytes) -> Result<Option<TraceContext>, FrameFault> {
+fn trace_from_proto(bytes: &Bytes) -> Result<TraceContext, FrameFault> {
     if bytes.is_empty() {
-        return Ok(None);
+        return Ok(TraceContext::default());
     }
     let fault = FrameFault::Length { field: "stanza.trace", len: bytes.len() };
-    bytes.as_ref().try_into().map(|bytes| Some(TraceContext(bytes))).map_err(|_| fault)
+    bytes.as_ref().try_into().map(TraceContext).map_err(|_| fault)
 }
 
 fn jid(field: &'static str, bytes: &[u8]) -> Result<Jid, FrameFault> {
@@ -172,7 +172,7 @@ pub fn failure_to_proto(seq: u64, failure: &Failure) -> proto::Failure {
         seq,
         condition: failure.condition.as_str().to_owned(),
         text: failure.text.clone(),
-        verdict: failure.verdict.as_deref().map(verdict_to_proto),
+        verdict: failure.verdict.as_ref().map(verdict_to_proto),
     }
 }
 
@@ -181,7 +181,7 @@ pub fn failure_from_proto(frame: proto::Failure) -> Result<Failure, FrameFault> 
     Ok(Failure {
         condition: StanzaCondition::parse(&frame.condition).unwrap_or(StanzaCondition::UndefinedCondition),
         text: frame.text,
-        verdict: frame.verdict.map(verdict_from_proto).transpose()?.map(Box::new),
+        verdict: frame.verdict.map(verdict_from_proto).transpose()?,
     })
 }
 
@@ -332,7 +332,7 @@ mod tests {
             origin: 7,
             key: 9,
             redelivered: true,
-            trace: Some(TraceContext([3; 25])),
+            trace: TraceContext([3; 25]),
             arrived_ms: 1,
             patience: Duration::from_secs(25),
         }

@@ -13,7 +13,7 @@ use crate::jid::Jid;
 use crate::partner::NegotiationSettings;
 pub use crate::partner::Methods;
 use crate::verdict::Verdict;
-use crate::xmpp::stanza::StanzaKind;
+pub use crate::xmpp::stanza::StanzaKind;
 use crate::xmpp::stanza_error::StanzaCondition;
 
 pub mod convert;
@@ -53,17 +53,24 @@ pub struct Stanza {
     pub key: u64,
     /// Whether it may have been delivered before.
     pub redelivered: bool,
-    /// Trace context, if the stanza is traced.
-    pub trace: Option<TraceContext>,
+    /// The trace it belongs to.
+    pub trace: TraceContext,
     /// When it arrived, in Unix milliseconds.
     pub arrived_ms: u64,
     /// How long the sender waits for the outcome; zero leaves it to the receiver.
     pub patience: Duration,
 }
 
-/// W3C trace context: 16 bytes trace id, 8 bytes span id, 1 byte flags.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// W3C trace context: 16 bytes trace id, 8 bytes span id, 1 byte flags. All zero: none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct TraceContext(pub [u8; 25]);
+
+impl TraceContext {
+    /// Whether the stanza is traced at all.
+    pub fn is_some(self) -> bool {
+        self != Self::default()
+    }
+}
 
 /// How an edge came to believe that a domain is who it says it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -87,6 +94,12 @@ impl Method {
             Self::TcpDialback => "tcp-dialback",
             Self::TlsDialbackCertificate => "tls-dialback-certificate",
         }
+    }
+}
+
+impl std::fmt::Display for Method {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 
@@ -122,7 +135,7 @@ pub struct Failure {
     /// One sentence for logs and operators.
     pub text: String,
     /// The verdict, if one was made.
-    pub verdict: Option<Box<Verdict>>,
+    pub verdict: Option<Verdict>,
 }
 
 impl Failure {
