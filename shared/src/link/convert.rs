@@ -340,7 +340,8 @@ mod tests {
 
     fn snapshot() -> Snapshot {
         let domain = |name| DomainName::parse(name).unwrap();
-        let negotiation = NegotiationSettings { tls: Negotiation::Optional, sasl: Negotiation::Optional, dialback: true };
+        let negotiation =
+            NegotiationSettings { tls: Negotiation::Optional, sasl: Negotiation::Optional, dialback: true };
         Snapshot {
             version: 4,
             local_domains: vec![domain("contoso.example")],
@@ -366,7 +367,10 @@ mod tests {
         assert_eq!(stanza_from_proto(stanza_to_proto(&stanza(), 1, 2)), Ok(stanza()));
         assert_eq!(snapshot_from_proto(snapshot_to_proto(&snapshot())), Ok(snapshot()));
         let context = PairContext {
-            pair: DomainPair { local: snapshot().local_domains[0].clone(), remote: snapshot().partners[0].domain.clone() },
+            pair: DomainPair {
+                local: snapshot().local_domains[0].clone(),
+                remote: snapshot().partners[0].domain.clone(),
+            },
             method: Method::TlsDialback,
             stream_id: "s1".to_owned(),
             peer_address: "192.0.2.1:5269".to_owned(),

@@ -10,8 +10,8 @@ use bytes::Bytes;
 
 use crate::domain::{DomainName, DomainPair};
 use crate::jid::Jid;
-use crate::partner::NegotiationSettings;
 pub use crate::partner::Methods;
+use crate::partner::NegotiationSettings;
 use crate::verdict::Verdict;
 pub use crate::xmpp::stanza::StanzaKind;
 use crate::xmpp::stanza_error::StanzaCondition;
