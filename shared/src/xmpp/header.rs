@@ -96,7 +96,7 @@ impl StreamHeader {
         if !tokens.is_at_end() {
             return Err(StreamFault::new(StreamCondition::NotWellFormed, "no stream header, or one closed at once"));
         }
-        if tokens.namespace_name(element.namespace) != ns::STREAM {
+        if element.namespace != xml::STREAM {
             return Err(StreamFault::new(StreamCondition::InvalidNamespace, "the root is not in the stream namespace"));
         }
         if element.local != "stream" {

@@ -154,9 +154,9 @@ fn read_stanza(bytes: &[u8], scope: &StreamScope, limits: &Limits, out: &mut Byt
         return Err(StreamFault::new(StreamCondition::NotWellFormed, "the stanza does not begin with a tag"));
     };
     let kind = StanzaKind::parse(element.local);
-    let kind = match (tokens.namespace_name(element.namespace), kind) {
-        (ns::SERVER, Some(kind)) => kind,
-        (ns::CLIENT | "", Some(_)) => {
+    let kind = match (element.namespace, kind) {
+        (xml::SERVER, Some(kind)) => kind,
+        (other, Some(_)) if matches!(tokens.namespace_name(other), ns::CLIENT | "") => {
             return Err(StreamFault::new(StreamCondition::InvalidNamespace, "a stanza outside jabber:server"));
         }
         _ => return Err(StreamFault::new(StreamCondition::UnsupportedStanzaType, "the element is no stanza")),
@@ -186,7 +186,7 @@ fn common_attributes<'a>(tokens: &Tokenizer<'a>) -> Result<Common<'a>, StreamFau
             (xml::NONE, "type") => &mut common.stanza_type,
             (xml::NONE, "id") => &mut common.id,
             (xml::XML, "lang") => &mut common.language,
-            (other, _) if tokens.namespace_name(other) == ns::STREAM => return Err(NESTED_STREAM),
+            (xml::STREAM, _) => return Err(NESTED_STREAM),
             _ => continue,
         };
         *place = Some(attribute.value);
@@ -282,12 +282,11 @@ fn write_start(tokens: &Tokenizer<'_>, out: &mut BytesMut) -> Result<(), StreamF
     let Some(element) = tokens.element() else { return Ok(()) };
     out.extend_from_slice(b"<");
     out.extend_from_slice(element.local.as_bytes());
-    if !tokens.is_same(element.namespace, tokens.outer_namespace()) {
-        let name = tokens.namespace_name(element.namespace);
-        if name == ns::STREAM {
+    if element.namespace != tokens.outer_namespace() {
+        if element.namespace == xml::STREAM {
             return Err(NESTED_STREAM);
         }
-        write::attribute(out, "xmlns", name);
+        write::attribute(out, "xmlns", tokens.namespace_name(element.namespace));
     }
     if tokens.attributes().is_empty() {
         return Ok(());
@@ -302,7 +301,7 @@ fn write_start(tokens: &Tokenizer<'_>, out: &mut BytesMut) -> Result<(), StreamF
                 out.extend_from_slice(b"='");
             }
             other => {
-                let index = prefixed.iter().position(|known| tokens.is_same(*known, other)).unwrap_or_default();
+                let index = prefixed.iter().position(|known| *known == other).unwrap_or_default();
                 write::attribute_open(out, &format!("ns{index}:{}", attribute.local));
             }
         }
@@ -317,16 +316,13 @@ fn declare_prefixes(tokens: &Tokenizer<'_>, out: &mut BytesMut) -> Result<Vec<Na
     let mut prefixed: Vec<Namespace> = Vec::new();
     for attribute in tokens.attributes() {
         let namespace = attribute.namespace;
-        let known =
-            matches!(namespace, xml::NONE | xml::XML) || prefixed.iter().any(|known| tokens.is_same(*known, namespace));
-        if known {
+        if matches!(namespace, xml::NONE | xml::XML) || prefixed.contains(&namespace) {
             continue;
         }
-        let name = tokens.namespace_name(namespace);
-        if name == ns::STREAM {
+        if namespace == xml::STREAM {
             return Err(NESTED_STREAM);
         }
-        write::attribute(out, &format!("xmlns:ns{}", prefixed.len()), name);
+        write::attribute(out, &format!("xmlns:ns{}", prefixed.len()), tokens.namespace_name(namespace));
         prefixed.push(namespace);
     }
     Ok(prefixed)

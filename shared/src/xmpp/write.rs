@@ -6,7 +6,7 @@
 
 use bytes::BytesMut;
 
-use super::xml::{Piece, Text, Value, is_char};
+use super::xml::{ESCAPED_IN_TEXT, ESCAPED_IN_VALUE, Piece, Text, Value, is, is_char};
 
 const REPLACEMENT: &str = "\u{fffd}";
 
@@ -37,40 +37,38 @@ fn with_piece(piece: Piece<'_>, then: impl FnOnce(&str)) {
 
 /// Any text, escaped.
 pub(super) fn text(out: &mut BytesMut, text: &str) {
-    escape(out, text, |character| match character {
-        '&' => Some("&amp;"),
-        '<' => Some("&lt;"),
-        '>' => Some("&gt;"),
-        '\r' => Some("&#xD;"),
-        _ if is_char(character) => None,
-        _ => Some(REPLACEMENT),
-    });
+    escape(out, text, ESCAPED_IN_TEXT);
 }
 
 /// Any value of an attribute, escaped.
 pub(super) fn value(out: &mut BytesMut, value: &str) {
-    escape(out, value, |character| match character {
-        '&' => Some("&amp;"),
-        '<' => Some("&lt;"),
-        '\'' => Some("&apos;"),
-        '\t' => Some("&#x9;"),
-        '\n' => Some("&#xA;"),
-        '\r' => Some("&#xD;"),
-        _ if is_char(character) => None,
-        _ => Some(REPLACEMENT),
-    });
+    escape(out, value, ESCAPED_IN_VALUE);
 }
 
-fn escape(out: &mut BytesMut, text: &str, replacement: impl Fn(char) -> Option<&'static str>) {
-    let mut from = 0;
-    for (at, character) in text.char_indices() {
-        if let Some(instead) = replacement(character) {
-            out.extend_from_slice(text.get(from..at).unwrap_or_default().as_bytes());
-            out.extend_from_slice(instead.as_bytes());
-            from = at + character.len_utf8();
-        }
+fn escape(out: &mut BytesMut, text: &str, class: u8) {
+    let mut rest = text;
+    while let Some(at) = rest.bytes().position(|byte| is(byte, class)) {
+        let (before, from) = rest.split_at_checked(at).unwrap_or((rest, ""));
+        out.extend_from_slice(before.as_bytes());
+        let mut characters = from.chars();
+        let mut itself = [0; 4];
+        let instead = match characters.next() {
+            Some('&') => "&amp;",
+            Some('<') => "&lt;",
+            Some('>') => "&gt;",
+            Some('\'') => "&apos;",
+            Some('\t') => "&#x9;",
+            Some('\n') => "&#xA;",
+            Some('\r') => "&#xD;",
+            // Most of those whose first byte is 0xEF are characters like any other.
+            Some(other) if is_char(other) => other.encode_utf8(&mut itself),
+            Some(_) => REPLACEMENT,
+            None => break,
+        };
+        out.extend_from_slice(instead.as_bytes());
+        rest = characters.as_str();
     }
-    out.extend_from_slice(text.get(from..).unwrap_or_default().as_bytes());
+    out.extend_from_slice(rest.as_bytes());
 }
 
 /// An attribute with everything around it, escaped.

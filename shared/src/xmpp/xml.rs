@@ -58,7 +58,11 @@ pub(super) struct Value<'a> {
     pub(super) plain: bool,
 }
 
-/// A namespace in scope: an index into the bindings, which only grow while an element is open.
+/// A namespace that is in scope while its element is open. Two are equal if and only if their names are: comparing
+/// names is for declarations, which are few, so that elements and attributes compare numbers.
+///
+/// Numbers below [`RESERVED`] are well known, those after them count the declarations of the stream, then those of the
+/// elements that are open.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Namespace(usize);
 
@@ -66,10 +70,19 @@ pub(super) struct Namespace(usize);
 pub(super) const NONE: Namespace = Namespace(0);
 /// The namespace of the prefix `xml`.
 pub(super) const XML: Namespace = Namespace(1);
+/// `jabber:server`.
+pub(super) const SERVER: Namespace = Namespace(2);
+/// The namespace of the stream itself.
+pub(super) const STREAM: Namespace = Namespace(3);
+
+/// The names of the well known namespaces, by number.
+const RESERVED: [&str; 4] = ["", ns::XML, ns::SERVER, ns::STREAM];
 
 struct Binding<'a> {
     prefix: &'a str,
-    namespace: Cow<'a, str>,
+    name: Cow<'a, str>,
+    /// The first namespace of this name.
+    namespace: Namespace,
 }
 
 /// An element whose end has not come yet.
@@ -81,6 +94,8 @@ pub(super) struct Open<'a> {
     pub(super) namespace: Namespace,
     /// How many bindings there were before this element's own.
     bindings: usize,
+    /// The default namespace around this element.
+    outer_default: Namespace,
 }
 
 enum State {
@@ -100,7 +115,11 @@ pub(super) struct Tokenizer<'a> {
     at: usize,
     state: State,
     limits: &'a Limits,
+    scope: &'a StreamScope,
+    /// Declarations of the elements that are open.
     bindings: Vec<Binding<'a>>,
+    /// The default namespace in force.
+    default: Namespace,
     /// Declarations so far, in this element and those already closed.
     declared: usize,
     nodes: usize,
@@ -113,25 +132,21 @@ impl<'a> Tokenizer<'a> {
     pub(super) fn new(bytes: &'a [u8], scope: &'a StreamScope, limits: &'a Limits) -> Result<Self, StreamFault> {
         let text = std::str::from_utf8(bytes)
             .map_err(|_| StreamFault::new(StreamCondition::UnsupportedEncoding, "the bytes are not UTF-8"))?;
-        let mut bindings = Vec::with_capacity(12);
-        bindings.push(Binding { prefix: "", namespace: Cow::Borrowed("") });
-        bindings.push(Binding { prefix: "xml", namespace: Cow::Borrowed(ns::XML) });
-        if !scope.default.is_empty() {
-            bindings.push(Binding { prefix: "", namespace: Cow::Borrowed(&scope.default) });
-        }
-        bindings
-            .extend(scope.prefixes.iter().map(|(prefix, name)| Binding { prefix, namespace: Cow::Borrowed(&**name) }));
-        Ok(Self {
+        let mut tokenizer = Self {
             text,
             at: 0,
             state: State::Root,
             limits,
-            bindings,
+            scope,
+            bindings: Vec::with_capacity(4),
+            default: NONE,
             declared: 0,
             nodes: 0,
             open: Vec::with_capacity(8),
             attributes: Vec::with_capacity(8),
-        })
+        };
+        tokenizer.default = tokenizer.named(&scope.default).unwrap_or(NONE);
+        Ok(tokenizer)
     }
 
     /// The next token. After an `Err` the tokenizer is of no more use.
@@ -167,11 +182,6 @@ impl<'a> Tokenizer<'a> {
         self.open.iter().rev().nth(1).map_or(NONE, |open| open.namespace)
     }
 
-    /// Whether two namespaces in scope have one name.
-    pub(super) fn is_same(&self, one: Namespace, other: Namespace) -> bool {
-        one == other || self.namespace_name(one) == self.namespace_name(other)
-    }
-
     /// The attributes of the start tag that was told last.
     pub(super) fn attributes(&self) -> &[Attribute<'a>] {
         &self.attributes
@@ -179,7 +189,37 @@ impl<'a> Tokenizer<'a> {
 
     /// The name of a namespace that some open element has in scope.
     pub(super) fn namespace_name(&self, namespace: Namespace) -> &str {
-        self.bindings.get(namespace.0).map_or("", |binding| &*binding.namespace)
+        let number = namespace.0;
+        if let Some(name) = RESERVED.get(number) {
+            name
+        } else if let Some((_, name)) = self.scope.prefixes.get(number - RESERVED.len()) {
+            name
+        } else {
+            match number.checked_sub(self.own_declarations() + 1) {
+                Some(index) => self.bindings.get(index).map_or("", |binding| &*binding.name),
+                None => &self.scope.default,
+            }
+        }
+    }
+
+    /// Where the numbers of the stream's declarations end: at its default namespace, after which ours follow.
+    fn own_declarations(&self) -> usize {
+        RESERVED.len() + self.scope.prefixes.len()
+    }
+
+    /// The namespace of a name, if there is one in scope.
+    fn named(&self, name: &str) -> Option<Namespace> {
+        let is_equal = |other: &str| other.len() == name.len() && other == name;
+        if let Some(number) = RESERVED.iter().position(|other| is_equal(other)) {
+            return Some(Namespace(number));
+        }
+        if let Some(index) = self.scope.prefixes.iter().position(|(_, other)| is_equal(other)) {
+            return Some(Namespace(RESERVED.len() + index));
+        }
+        if is_equal(&self.scope.default) {
+            return Some(Namespace(self.own_declarations()));
+        }
+        self.bindings.iter().find(|binding| is_equal(&binding.name)).map(|binding| binding.namespace)
     }
 
     /// Whether the input ends here, with the element just told still open: so ends a stream header.
@@ -187,9 +227,9 @@ impl<'a> Tokenizer<'a> {
         self.at == self.text.len() && matches!(self.state, State::Content)
     }
 
-    /// The declarations now in force, outermost first, without `xml`: prefix (empty for the default) and name.
+    /// The declarations of the elements that are open, outermost first: prefix (empty for the default) and name.
     pub(super) fn declarations(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.bindings.iter().skip(2).map(|binding| (binding.prefix, &*binding.namespace))
+        self.bindings.iter().map(|binding| (binding.prefix, &*binding.name))
     }
 
     fn peek(&self) -> Option<u8> {
@@ -302,6 +342,7 @@ impl<'a> Tokenizer<'a> {
         let closed = self.open.pop();
         if let Some(open) = closed {
             self.bindings.truncate(open.bindings);
+            self.default = open.outer_default;
         }
         self.state = if self.open.is_empty() { State::Finished } else { State::Content };
         closed.map_or("", |open| open.local)
@@ -319,7 +360,7 @@ impl<'a> Tokenizer<'a> {
         let from = self.at;
         let (prefix, local) = self.qualified_name()?;
         let qualified = self.slice(from, self.at);
-        let bindings = self.bindings.len();
+        let (bindings, outer_default) = (self.bindings.len(), self.default);
         self.attributes.clear();
         let mut count = 0;
         loop {
@@ -350,15 +391,22 @@ impl<'a> Tokenizer<'a> {
                 None => return Err(not_well_formed("a tag is not closed")),
             }
         }
-        let namespace = self.resolve(prefix).ok_or(not_well_formed("a prefix is not bound"))?;
-        if prefix == "xmlns" {
+        let namespace = if prefix.is_empty() {
+            self.default
+        } else if prefix == "xmlns" {
             return Err(not_well_formed("the prefix xmlns on an element"));
-        }
-        if !prefix.is_empty() && matches!(self.namespace_name(namespace), ns::SERVER | ns::XML) {
-            return Err(StreamFault::new(StreamCondition::BadNamespacePrefix, "a prefix on a name of jabber:server"));
-        }
+        } else {
+            let namespace = self.resolve(prefix)?;
+            if matches!(namespace, SERVER | XML) {
+                return Err(StreamFault::new(
+                    StreamCondition::BadNamespacePrefix,
+                    "an element of jabber:server, or of the namespace of xml, behind a prefix",
+                ));
+            }
+            namespace
+        };
         self.resolve_attributes()?;
-        self.open.push(Open { qualified, local, namespace, bindings });
+        self.open.push(Open { qualified, local, namespace, bindings, outer_default });
         Ok(Token::Start)
     }
 
@@ -423,27 +471,32 @@ impl<'a> Tokenizer<'a> {
 
     /// Binds a prefix, or the default when it is empty (Namespaces in XML 1.0, sections 3 and 6).
     fn declare(&mut self, prefix: &'a str, value: Value<'a>, own_bindings: usize) -> Result<(), StreamFault> {
-        let namespace = value.text();
+        let name = value.text();
         if self.bindings.iter().skip(own_bindings).any(|binding| binding.prefix == prefix) {
             return Err(not_well_formed("a prefix is declared twice on one element"));
         }
-        if prefix == "xmlns" || &*namespace == ns::XMLNS {
+        if prefix == "xmlns" || &*name == ns::XMLNS {
             return Err(not_well_formed("the prefix xmlns or its namespace is declared"));
         }
-        if (prefix == "xml") != (&*namespace == ns::XML) {
+        if (prefix == "xml") != (&*name == ns::XML) {
             return Err(not_well_formed("the prefix xml or its namespace is bound to another"));
         }
-        if namespace.is_empty() && !prefix.is_empty() {
+        if name.is_empty() && !prefix.is_empty() {
             return Err(not_well_formed("a prefix is bound to nothing"));
         }
-        if namespace.bytes().any(|byte| byte.is_ascii_control()) {
+        if name.bytes().any(|byte| byte.is_ascii_control()) {
             return Err(not_well_formed("a control character in a namespace name"));
         }
         self.declared += 1;
         if self.declared > self.limits.namespaces {
             return Err(policy("too many namespace declarations"));
         }
-        self.bindings.push(Binding { prefix, namespace });
+        let own = Namespace(self.own_declarations() + 1 + self.bindings.len());
+        let namespace = self.named(&name).unwrap_or(own);
+        if prefix.is_empty() {
+            self.default = namespace;
+        }
+        self.bindings.push(Binding { prefix, name, namespace });
         Ok(())
     }
 
@@ -452,16 +505,17 @@ impl<'a> Tokenizer<'a> {
         for index in 0..self.attributes.len() {
             let Some(mut attribute) = self.attributes.get(index).copied() else { break };
             if !attribute.prefix.is_empty() {
-                attribute.namespace = self.resolve(attribute.prefix).ok_or(not_well_formed("a prefix is not bound"))?;
+                attribute.namespace = self.resolve(attribute.prefix)?;
                 if let Some(place) = self.attributes.get_mut(index) {
                     *place = attribute;
                 }
             }
-            let twice = self
-                .attributes
-                .iter()
-                .take(index)
-                .any(|other| other.local == attribute.local && self.is_same(other.namespace, attribute.namespace));
+            let twice = self.attributes.iter().take(index).any(|other| {
+                other.namespace == attribute.namespace
+                    && other.local.len() == attribute.local.len()
+                    && other.local.as_bytes().first() == attribute.local.as_bytes().first()
+                    && other.local == attribute.local
+            });
             if twice {
                 return Err(not_well_formed("an attribute stands twice on one element"));
             }
@@ -469,12 +523,16 @@ impl<'a> Tokenizer<'a> {
         Ok(())
     }
 
-    /// The innermost binding of a prefix; the empty prefix is the default namespace.
-    fn resolve(&self, prefix: &str) -> Option<Namespace> {
+    /// What a prefix is bound to, innermost first.
+    fn resolve(&self, prefix: &str) -> Result<Namespace, StreamFault> {
         if prefix == "xml" {
-            return Some(XML);
+            return Ok(XML);
         }
-        self.bindings.iter().rposition(|binding| binding.prefix == prefix).map(Namespace)
+        if let Some(binding) = self.bindings.iter().rev().find(|binding| binding.prefix == prefix) {
+            return Ok(binding.namespace);
+        }
+        let of_stream = self.scope.prefixes.iter().find(|(known, _)| &**known == prefix);
+        of_stream.and_then(|(_, name)| self.named(name)).ok_or(not_well_formed("a prefix is not bound"))
     }
 
     /// A name with at most one colon and something on both sides of it (Namespaces in XML 1.0, production 7).
@@ -732,8 +790,13 @@ const SPECIAL_IN_TEXT: u8 = 4;
 /// Needs a second look in an attribute's value.
 const SPECIAL_IN_VALUE: u8 = 8;
 
+/// Does not stand for itself in the text that we write.
+pub(super) const ESCAPED_IN_TEXT: u8 = 16;
+/// Does not stand for itself in the values that we write.
+pub(super) const ESCAPED_IN_VALUE: u8 = 32;
+
 #[inline]
-fn is(byte: u8, class: u8) -> bool {
+pub(super) fn is(byte: u8, class: u8) -> bool {
     CLASSES.get(usize::from(byte)).is_some_and(|classes| classes & class != 0)
 }
 
@@ -758,6 +821,12 @@ const fn classes() -> [u8; 256] {
         }
         if byte < 0x20 || matches!(byte, b'<' | b'&' | b'\'' | b'"' | 0xef) {
             class |= SPECIAL_IN_VALUE;
+        }
+        if byte < 0x20 && byte != b'\t' && byte != b'\n' || matches!(byte, b'<' | b'>' | b'&' | 0xef) {
+            class |= ESCAPED_IN_TEXT;
+        }
+        if byte < 0x20 || matches!(byte, b'<' | b'&' | b'\'' | 0xef) {
+            class |= ESCAPED_IN_VALUE;
         }
         table[index] = class;
         index += 1;
