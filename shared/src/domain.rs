@@ -3,7 +3,7 @@
 //! A name may arrive in upper case, as U-labels, as A-labels or with a trailing dot; it leaves as lower-case A-labels
 //! without the dot. IP literals are no domains here: an XMPP federation partner has a name, and certificates name it.
 
-use std::borrow::Borrow;
+use std::borrow::{Borrow, Cow};
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -59,10 +59,15 @@ impl DomainName {
         &self.0
     }
 
-    /// The name as people write it, in U-labels.
+    /// The name as people write it and as XMPP addresses carry it (RFC 7622, section 3.2.1), in U-labels.
     pub fn to_unicode(&self) -> String {
-        idna::domain_to_unicode(&self.0).0
+        to_unicode(&self.0).into_owned()
     }
+}
+
+/// U-labels of a canonical name; nearly every one is its own.
+pub(crate) fn to_unicode(name: &str) -> Cow<'_, str> {
+    if name.contains("xn--") { Cow::Owned(idna::domain_to_unicode(name).0) } else { Cow::Borrowed(name) }
 }
 
 /// Prepares a name that is not canonical as it stands.

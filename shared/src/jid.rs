@@ -4,6 +4,7 @@
 //! as in [`crate::domain`]. An address that is canonical already, which nearly every one on the wire is, costs one
 //! allocation and one look at each byte.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -132,6 +133,17 @@ impl Jid {
     /// The prepared text.
     pub fn as_str(&self) -> &str {
         &self.text
+    }
+
+    /// The address as other servers expect it, with its domainpart in U-labels (RFC 7622, section 3.2.1). Inside, the
+    /// canonical text is used throughout.
+    pub fn to_unicode(&self) -> Cow<'_, str> {
+        match domain::to_unicode(self.domain()) {
+            Cow::Borrowed(_) => Cow::Borrowed(&self.text),
+            Cow::Owned(domain) => {
+                Cow::Owned(Self::assemble(self.local(), &domain, self.resource()).as_str().to_owned())
+            }
+        }
     }
 }
 
@@ -353,6 +365,13 @@ mod tests {
         check("x@[::1]", Err(JidError::Domain(DomainError::IpLiteral)));
         check("", Err(JidError::Domain(DomainError::Empty)));
         assert_eq!(BareJid::parse("a@example.com/x"), Err(JidError::NotBare));
+    }
+
+    #[test]
+    fn others_see_domains_in_u_labels() {
+        let jid = Jid::parse("a@bücher.example/x").unwrap();
+        assert_eq!((jid.as_str(), &*jid.to_unicode()), ("a@xn--bcher-kva.example/x", "a@bücher.example/x"));
+        assert_eq!(Jid::parse("a@b.example").unwrap().to_unicode(), "a@b.example");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What one peer may make us hold or do (s2s-streams, section 7); going over one is an answer, never a surprise.
+//! What one peer may make us hold or do (RFC 6120, section 13.12); going over one is an answer, never a surprise.
 
 /// Bounds on the XML of one stream, counted while it is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,10 +1,11 @@
-//! Certificates made on the spot: who is named, who is believed (acceptance list, item 5).
+//! Certificates made on the spot: who is named, who is believed.
 
 use rcgen::{
     BasicConstraints, CertificateParams, CustomExtension, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     OtherNameValue, SanType, date_time_ymd,
 };
 use rustls::pki_types::{CertificateDer, UnixTime};
+use std::slice::from_ref;
 use std::time::Duration;
 use x509_cert::der::Decode as _;
 
@@ -212,13 +213,13 @@ fn the_reasons_of_a_refusal_are_told_apart() {
     let (root, stranger) = (authority("root"), authority("stranger"));
     let good = issued(&root, |_| {});
     assert_eq!(verify(&[], &root), Err(ChainFault::Absent));
-    assert_eq!(verify(&[good.clone()], &stranger), Err(ChainFault::UnknownIssuer));
+    assert_eq!(verify(from_ref(&good), &stranger), Err(ChainFault::UnknownIssuer));
     let namesake = authority("root");
-    assert_eq!(verify(&[good.clone()], &namesake), Err(ChainFault::BadSignature), "the name alone is no authority");
+    assert_eq!(verify(from_ref(&good), &namesake), Err(ChainFault::BadSignature), "the name alone is no authority");
     let own = CertificateParams::new(vec!["fabrikam.example".into()]).unwrap();
     let own = own.self_signed(&KeyPair::generate().unwrap()).unwrap().der().clone();
     assert_eq!(verify(&[own], &root), Err(ChainFault::SelfSigned));
-    assert_eq!(verify(&[stranger.der.clone()], &root), Err(ChainFault::SelfSigned));
+    assert_eq!(verify(from_ref(&stranger.der), &root), Err(ChainFault::SelfSigned));
     assert_eq!(verify(&[CertificateDer::from(vec![1, 2, 3])], &root), Err(ChainFault::Malformed));
     assert_eq!(verify(&vec![good; chain::MAX_CHAIN + 1], &root), Err(ChainFault::TooLong));
     let by_leaf = {
@@ -283,7 +284,7 @@ fn keys_below_the_floor_are_weak() {
         let key = KeyPair::generate_for(alg).unwrap();
         let root = authority("root");
         let der = CertificateParams::default().signed_by(&key, &root.issuer).unwrap().der().clone();
-        assert!(PeerCertificate::read(&[der.clone()]).unwrap().key.is_strong());
+        assert!(PeerCertificate::read(from_ref(&der)).unwrap().key.is_strong());
         assert_eq!(verify(&[der], &root), Ok(()));
     }
     let rsa = |bytes: usize| {

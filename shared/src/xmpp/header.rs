@@ -149,9 +149,11 @@ impl StreamHeader {
             write::attribute(out, "xmlns:db", ns::DIALBACK);
         }
         let version = self.version.map(|version| format!("{}.{}", version.major, version.minor));
+        let from = self.from.as_ref().map(DomainName::to_unicode);
+        let to = self.to.as_ref().map(DomainName::to_unicode);
         for (name, value) in [
-            ("from", self.from.as_ref().map(DomainName::as_str)),
-            ("to", self.to.as_ref().map(DomainName::as_str)),
+            ("from", from.as_deref()),
+            ("to", to.as_deref()),
             ("id", self.id.as_deref()),
             ("version", version.as_deref()),
             ("xml:lang", self.lang.as_deref()),
@@ -243,11 +245,15 @@ mod tests {
 
     #[test]
     fn a_header_is_printed_and_read_back() {
-        let (ours, theirs) = (DomainName::parse("a.example").unwrap(), DomainName::parse("b.example").unwrap());
+        let (ours, theirs) = (DomainName::parse("ä.example").unwrap(), DomainName::parse("b.example").unwrap());
         for header in [StreamHeader::initial(&ours, &theirs), StreamHeader::response(Some(&ours), None, "x'<&>")] {
             let mut out = BytesMut::new();
             header.write(&mut out);
             let read = StreamHeader::parse(&out, &Limits::default()).unwrap();
+            assert!(
+                String::from_utf8_lossy(&out).contains("from='ä.example'"),
+                "in U-labels (RFC 7622, section 3.2.1)"
+            );
             assert!(read.declares_dialback && read.scope.declares(ns::STREAM));
             assert_eq!(StreamHeader { scope: header.scope.clone(), ..read }, header);
         }

@@ -12,8 +12,9 @@
 //!
 //! Reading a canonical stanza gives the same bytes again.
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
+use super::element::Element;
 use super::ns;
 use super::scope::StreamScope;
 use super::stream_error::{StreamCondition, StreamFault};
@@ -140,6 +141,21 @@ pub fn read(bytes: &[u8], scope: &StreamScope, limits: &Limits, out: &mut BytesM
         out.truncate(before);
     }
     result
+}
+
+/// A canonical stanza as another server expects it: with the domains of its addresses in U-labels (RFC 7622, section
+/// 3.2.1). Nearly every stanza is that already.
+pub fn for_partner(canonical: Bytes, limits: &Limits) -> Bytes {
+    if memchr::memmem::find(&canonical, b"xn--").is_none() {
+        return canonical;
+    }
+    let Ok(mut stanza) = Element::parse(&canonical, &StreamScope::server(), limits) else { return canonical };
+    for name in ["from", "to"] {
+        if let Some(jid) = stanza.attribute(name).and_then(|address| Jid::parse(address).ok()) {
+            stanza.set_attribute(name, jid.to_unicode());
+        }
+    }
+    stanza.to_bytes()
 }
 
 /// What the canonical form of most stanzas has more than what arrived: `xmlns='jabber:server'`, a language.

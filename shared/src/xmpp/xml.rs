@@ -9,8 +9,15 @@
 //! predefined ones, elements in the namespace of the prefix `xml`, control characters in namespace names, and names in
 //! `jabber:server` behind a prefix (RFC 6120, section 4.8.5).
 
+mod characters;
+mod text;
+
 use std::borrow::Cow;
 
+pub(super) use self::characters::{ESCAPED_IN_TEXT, ESCAPED_IN_VALUE, is, is_char};
+use self::characters::{NAME, NAME_START, SPECIAL_IN_TEXT, SPECIAL_IN_VALUE, is_name_extender, is_name_start};
+pub(super) use self::text::{Piece, Text, Value};
+use self::text::{Reference, resolve_reference};
 use super::ns;
 use super::scope::StreamScope;
 use super::stream_error::{StreamCondition, StreamFault};
@@ -31,15 +38,6 @@ pub(super) enum Token<'a> {
     Done,
 }
 
-/// A run of character data as it was written.
-#[derive(Clone, Copy)]
-pub(super) struct Text<'a> {
-    pub(super) raw: &'a str,
-    /// What stands there is what is meant and what the canonical form writes: no reference, `>` or carriage return.
-    pub(super) plain: bool,
-    pub(super) cdata: bool,
-}
-
 /// An attribute as it was written; declarations of namespaces are not among them.
 #[derive(Clone, Copy)]
 pub(super) struct Attribute<'a> {
@@ -48,14 +46,6 @@ pub(super) struct Attribute<'a> {
     /// The namespace of the name, as an index; [`NONE`] without prefix.
     pub(super) namespace: Namespace,
     pub(super) value: Value<'a>,
-}
-
-/// An attribute's value as it was written, between its quotes.
-#[derive(Clone, Copy)]
-pub(super) struct Value<'a> {
-    pub(super) raw: &'a str,
-    /// No reference, white space to normalise or apostrophe.
-    pub(super) plain: bool,
 }
 
 /// A namespace that is in scope while its element is open. Two are equal if and only if their names are: comparing
@@ -431,9 +421,8 @@ impl<'a> Tokenizer<'a> {
 
     /// A quoted value (XML 1.0, production 10).
     fn value(&mut self) -> Result<Value<'a>, StreamFault> {
-        let quote = match self.peek() {
-            Some(quote @ (b'"' | b'\'')) => quote,
-            _ => return Err(not_well_formed("an attribute's value is not quoted")),
+        let Some(quote @ (b'"' | b'\'')) = self.peek() else {
+            return Err(not_well_formed("an attribute's value is not quoted"));
         };
         self.at += 1;
         let from = self.at;
@@ -624,212 +613,10 @@ impl<'a> Tokenizer<'a> {
     }
 }
 
-impl<'a> Value<'a> {
-    /// The value as it is meant (XML 1.0, section 3.3.3: references resolved, white space made spaces).
-    pub(super) fn text(self) -> Cow<'a, str> {
-        if self.plain {
-            return Cow::Borrowed(self.raw);
-        }
-        let mut text = String::with_capacity(self.raw.len());
-        self.pieces(|piece| piece.push_to(&mut text));
-        Cow::Owned(text)
-    }
-
-    /// The value piece by piece.
-    pub(super) fn pieces(self, each: impl FnMut(Piece<'a>)) {
-        pieces(self.raw, true, true, each);
-    }
-}
-
-impl<'a> Text<'a> {
-    /// The text as it is meant (XML 1.0, section 2.11: line ends are line feeds).
-    pub(super) fn text(self) -> Cow<'a, str> {
-        if self.plain {
-            return Cow::Borrowed(self.raw);
-        }
-        let mut text = String::with_capacity(self.raw.len());
-        self.pieces(|piece| piece.push_to(&mut text));
-        Cow::Owned(text)
-    }
-
-    /// The text piece by piece.
-    pub(super) fn pieces(self, each: impl FnMut(Piece<'a>)) {
-        pieces(self.raw, !self.cdata, false, each);
-    }
-}
-
-/// A part of a value or of text: a stretch without anything special, or one character.
-#[derive(Clone, Copy)]
-pub(super) enum Piece<'a> {
-    Stretch(&'a str),
-    Character(char),
-}
-
-impl Piece<'_> {
-    fn push_to(self, text: &mut String) {
-        match self {
-            Self::Stretch(stretch) => text.push_str(stretch),
-            Self::Character(character) => text.push(character),
-        }
-    }
-}
-
-/// Takes checked text apart at references and at white space that is normalised.
-fn pieces<'a>(raw: &'a str, references: bool, attribute: bool, mut each: impl FnMut(Piece<'a>)) {
-    let mut rest = raw;
-    let special = |byte: &u8| match byte {
-        b'&' => references,
-        b'\r' => true,
-        b'\t' | b'\n' => attribute,
-        _ => false,
-    };
-    while let Some(at) = rest.as_bytes().iter().position(special) {
-        let (before, from) = rest.split_at_checked(at).unwrap_or((rest, ""));
-        if !before.is_empty() {
-            each(Piece::Stretch(before));
-        }
-        let length = if from.starts_with('&') {
-            match resolve_reference(from) {
-                Reference::Character(character, length) => {
-                    each(Piece::Character(character));
-                    length
-                }
-                // The tokenizer has refused these already.
-                Reference::UnknownEntity | Reference::Malformed => 1,
-            }
-        } else {
-            each(Piece::Character(if attribute { ' ' } else { '\n' }));
-            if from.starts_with("\r\n") { 2 } else { 1 }
-        };
-        rest = from.get(length..).unwrap_or_default();
-    }
-    if !rest.is_empty() {
-        each(Piece::Stretch(rest));
-    }
-}
-
-enum Reference {
-    /// The character and the length of the reference.
-    Character(char, usize),
-    UnknownEntity,
-    Malformed,
-}
-
-/// The reference at the head of a text that begins with `&`.
-fn resolve_reference(text: &str) -> Reference {
-    for (entity, character) in [("&lt;", '<'), ("&gt;", '>'), ("&amp;", '&'), ("&apos;", '\''), ("&quot;", '"')] {
-        if text.starts_with(entity) {
-            return Reference::Character(character, entity.len());
-        }
-    }
-    // The longest that means anything is a padded code point; a longer one is not worth the search.
-    const LONGEST: usize = 256;
-    let head = text.as_bytes().iter().take(LONGEST);
-    let Some(end) = head.clone().position(|byte| *byte == b';') else {
-        return Reference::Malformed;
-    };
-    let body = text.get(1..end).unwrap_or_default();
-    let Some(number) = body.strip_prefix('#') else {
-        let mut characters = body.chars();
-        let is_name = characters.next().is_some_and(|first| is_ascii_or_name(first, true))
-            && characters.all(|character| is_ascii_or_name(character, false));
-        return if is_name { Reference::UnknownEntity } else { Reference::Malformed };
-    };
-    let (digits, radix) = match number.strip_prefix('x') {
-        Some(digits) => (digits, 16),
-        None => (number, 10),
-    };
-    // `from_str_radix` takes a sign, XML does not.
-    if !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-        return Reference::Malformed;
-    }
-    match u32::from_str_radix(digits, radix).ok().and_then(char::from_u32).filter(|character| is_char(*character)) {
-        Some(character) => Reference::Character(character, end + 1),
-        None => Reference::Malformed,
-    }
-}
-
-fn is_ascii_or_name(character: char, starts: bool) -> bool {
-    u8::try_from(character).is_ok_and(|byte| byte < 0x80 && is(byte, if starts { NAME_START } else { NAME }))
-        || is_name_start(character)
-        || (!starts && is_name_extender(character))
-}
-
-/// XML 1.0, production 2.
-pub(super) fn is_char(character: char) -> bool {
-    matches!(character, '\t' | '\n' | '\r' | '\u{20}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..='\u{10ffff}')
-}
-
-/// XML 1.0, production 4, beyond ASCII.
-fn is_name_start(character: char) -> bool {
-    matches!(character,
-        '\u{c0}'..='\u{d6}' | '\u{d8}'..='\u{f6}' | '\u{f8}'..='\u{2ff}' | '\u{370}'..='\u{37d}'
-        | '\u{37f}'..='\u{1fff}' | '\u{200c}'..='\u{200d}' | '\u{2070}'..='\u{218f}' | '\u{2c00}'..='\u{2fef}'
-        | '\u{3001}'..='\u{d7ff}' | '\u{f900}'..='\u{fdcf}' | '\u{fdf0}'..='\u{fffd}' | '\u{10000}'..='\u{effff}')
-}
-
-/// XML 1.0, production 4a, beyond ASCII: what a name may hold but not begin with.
-fn is_name_extender(character: char) -> bool {
-    matches!(character, '\u{b7}' | '\u{300}'..='\u{36f}' | '\u{203f}'..='\u{2040}')
-}
-
 const fn not_well_formed(cause: &'static str) -> StreamFault {
     StreamFault::new(StreamCondition::NotWellFormed, cause)
 }
 
 const fn policy(cause: &'static str) -> StreamFault {
     StreamFault::new(StreamCondition::PolicyViolation, cause)
-}
-
-/// May begin an ASCII name.
-const NAME_START: u8 = 1;
-/// May stand in an ASCII name, which a colon may not: it separates two.
-const NAME: u8 = 2;
-/// Needs a second look in text.
-const SPECIAL_IN_TEXT: u8 = 4;
-/// Needs a second look in an attribute's value.
-const SPECIAL_IN_VALUE: u8 = 8;
-
-/// Does not stand for itself in the text that we write.
-pub(super) const ESCAPED_IN_TEXT: u8 = 16;
-/// Does not stand for itself in the values that we write.
-pub(super) const ESCAPED_IN_VALUE: u8 = 32;
-
-#[inline]
-pub(super) fn is(byte: u8, class: u8) -> bool {
-    CLASSES.get(usize::from(byte)).is_some_and(|classes| classes & class != 0)
-}
-
-/// What each byte may be, looked up instead of compared.
-static CLASSES: [u8; 256] = classes();
-
-const fn classes() -> [u8; 256] {
-    let mut table = [0; 256];
-    let mut index = 0;
-    while index < 256 {
-        let byte = index as u8;
-        let mut class = 0;
-        if byte.is_ascii_alphabetic() || byte == b'_' {
-            class |= NAME_START | NAME;
-        }
-        if byte.is_ascii_digit() || byte == b'-' || byte == b'.' {
-            class |= NAME;
-        }
-        // Tabs and line feeds stand for themselves in text.
-        if byte < 0x20 && byte != b'\t' && byte != b'\n' || matches!(byte, b'<' | b'>' | b'&' | 0xef) {
-            class |= SPECIAL_IN_TEXT;
-        }
-        if byte < 0x20 || matches!(byte, b'<' | b'&' | b'\'' | b'"' | 0xef) {
-            class |= SPECIAL_IN_VALUE;
-        }
-        if byte < 0x20 && byte != b'\t' && byte != b'\n' || matches!(byte, b'<' | b'>' | b'&' | 0xef) {
-            class |= ESCAPED_IN_TEXT;
-        }
-        if byte < 0x20 || matches!(byte, b'<' | b'&' | b'\'' | 0xef) {
-            class |= ESCAPED_IN_VALUE;
-        }
-        table[index] = class;
-        index += 1;
-    }
-    table
 }

@@ -72,7 +72,7 @@ fn agree(text: &str) {
         (Ok(ours), Some(theirs)) => assert_eq!(sorted(ours), sorted(theirs), "{text:?}"),
         (Ok(ours), None) => panic!("the oracle refuses {text:?}, we read {ours}"),
         (Err(fault), Some(theirs)) => {
-            assert!(is_stricter(&fault), "the oracle reads {text:?} as {theirs}, we: {fault}")
+            assert!(is_stricter(&fault), "the oracle reads {text:?} as {theirs}, we: {fault}");
         }
         (Err(_), None) => {}
     }

@@ -196,6 +196,20 @@ fn the_language_of_the_stream_is_added_only_where_there_is_none() {
 }
 
 #[test]
+fn a_partner_gets_domains_in_u_labels_and_we_keep_a_labels() {
+    let stanza = "<message from='a@bücher.example' to='xn--bcher-kva.example'><body>xn--a</body></message>";
+    let (checked, text) = read_with(stanza.as_bytes(), &StreamScope::server(), &Limits::default()).unwrap();
+    assert_eq!(checked.from.domain(), checked.to.domain());
+    let expected = "<message xmlns='jabber:server' from='a@xn--bcher-kva.example' to='xn--bcher-kva.example'>\
+        <body>xn--a</body></message>";
+    assert_eq!(text, expected);
+    let outside = for_partner(Bytes::from(text), &Limits::default());
+    assert_eq!(outside, expected.replace("xn--bcher-kva", "bücher"));
+    let ascii = Bytes::from(message(""));
+    assert_eq!(for_partner(ascii.clone(), &Limits::default()), ascii);
+}
+
+#[test]
 fn every_limit_has_its_last_allowed_value() {
     let limits = Limits {
         byte_stanza: 1200,
