@@ -176,8 +176,9 @@ impl PresentedName {
                 let (service, rest) = name.split_at_checked(SERVICE.len()).unwrap_or_default();
                 service.eq_ignore_ascii_case(SERVICE) && rest.eq_ignore_ascii_case(reference)
             }
-            // Legacy; an address of a user or a resource names no server.
-            Self::XmppAddr(name) => DomainName::parse(name).as_ref() == Ok(domain),
+            // Legacy; an address of a user or a resource names no server. Preparation forgives a trailing dot of a
+            // reference, but a certificate has no business with one.
+            Self::XmppAddr(name) => !name.ends_with(DOTS) && DomainName::parse(name).as_ref() == Ok(domain),
         }
     }
 
@@ -189,6 +190,9 @@ impl PresentedName {
         }
     }
 }
+
+/// What IDNA takes for a dot (RFC 3490, section 3.1).
+const DOTS: [char; 4] = ['.', '\u{3002}', '\u{ff0e}', '\u{ff61}'];
 
 /// `*.parent` stands for exactly one label, and never for all names below a top-level domain.
 fn wildcard_matches(parent: &str, reference: &str) -> bool {

@@ -1,5 +1,6 @@
 //! Certificates made on the spot: who is named, who is believed.
 
+use proptest::prelude::*;
 use rcgen::{
     BasicConstraints, CertificateParams, CustomExtension, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     OtherNameValue, SanType, date_time_ymd,
@@ -160,7 +161,9 @@ fn a_name_with_anything_odd_in_it_matches_nothing() {
         assert!(!matches(dns(odd), "fabrikam.example"), "{odd:?}");
         assert!(!matches(other(SRV_NAME, &format!("_xmpp-server.{odd}")), "fabrikam.example"), "{odd:?}");
     }
-    assert!(!matches(other(XMPP_ADDR, "fabrikam.example\0"), "fabrikam.example"));
+    for odd in ["fabrikam.example\0", "fabrikam.example.", "fabrikam.example\u{3002}", "fabrikam.example\n"] {
+        assert!(!matches(other(XMPP_ADDR, odd), "fabrikam.example"), "{odd:?}");
+    }
     let certificate = named(dns("a\0b"));
     assert_eq!(certificate.presented_names(9), ["DNS:a\\0b"], "and is shown without harm");
 }
@@ -309,4 +312,40 @@ fn the_facts_of_a_certificate_are_there_for_verdicts() {
     assert!(facts.issuer.contains("root of trust"));
     assert!(!facts.is_self_issued);
     assert_eq!(facts.fingerprint().len(), 32 * 3 - 1);
+}
+
+/// A certificate with everything in it that is read, made once: making keys is slow.
+static WHOLE: std::sync::LazyLock<(CertificateDer<'static>, CertificateDer<'static>)> =
+    std::sync::LazyLock::new(|| {
+        let root = authority("root");
+        let whole = issued(&root, |params| {
+            params.subject_alt_names = vec![
+                dns("*.fabrikam.example"),
+                other(SRV_NAME, "_xmpp-server.a.example"),
+                other(XMPP_ADDR, "b.example"),
+            ];
+            params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        });
+        (whole, root.der)
+    });
+
+proptest! {
+    #[test]
+    fn a_damaged_certificate_is_refused_or_read_but_never_believed(
+        place in any::<prop::sample::Index>(),
+        byte in any::<u8>(),
+        length in any::<prop::sample::Index>(),
+    ) {
+        let (whole, root) = &*WHOLE;
+        let mut bytes = whole.to_vec();
+        let place = place.index(bytes.len());
+        prop_assume!(bytes[place] != byte);
+        bytes[place] = byte;
+        let damaged = [CertificateDer::from(bytes.clone())];
+        let _ = PeerCertificate::read(&damaged);
+        let anchors = [trust::anchor(root).unwrap()];
+        prop_assert!(verify_chain(&damaged, &anchors, at(2026), Purpose::Federation).is_err());
+        bytes.truncate(length.index(bytes.len()));
+        prop_assert_eq!(PeerCertificate::read(&[CertificateDer::from(bytes)]), Err(ChainFault::Malformed));
+    }
 }

@@ -68,8 +68,10 @@ enum Step {
     Markup,
     /// In the XML declaration.
     Declaration,
-    /// In a tag.
+    /// In a start tag or an empty element's, where quotes hide a `>`.
     Tag(ElementParser),
+    /// In an end tag, where nothing does.
+    EndTag,
     /// After `<!`: a CDATA section, or something forbidden.
     Bang,
     /// In a CDATA section.
@@ -151,6 +153,17 @@ impl Cutter {
                         }
                     }
                 },
+                Step::EndTag => match memchr(b'>', rest) {
+                    None => self.at = buffer.len(),
+                    Some(end) => {
+                        self.at += end + 1;
+                        self.step = Step::Text;
+                        let tag = buffer.get(self.tag..self.at).unwrap_or_default();
+                        if let Some(cut) = self.end_tag_ends(tag)? {
+                            return Ok(cut);
+                        }
+                    }
+                },
                 Step::Bang => {
                     const CDATA: &[u8] = b"![CDATA[";
                     let seen = rest.get(..CDATA.len()).unwrap_or(rest);
@@ -228,6 +241,7 @@ impl Cutter {
             (b'?' | b'!', _) => {
                 Err(StreamFault::new(StreamCondition::RestrictedXml, "a processing instruction, comment or DTD"))
             }
+            (b'/', _) => Ok(Step::EndTag),
             _ => Ok(Step::Tag(ElementParser::default())),
         }
     }
@@ -250,24 +264,27 @@ impl Cutter {
         Ok(())
     }
 
-    /// A tag is complete, with both brackets.
+    /// An end tag is complete, with both brackets. Only the root's name is compared here.
+    fn end_tag_ends(&mut self, tag: &[u8]) -> Result<Option<Cut>, StreamFault> {
+        let name = tag.strip_prefix(b"</").and_then(|rest| rest.strip_suffix(b">")).map(<[u8]>::trim_ascii_end);
+        match self.depth {
+            Depth::Within(0) if name == Some(&*self.root) => {
+                self.depth = Depth::After;
+                Ok(Some(Cut::Close(0..self.at)))
+            }
+            Depth::Within(depth @ 1..) => {
+                self.depth = Depth::Within(depth - 1);
+                Ok((depth == 1).then_some(Cut::Element(0..self.at)))
+            }
+            Depth::Before | Depth::Within(0) | Depth::After => {
+                Err(StreamFault::new(StreamCondition::NotWellFormed, "an end tag without a start tag"))
+            }
+        }
+    }
+
+    /// A start tag or an empty element's is complete, with both brackets.
     fn tag_ends(&mut self, tag: &[u8]) -> Result<Option<Cut>, StreamFault> {
         let whole = 0..self.at;
-        if let Some(closing) = tag.strip_prefix(b"</") {
-            return match self.depth {
-                Depth::Within(0) if closing.strip_suffix(b">").map(<[u8]>::trim_ascii_end) == Some(&*self.root) => {
-                    self.depth = Depth::After;
-                    Ok(Some(Cut::Close(whole)))
-                }
-                Depth::Within(depth @ 1..) => {
-                    self.depth = Depth::Within(depth - 1);
-                    Ok((depth == 1).then_some(Cut::Element(whole)))
-                }
-                Depth::Before | Depth::Within(0) | Depth::After => {
-                    Err(StreamFault::new(StreamCondition::NotWellFormed, "an end tag without a start tag"))
-                }
-            };
-        }
         let is_empty = tag.ends_with(b"/>");
         match self.depth {
             Depth::Before if is_empty => {

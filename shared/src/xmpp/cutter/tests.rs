@@ -140,6 +140,12 @@ fn only_elements_and_white_space_stand_between_elements() {
 }
 
 #[test]
+fn a_quote_hides_nothing_in_an_end_tag() {
+    check(&format!("{HEADER}<a></a'>"), &Piece::Element("<a></a'>".into()));
+    refused(&format!("{HEADER}</stream:stream'>"), StreamCondition::NotWellFormed);
+}
+
+#[test]
 fn size_and_depth_are_bounded_while_reading() {
     let limits = Limits { byte_stanza: 100, byte_pre_auth: 30, byte_header: 200, depth: 3, ..Limits::default() };
     let outcome = |stream: &str| cut(&[HEADER.as_bytes(), stream.as_bytes()], limits).pop();
