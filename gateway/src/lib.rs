@@ -1,1 +1,4 @@
-//! placeholder
+//! The gateway: decides and translates between the link to the edges and the SIP pool.
+
+pub mod body;
+pub mod translate;

@@ -1,0 +1,487 @@
+//! Presence documents (PIDF, RFC 3863) with the person of the data model (RFC 4479) and activities (RPID, RFC 4480).
+//!
+//! Reading is strict about what makes a document dangerous (DTD, entities, size, depth) and generous about the rest:
+//! unknown elements are skipped. Not read: timed status (RFC 4481), device elements, contact information (RFC 4482).
+
+use causeway_shared::xmpp::ns;
+use quick_xml::XmlVersion;
+use quick_xml::events::{BytesStart, Event};
+use quick_xml::name::ResolveResult;
+use quick_xml::reader::NsReader;
+
+use crate::translate::canonical::{push_attribute, push_text};
+use crate::translate::date;
+
+/// The media type.
+pub const CONTENT_TYPE: &str = "application/pidf+xml";
+/// Bytes of a document that is read.
+pub const MAX_BYTES: usize = 65_536;
+/// Elements open at once.
+pub const MAX_DEPTH: usize = 32;
+/// Elements of a document.
+pub const MAX_ELEMENTS: usize = 4_096;
+/// Attributes of an element.
+const MAX_ATTRIBUTES: usize = 32;
+
+const PIDF: &str = "urn:ietf:params:xml:ns:pidf";
+const DATA_MODEL: &str = "urn:ietf:params:xml:ns:pidf:data-model";
+const RPID: &str = "urn:ietf:params:xml:ns:pidf:rpid";
+/// Before RFC 4480 was published; old agents still write it.
+const RPID_DRAFT: &str = "urn:ietf:params:xml:ns:pidf:status:rpid";
+/// The namespace in which `show` stands, whatever the stream's is (RFC 8048, section 6.2).
+const JABBER_CLIENT: &str = "jabber:client";
+
+/// Why a document was not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PidfFault {
+    /// More than [`MAX_BYTES`].
+    #[error("the document is larger than {MAX_BYTES} bytes")]
+    TooLarge,
+    /// More than [`MAX_DEPTH`] levels or [`MAX_ELEMENTS`] elements.
+    #[error("the document is too deep or has too many elements")]
+    TooComplex,
+    /// A document type declaration or an entity.
+    #[error("the document declares or uses entities")]
+    Entities,
+    /// Not well-formed UTF-8 XML.
+    #[error("the document is not well-formed")]
+    Malformed,
+    /// The root is no `presence`.
+    #[error("the document is no presence document")]
+    NotPresence,
+}
+
+/// Open or closed (RFC 3863, section 4.1.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Basic {
+    /// Ready to take messages.
+    Open,
+    /// Not.
+    Closed,
+}
+
+/// A text with its language.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Note {
+    /// `xml:lang`.
+    pub lang: Option<String>,
+    /// The text.
+    pub text: String,
+}
+
+/// A contact address.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Contact {
+    /// The URI as written.
+    pub uri: String,
+    /// From 0 to 1.
+    pub priority: Option<f64>,
+}
+
+/// Activities of a person, or of a tuple in old documents.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Rpid {
+    /// Names of the activity elements.
+    pub activities: Vec<String>,
+    /// Whether `user-input` says idle.
+    pub idle: bool,
+}
+
+/// One way to reach the presentity.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Tuple {
+    /// The id, unique in the document.
+    pub id: String,
+    /// Absent: the tuple says nothing about availability.
+    pub basic: Option<Basic>,
+    /// `show` of jabber:client as written.
+    pub show: Option<String>,
+    /// Activities.
+    pub rpid: Rpid,
+    /// Whether `relationship` says that this is somebody else, such as an assistant.
+    pub is_other_person: bool,
+    /// Where.
+    pub contact: Option<Contact>,
+    /// Texts.
+    pub notes: Vec<Note>,
+    /// Unix milliseconds.
+    pub timestamp: Option<u64>,
+}
+
+/// A presence document.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Document {
+    /// The URI of the presentity.
+    pub entity: String,
+    /// The tuples.
+    pub tuples: Vec<Tuple>,
+    /// Texts of the whole document.
+    pub notes: Vec<Note>,
+    /// What the person does.
+    pub person: Option<Rpid>,
+}
+
+impl Document {
+    /// Prints the document, with the child order that RFC 3863 sections 4.1.1 and 4.1.2 prescribe.
+    pub fn write(&self) -> String {
+        let mut out = String::with_capacity(512 + self.tuples.len() * 256);
+        out.push_str("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<presence");
+        push_attribute(&mut out, "xmlns", PIDF);
+        if self.person.is_some() {
+            push_attribute(&mut out, "xmlns:dm", DATA_MODEL);
+            push_attribute(&mut out, "xmlns:rpid", RPID);
+        }
+        push_attribute(&mut out, "entity", &self.entity);
+        out.push('>');
+        for tuple in &self.tuples {
+            tuple.write(&mut out);
+        }
+        write_notes(&self.notes, &mut out);
+        if let Some(person) = &self.person {
+            out.push_str("<dm:person id='p1'>");
+            if !person.activities.is_empty() {
+                out.push_str("<rpid:activities>");
+                for activity in &person.activities {
+                    out.extend(["<rpid:", activity, "/>"]);
+                }
+                out.push_str("</rpid:activities>");
+            }
+            if person.idle {
+                out.push_str("<rpid:user-input>idle</rpid:user-input>");
+            }
+            out.push_str("</dm:person>");
+        }
+        out.push_str("</presence>");
+        out
+    }
+
+    /// Reads a document.
+    pub fn read(bytes: &[u8]) -> Result<Self, PidfFault> {
+        let root = parse(bytes)?;
+        if !root.is(PIDF, "presence") {
+            return Err(PidfFault::NotPresence);
+        }
+        let person = root.children.iter().find(|child| child.is(DATA_MODEL, "person")).map(|person| {
+            let mut rpid = Rpid::default();
+            person.children.iter().for_each(|child| rpid.take(child));
+            rpid
+        });
+        Ok(Self {
+            entity: root.attribute("entity").unwrap_or_default().to_owned(),
+            tuples: root.children.iter().filter(|child| child.is(PIDF, "tuple")).map(Tuple::of).collect(),
+            notes: root.children.iter().filter(|child| child.is(PIDF, "note")).map(note_of).collect(),
+            person,
+        })
+    }
+}
+
+impl Tuple {
+    fn write(&self, out: &mut String) {
+        out.push_str("<tuple");
+        push_attribute(out, "id", &self.id);
+        out.push_str("><status>");
+        match self.basic {
+            Some(Basic::Open) => out.push_str("<basic>open</basic>"),
+            Some(Basic::Closed) => out.push_str("<basic>closed</basic>"),
+            None => {}
+        }
+        if let Some(show) = &self.show {
+            out.push_str("<show xmlns='jabber:client'>");
+            push_text(out, show);
+            out.push_str("</show>");
+        }
+        out.push_str("</status>");
+        if let Some(contact) = &self.contact {
+            out.push_str("<contact");
+            if let Some(priority) = contact.priority {
+                push_attribute(out, "priority", &write_priority(priority));
+            }
+            out.push('>');
+            push_text(out, &contact.uri);
+            out.push_str("</contact>");
+        }
+        write_notes(&self.notes, out);
+        if let Some(timestamp) = self.timestamp {
+            out.extend(["<timestamp>", &date::write_timestamp(timestamp), "</timestamp>"]);
+        }
+        out.push_str("</tuple>");
+    }
+
+    fn of(node: &Node) -> Self {
+        let mut tuple = Self { id: node.attribute("id").unwrap_or_default().to_owned(), ..Self::default() };
+        for child in &node.children {
+            match (child.namespace.as_str(), child.name.as_str()) {
+                (PIDF, "status") => tuple.take_status(child),
+                (PIDF, "contact") => {
+                    let priority = child.attribute("priority").and_then(|text| text.trim().parse::<f64>().ok());
+                    let priority = priority.filter(|priority| (0.0..=1.0).contains(priority));
+                    tuple.contact = Some(Contact { uri: child.text.trim().to_owned(), priority });
+                }
+                (PIDF, "note") => tuple.notes.push(note_of(child)),
+                (PIDF, "timestamp") => tuple.timestamp = date::read_timestamp(&child.text),
+                (RPID | RPID_DRAFT, "relationship") => {
+                    tuple.is_other_person = child.children.iter().any(|relation| relation.name != "self");
+                }
+                _ => tuple.rpid.take(child),
+            }
+        }
+        tuple
+    }
+
+    fn take_status(&mut self, status: &Node) {
+        for child in &status.children {
+            match (child.namespace.as_str(), child.name.as_str()) {
+                (PIDF, "basic") => {
+                    self.basic = match child.text.trim() {
+                        "open" => Some(Basic::Open),
+                        "closed" => Some(Basic::Closed),
+                        _ => None,
+                    };
+                }
+                (JABBER_CLIENT | ns::SERVER, "show") => self.show = Some(child.text.trim().to_owned()),
+                _ => self.rpid.take(child),
+            }
+        }
+    }
+}
+
+impl Rpid {
+    fn take(&mut self, node: &Node) {
+        if !matches!(node.namespace.as_str(), RPID | RPID_DRAFT) {
+            return;
+        }
+        match node.name.as_str() {
+            "activities" => {
+                let names = node.children.iter().filter(|child| matches!(child.namespace.as_str(), RPID | RPID_DRAFT));
+                self.activities.extend(names.map(|child| child.name.clone()));
+            }
+            "user-input" => self.idle = node.text.trim() == "idle",
+            _ => {}
+        }
+    }
+}
+
+/// At most three decimals, none that say nothing.
+fn write_priority(priority: f64) -> String {
+    let text = format!("{priority:.3}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+fn write_notes(notes: &[Note], out: &mut String) {
+    for note in notes {
+        out.push_str("<note");
+        if let Some(lang) = &note.lang {
+            push_attribute(out, "xml:lang", lang);
+        }
+        out.push('>');
+        push_text(out, &note.text);
+        out.push_str("</note>");
+    }
+}
+
+fn note_of(node: &Node) -> Note {
+    Note { lang: node.attribute("xml:lang").map(str::to_owned), text: node.text.trim().to_owned() }
+}
+
+/// An element of a document; comments, processing instructions and the place of text between children are lost.
+#[derive(Debug, Default)]
+struct Node {
+    namespace: String,
+    name: String,
+    attributes: Vec<(String, String)>,
+    text: String,
+    children: Vec<Self>,
+}
+
+impl Node {
+    fn is(&self, namespace: &str, name: &str) -> bool {
+        self.name == name && self.namespace == namespace
+    }
+
+    fn attribute(&self, name: &str) -> Option<&str> {
+        self.attributes.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+}
+
+/// Builds the tree within the bounds. The depth bound also keeps its destructor from recursing far.
+fn parse(bytes: &[u8]) -> Result<Node, PidfFault> {
+    if bytes.len() > MAX_BYTES {
+        return Err(PidfFault::TooLarge);
+    }
+    let text = std::str::from_utf8(bytes).map_err(|_| PidfFault::Malformed)?;
+    let mut reader = NsReader::from_str(text.strip_prefix('\u{feff}').unwrap_or(text));
+    let mut open: Vec<Node> = Vec::new();
+    let mut root = None;
+    let mut count = 0_usize;
+    loop {
+        let (namespace, event) = reader.read_resolved_event().map_err(|_| PidfFault::Malformed)?;
+        let namespace = match namespace {
+            ResolveResult::Bound(namespace) => namespace.as_ref().to_owned(),
+            ResolveResult::Unbound => String::new(),
+            ResolveResult::Unknown(_) => return Err(PidfFault::Malformed),
+        };
+        let closed = match event {
+            Event::Start(start) | Event::Empty(start) if root.is_some() => {
+                let _ = start;
+                return Err(PidfFault::Malformed);
+            }
+            Event::Start(start) => {
+                open.push(element(namespace, &start)?);
+                None
+            }
+            Event::Empty(start) => Some(element(namespace, &start)?),
+            Event::End(_) => Some(open.pop().ok_or(PidfFault::Malformed)?),
+            Event::Text(text) => {
+                push_content(open.last_mut(), &text.xml10_content())?;
+                None
+            }
+            Event::CData(data) => {
+                push_content(open.last_mut(), &data.xml10_content())?;
+                None
+            }
+            Event::GeneralRef(reference) => {
+                let character = match reference.resolve_char_ref().map_err(|_| PidfFault::Malformed)? {
+                    Some(character) => character,
+                    None => predefined(&reference.xml10_content()).ok_or(PidfFault::Entities)?,
+                };
+                push_content(open.last_mut(), character.encode_utf8(&mut [0; 4]))?;
+                None
+            }
+            Event::DocType(_) => return Err(PidfFault::Entities),
+            Event::Comment(_) | Event::Decl(_) | Event::PI(_) => None,
+            Event::Eof => {
+                return if open.is_empty() { root.ok_or(PidfFault::Malformed) } else { Err(PidfFault::Malformed) };
+            }
+        };
+        if open.len() > MAX_DEPTH {
+            return Err(PidfFault::TooComplex);
+        }
+        if let Some(node) = closed {
+            count += 1;
+            if count > MAX_ELEMENTS {
+                return Err(PidfFault::TooComplex);
+            }
+            match open.last_mut() {
+                Some(parent) => parent.children.push(node),
+                None => root = Some(node),
+            }
+        }
+    }
+}
+
+fn element(namespace: String, start: &BytesStart<'_>) -> Result<Node, PidfFault> {
+    let name = start.local_name().as_ref().to_owned();
+    let mut attributes = Vec::new();
+    for attribute in start.attributes() {
+        let attribute = attribute.map_err(|_| PidfFault::Malformed)?;
+        if attributes.len() == MAX_ATTRIBUTES {
+            return Err(PidfFault::TooComplex);
+        }
+        let value = attribute.normalized_value(XmlVersion::default()).map_err(|_| PidfFault::Entities)?.into_owned();
+        attributes.push((attribute.key.as_ref().to_owned(), value));
+    }
+    Ok(Node { namespace, name, attributes, ..Node::default() })
+}
+
+fn push_content(parent: Option<&mut Node>, text: &str) -> Result<(), PidfFault> {
+    match parent {
+        Some(parent) => parent.text.push_str(text),
+        None if text.trim().is_empty() => {}
+        None => return Err(PidfFault::Malformed),
+    }
+    Ok(())
+}
+
+fn predefined(name: &str) -> Option<char> {
+    match name {
+        "amp" => Some('&'),
+        "lt" => Some('<'),
+        "gt" => Some('>'),
+        "quot" => Some('"'),
+        "apos" => Some('\''),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn document() -> Document {
+        Document {
+            entity: "pres:bob@fabrikam.example".into(),
+            tuples: vec![
+                Tuple {
+                    id: "ID-desk".into(),
+                    basic: Some(Basic::Open),
+                    show: Some("dnd".into()),
+                    contact: Some(Contact { uri: "sip:bob@fabrikam.example;gr=desk".into(), priority: Some(0.039) }),
+                    notes: vec![Note { lang: Some("en".into()), text: "Quarter <end> & \u{fc}".into() }],
+                    timestamp: Some(1_894_699_800_000),
+                    ..Tuple::default()
+                },
+                Tuple { id: "ID-phone".into(), basic: Some(Basic::Closed), ..Tuple::default() },
+            ],
+            notes: Vec::new(),
+            person: Some(Rpid { activities: vec!["busy".into()], idle: true }),
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        assert_eq!(Document::read(document().write().as_bytes()), Ok(document()));
+        assert_eq!(Document::read(Document::default().write().as_bytes()), Ok(Document::default()));
+    }
+
+    // RFC 3863, section 4.1.2: status, contact, note, timestamp, in this order.
+    #[test]
+    fn the_children_of_a_tuple_stand_in_their_order() {
+        let text = document().write();
+        let places = ["<tuple", "<status>", "<contact", "<note", "<timestamp>", "</tuple>", "<dm:person"]
+            .map(|part| text.find(part).unwrap());
+        assert!(places.is_sorted(), "{text}");
+    }
+
+    #[test]
+    fn prefixes_comments_and_old_namespaces_do_not_matter() {
+        let text = "<?xml version='1.0'?><!-- c --><p:presence xmlns:p='urn:ietf:params:xml:ns:pidf' entity='sip:a@b'>\
+            <p:tuple id='t1'><p:status><p:basic> open </p:basic><es:activities xmlns:es='urn:ietf:params:xml:ns:pidf:status:rpid'>\
+            <es:meeting/></es:activities><unknown xmlns='x'><basic>closed</basic></unknown></p:status>\
+            <p:contact priority='2'>tel:1</p:contact><p:note>A&amp;B&#33;<![CDATA[<]]></p:note></p:tuple></p:presence>";
+        let document = Document::read(text.as_bytes()).unwrap();
+        let tuple = &document.tuples[0];
+        assert_eq!((tuple.basic, tuple.rpid.activities.as_slice()), (Some(Basic::Open), &["meeting".to_owned()][..]));
+        assert_eq!(tuple.contact, Some(Contact { uri: "tel:1".into(), priority: None }));
+        assert_eq!(tuple.notes[0].text, "A&B!<");
+    }
+
+    #[test]
+    fn dangerous_and_broken_documents_are_refused_by_name() {
+        let deep = format!("<presence xmlns='{PIDF}'>{}", "<a>".repeat(40));
+        let many = format!("<presence xmlns='{PIDF}'>{}</presence>", "<a/>".repeat(MAX_ELEMENTS + 1));
+        for (text, expected) in [
+            ("<!DOCTYPE p [<!ENTITY e 'x'>]><presence xmlns='urn:ietf:params:xml:ns:pidf'/>", PidfFault::Entities),
+            ("<presence xmlns='urn:ietf:params:xml:ns:pidf'>&e;</presence>", PidfFault::Entities),
+            ("<presence xmlns='urn:ietf:params:xml:ns:pidf' entity='&e;'/>", PidfFault::Entities),
+            (&deep, PidfFault::TooComplex),
+            (&many, PidfFault::TooComplex),
+            ("<presence/>", PidfFault::NotPresence),
+            ("<presence xmlns='urn:ietf:params:xml:ns:pidf'>", PidfFault::Malformed),
+            ("<a/><b/>", PidfFault::Malformed),
+            ("x", PidfFault::Malformed),
+            ("", PidfFault::Malformed),
+            ("<x:presence/>", PidfFault::Malformed),
+        ] {
+            assert_eq!(Document::read(text.as_bytes()), Err(expected), "{}", text.get(..60).unwrap_or(text));
+        }
+        assert_eq!(Document::read(&vec![b' '; MAX_BYTES + 1]), Err(PidfFault::TooLarge));
+        assert_eq!(Document::read(b"<a>\xff</a>"), Err(PidfFault::Malformed));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_input_panics(text in "[<>/a-c=' &;!\\[\\]?-]{0,80}") {
+            let _ = Document::read(text.as_bytes());
+        }
+    }
+}
