@@ -1,4 +1,5 @@
 //! The gateway: decides and translates between the link to the edges and the SIP pool.
 
 pub mod body;
+pub mod presence;
 pub mod translate;
