@@ -265,7 +265,8 @@ impl Step<'_, '_> {
         };
         let request = dialog::first_subscribe(&identity, &presence_event(), asked_s, self.context.contact, ACCEPT)
             .with(HeaderName::PAssertedIdentity, NameAddr::new(watcher).to_value());
-        self.pair.inbound.dialog = InDialog::Trying { call_id, local_tag, asked_s, give_up_at: self.now() + TIMER_N_MS };
+        self.pair.inbound.dialog =
+            InDialog::Trying { call_id, local_tag, asked_s, give_up_at: self.now() + TIMER_N_MS };
         self.out.push(PairOutput::Subscribe { request, next_hop: None });
     }
 
@@ -274,7 +275,8 @@ impl Step<'_, '_> {
         let (now, contact) = (self.now(), self.context.contact);
         let InDialog::Live { dialog, refresh_at, refresh, .. } = &mut self.pair.inbound.dialog else { return };
         let request = dialog.subscribe(asked_s, contact, ACCEPT);
-        let request = request.with(HeaderName::PAssertedIdentity, NameAddr::new(dialog.dialog.local_uri.clone()).to_value());
+        let request =
+            request.with(HeaderName::PAssertedIdentity, NameAddr::new(dialog.dialog.local_uri.clone()).to_value());
         *refresh_at = None;
         *refresh = Some(Refresh { cseq: dialog.dialog.local_cseq, asked_s, give_up_at: now + TIMER_N_MS });
         let next_hop = Some(dialog.dialog.next_hop().clone());
@@ -373,7 +375,8 @@ impl Step<'_, '_> {
     fn extend_dialog(&mut self, granted_s: Option<u32>, active: bool) {
         let (now, jitter) = (self.now(), self.below(100));
         let asked = self.context.settings.expires_s;
-        let InDialog::Live { dialog, is_active, expires_at, refresh_at, refresh } = &mut self.pair.inbound.dialog else {
+        let InDialog::Live { dialog, is_active, expires_at, refresh_at, refresh } = &mut self.pair.inbound.dialog
+        else {
             return;
         };
         *is_active = active;
@@ -425,7 +428,9 @@ impl Step<'_, '_> {
             self.say_unavailable(&gone.resource, None);
         }
         for resource in &shown {
-            let is_same = |old: &&ResourcePresence| ResourcePresence { since_ms: resource.since_ms, ..(*old).clone() } == *resource;
+            let is_same = |old: &&ResourcePresence| {
+                ResourcePresence { since_ms: resource.since_ms, ..(*old).clone() } == *resource
+            };
             if !told || before.iter().find(is_same).is_none() {
                 self.say_available(resource);
             }
@@ -595,4 +600,3 @@ fn read_body(request: &Request) -> Result<Option<Document>, Status> {
     }
     Document::read(&request.body).map(Some).map_err(|_| Status::BAD_REQUEST)
 }
-

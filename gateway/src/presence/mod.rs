@@ -316,7 +316,9 @@ impl Step<'_, '_> {
     }
 
     fn stream_lost(&mut self) {
-        if self.pair.outbound.resources.iter().any(|resource| resource.available) && self.pair.outbound.stale_at.is_none() {
+        if self.pair.outbound.resources.iter().any(|resource| resource.available)
+            && self.pair.outbound.stale_at.is_none()
+        {
             self.pair.outbound.stale_at = Some(self.now() + refresh::STALE_AFTER_MS);
         }
     }

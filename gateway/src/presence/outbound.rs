@@ -40,7 +40,8 @@ impl Step<'_, '_> {
     fn subscribe_inside(&mut self, request: &Request) -> Result<(), Response> {
         let dialogs = &mut self.pair.outbound.dialogs;
         let no_dialog = || Response::to(request, Status::NO_SUCH_DIALOG);
-        let index = dialogs.iter().position(|watcher| watcher.dialog.dialog.owns(&request.headers)).ok_or_else(no_dialog)?;
+        let index =
+            dialogs.iter().position(|watcher| watcher.dialog.dialog.owns(&request.headers)).ok_or_else(no_dialog)?;
         let expires = self.granted(request)?;
         let watcher = self.pair.outbound.dialogs.get_mut(index).ok_or_else(no_dialog)?;
         watcher.dialog.dialog.accept(request).map_err(|fault| match fault {
@@ -80,7 +81,9 @@ impl Step<'_, '_> {
         }
         if self.pair.outbound.dialogs.len() >= MAX_DIALOGS {
             self.verdict(PairVerdict::TooManyDialogs);
-            return Err(refuse(Status::SERVER_ERROR).with(HeaderName::RetryAfter, HeaderValue::from(RETRY_AFTER_DIALOGS)));
+            return Err(
+                refuse(Status::SERVER_ERROR).with(HeaderName::RetryAfter, HeaderValue::from(RETRY_AFTER_DIALOGS))
+            );
         }
         let dialog = NotifierDialog::from_subscribe(request, self.tag(), expires).map_err(|fault| match fault {
             DialogFault::Field(_) | DialogFault::Tag | DialogFault::Contact | DialogFault::RouteSet => {
@@ -152,7 +155,8 @@ impl Step<'_, '_> {
     /// A fetch never creates an authorisation, and shows something only to who has one.
     fn fetch(&mut self, index: usize) {
         let until = self.now() + FETCH_PATIENCE_MS;
-        let is_open = self.pair.outbound.authorisation == OutAuthorisation::To && self.pair.outbound.resources.is_empty();
+        let is_open =
+            self.pair.outbound.authorisation == OutAuthorisation::To && self.pair.outbound.resources.is_empty();
         if let Some(watcher) = self.pair.outbound.dialogs.get_mut(index) {
             watcher.fetch_until = Some(if is_open { until } else { 0 });
             watcher.expires_at = until + FETCH_PATIENCE_MS;
@@ -198,7 +202,8 @@ impl Step<'_, '_> {
             watcher.paced_until = now + PACE_MS;
         }
         let request = notify_request(&mut watcher.dialog, &state, body, self.context);
-        watcher.in_flight = Some(InFlight { cseq: watcher.dialog.dialog.local_cseq, resend_at: now + NOTIFY_PATIENCE_MS });
+        watcher.in_flight =
+            Some(InFlight { cseq: watcher.dialog.dialog.local_cseq, resend_at: now + NOTIFY_PATIENCE_MS });
         let next_hop = watcher.dialog.dialog.next_hop().clone();
         self.out.push(PairOutput::Notify { request, next_hop });
     }
@@ -214,7 +219,10 @@ impl Step<'_, '_> {
     pub(super) fn notify_what_changed(&mut self) {
         let now = self.now();
         let is_ready = |watcher: &OutDialog| {
-            watcher.is_dirty && watcher.in_flight.is_none() && watcher.fetch_until.is_none() && watcher.paced_until <= now
+            watcher.is_dirty
+                && watcher.in_flight.is_none()
+                && watcher.fetch_until.is_none()
+                && watcher.paced_until <= now
         };
         while let Some(index) = self.pair.outbound.dialogs.iter().position(is_ready) {
             self.notify_state(index);

@@ -341,7 +341,16 @@ impl Pair {
             [Some(watcher.expires_at), in_flight, paced, watcher.fetch_until].into_iter().flatten()
         });
         let owed = self.owed.iter().map(|owed| owed.resend_at);
-        let single = [dialog, held, inbound.refusal_due, pending, idle, outbound.retry_at, outbound.cool_down_until, outbound.stale_at];
+        let single = [
+            dialog,
+            held,
+            inbound.refusal_due,
+            pending,
+            idle,
+            outbound.retry_at,
+            outbound.cool_down_until,
+            outbound.stale_at,
+        ];
         single.into_iter().flatten().chain(watchers).chain(owed).min()
     }
 }
@@ -349,9 +358,7 @@ impl Pair {
 impl Outbound {
     /// When the authorisation is given up, because she has not come back.
     pub(super) fn idle_until(&self, settings: &PresenceSettings) -> Option<u64> {
-        let applies = settings.idle_days > 0
-            && self.dialogs.is_empty()
-            && self.authorisation != OutAuthorisation::None;
+        let applies = settings.idle_days > 0 && self.dialogs.is_empty() && self.authorisation != OutAuthorisation::None;
         applies.then_some(self.last_seen_ms + u64::from(settings.idle_days) * DAY_MS)
     }
 }

@@ -206,13 +206,16 @@ impl Step<'_, '_> {
     /// Sends again what was lost with a process that ended.
     fn due_owed(&mut self) {
         let now = self.now();
-        let lost: Vec<PresenceKind> = self.pair.owed.iter().filter(|owed| owed.resend_at <= now).map(|owed| owed.kind).collect();
+        let lost: Vec<PresenceKind> =
+            self.pair.owed.iter().filter(|owed| owed.resend_at <= now).map(|owed| owed.kind).collect();
         self.pair.owed.retain(|owed| owed.resend_at > now);
         for kind in lost {
             match kind {
                 PresenceKind::Available => self.tell_current(),
                 PresenceKind::Subscribed if self.pair.is_watcher() => self.say(kind),
-                PresenceKind::Subscribe if self.pair.outbound.authorisation == OutAuthorisation::PendingOut => self.say(kind),
+                PresenceKind::Subscribe if self.pair.outbound.authorisation == OutAuthorisation::PendingOut => {
+                    self.say(kind)
+                }
                 PresenceKind::Unsubscribed if !self.pair.is_watcher() => self.say(kind),
                 PresenceKind::Unsubscribe if !self.pair.is_added() => self.say(kind),
                 // The opposite has happened since, or it is nothing that is owed.

@@ -62,7 +62,9 @@ impl PairVerdict {
     /// What to do about it.
     pub fn remedy(&self) -> &'static str {
         match self {
-            Self::WatcherRefused { .. } => "check the presence rules of the SIP user and the pool for federated watchers",
+            Self::WatcherRefused { .. } => {
+                "check the presence rules of the SIP user and the pool for federated watchers"
+            }
             Self::NotTrusted { .. } => "add the gateway to the pool's trusted servers",
             Self::NoPidf => "enable PIDF on the pool's presence server",
             Self::PoolFailing { .. } => "check the pool and the connection to it; the gateway tries again by itself",
