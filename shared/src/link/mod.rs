@@ -17,6 +17,8 @@ pub use crate::xmpp::stanza::StanzaKind;
 use crate::xmpp::stanza_error::StanzaCondition;
 
 pub mod convert;
+pub mod outgoing;
+pub mod pool;
 pub mod rendezvous;
 pub mod window;
 
