@@ -197,7 +197,8 @@ proptest! {
                 Step::DetachOldest if !peers.is_empty() => rig.detach(peers.remove(0)),
                 Step::Offer(pair) => {
                     offered += 1;
-                    prop_assert!(rig.offer(&format!("bob{pair}"), offered));
+                    let taken = rig.offer(&format!("bob{pair}"), offered);
+                    prop_assert!(taken, "the backlog has room");
                 }
                 Step::AcknowledgeOldest => if let Some((peer, seq)) = oldest(&rig, &peers, &acknowledged) {
                     rig.acknowledge(peer, seq);
