@@ -19,6 +19,7 @@ use crate::xmpp::stanza_error::StanzaCondition;
 pub mod convert;
 pub mod outgoing;
 pub mod pool;
+pub mod recent;
 pub mod rendezvous;
 pub mod window;
 

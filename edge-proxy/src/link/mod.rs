@@ -14,6 +14,10 @@ use causeway_shared::verdict::Verdict;
 use causeway_shared::xmpp::stanza_error::StanzaCondition;
 use tokio::sync::{mpsc, watch};
 
+pub mod hub;
+pub mod server;
+pub mod tls;
+
 /// Batches that wait for the link; each is what one read brought.
 const BATCHES: usize = 64;
 

@@ -1,0 +1,124 @@
+//! What arrived lately, so that a stanza sent again after a lost call is not delivered twice. Sans-IO.
+//!
+//! A sender marks what it sends again. If this side still works on the first delivery, the second waits for the same
+//! outcome; if it finished, the outcome is repeated. What was forgotten is taken for new: the bounds below are far
+//! beyond the time in which a call is re-established.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use super::Outcome;
+
+/// Stanzas remembered; about 100 bytes each.
+pub const RECENT_STANZAS: usize = 65_536;
+
+/// How long a finished stanza is remembered: twice the time after which a silent call is given up.
+pub const RECENT_TIME: Duration = Duration::from_secs(60);
+
+/// Names a stanza for ever: who made the number, and the number.
+pub type StanzaKey = (u64, u64);
+
+/// The memory. `W` waits for an outcome.
+#[derive(Debug)]
+pub struct Recent<W> {
+    entries: HashMap<StanzaKey, Entry<W>>,
+    order: VecDeque<(Instant, StanzaKey)>,
+}
+
+#[derive(Debug)]
+enum Entry<W> {
+    InProgress(Vec<W>),
+    Finished(Outcome),
+}
+
+/// What an arrival is.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Arrival<W> {
+    /// New: deliver it and report its outcome. The waiter is given back for the first report.
+    New(W),
+    /// It is being worked on: the waiter is kept and told with the others.
+    InProgress,
+    /// It is finished already, with this outcome.
+    Finished(W, Outcome),
+}
+
+impl<W> Default for Recent<W> {
+    fn default() -> Self {
+        Self { entries: HashMap::new(), order: VecDeque::new() }
+    }
+}
+
+impl<W> Recent<W> {
+    /// A stanza arrived.
+    pub fn arrived(&mut self, key: StanzaKey, redelivered: bool, waiter: W, now: Instant) -> Arrival<W> {
+        if redelivered && let Some(entry) = self.entries.get_mut(&key) {
+            return match entry {
+                Entry::InProgress(waiters) => {
+                    waiters.push(waiter);
+                    Arrival::InProgress
+                }
+                Entry::Finished(outcome) => Arrival::Finished(waiter, outcome.clone()),
+            };
+        }
+        self.forget(now);
+        self.entries.insert(key, Entry::InProgress(Vec::new()));
+        Arrival::New(waiter)
+    }
+
+    /// A stanza is finished: returns who waited besides the first.
+    pub fn finished(&mut self, key: StanzaKey, outcome: &Outcome, now: Instant) -> Vec<W> {
+        self.order.push_back((now, key));
+        match self.entries.insert(key, Entry::Finished(outcome.clone())) {
+            Some(Entry::InProgress(waiters)) => waiters,
+            Some(Entry::Finished(_)) | None => Vec::new(),
+        }
+    }
+
+    fn forget(&mut self, now: Instant) {
+        while let Some((at, key)) = self.order.front() {
+            if self.order.len() < RECENT_STANZAS && now.saturating_duration_since(*at) < RECENT_TIME {
+                return;
+            }
+            if let Some(Entry::Finished(_)) = self.entries.get(key) {
+                self.entries.remove(key);
+            }
+            self.order.pop_front();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: StanzaKey = (1, 2);
+
+    #[test]
+    fn what_comes_again_while_it_is_worked_on_waits_for_the_same_outcome() {
+        let (mut recent, now) = (Recent::default(), Instant::now());
+        assert_eq!(recent.arrived(KEY, false, 'a', now), Arrival::New('a'));
+        assert_eq!(recent.arrived(KEY, true, 'b', now), Arrival::InProgress);
+        assert_eq!(recent.finished(KEY, &Outcome::Done, now), ['b']);
+        assert_eq!(recent.arrived(KEY, true, 'c', now), Arrival::Finished('c', Outcome::Done));
+    }
+
+    #[test]
+    fn a_finished_stanza_is_forgotten_after_its_time() {
+        let (mut recent, now) = (Recent::default(), Instant::now());
+        recent.arrived(KEY, false, 'a', now);
+        recent.finished(KEY, &Outcome::Done, now);
+        let later = now + RECENT_TIME;
+        recent.arrived((1, 3), false, 'x', later);
+        assert_eq!(recent.arrived(KEY, true, 'b', later), Arrival::New('b'));
+    }
+
+    #[test]
+    fn the_memory_is_bounded() {
+        let (mut recent, now) = (Recent::default(), Instant::now());
+        for number in 0..RECENT_STANZAS as u64 + 100 {
+            recent.arrived((1, number), false, (), now);
+            recent.finished((1, number), &Outcome::Done, now);
+        }
+        assert!(recent.entries.len() <= RECENT_STANZAS + 1);
+    }
+}
