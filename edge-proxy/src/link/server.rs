@@ -109,19 +109,17 @@ pub async fn start(
         .http2_keepalive_interval(Some(KEEP_ALIVE))
         .http2_keepalive_timeout(Some(KEEP_ALIVE_PATIENCE))
         .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .add_service(
-            LinkServer::new(Attachments(Arc::clone(&service)))
-                .max_decoding_message_size(MAX_FRAME_BYTES)
-                .max_encoding_message_size(MAX_FRAME_BYTES),
-        );
+        .initial_connection_window_size(CONNECTION_WINDOW);
+    let grpc = LinkServer::new(Attachments(Arc::clone(&service)))
+        .max_decoding_message_size(MAX_FRAME_BYTES)
+        .max_encoding_message_size(MAX_FRAME_BYTES);
     let task = tokio::spawn(async move {
         let closing = Arc::clone(&service);
         let stop = async move {
             let _sender_gone_is_shutdown = shutdown.wait_for(|stop| *stop).await;
             closing.close_all();
         };
-        if let Err(error) = server.serve_with_incoming_shutdown(ReceiverStream::new(connections), stop).await {
+        if let Err(error) = server.serve_with_incoming_shutdown(grpc, ReceiverStream::new(connections), stop).await {
             tracing::error!(%error, "the link server ended");
         }
     });
