@@ -12,12 +12,12 @@ use std::time::{Duration, Instant};
 
 use causeway_proto::link::v1 as proto;
 use causeway_proto::link::v1::link_server::{Link, LinkServer};
+use causeway_shared::link::convert::FrameFault;
 use causeway_shared::link::outgoing::Parts;
 use causeway_shared::link::pool::PeerId;
 use causeway_shared::link::recent::{Arrival, Recent};
 use causeway_shared::link::window::WindowFault;
 use causeway_shared::link::{DEFAULT_WINDOW, MAX_FRAME_BYTES, Outcome, PROTOCOL, Stanza, convert, rendezvous};
-use causeway_shared::link::convert::FrameFault;
 use causeway_shared::verdict::{Direction, Rung, Side, Verdict};
 use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -186,9 +186,10 @@ fn refuse(peer: SocketAddr, cause: String) {
         rung: Rung::Link,
         side: Side::Operator,
         cause: format!("a gateway was not let in: {cause}"),
-        remedy: "Check the gateway's link certificate: its authority must be the link's, and one of its DNS names must \
+        remedy:
+            "Check the gateway's link certificate: its authority must be the link's, and one of its DNS names must \
                  stand in allowed_gateways."
-            .to_owned(),
+                .to_owned(),
         partner: String::new(),
         direction: Direction::In,
         peer: Some(peer),
