@@ -7,7 +7,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use crate::grammar;
 use crate::header::{HeaderName, HeaderValue, Headers};
 use crate::method::Method;
-use crate::params::Params;
+use crate::params::{self, Params};
 use crate::uri::{Uri, host_ip, port_number, split_host_port};
 
 /// A header that is missing, said twice, or not what its grammar asks.
@@ -56,29 +56,13 @@ pub struct Via {
 impl Via {
     /// Reads one element: `SIP/2.0/UDP host:port;params`, whitespace around every separator allowed.
     pub fn parse(element: &Bytes) -> Result<Self, Malformed> {
-        let (name, rest) = grammar::split_once(element, b'/').ok_or(Malformed)?;
-        let (version, rest) = grammar::split_once(rest, b'/').ok_or(Malformed)?;
-        if !grammar::trim(name).eq_ignore_ascii_case(b"SIP") || grammar::trim(version) != b"2.0" {
-            return Err(Malformed);
-        }
-        let rest = grammar::trim_start(rest);
-        let transport_len = rest.iter().take_while(|byte| grammar::is_token_char(**byte)).count();
-        let (transport, rest) = rest.split_at_checked(transport_len).ok_or(Malformed)?;
-        if transport.is_empty() || !rest.first().is_some_and(|byte| grammar::is_space(*byte)) {
-            return Err(Malformed);
-        }
-        let sent_by_len = memchr::memchr(b';', rest).unwrap_or(rest.len());
-        let (sent_by, params) = rest.split_at_checked(sent_by_len).ok_or(Malformed)?;
-        let (host, port) = split_host_port(grammar::trim(sent_by)).ok_or(Malformed)?;
-        let port = match port {
-            None => None,
-            Some(digits) => Some(port_number(digits).ok_or(Malformed)?),
-        };
-        let params = Params::parse(grammar::share(element, params)).map_err(|_| Malformed)?;
-        if params.is_repeated("branch") {
-            return Err(Malformed);
-        }
-        Ok(Self { transport: grammar::share(element, transport), host: grammar::share(element, host), port, params })
+        let via = ViaRef::parse(element)?;
+        Ok(Self {
+            transport: grammar::share(element, via.transport),
+            host: grammar::share(element, via.host),
+            port: via.port,
+            params: Params::parse(grammar::share(element, via.params)).map_err(|_| Malformed)?,
+        })
     }
 
     /// The transport token as written, for example `TCP`.
@@ -98,7 +82,7 @@ impl Via {
 
     /// The branch if it identifies a transaction: the magic cookie and something behind it.
     pub fn magic_branch(&self) -> Option<&[u8]> {
-        self.branch().filter(|branch| branch.len() > MAGIC_COOKIE.len() && branch.starts_with(MAGIC_COOKIE.as_bytes()))
+        self.branch().filter(|branch| is_magic(branch))
     }
 
     /// Where the request came from, as the server wrote it (RFC 3261 section 18.2.1).
@@ -106,24 +90,84 @@ impl Via {
         let text = self.params.get_str("received")?;
         text.parse().ok().or_else(|| host_ip(text))
     }
+}
+
+/// A Via element still in its text, for the paths where every message passes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ViaRef<'a> {
+    transport: &'a [u8],
+    host: &'a [u8],
+    pub(crate) port: Option<u16>,
+    params: &'a [u8],
+}
+
+impl<'a> ViaRef<'a> {
+    pub(crate) fn parse(element: &'a [u8]) -> Result<Self, Malformed> {
+        let (name, rest) = grammar::split_once(element, b'/').ok_or(Malformed)?;
+        let (version, rest) = grammar::split_once(rest, b'/').ok_or(Malformed)?;
+        if !grammar::trim(name).eq_ignore_ascii_case(b"SIP") || grammar::trim(version) != b"2.0" {
+            return Err(Malformed);
+        }
+        let rest = grammar::trim_start(rest);
+        let transport_len = rest.iter().take_while(|byte| grammar::is_token_char(**byte)).count();
+        let (transport, rest) = rest.split_at_checked(transport_len).ok_or(Malformed)?;
+        if transport.is_empty() || !rest.first().is_some_and(|byte| grammar::is_space(*byte)) {
+            return Err(Malformed);
+        }
+        let sent_by_len = memchr::memchr(b';', rest).unwrap_or(rest.len());
+        let (sent_by, params) = rest.split_at_checked(sent_by_len).ok_or(Malformed)?;
+        let (host, port) = split_host_port(grammar::trim(sent_by)).ok_or(Malformed)?;
+        let port = match port {
+            None => None,
+            Some(digits) => Some(port_number(digits).ok_or(Malformed)?),
+        };
+        params::check(params).map_err(|_| Malformed)?;
+        if params::iter(params).filter(|(name, _)| name.eq_ignore_ascii_case(b"branch")).count() > 1 {
+            return Err(Malformed);
+        }
+        Ok(Self { transport, host, port, params })
+    }
+
+    /// The topmost element of a message.
+    pub(crate) fn top(headers: &'a Headers) -> Option<Self> {
+        let value = headers.get(&HeaderName::Via)?.as_bytes();
+        Self::parse(grammar::split_list(value).next()?.ok()?).ok()
+    }
+
+    pub(crate) fn host(&self) -> &'a str {
+        grammar::ascii(self.host)
+    }
+
+    pub(crate) fn param(&self, name: &str) -> Option<&'a [u8]> {
+        params::find(self.params, name)
+    }
+
+    pub(crate) fn branch(&self) -> Option<&'a [u8]> {
+        self.param("branch").filter(|branch| !branch.is_empty())
+    }
+
+    /// See [`Via::magic_branch`].
+    pub(crate) fn magic_branch(&self) -> Option<&'a [u8]> {
+        self.branch().filter(|branch| is_magic(branch))
+    }
 
     /// The element as the receiving server passes it on: with `received`, and `rport` filled in if it was asked for
     /// (RFC 3261 section 18.2.1, RFC 3581 section 4). `None` if nothing is to be added.
     pub(crate) fn stamped(&self, remote: std::net::SocketAddr) -> Option<Bytes> {
-        let asked = self.params.get("rport").is_some();
-        if !asked && host_ip(self.host()) == Some(remote.ip()) && self.params.get("received").is_none() {
+        let asked = self.param("rport").is_some();
+        if !asked && host_ip(grammar::ascii(self.host)) == Some(remote.ip()) && self.param("received").is_none() {
             return None;
         }
-        let mut out = BytesMut::with_capacity(self.host.len() + self.params.as_bytes().len() + 80);
+        let mut out = BytesMut::with_capacity(self.host.len() + self.params.len() + 80);
         out.put_slice(b"SIP/2.0/");
-        out.put_slice(&self.transport);
+        out.put_slice(self.transport);
         out.put_u8(b' ');
-        out.put_slice(&self.host);
+        out.put_slice(self.host);
         if let Some(port) = self.port {
             out.put_u8(b':');
             grammar::write_number(u64::from(port), &mut out);
         }
-        for (name, value) in self.params.iter() {
+        for (name, value) in params::iter(self.params) {
             if name.eq_ignore_ascii_case(b"received") || name.eq_ignore_ascii_case(b"rport") {
                 continue;
             }
@@ -153,6 +197,11 @@ impl Via {
     }
 }
 
+/// The magic cookie and something behind it (RFC 3261 section 8.1.1.7).
+fn is_magic(branch: &[u8]) -> bool {
+    branch.len() > MAGIC_COOKIE.len() && branch.starts_with(MAGIC_COOKIE.as_bytes())
+}
+
 /// A URI with display name and parameters: From, To, Contact, Route, Record-Route, P-Asserted-Identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NameAddr {
@@ -168,27 +217,7 @@ impl NameAddr {
     /// Reads one element. Without `<>` everything behind the first semicolon belongs to the header, and the URI must
     /// not hold a comma or question mark (RFC 3261 section 20).
     pub fn parse(element: &Bytes) -> Result<Self, Malformed> {
-        let text = grammar::trim(element);
-        let (display, rest) = if text.first() == Some(&b'"') {
-            let (display, rest) = grammar::split_quoted(text).ok_or(Malformed)?;
-            (Some(display), grammar::trim_start(rest))
-        } else {
-            match memchr::memchr(b'<', text) {
-                None => return Self::parse_bare(element, text),
-                Some(at) => {
-                    let (display, rest) = text.split_at_checked(at).ok_or(Malformed)?;
-                    let display = grammar::trim(display);
-                    // COMPAT: non-ASCII letters must be quoted, but clients send names without quotes.
-                    let is_display = |b: &u8| grammar::is_token_char(*b) || grammar::is_space(*b) || *b >= 0x80;
-                    if !display.iter().all(is_display) {
-                        return Err(Malformed);
-                    }
-                    ((!display.is_empty()).then_some(display), rest)
-                }
-            }
-        };
-        let rest = rest.strip_prefix(b"<").ok_or(Malformed)?;
-        let (uri, params) = grammar::split_once(rest, b'>').ok_or(Malformed)?;
+        let (display, uri, params) = Self::split(element)?;
         Ok(Self {
             display: display.map(|display| grammar::share(element, display)),
             uri: Uri::parse(grammar::share(element, uri)).map_err(|_| Malformed)?,
@@ -196,18 +225,50 @@ impl NameAddr {
         })
     }
 
-    fn parse_bare(element: &Bytes, text: &[u8]) -> Result<Self, Malformed> {
+    /// Whether a text is an element.
+    pub(crate) fn check(element: &[u8]) -> Result<(), Malformed> {
+        let (_, uri, params) = Self::split(element)?;
+        Uri::check(uri).map_err(|_| Malformed)?;
+        params::check(params).map_err(|_| Malformed)
+    }
+
+    /// Splits display name, URI and parameters.
+    fn split(element: &[u8]) -> Result<(Option<&[u8]>, &[u8], &[u8]), Malformed> {
+        let text = grammar::trim(element);
+        let (display, rest) = if text.first() == Some(&b'"') {
+            let (display, rest) = grammar::split_quoted(text).ok_or(Malformed)?;
+            (Some(display), grammar::trim_start(rest))
+        } else {
+            let Some(at) = memchr::memchr(b'<', text) else {
+                return Self::split_bare(text);
+            };
+            let (display, rest) = text.split_at_checked(at).ok_or(Malformed)?;
+            let display = grammar::trim(display);
+            // COMPAT: non-ASCII letters must be quoted, but clients send names without quotes.
+            let is_display = |b: &u8| grammar::is_token_char(*b) || grammar::is_space(*b) || *b >= 0x80;
+            if !display.iter().all(is_display) {
+                return Err(Malformed);
+            }
+            ((!display.is_empty()).then_some(display), rest)
+        };
+        let rest = rest.strip_prefix(b"<").ok_or(Malformed)?;
+        let (uri, params) = grammar::split_once(rest, b'>').ok_or(Malformed)?;
+        Ok((display, uri, params))
+    }
+
+    fn split_bare(text: &[u8]) -> Result<(Option<&[u8]>, &[u8], &[u8]), Malformed> {
         let uri_len = memchr::memchr(b';', text).unwrap_or(text.len());
         let (uri, params) = text.split_at_checked(uri_len).ok_or(Malformed)?;
         let uri = grammar::trim_end(uri);
         if memchr::memchr2(b',', b'?', uri).is_some() {
             return Err(Malformed);
         }
-        Ok(Self {
-            display: None,
-            uri: Uri::parse(grammar::share(element, uri)).map_err(|_| Malformed)?,
-            params: Params::parse(grammar::share(element, params)).map_err(|_| Malformed)?,
-        })
+        Ok((None, uri, params))
+    }
+
+    /// Whether a From or To value bears a tag; a value that does not parse bears none.
+    pub(crate) fn has_tag(element: &[u8]) -> bool {
+        Self::split(element).is_ok_and(|(_, _, params)| params::find(params, "tag").is_some_and(|tag| !tag.is_empty()))
     }
 
     /// An address without display name and parameters.
@@ -336,6 +397,13 @@ pub struct CSeq {
 impl CSeq {
     /// Reads `number method`.
     pub fn parse(value: &Bytes) -> Result<Self, Malformed> {
+        let (number, method) = Self::split(value)?;
+        let method = Method::parse(&grammar::share(value, method)).ok_or(Malformed)?;
+        Ok(Self { number, method })
+    }
+
+    /// Splits number and method, which is a token then.
+    pub(crate) fn split(value: &[u8]) -> Result<(u32, &[u8]), Malformed> {
         let text = grammar::trim(value);
         let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
         let (number, method) = text.split_at_checked(digits).ok_or(Malformed)?;
@@ -343,8 +411,8 @@ impl CSeq {
             return Err(Malformed);
         }
         let number = grammar::number(number).filter(|number| *number < 1 << 31).ok_or(Malformed)?;
-        let method = Method::parse(&grammar::share(value, grammar::trim(method))).ok_or(Malformed)?;
-        Ok(Self { number, method })
+        let method = grammar::trim(method);
+        if grammar::is_token(method) { Ok((number, method)) } else { Err(Malformed) }
     }
 
     /// The value as it goes on the wire.

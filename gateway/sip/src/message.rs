@@ -154,17 +154,11 @@ impl Response {
     #[must_use]
     pub fn with_to_tag(mut self, tag: &Token) -> Self {
         if let Some(to) = self.headers.get(&HeaderName::To)
-            && let Ok(address) = NameAddr::parse(to.as_bytes())
-            && address.tag().is_none()
+            && !NameAddr::has_tag(to.as_bytes())
         {
-            // Appending keeps every byte of the sender; `<>` is added only where the parameter would join the URI.
-            let bare = memchr::memchr(b'<', to.as_bytes()).is_none() && !address.uri.params().as_bytes().is_empty();
+            // Appending keeps every byte of the sender: without `<>` a parameter is the header's anyway.
             let mut text = BytesMut::with_capacity(to.as_bytes().len() + tag.as_bytes().len() + 5);
-            if bare {
-                text.put_slice(address.to_value().as_bytes())
-            } else {
-                text.put_slice(to.as_bytes())
-            }
+            text.put_slice(to.as_bytes());
             text.put_slice(b";tag=");
             text.put_slice(tag.as_bytes());
             self.headers.replace_first(&HeaderName::To, HeaderValue::unchecked(text.freeze()));

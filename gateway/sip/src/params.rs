@@ -17,26 +17,13 @@ pub(crate) struct BadParams;
 impl Params {
     /// Reads parameters; the text is empty or starts (after whitespace) with a semicolon.
     pub(crate) fn parse(text: Bytes) -> Result<Self, BadParams> {
-        let mut rest = grammar::trim(&text);
-        while !rest.is_empty() {
-            rest = grammar::trim_start(rest.strip_prefix(b";").ok_or(BadParams)?);
-            let name_len = rest.iter().take_while(|byte| is_name_char(**byte)).count();
-            if name_len == 0 {
-                return Err(BadParams);
-            }
-            rest = grammar::trim_start(rest.get(name_len..).unwrap_or_default());
-            if let Some(value) = rest.strip_prefix(b"=") {
-                rest = grammar::trim_start(skip_value(grammar::trim_start(value))?);
-            }
-        }
+        check(&text)?;
         Ok(Self { text })
     }
 
     /// The value of a parameter, unquoted but with backslashes as they came: `None` if absent, empty if it has no value.
     pub fn get(&self, name: &str) -> Option<&[u8]> {
-        self.iter()
-            .find(|(key, _)| key.eq_ignore_ascii_case(name.as_bytes()))
-            .map(|(_, value)| value.unwrap_or_default())
+        find(&self.text, name)
     }
 
     /// [`Params::get`] for a value that is text.
@@ -46,32 +33,54 @@ impl Params {
 
     /// All parameters in order.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
-        let mut rest = grammar::trim(&self.text);
-        std::iter::from_fn(move || {
-            rest = grammar::trim_start(rest.strip_prefix(b";")?);
-            let name_len = rest.iter().take_while(|byte| is_name_char(**byte)).count();
-            let (name, tail) = rest.split_at_checked(name_len)?;
-            rest = grammar::trim_start(tail);
-            let Some(value) = rest.strip_prefix(b"=") else {
-                return Some((name, None));
-            };
-            let value = grammar::trim_start(value);
-            let after = skip_value(value).ok()?;
-            let raw = value.get(..value.len() - after.len())?;
-            rest = grammar::trim_start(after);
-            Some((name, Some(grammar::split_quoted(raw).map_or(raw, |(inner, _)| inner))))
-        })
+        iter(&self.text)
     }
 
     /// The text, from the first semicolon on.
     pub fn as_bytes(&self) -> &[u8] {
         grammar::trim(&self.text)
     }
+}
 
-    /// Whether a parameter of this name is more than once there; `tag` and `branch` must not be.
-    pub(crate) fn is_repeated(&self, name: &str) -> bool {
-        self.iter().filter(|(key, _)| key.eq_ignore_ascii_case(name.as_bytes())).count() > 1
+/// Whether the text is a list of parameters.
+pub(crate) fn check(text: &[u8]) -> Result<(), BadParams> {
+    let mut rest = grammar::trim(text);
+    while !rest.is_empty() {
+        rest = grammar::trim_start(rest.strip_prefix(b";").ok_or(BadParams)?);
+        let name_len = rest.iter().take_while(|byte| is_name_char(**byte)).count();
+        if name_len == 0 {
+            return Err(BadParams);
+        }
+        rest = grammar::trim_start(rest.get(name_len..).unwrap_or_default());
+        if let Some(value) = rest.strip_prefix(b"=") {
+            rest = grammar::trim_start(skip_value(grammar::trim_start(value))?);
+        }
     }
+    Ok(())
+}
+
+/// The value of a parameter in a text that was checked.
+pub(crate) fn find<'a>(text: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    iter(text).find(|(key, _)| key.eq_ignore_ascii_case(name.as_bytes())).map(|(_, value)| value.unwrap_or_default())
+}
+
+/// The parameters of a text that was checked.
+pub(crate) fn iter(text: &[u8]) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
+    let mut rest = grammar::trim(text);
+    std::iter::from_fn(move || {
+        rest = grammar::trim_start(rest.strip_prefix(b";")?);
+        let name_len = rest.iter().take_while(|byte| is_name_char(**byte)).count();
+        let (name, tail) = rest.split_at_checked(name_len)?;
+        rest = grammar::trim_start(tail);
+        let Some(value) = rest.strip_prefix(b"=") else {
+            return Some((name, None));
+        };
+        let value = grammar::trim_start(value);
+        let after = skip_value(value).ok()?;
+        let raw = value.get(..value.len() - after.len())?;
+        rest = grammar::trim_start(after);
+        Some((name, Some(grammar::split_quoted(raw).map_or(raw, |(inner, _)| inner))))
+    })
 }
 
 /// `token` for header parameters, and what `pname` of a URI adds to it.

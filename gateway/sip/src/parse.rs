@@ -4,9 +4,9 @@
 //! reading, because a request that does not parse is still answered when its Via and CSeq are usable.
 //! Not here: where a message ends on a stream (`frame`), what a request means (`endpoint`).
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 
-use crate::field::{FieldError, FieldFault, NameAddr, Via};
+use crate::field::{CSeq, FieldError, FieldFault, NameAddr, ViaRef};
 use crate::frame::FramingFault;
 use crate::grammar;
 use crate::header::{HeaderName, HeaderValue, Headers};
@@ -98,6 +98,10 @@ pub struct ParseError {
 
 /// What a datagram turned out to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "almost every datagram is a message; a box would cost an allocation each"
+)]
 pub enum Datagram {
     /// A message.
     Message(Message),
@@ -106,9 +110,9 @@ pub enum Datagram {
 }
 
 /// Reads one datagram. Octets behind Content-Length are ignored (RFC 3261 section 18.3).
-pub fn parse_datagram(datagram: Bytes) -> Result<Datagram, ParseError> {
+pub fn parse_datagram(mut datagram: Bytes) -> Result<Datagram, ParseError> {
     let blank = datagram.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
-    let datagram = datagram.slice(blank..);
+    datagram.advance(blank);
     if datagram.is_empty() {
         return Ok(Datagram::KeepAlive);
     }
@@ -259,19 +263,21 @@ impl Head {
 
     /// Makes the message, or the error with its answer.
     pub(crate) fn finish(self, body: Bytes) -> Result<Message, ParseError> {
-        let fault = match (self.fault, check(&self.start, &self.headers)) {
-            (Some(fault), _) | (None, Err(fault)) => fault,
-            (None, Ok(())) => match self.start {
+        let fault = match self.fault {
+            Some(fault) => Err(fault),
+            None => check(&self.start, &self.headers),
+        };
+        let Err(fault) = fault else {
+            let (headers, start) = (self.headers, self.start);
+            return match start {
                 Start::Request { method, uri: Some(uri) } => {
-                    return Ok(Message::Request(Request { method, uri, headers: self.headers, body }));
+                    Ok(Message::Request(Request { method, uri, headers, body }))
                 }
-                Start::Response { status, reason } => {
-                    return Ok(Message::Response(Response { status, reason, headers: self.headers, body }));
-                }
+                Start::Response { status, reason } => Ok(Message::Response(Response { status, reason, headers, body })),
                 Start::Request { uri: None, .. } | Start::Unknown => {
-                    return Err(ParseError { fault: ParseFault::StartLine, answer: None });
+                    Err(ParseError { fault: ParseFault::StartLine, answer: None })
                 }
-            },
+            };
         };
         let answer = answer(&self.start, &self.headers, fault.status());
         Err(ParseError { fault, answer })
@@ -297,45 +303,53 @@ fn version_fault(version: &[u8]) -> Option<ParseFault> {
 /// What every message must have (RFC 3261 section 8.1.1), and the headers whose faults must not go unnoticed.
 /// COMPAT(RFC 2543): Max-Forwards may be absent.
 fn check(start: &Start, headers: &Headers) -> Result<(), ParseFault> {
-    let field = ParseFault::Field;
-    let malformed = |name: HeaderName| ParseFault::Field(FieldError { name, fault: FieldFault::Malformed });
-    headers.top_via().map_err(field)?;
+    let fail = |name: HeaderName, fault| Err(ParseFault::Field(FieldError { name, fault }));
+    let (mut cseq_method, mut seen) = (None, 0_u16);
     for header in headers {
-        match header.name {
-            HeaderName::Via => each(&header.value, |element| Via::parse(element).is_ok())
-                .then_some(())
-                .ok_or_else(|| malformed(HeaderName::Via))?,
-            HeaderName::Contact if header.value.as_bytes().as_ref() != b"*" => {
-                each(&header.value, |element| NameAddr::parse(element).is_ok())
-                    .then_some(())
-                    .ok_or_else(|| malformed(HeaderName::Contact))?;
+        let value = header.value.as_bytes();
+        let good = match header.name {
+            HeaderName::Via => each(value, |element| ViaRef::parse(element).is_ok()),
+            HeaderName::Contact => value.as_ref() == b"*" || each(value, |element| NameAddr::check(element).is_ok()),
+            HeaderName::From | HeaderName::To => NameAddr::check(value).is_ok(),
+            HeaderName::CallId => grammar::is_call_id(value),
+            HeaderName::CSeq => {
+                cseq_method = CSeq::split(value).ok().map(|(_, method)| method);
+                cseq_method.is_some()
             }
-            _ => {}
+            HeaderName::MaxForwards => grammar::digits(value).is_some_and(|hops| hops <= u64::from(u8::MAX)),
+            _ => true,
+        };
+        if !good {
+            return fail(header.name.clone(), FieldFault::Malformed);
+        }
+        seen |= header.name.single_bit();
+    }
+    for name in [HeaderName::From, HeaderName::To, HeaderName::CallId, HeaderName::CSeq] {
+        if seen & name.single_bit() == 0 {
+            return fail(name, FieldFault::Missing);
         }
     }
-    headers.from().map_err(field)?;
-    headers.to().map_err(field)?;
-    headers.call_id().map_err(field)?;
-    let cseq = headers.cseq().map_err(field)?;
-    headers.max_forwards().map_err(field)?;
+    if !headers.has(&HeaderName::Via) {
+        return fail(HeaderName::Via, FieldFault::Missing);
+    }
     match start {
-        Start::Request { method, .. } if *method != cseq.method => Err(ParseFault::CSeqMethod),
+        Start::Request { method, .. } if cseq_method != Some(method.as_str().as_bytes()) => Err(ParseFault::CSeqMethod),
         Start::Request { .. } | Start::Response { .. } => Ok(()),
         Start::Unknown => Err(ParseFault::StartLine),
     }
 }
 
-fn each(value: &HeaderValue, good: impl Fn(&Bytes) -> bool) -> bool {
-    let text = value.as_bytes();
-    grammar::split_list(text).all(|element| element.is_ok_and(|element| good(&grammar::share(text, element))))
+fn each(value: &[u8], good: impl Fn(&[u8]) -> bool) -> bool {
+    grammar::split_list(value).all(|element| element.is_ok_and(&good))
 }
 
-/// The answer to a request that does not parse: possible when the way back and the transaction are known.
+/// The answer to a request that does not parse: possible when a Via and a CSeq are there to tell its transaction. The
+/// Via need not parse, because the answer goes where the request came from.
 fn answer(start: &Start, headers: &Headers, status: Status) -> Option<Box<Response>> {
     let Start::Request { method, .. } = start else {
         return None;
     };
-    if *method == Method::Ack || headers.top_via().is_err() || !headers.has(&HeaderName::CSeq) {
+    if *method == Method::Ack || !headers.has(&HeaderName::Via) || !headers.has(&HeaderName::CSeq) {
         return None;
     }
     // Of a repeated header only the first goes back.

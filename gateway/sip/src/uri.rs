@@ -8,7 +8,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::grammar;
-use crate::params::Params;
+use crate::params::{self, Params};
 
 /// What stands before the colon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -54,17 +54,23 @@ struct Span {
     end: usize,
 }
 
-/// A URI that parsed. For [`Scheme::Other`] only [`Uri::as_str`] and [`Uri::scheme_name`] say anything.
+/// Where the parts of a URI are in its text.
 #[derive(Debug, Clone)]
-pub struct Uri {
-    text: Bytes,
+struct Parts {
     scheme: Scheme,
     user: Option<Span>,
     password: Option<Span>,
     host: Span,
     port: Option<u16>,
-    params: Params,
+    params: Span,
     headers: Option<Span>,
+}
+
+/// A URI that parsed. For [`Scheme::Other`] only [`Uri::as_str`] and [`Uri::scheme_name`] say anything.
+#[derive(Debug, Clone)]
+pub struct Uri {
+    text: Bytes,
+    parts: Parts,
 }
 
 /// Two URIs are equal when their texts are; for RFC 3261 section 19.1.4 see [`Uri::is_same_address`].
@@ -79,7 +85,139 @@ impl Eq for Uri {}
 impl Uri {
     /// Reads a URI; the result shares the buffer.
     pub fn parse(text: Bytes) -> Result<Self, UriFault> {
-        let all = text.as_ref();
+        let parts = Parts::read(&text)?;
+        Ok(Self { text, parts })
+    }
+
+    /// Whether a text is a URI.
+    pub(crate) fn check(text: &[u8]) -> Result<(), UriFault> {
+        Parts::read(text).map(|_| ())
+    }
+
+    /// `sip:user@host`, with the user part escaped as RFC 3261 section 25.1 asks.
+    pub fn sip(user: &str, host: &str) -> Result<Self, UriFault> {
+        let mut text = BytesMut::with_capacity(user.len() + host.len() + 8);
+        text.put_slice(b"sip:");
+        if !user.is_empty() {
+            escape_user(user.as_bytes(), &mut text);
+            text.put_u8(b'@');
+        }
+        text.put_slice(host.as_bytes());
+        Self::parse(text.freeze())
+    }
+
+    /// The text as it came.
+    pub fn as_str(&self) -> &str {
+        grammar::ascii(&self.text)
+    }
+
+    /// The text as bytes that share the buffer.
+    pub fn as_bytes(&self) -> &Bytes {
+        &self.text
+    }
+
+    /// The same URI in a buffer of its own, so that keeping it does not keep a received datagram or read buffer alive.
+    pub fn detached(&self) -> Self {
+        Self::parse(Bytes::copy_from_slice(&self.text)).unwrap_or_else(|_| self.clone())
+    }
+
+    /// The same URI without what follows `?`, in a buffer of its own: fit to be a Request-URI (RFC 3261 section 19.1.1).
+    pub fn without_headers(&self) -> Self {
+        let end = self.parts.headers.map_or(self.text.len(), |headers| headers.start.saturating_sub(1));
+        let text = Bytes::copy_from_slice(self.text.get(..end).unwrap_or_default());
+        Self::parse(text).unwrap_or_else(|_| self.clone())
+    }
+
+    /// The scheme.
+    pub const fn scheme(&self) -> Scheme {
+        self.parts.scheme
+    }
+
+    /// The scheme as written.
+    pub fn scheme_name(&self) -> &str {
+        grammar::split_once(&self.text, b':').map_or("", |(name, _)| grammar::ascii(name))
+    }
+
+    fn span(&self, span: Span) -> &str {
+        grammar::ascii(self.text.get(span.start..span.end).unwrap_or_default())
+    }
+
+    /// The user part as written, escapes included.
+    pub fn user(&self) -> Option<&str> {
+        self.parts.user.map(|span| self.span(span))
+    }
+
+    /// The user part with escapes decoded once. It may hold any octet, NUL included.
+    pub fn user_decoded(&self) -> Option<Cow<'_, [u8]>> {
+        self.user().map(|user| unescape(user.as_bytes()))
+    }
+
+    /// Whether a password stands in the URI (deprecated, never shown in logs).
+    pub const fn has_password(&self) -> bool {
+        self.parts.password.is_some()
+    }
+
+    /// The host as written; an IPv6 address keeps its brackets.
+    pub fn host(&self) -> &str {
+        self.span(self.parts.host)
+    }
+
+    /// The host as an address, if it is one.
+    pub fn ip(&self) -> Option<std::net::IpAddr> {
+        host_ip(self.host())
+    }
+
+    /// The port, if one is written.
+    pub const fn port(&self) -> Option<u16> {
+        self.parts.port
+    }
+
+    /// A URI parameter: `None` if absent, `Some("")` if it has no value.
+    pub fn param(&self, name: &str) -> Option<&str> {
+        params::find(self.params_text(), name).map(grammar::ascii)
+    }
+
+    /// All URI parameters.
+    pub fn params(&self) -> Params {
+        Params::parse(grammar::share(&self.text, self.params_text())).unwrap_or_default()
+    }
+
+    fn params_text(&self) -> &[u8] {
+        self.text.get(self.parts.params.start..self.parts.params.end).unwrap_or_default()
+    }
+
+    /// The `transport` parameter.
+    pub fn transport(&self) -> Option<&str> {
+        self.param("transport")
+    }
+
+    /// Whether `;lr` says that the element routes loosely (RFC 3261 section 19.1.1).
+    pub fn is_loose_router(&self) -> bool {
+        self.param("lr").is_some()
+    }
+
+    /// The `gr` parameter of a GRUU (RFC 5627).
+    pub fn gr(&self) -> Option<&str> {
+        self.param("gr")
+    }
+
+    /// What follows `?`, as written.
+    pub fn headers(&self) -> Option<&str> {
+        self.parts.headers.map(|span| self.span(span))
+    }
+
+    /// Whether both name the same account: scheme class, user and host, without parameters, headers and port.
+    /// Users compare with escapes decoded and case kept, hosts without case.
+    pub fn is_same_address(&self, other: &Self) -> bool {
+        self.parts.scheme == other.parts.scheme
+            && self.parts.scheme != Scheme::Other
+            && self.user_decoded() == other.user_decoded()
+            && self.host().eq_ignore_ascii_case(other.host())
+    }
+}
+
+impl Parts {
+    fn read(all: &[u8]) -> Result<Self, UriFault> {
         let (name, rest) = grammar::split_once(all, b':').ok_or(UriFault::Scheme)?;
         let starts_well = name.first().is_some_and(u8::is_ascii_alphabetic);
         if !starts_well || !name.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.')) {
@@ -93,26 +231,18 @@ impl Uri {
             4 if name.eq_ignore_ascii_case(b"pres") => Scheme::Pres,
             _ => Scheme::Other,
         };
-        let mut uri = Self {
-            text: text.clone(),
-            scheme,
-            user: None,
-            password: None,
-            host: Span::default(),
-            port: None,
-            params: Params::default(),
-            headers: None,
-        };
+        let (host, params) = (Span::default(), Span::default());
+        let mut parts = Self { scheme, user: None, password: None, host, port: None, params, headers: None };
         if scheme != Scheme::Other {
-            uri.read_parts(all, name.len() + 1)?;
+            parts.read_authority(all, name.len() + 1)?;
         } else if rest.is_empty() {
             return Err(UriFault::Host);
         }
-        Ok(uri)
+        Ok(parts)
     }
 
     /// Reads `[user[:password]@]host[:port][;params][?headers]`, which starts at `start`.
-    fn read_parts(&mut self, all: &[u8], start: usize) -> Result<(), UriFault> {
+    fn read_authority(&mut self, all: &[u8], start: usize) -> Result<(), UriFault> {
         let rest = all.get(start..).unwrap_or_default();
         // Neither parameters nor headers may hold a bare `@`, so the only one ends the user part, semicolons and all.
         let host_at = match memchr::memchr(b'@', rest) {
@@ -146,127 +276,11 @@ impl Uri {
             Some(digits) => Some(port_number(digits).ok_or(UriFault::Port)?),
         };
         if !params.is_empty() {
-            let params = grammar::share(&self.text, params);
-            self.params = Params::parse(params).map_err(|_| UriFault::Parameter)?;
+            params::check(params).map_err(|_| UriFault::Parameter)?;
+            let start = host_at + host_port_len;
+            self.params = Span { start, end: start + params.len() };
         }
         Ok(())
-    }
-
-    /// `sip:user@host`, with the user part escaped as RFC 3261 section 25.1 asks.
-    pub fn sip(user: &str, host: &str) -> Result<Self, UriFault> {
-        let mut text = BytesMut::with_capacity(user.len() + host.len() + 8);
-        text.put_slice(b"sip:");
-        if !user.is_empty() {
-            escape_user(user.as_bytes(), &mut text);
-            text.put_u8(b'@');
-        }
-        text.put_slice(host.as_bytes());
-        Self::parse(text.freeze())
-    }
-
-    /// The text as it came.
-    pub fn as_str(&self) -> &str {
-        grammar::ascii(&self.text)
-    }
-
-    /// The text as bytes that share the buffer.
-    pub fn as_bytes(&self) -> &Bytes {
-        &self.text
-    }
-
-    /// The same URI in a buffer of its own, so that keeping it does not keep a received datagram or read buffer alive.
-    pub fn detached(&self) -> Self {
-        Self::parse(Bytes::copy_from_slice(&self.text)).unwrap_or_else(|_| self.clone())
-    }
-
-    /// The same URI without what follows `?`, in a buffer of its own: fit to be a Request-URI (RFC 3261 section 19.1.1).
-    pub fn without_headers(&self) -> Self {
-        let end = self.headers.map_or(self.text.len(), |headers| headers.start.saturating_sub(1));
-        let text = Bytes::copy_from_slice(self.text.get(..end).unwrap_or_default());
-        Self::parse(text).unwrap_or_else(|_| self.clone())
-    }
-
-    /// The scheme.
-    pub const fn scheme(&self) -> Scheme {
-        self.scheme
-    }
-
-    /// The scheme as written.
-    pub fn scheme_name(&self) -> &str {
-        grammar::split_once(&self.text, b':').map_or("", |(name, _)| grammar::ascii(name))
-    }
-
-    fn span(&self, span: Span) -> &str {
-        grammar::ascii(self.text.get(span.start..span.end).unwrap_or_default())
-    }
-
-    /// The user part as written, escapes included.
-    pub fn user(&self) -> Option<&str> {
-        self.user.map(|span| self.span(span))
-    }
-
-    /// The user part with escapes decoded once. It may hold any octet, NUL included.
-    pub fn user_decoded(&self) -> Option<Cow<'_, [u8]>> {
-        self.user().map(|user| unescape(user.as_bytes()))
-    }
-
-    /// Whether a password stands in the URI (deprecated, never shown in logs).
-    pub const fn has_password(&self) -> bool {
-        self.password.is_some()
-    }
-
-    /// The host as written; an IPv6 address keeps its brackets.
-    pub fn host(&self) -> &str {
-        self.span(self.host)
-    }
-
-    /// The host as an address, if it is one.
-    pub fn ip(&self) -> Option<std::net::IpAddr> {
-        host_ip(self.host())
-    }
-
-    /// The port, if one is written.
-    pub const fn port(&self) -> Option<u16> {
-        self.port
-    }
-
-    /// A URI parameter: `None` if absent, `Some("")` if it has no value.
-    pub fn param(&self, name: &str) -> Option<&str> {
-        self.params.get(name).map(grammar::ascii)
-    }
-
-    /// All URI parameters.
-    pub const fn params(&self) -> &Params {
-        &self.params
-    }
-
-    /// The `transport` parameter.
-    pub fn transport(&self) -> Option<&str> {
-        self.param("transport")
-    }
-
-    /// Whether `;lr` says that the element routes loosely (RFC 3261 section 19.1.1).
-    pub fn is_loose_router(&self) -> bool {
-        self.param("lr").is_some()
-    }
-
-    /// The `gr` parameter of a GRUU (RFC 5627).
-    pub fn gr(&self) -> Option<&str> {
-        self.param("gr")
-    }
-
-    /// What follows `?`, as written.
-    pub fn headers(&self) -> Option<&str> {
-        self.headers.map(|span| self.span(span))
-    }
-
-    /// Whether both name the same account: scheme class, user and host, without parameters, headers and port.
-    /// Users compare with escapes decoded and case kept, hosts without case.
-    pub fn is_same_address(&self, other: &Self) -> bool {
-        self.scheme == other.scheme
-            && self.scheme != Scheme::Other
-            && self.user_decoded() == other.user_decoded()
-            && self.host().eq_ignore_ascii_case(other.host())
     }
 }
 

@@ -8,8 +8,7 @@ use std::time::Instant;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use crate::field::{MAGIC_COOKIE, Token};
-use crate::grammar;
+use crate::field::{CSeq, MAGIC_COOKIE, Token, ViaRef};
 use crate::header::{HeaderName, HeaderValue, Headers};
 use crate::ids::IdSource;
 use crate::limits::{MAX_CLIENT_TRANSACTIONS, MAX_SERVER_TRANSACTIONS, MAX_UDP_REQUEST};
@@ -19,6 +18,7 @@ use crate::parse::ParseError;
 use crate::target::{Destination, Source, Target, TransportKind};
 use crate::transaction::table::{Id, Table};
 use crate::transaction::{client, invite_server, server};
+use crate::uri::host_ip;
 
 mod config;
 mod uas;
@@ -59,6 +59,7 @@ pub enum Input {
 
 /// What the endpoint asks of the world.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "moved once; a box would cost an allocation per message")]
 pub enum Output {
     /// Send these bytes.
     Send {
@@ -88,6 +89,7 @@ pub struct ServerTransaction(u64);
 
 /// What the transaction user learns.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "moved once; a box would cost an allocation per message")]
 pub enum Event {
     /// A request passed all general checks. It must be answered with [`Endpoint::respond`], within 32 s.
     Request {
@@ -286,7 +288,7 @@ impl Endpoint {
             return out.push(failed(Failure::NoTransport));
         };
         let branch = branch.unwrap_or_else(|| self.ids.branch());
-        client_key(&mut self.key, branch.as_bytes(), &request.method);
+        client_key(&mut self.key, branch.as_bytes(), request.method.as_str().as_bytes());
         if self.clients.id_of(&self.key).is_some() {
             return out.push(failed(Failure::BranchInUse));
         }
@@ -329,11 +331,12 @@ impl Endpoint {
 
     fn receive_response(&mut self, response: Response, source: Source, now: Instant, out: &mut Vec<Output>) {
         let refusal = Output::Event(Event::Refused { source, refusal: Refusal::StrayResponse });
-        let id = match (response.headers.top_via(), response.headers.cseq()) {
+        let cseq = response.headers.get(&HeaderName::CSeq).and_then(|value| CSeq::split(value.as_bytes()).ok());
+        let id = match (ViaRef::top(&response.headers), cseq) {
             // More than one Via means that it was not for us (RFC 3261 section 8.1.3.3).
-            (Ok(via), Ok(cseq)) if response.headers.list(&HeaderName::Via).nth(1).is_none() => {
+            (Some(via), Some((_, method))) if response.headers.list(&HeaderName::Via).nth(1).is_none() => {
                 via.magic_branch().and_then(|branch| {
-                    client_key(&mut self.key, branch, &cseq.method);
+                    client_key(&mut self.key, branch, method);
                     self.clients.id_of(&self.key)
                 })
             }
@@ -469,9 +472,9 @@ fn via_value(sent_by: &SentBy, branch: &Token, ask_rport: bool) -> Vec<u8> {
 }
 
 /// A response belongs to the request with the same branch and method (RFC 3261 section 17.1.3).
-fn client_key(key: &mut Vec<u8>, branch: &[u8], method: &Method) {
+fn client_key(key: &mut Vec<u8>, branch: &[u8], method: &[u8]) {
     key.clear();
-    key.put_slice(method.as_str().as_bytes());
+    key.put_slice(method);
     key.put_u8(0);
     key.put_slice(branch);
 }
@@ -480,7 +483,7 @@ fn client_key(key: &mut Vec<u8>, branch: &[u8], method: &Method) {
 /// (RFC 3261 section 17.2.3). `None` if a header it needs is unusable.
 fn server_key(key: &mut Vec<u8>, method: &Method, request: &Request) -> Option<()> {
     let headers: &Headers = &request.headers;
-    let via = headers.top_via().ok()?;
+    let via = ViaRef::top(headers)?;
     key.clear();
     let method = if *method == Method::Ack { &Method::Invite } else { method };
     key.put_slice(method.as_str().as_bytes());
@@ -508,22 +511,23 @@ fn server_key(key: &mut Vec<u8>, method: &Method, request: &Request) -> Option<(
 
 /// Where the sender of a request listens when its connection is gone (RFC 3261 section 18.2.2).
 fn reply_destination(headers: &Headers, source: &Source) -> Destination {
-    let via = headers.top_via().ok();
+    let via = ViaRef::top(headers);
     let sent_by_port = via.as_ref().and_then(|via| via.port).unwrap_or_else(|| source.transport.default_port());
     let mut remote = source.remote;
     let mut fallback = None;
     match source.transport {
         TransportKind::Udp => {
             // `rport` asks for the port it came from, all else for the one in sent-by (RFC 3581 section 4).
-            if !via.is_some_and(|via| via.params.get("rport").is_some()) {
+            // A Via that does not parse says nothing.
+            if via.is_some_and(|via| via.param("rport").is_none()) {
                 remote.set_port(sent_by_port);
             }
         }
         TransportKind::Tcp | TransportKind::Tls => {
             let mut addr = source.remote;
             addr.set_port(sent_by_port);
-            let name = via.filter(|via| grammar::trim(via.host().as_bytes()).first() != Some(&b'['));
-            let name = name.map(|via| via.host().to_ascii_lowercase().into());
+            let name = via.filter(|_| source.transport == TransportKind::Tls).map(|via| via.host());
+            let name = name.filter(|host| host_ip(host).is_none()).map(|host| host.to_ascii_lowercase().into());
             fallback = Some(Target { transport: source.transport, addr, name });
         }
     }

@@ -164,13 +164,14 @@ impl<S: AsyncRead + AsyncWrite + Send> Connection<S> {
                 read = self.read.read_buf(&mut self.received), if self.pending.is_empty() && !self.lingering => {
                     match read {
                         Ok(0) | Err(_) => Flow::End,
-                        Ok(_) => self.take_frames(),
+                        Ok(_) => { self.take_frames(); Flow::On }
                     }
                 }
                 permit = inbound.reserve(), if !self.pending.is_empty() => match permit {
                     Ok(permit) => {
                         permit.send(std::mem::take(&mut self.pending));
-                        self.take_frames()
+                        self.take_frames();
+                        Flow::On
                     }
                     Err(_) => Flow::End,
                 },
@@ -205,7 +206,7 @@ impl<S: AsyncRead + AsyncWrite + Send> Connection<S> {
     }
 
     /// Cuts what was received into frames, at most a batch at a time.
-    fn take_frames(&mut self) -> Flow {
+    fn take_frames(&mut self) {
         self.last_activity = Instant::now();
         let peer = self.shared.peers.borrow().recognise(&self.source);
         loop {
@@ -224,7 +225,6 @@ impl<S: AsyncRead + AsyncWrite + Send> Connection<S> {
             (false, _) => None,
             (true, began) => began.or(Some(self.last_activity)),
         };
-        Flow::On
     }
 
     fn fill_batch(&mut self, peer: Option<&Arc<str>>) {

@@ -273,6 +273,8 @@ impl Transport {
             let bound = async {
                 let socket = Arc::new(UdpSocket::bind(addr).await?);
                 let local = socket.local_addr()?;
+                // Until the reactor has seen the socket once, sending without waiting would lose the datagram.
+                socket.writable().await?;
                 Ok(udp::Socket { flow: shared.next_flow(), local, socket })
             };
             let socket = bound.await.map_err(|error| BindError { transport: TransportKind::Udp, addr, error })?;
