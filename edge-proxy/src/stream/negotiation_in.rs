@@ -519,7 +519,7 @@ const NOTHING_LEFT: &str = "no method of authentication is possible on this stre
 fn no_partner(domain: &DomainName) -> Finding {
     Finding::new(
         Rung::Policy,
-        Side::Ours,
+        Side::Operator,
         format!("{domain} is not an allowed partner"),
         "Add the domain as an XMPP federated partner, if it shall be one.",
     )
@@ -742,7 +742,7 @@ impl Receiving {
                 if self.is_secured() { StanzaCondition::NotAuthorized } else { StanzaCondition::PolicyViolation };
             out.push(Output::Report(Finding::new(
                 Rung::Policy,
-                Side::Ours,
+                Side::Operator,
                 format!("{method} is not permitted for {}", pair.remote),
                 "Change the partner's negotiation settings, or let the partner use TLS and SASL EXTERNAL.",
             )));
@@ -919,7 +919,7 @@ impl Receiving {
         finding.cause = cause.to_owned();
         match condition {
             StreamCondition::InternalServerError => {
-                finding.side = Side::Ours;
+                finding.side = Side::Operator;
                 finding.remedy = "Look why no gateway is attached to this edge.";
             }
             StreamCondition::HostUnknown => {

@@ -1,0 +1,213 @@
+//! The queue of one pair towards its partner (s2s-streams, section 7): bounded in stanzas, bytes and time, and the
+//! pauses between attempts to get rid of it.
+//!
+//! Sans-IO: time and chance are arguments. Order is kept whatever happens; what cannot be sent is handed back with its
+//! duty to tell.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use crate::link::OutboundStanza;
+
+/// Stanzas that wait for one partner.
+pub const MAX_STANZAS: usize = 1000;
+
+/// Bytes that wait for one partner.
+pub const MAX_BYTES: usize = 8 * 1024 * 1024;
+
+/// How long a stanza waits whose sender did not say.
+pub const LIFETIME: Duration = Duration::from_secs(60);
+
+/// The pause after the first failure.
+const FIRST_PAUSE: Duration = Duration::from_secs(10);
+
+/// The longest pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+
+/// A stanza and the time by which it must be on its way.
+#[derive(Debug)]
+pub struct Queued {
+    /// The stanza.
+    pub stanza: OutboundStanza,
+    /// When its sender gives up.
+    pub give_up_at: Instant,
+}
+
+/// The queue.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    queue: VecDeque<Queued>,
+    bytes: usize,
+    /// A time that no stanza in the queue gives up before, so that most looks cost nothing.
+    none_before: Option<Instant>,
+}
+
+impl Outbox {
+    /// Adds a stanza at the end, or hands it back when the queue is full.
+    pub fn push(&mut self, stanza: OutboundStanza, now: Instant) -> Result<(), OutboundStanza> {
+        if self.queue.len() >= MAX_STANZAS || self.bytes + stanza.xml.len() > MAX_BYTES {
+            return Err(stanza);
+        }
+        let patience = if stanza.patience.is_zero() { LIFETIME } else { stanza.patience };
+        let give_up_at = now + patience;
+        self.none_before = Some(self.none_before.map_or(give_up_at, |time| time.min(give_up_at)));
+        self.bytes += stanza.xml.len();
+        self.queue.push_back(Queued { stanza, give_up_at });
+        Ok(())
+    }
+
+    /// Takes stanzas from the front until they have about this many bytes; one at least.
+    pub fn take(&mut self, bytes: usize, batch: &mut Vec<Queued>) {
+        let mut taken = 0;
+        while taken < bytes {
+            let Some(queued) = self.queue.pop_front() else {
+                break;
+            };
+            taken += queued.stanza.xml.len();
+            self.bytes = self.bytes.saturating_sub(queued.stanza.xml.len());
+            batch.push(queued);
+        }
+    }
+
+    /// Puts stanzas back where they were taken from.
+    pub fn put_back(&mut self, batch: Vec<Queued>) {
+        for queued in batch.into_iter().rev() {
+            self.bytes += queued.stanza.xml.len();
+            self.none_before =
+                Some(self.none_before.map_or(queued.give_up_at, |time| time.min(queued.give_up_at)));
+            self.queue.push_front(queued);
+        }
+    }
+
+    /// Takes out the stanzas whose time is over.
+    pub fn expired(&mut self, now: Instant) -> Vec<OutboundStanza> {
+        if self.none_before.is_none_or(|time| time > now) {
+            return Vec::new();
+        }
+        let (late, rest): (Vec<_>, VecDeque<_>) =
+            std::mem::take(&mut self.queue).into_iter().partition(|queued| queued.give_up_at <= now);
+        self.queue = rest;
+        self.none_before = self.queue.iter().map(|queued| queued.give_up_at).min();
+        let late: Vec<_> = late.into_iter().map(|queued| queued.stanza).collect();
+        self.bytes = self.bytes.saturating_sub(late.iter().map(|stanza| stanza.xml.len()).sum());
+        late
+    }
+
+    /// When [`Self::expired`] has to be asked again, at the latest.
+    pub fn deadline(&self) -> Option<Instant> {
+        if self.queue.is_empty() { None } else { self.none_before }
+    }
+
+    /// Takes out everything.
+    pub fn drain(&mut self) -> Vec<OutboundStanza> {
+        self.bytes = 0;
+        self.none_before = None;
+        std::mem::take(&mut self.queue).into_iter().map(|queued| queued.stanza).collect()
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+}
+
+/// The pauses between attempts: 10 s, doubled up to 300 s, each a fifth longer or shorter by chance.
+#[derive(Debug, Default)]
+pub struct BackOff {
+    failures: u32,
+}
+
+impl BackOff {
+    /// The pause after one more failure; `chance` is any number.
+    pub fn pause(&mut self, chance: u32) -> Duration {
+        let doubled = FIRST_PAUSE.saturating_mul(1 << self.failures.min(8));
+        self.failures = self.failures.saturating_add(1);
+        // From 80 to 120 percent.
+        doubled.min(LONGEST_PAUSE) * (80 + chance % 41) / 100
+    }
+
+    /// An attempt succeeded.
+    pub fn reset(&mut self) {
+        self.failures = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use causeway_shared::jid::Jid;
+    use causeway_shared::link::{StanzaKind, TraceContext};
+
+    use super::*;
+    use crate::link::AckHandle;
+
+    fn stanza(id: usize, patience: u64) -> OutboundStanza {
+        OutboundStanza {
+            kind: StanzaKind::Message,
+            from: Jid::parse("alice@contoso.example").unwrap(),
+            to: Jid::parse("bob@fabrikam.example").unwrap(),
+            xml: Bytes::from(id.to_string()),
+            patience: Duration::from_secs(patience),
+            trace: TraceContext::default(),
+            ack: AckHandle::nobody(),
+        }
+    }
+
+    fn ids(batch: Vec<Queued>) -> Vec<String> {
+        batch.into_iter().map(|queued| String::from_utf8(queued.stanza.xml.to_vec()).unwrap()).collect()
+    }
+
+    #[test]
+    fn order_is_kept_when_a_batch_comes_back() {
+        let now = Instant::now();
+        let mut outbox = Outbox::default();
+        for id in 1..=4 {
+            outbox.push(stanza(id, 5), now).unwrap();
+        }
+        let mut batch = Vec::new();
+        outbox.take(2, &mut batch);
+        outbox.put_back(batch);
+        let mut all = Vec::new();
+        outbox.take(100, &mut all);
+        assert_eq!(ids(all), ["1", "2", "3", "4"]);
+    }
+
+    #[test]
+    fn a_full_queue_hands_the_stanza_back() {
+        let now = Instant::now();
+        let mut outbox = Outbox::default();
+        for id in 0..MAX_STANZAS {
+            outbox.push(stanza(id, 5), now).unwrap();
+        }
+        assert!(outbox.push(stanza(0, 5), now).is_err());
+        let mut outbox = Outbox::default();
+        let big = || OutboundStanza { xml: Bytes::from(vec![b'x'; MAX_BYTES / 2]), ..stanza(0, 5) };
+        outbox.push(big(), now).unwrap();
+        outbox.push(big(), now).unwrap();
+        assert!(outbox.push(stanza(0, 5), now).is_err());
+    }
+
+    #[test]
+    fn a_stanza_waits_as_long_as_its_sender_or_a_minute() {
+        let now = Instant::now();
+        let mut outbox = Outbox::default();
+        outbox.push(stanza(1, 0), now).unwrap();
+        outbox.push(stanza(2, 5), now).unwrap();
+        assert_eq!(outbox.deadline(), Some(now + Duration::from_secs(5)));
+        assert!(outbox.expired(now + Duration::from_secs(4)).is_empty());
+        assert_eq!(outbox.expired(now + Duration::from_secs(5)).len(), 1);
+        assert_eq!(outbox.deadline(), Some(now + LIFETIME));
+        assert_eq!(outbox.expired(now + LIFETIME).len(), 1);
+        assert!(outbox.is_empty());
+    }
+
+    #[test]
+    fn pauses_double_up_to_five_minutes_and_begin_anew_after_success() {
+        let mut back_off = BackOff::default();
+        let pauses: Vec<_> = (0..7).map(|_| back_off.pause(20).as_secs()).collect();
+        assert_eq!(pauses, [10, 20, 40, 80, 160, 300, 300]);
+        back_off.reset();
+        assert_eq!(back_off.pause(0), Duration::from_secs(8));
+        assert_eq!(back_off.pause(40), Duration::from_secs(24));
+    }
+}
