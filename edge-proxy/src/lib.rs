@@ -1,4 +1,17 @@
-//! The perimeter service: server-to-server streams towards the internet, and the link towards the gateways.
+//! The perimeter service: XMPP server-to-server streams towards the internet, and the link towards the gateways.
+//!
+//! It authenticates domains, checks and rewrites stanzas, and hands them inwards; it holds no user data and takes all
+//! policy from inside. Reading order: [`policy`] (what is allowed), [`stream`] (the machines, then their shells),
+//! [`tls`], [`resolve`], [`admission`], [`listen`], and [`link`], the road inwards.
 
+pub mod admission;
 pub mod clock;
+pub mod edge;
 pub mod link;
+pub mod listen;
+pub mod metrics;
+pub mod policy;
+pub mod resolve;
+pub mod stream;
+pub mod tls;
+pub mod verdict;

@@ -195,8 +195,8 @@ fn or_default(seconds: u32, default: Duration) -> Duration {
 pub struct Moment {
     /// For deadlines.
     pub now: Instant,
-    /// For certificates, in Unix seconds.
-    pub unix: u64,
+    /// For certificates and arrival times, in Unix milliseconds.
+    pub unix_ms: u64,
     /// What the gateways allow.
     pub federation: Arc<Federation>,
     /// The public authorities.

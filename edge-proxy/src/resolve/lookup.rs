@@ -13,6 +13,8 @@ use causeway_shared::domain::DomainName;
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{NameServerConfig, ResolverConfig};
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::net::{DnsError, NetError};
+use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::RData;
 
 use super::filter;
@@ -215,6 +217,14 @@ impl Dns for HickoryDns {
     }
 }
 
-fn fault(error: &hickory_resolver::net::NetError) -> DnsFault {
-    if error.is_no_records_found() { DnsFault::Absent } else { DnsFault::Unavailable(error.to_string()) }
+/// Absence is only what a server said in so many words; a failing server proves nothing.
+fn fault(error: &NetError) -> DnsFault {
+    match error {
+        NetError::Dns(DnsError::NoRecordsFound(none))
+            if matches!(none.response_code, ResponseCode::NXDomain | ResponseCode::NoError) =>
+        {
+            DnsFault::Absent
+        }
+        _ => DnsFault::Unavailable(error.to_string()),
+    }
 }

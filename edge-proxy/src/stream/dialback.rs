@@ -141,7 +141,8 @@ pub fn offer_refusal(from: &DomainName, to: &DomainName, condition: StanzaCondit
 }
 
 fn element(name: &'static str, from: &DomainName, to: &DomainName) -> Element {
-    Element::new(ns::DIALBACK, name).attr("from", from.as_str()).attr("to", to.as_str())
+    // U-labels, as in headers (RFC 7622, section 3.2).
+    Element::new(ns::DIALBACK, name).attr("from", from.to_unicode()).attr("to", to.to_unicode())
 }
 
 fn answered(element: Element, answer: Answer) -> Element {

@@ -40,7 +40,7 @@ impl PeerIdentity {
             Some(partner) => partner.anchors(&at.public_anchors),
             None => Vec::new(),
         };
-        let now = UnixTime::since_unix_epoch(Duration::from_secs(at.unix));
+        let now = UnixTime::since_unix_epoch(Duration::from_millis(at.unix_ms));
         pki::verify_chain(&self.chain, &anchors, now, Purpose::Federation).map_err(IdentityFault::Chain)?;
         if facts.names_domain(domain) {
             Ok(())
@@ -52,7 +52,7 @@ impl PeerIdentity {
     /// When the certificate ends, by the clock for deadlines.
     pub fn expires(&self, at: &Moment) -> Option<Instant> {
         let facts = self.facts.as_ref().ok()?;
-        at.now.checked_add(Duration::from_secs(facts.not_after.saturating_sub(at.unix)))
+        at.now.checked_add(Duration::from_secs(facts.not_after.saturating_sub(at.unix_ms / 1000)))
     }
 
     /// SHA-256 of the peer's certificate.

@@ -78,6 +78,10 @@ pub enum Input {
     Eof,
     /// The time of [`Receiving::deadline`] has come.
     DeadlinePassed,
+    /// The partner has all the connections it may have.
+    OverLimit,
+    /// The gateways take nothing more: the link has ended.
+    LinkClosed,
     /// The policy has changed.
     PolicyChanged,
     /// This edge is going away.
@@ -252,6 +256,16 @@ impl Receiving {
                 out.push(Output::Abort);
             }
             Input::DeadlinePassed => self.deadline_passed(at, out),
+            Input::OverLimit => {
+                let finding = Finding::new(
+                    Rung::Limits,
+                    Side::Operator,
+                    "the partner has all the connections it may have",
+                    "Raise the partner's connection limit, or ask why its server opens so many.",
+                );
+                self.error(StreamError::new(StreamCondition::ResourceConstraint), Some(finding), at, out);
+            }
+            Input::LinkClosed => self.error(StreamError::new(StreamCondition::InternalServerError), None, at, out),
             Input::PolicyChanged => self.policy_changed(at, out),
             Input::Drain => self.error(StreamError::new(StreamCondition::SystemShutdown), None, at, out),
         }

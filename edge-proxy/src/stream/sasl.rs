@@ -167,7 +167,7 @@ pub fn response(authzid: &DomainName) -> Element {
 }
 
 fn initial_response(authzid: Option<&DomainName>) -> String {
-    authzid.map_or_else(|| "=".to_owned(), |authzid| STANDARD.encode(authzid.as_str()))
+    authzid.map_or_else(|| "=".to_owned(), |authzid| STANDARD.encode(authzid.to_unicode()))
 }
 
 #[cfg(test)]

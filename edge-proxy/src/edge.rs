@@ -1,0 +1,151 @@
+//! What every connection of the edge shares: the road inwards, the policy in force, keys, limits and counts.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use arc_swap::ArcSwap;
+use causeway_shared::limits::Limits;
+use tokio::sync::watch;
+
+use crate::admission::{Admission, Caps};
+use crate::link::LinkHandle;
+use crate::metrics::Metrics;
+use crate::policy::{Federation, Moment};
+use crate::resolve::Resolver;
+use crate::tls::Tls;
+use crate::verdict::{Direction, Finding, Rung, Side, Verdict};
+
+/// Shared by all connections.
+pub struct Edge {
+    /// The road inwards.
+    pub link: LinkHandle,
+    /// Keys and trust.
+    pub tls: Tls,
+    /// The road outwards.
+    pub resolver: Resolver,
+    /// Places for connections.
+    pub admission: Admission,
+    /// Counts.
+    pub metrics: Metrics,
+    limits: ArcSwap<(Limits, Caps)>,
+    federation: ArcSwap<Federation>,
+    has_gateway: watch::Receiver<bool>,
+    /// The version of the policy in force.
+    policy: watch::Sender<u64>,
+    /// Whether the edge is going away.
+    draining: watch::Sender<bool>,
+}
+
+impl Edge {
+    /// An edge that knows no partner yet.
+    pub fn new(link: LinkHandle, tls: Tls, resolver: Resolver, limits: Limits, caps: Caps) -> Self {
+        Self {
+            has_gateway: link.has_gateway(),
+            link,
+            tls,
+            resolver,
+            admission: Admission::default(),
+            metrics: Metrics::default(),
+            limits: ArcSwap::from_pointee((limits, caps)),
+            federation: ArcSwap::default(),
+            policy: watch::Sender::new(0),
+            draining: watch::Sender::new(false),
+        }
+    }
+
+    /// This moment.
+    pub fn moment(&self) -> Moment {
+        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Moment {
+            now: Instant::now(),
+            unix_ms: u64::try_from(unix.as_millis()).unwrap_or(u64::MAX),
+            federation: self.federation.load_full(),
+            public_anchors: self.tls.public_anchors(),
+            has_gateway: *self.has_gateway.borrow(),
+        }
+    }
+
+    /// The bounds on XML.
+    pub fn limits(&self) -> Limits {
+        self.limits.load().0
+    }
+
+    /// The bounds on connections.
+    pub fn caps(&self) -> Caps {
+        self.limits.load().1
+    }
+
+    /// Other bounds for what comes from now on.
+    pub fn set_limits(&self, limits: Limits, caps: Caps) {
+        self.limits.store(Arc::new((limits, caps)));
+    }
+
+    /// Follows the gateways' snapshots until the link ends.
+    pub async fn follow_snapshots(&self) {
+        let mut snapshots = self.link.snapshots();
+        loop {
+            let snapshot = Arc::clone(&snapshots.borrow_and_update());
+            let (federation, faults) = Federation::new(&snapshot);
+            let version = federation.version;
+            self.federation.store(Arc::new(federation));
+            self.policy.send_replace(version);
+            tracing::info!(version, "policy applied");
+            for (domain, fault) in faults {
+                let finding = Finding::new(
+                    Rung::Policy,
+                    Side::Operator,
+                    format!("a trust anchor of {domain} cannot be used: {fault}"),
+                    "Replace the certificate among the partner's trust anchors.",
+                );
+                self.report(finding, domain.as_str(), Direction::Out, None);
+            }
+            if snapshots.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Tells when the policy changes.
+    pub fn policy_changes(&self) -> watch::Receiver<u64> {
+        let mut changes = self.policy.subscribe();
+        changes.mark_unchanged();
+        changes
+    }
+
+    /// Tells when the edge is going away.
+    pub fn draining(&self) -> watch::Receiver<bool> {
+        self.draining.subscribe()
+    }
+
+    /// Ends every stream in order, each as soon as it can.
+    pub fn drain(&self) {
+        self.draining.send_replace(true);
+    }
+
+    /// Turns a finding into a verdict: logged, counted, and told to the gateways.
+    pub fn report(&self, finding: Finding, partner: &str, direction: Direction, peer: Option<SocketAddr>) -> Verdict {
+        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let verdict = Verdict {
+            rung: finding.rung,
+            side: finding.side,
+            cause: finding.cause,
+            remedy: finding.remedy.to_owned(),
+            partner: partner.to_owned(),
+            direction,
+            peer,
+            at_ms: u64::try_from(unix.as_millis()).unwrap_or(u64::MAX),
+        };
+        verdict.log();
+        self.metrics.verdict(&verdict);
+        self.link.report(verdict.clone());
+        verdict
+    }
+}
+
+/// 128 bits that nobody can guess, as text for a stream id (s2s-streams, section 6.3).
+pub fn fresh_id() -> Option<String> {
+    let mut bytes = [0_u8; 16];
+    getrandom::fill(&mut bytes).ok()?;
+    Some(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}

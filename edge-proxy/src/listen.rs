@@ -1,0 +1,47 @@
+//! The accept loop: places are counted first, and what has no place is closed without a word (XEP-0205, section 4).
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+
+use crate::stream::conn::Connection;
+use crate::stream::inbound;
+use crate::stream::pool::Pool;
+
+/// After an accept that failed, mostly for want of file descriptors.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Accepts connections until the edge goes away. Each connection holds a clone of `alive`.
+pub async fn accept(listener: TcpListener, pool: Arc<Pool>, alive: mpsc::Sender<()>) {
+    let mut draining = pool.edge().draining();
+    loop {
+        let (tcp, peer) = tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(PAUSE).await;
+                    continue;
+                }
+            },
+            _ = draining.wait_for(|draining| *draining) => return,
+        };
+        let edge = pool.edge();
+        let limit = edge.moment().federation.settings.connection_limit;
+        match edge.admission.accept(peer.ip(), limit, &edge.caps(), Instant::now()) {
+            Ok(ticket) => {
+                let (pool, alive) = (Arc::clone(&pool), alive.clone());
+                tokio::spawn(async move {
+                    inbound::serve(pool, Connection::new(tcp, peer), ticket).await;
+                    drop(alive);
+                });
+            }
+            Err(refused) => {
+                edge.metrics.refused(refused.as_str());
+                tracing::debug!(%peer, reason = refused.as_str(), "connection refused");
+            }
+        }
+    }
+}

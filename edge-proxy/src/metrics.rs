@@ -1,0 +1,97 @@
+//! What the edge counts. A metric is born here and counted beside the decision; labels come from closed sets.
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+use crate::verdict::Verdict;
+
+/// One label with its value.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct DirectionLabel {
+    direction: &'static str,
+}
+
+/// How a stream was authenticated.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct StreamLabels {
+    direction: &'static str,
+    method: &'static str,
+}
+
+/// Where an attempt ended.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct VerdictLabels {
+    direction: &'static str,
+    rung: &'static str,
+    side: &'static str,
+}
+
+/// Why a connection was not taken.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ReasonLabel {
+    reason: &'static str,
+}
+
+/// The edge's metrics; cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Metrics {
+    connections: Family<DirectionLabel, Gauge>,
+    streams: Family<StreamLabels, Counter>,
+    verdicts: Family<VerdictLabels, Counter>,
+    refused: Family<ReasonLabel, Counter>,
+    /// Stanzas handed to the link.
+    pub stanzas_in: Counter,
+    /// Stanzas written to partners.
+    pub stanzas_out: Counter,
+    /// Stanzas for partners that were not delivered.
+    pub stanzas_failed: Counter,
+    /// Dialback answers that nobody asked for.
+    pub unsolicited_dialback: Counter,
+}
+
+impl Metrics {
+    /// Makes the metrics known to a registry.
+    pub fn register(&self, registry: &mut Registry) {
+        let registry = registry.sub_registry_with_prefix("causeway_edge");
+        registry.register("connections", "Connections now", self.connections.clone());
+        registry.register("streams_authenticated", "Pairs authenticated", self.streams.clone());
+        registry.register("verdicts", "Attempts that failed or were refused", self.verdicts.clone());
+        registry.register("connections_refused", "Connections not taken", self.refused.clone());
+        registry.register("stanzas_in", "Stanzas handed to the link", self.stanzas_in.clone());
+        registry.register("stanzas_out", "Stanzas written to partners", self.stanzas_out.clone());
+        registry.register("stanzas_failed", "Stanzas not delivered to partners", self.stanzas_failed.clone());
+        registry.register(
+            "dialback_unsolicited",
+            "Dialback answers that nobody asked for",
+            self.unsolicited_dialback.clone(),
+        );
+    }
+
+    /// A connection began (1) or ended (-1).
+    pub fn connection(&self, direction: &'static str, change: i64) {
+        self.connections.get_or_create(&DirectionLabel { direction }).inc_by(change);
+    }
+
+    /// A pair was authenticated.
+    pub fn authenticated(&self, direction: &'static str, method: &'static str) {
+        self.streams.get_or_create(&StreamLabels { direction, method }).inc();
+    }
+
+    /// A verdict was given.
+    pub fn verdict(&self, verdict: &Verdict) {
+        let labels = VerdictLabels {
+            direction: verdict.direction.as_str(),
+            rung: verdict.rung.as_str(),
+            side: verdict.side.as_str(),
+        };
+        self.verdicts.get_or_create(&labels).inc();
+    }
+
+    /// A connection was not taken.
+    pub fn refused(&self, reason: &'static str) {
+        self.refused.get_or_create(&ReasonLabel { reason }).inc();
+    }
+}

@@ -1,0 +1,186 @@
+//! One connection: TCP, perhaps under TLS, with a deadline on every write. It carries bytes and decides nothing.
+
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use causeway_shared::domain::DomainName;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ServerConfig};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
+
+use super::identity::PeerIdentity;
+
+/// A write that makes no progress for this long is a dead peer (s2s-streams, section 7).
+const WRITE_STALL: Duration = Duration::from_secs(15);
+
+/// From our closing tag to the peer's.
+const CLOSE_HANDSHAKE: Duration = Duration::from_secs(5);
+
+/// What a peer may still send while we wait for its closing tag.
+const CLOSE_BYTES: usize = 1024 * 1024;
+
+/// Bytes asked for in one read: two TLS records.
+const READ: usize = 32 * 1024;
+
+/// One connection.
+pub struct Connection {
+    io: Io,
+    /// The other end.
+    pub peer: SocketAddr,
+    /// What was read and not yet used.
+    pub buffer: BytesMut,
+}
+
+enum Io {
+    Tcp(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+    /// A handshake failed.
+    Gone,
+}
+
+impl Connection {
+    /// A fresh TCP connection.
+    pub fn new(tcp: TcpStream, peer: SocketAddr) -> Self {
+        // Small writes matter more than full packets; coalescing is done above.
+        let _best_effort = tcp.set_nodelay(true);
+        Self { io: Io::Tcp(tcp), peer, buffer: BytesMut::new() }
+    }
+
+    /// Reads what is there into the buffer; 0 at the end. Cancel-safe. While nothing is there the buffer is given
+    /// back: an idle stream holds none.
+    pub async fn read(&mut self) -> io::Result<usize> {
+        let Self { io, buffer, .. } = self;
+        poll_fn(|context| {
+            if buffer.capacity() - buffer.len() < READ / 2 {
+                buffer.reserve(READ);
+            }
+            let poll = pin!(io.read_buf(buffer)).poll(context);
+            if poll.is_pending() && buffer.is_empty() {
+                *buffer = BytesMut::new();
+            }
+            poll
+        })
+        .await
+    }
+
+    /// What has arrived already, read into the buffer; `None` when nothing has.
+    pub async fn read_now(&mut self) -> Option<io::Result<usize>> {
+        let mut read = pin!(self.read());
+        poll_fn(|context| match read.as_mut().poll(context) {
+            Poll::Ready(read) => Poll::Ready(Some(read)),
+            Poll::Pending => Poll::Ready(None),
+        })
+        .await
+    }
+
+    /// Writes all of it to the network.
+    pub async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let write = async {
+            self.io.write_all(bytes).await?;
+            self.io.flush().await
+        };
+        timeout(WRITE_STALL, write).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    /// Becomes the server of TLS on this connection.
+    pub async fn accept_tls(&mut self, config: Arc<ServerConfig>) -> Result<PeerIdentity, String> {
+        let tcp = self.take_tcp()?;
+        let stream = TlsAcceptor::from(config).accept(tcp).await.map_err(|error| error.to_string())?;
+        let (_, session) = stream.get_ref();
+        let chain = session.peer_certificates().map(<[_]>::to_vec).unwrap_or_default();
+        let name = session.server_name().and_then(|name| DomainName::parse(name).ok());
+        let chain = chain.into_iter().map(rustls::pki_types::CertificateDer::into_owned).collect();
+        self.io = Io::Tls(Box::new(stream.into()));
+        Ok(PeerIdentity::new(chain, name))
+    }
+
+    /// Becomes the client of TLS on this connection.
+    pub async fn connect_tls(&mut self, config: Arc<ClientConfig>, name: &DomainName) -> Result<PeerIdentity, String> {
+        let tcp = self.take_tcp()?;
+        let name = ServerName::try_from(name.as_str().to_owned()).map_err(|error| error.to_string())?;
+        let stream = TlsConnector::from(config).connect(name, tcp).await.map_err(|error| error.to_string())?;
+        let (_, session) = stream.get_ref();
+        let chain = session.peer_certificates().map(<[_]>::to_vec).unwrap_or_default();
+        let chain = chain.into_iter().map(rustls::pki_types::CertificateDer::into_owned).collect();
+        self.io = Io::Tls(Box::new(stream.into()));
+        Ok(PeerIdentity::new(chain, None))
+    }
+
+    /// Closes in order (RFC 6120, section 4.4): our closing tag is written; waits for the peer's, or not for long.
+    pub async fn close(mut self) {
+        let wait = async {
+            let mut heard = 0;
+            loop {
+                let count = self.read().await?;
+                heard += count;
+                let is_closed = self.buffer.trim_ascii_end().ends_with(b"</stream:stream>");
+                if count == 0 || is_closed || heard > CLOSE_BYTES {
+                    return io::Result::Ok(());
+                }
+                let keep = self.buffer.len().min(64);
+                self.buffer = BytesMut::from(&self.buffer[self.buffer.len() - keep..]);
+            }
+        };
+        let _whatever_ends_it = timeout(CLOSE_HANDSHAKE, wait).await;
+        self.shut_down().await;
+    }
+
+    /// Ends it without waiting for the peer; it has said its last word.
+    pub async fn shut_down(mut self) {
+        let _best_effort = timeout(CLOSE_HANDSHAKE, self.io.shutdown()).await;
+    }
+
+    fn take_tcp(&mut self) -> Result<TcpStream, String> {
+        // What was read before TLS is never read after it.
+        self.buffer.clear();
+        match std::mem::replace(&mut self.io, Io::Gone) {
+            Io::Tcp(tcp) => Ok(tcp),
+            Io::Tls(_) | Io::Gone => Err("TLS was started twice".to_owned()),
+        }
+    }
+}
+
+impl AsyncRead for Io {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(tcp) => Pin::new(tcp).poll_read(context, buffer),
+            Self::Tls(tls) => Pin::new(tls).poll_read(context, buffer),
+            Self::Gone => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+        }
+    }
+}
+
+impl AsyncWrite for Io {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(tcp) => Pin::new(tcp).poll_write(context, bytes),
+            Self::Tls(tls) => Pin::new(tls).poll_write(context, bytes),
+            Self::Gone => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(tcp) => Pin::new(tcp).poll_flush(context),
+            Self::Tls(tls) => Pin::new(tls).poll_flush(context),
+            Self::Gone => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(tcp) => Pin::new(tcp).poll_shutdown(context),
+            Self::Tls(tls) => Pin::new(tls).poll_shutdown(context),
+            Self::Gone => Poll::Ready(Ok(())),
+        }
+    }
+}

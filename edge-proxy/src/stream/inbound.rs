@@ -1,0 +1,286 @@
+//! The task of one inbound connection: carries bytes between the socket and [`negotiation_in`], and stanzas to the link.
+//!
+//! What one read brought goes to the link as one batch per pair, and the next read waits until the link has taken it:
+//! that is the back-pressure. Everything before an element is handed in before the element is answered, so a ping
+//! behind a stanza proves that the stanza was taken.
+
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use causeway_shared::domain::DomainPair;
+use causeway_shared::link::TraceContext;
+use causeway_shared::xmpp::stanza::{Checked, StanzaKind, StanzaType};
+use tokio::sync::mpsc;
+use tokio::time::{sleep_until, timeout_at};
+use tracing::Instrument as _;
+
+use super::conn::Connection;
+use super::dialback::{Answer, MAX_PENDING};
+use super::frames::{Frame, Frames};
+use super::negotiation_in::{Input, Output, Receiving};
+use super::pool::Pool;
+use crate::admission::Ticket;
+use crate::edge::{Edge, fresh_id};
+use crate::link::{InboundStanza, PairContext};
+use crate::policy::Moment;
+use crate::verdict::Direction;
+
+/// Serves a connection to its end.
+pub async fn serve(pool: Arc<Pool>, connection: Connection, ticket: Ticket) {
+    let peer = connection.peer;
+    let span = tracing::info_span!("s2s_in", %peer, stream_id = tracing::field::Empty, partner = tracing::field::Empty);
+    let edge = Arc::clone(pool.edge());
+    edge.metrics.connection("in", 1);
+    let task = Inbound::new(pool, connection, ticket);
+    task.run().instrument(span).await;
+    edge.metrics.connection("in", -1);
+}
+
+struct Inbound {
+    pool: Arc<Pool>,
+    edge: Arc<Edge>,
+    connection: Connection,
+    ticket: Ticket,
+    machine: Receiving,
+    frames: Frames,
+    outputs: Vec<Output>,
+    verified: (mpsc::Sender<(DomainPair, Answer)>, mpsc::Receiver<(DomainPair, Answer)>),
+}
+
+/// Whether the connection lives on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Flow {
+    Go,
+    /// Close in order.
+    Close,
+    /// Drop it.
+    Abort,
+}
+
+/// The stanzas of one read that belong to one pair.
+#[derive(Default)]
+struct Batch {
+    context: Option<Arc<PairContext>>,
+    stanzas: Vec<InboundStanza>,
+}
+
+impl Inbound {
+    fn new(pool: Arc<Pool>, connection: Connection, ticket: Ticket) -> Self {
+        let edge = Arc::clone(pool.edge());
+        let machine = Receiving::new(connection.peer.to_string(), &edge.moment());
+        let frames = Frames::new(edge.limits());
+        Self {
+            pool,
+            edge,
+            connection,
+            ticket,
+            machine,
+            frames,
+            outputs: Vec::new(),
+            verified: mpsc::channel(MAX_PENDING),
+        }
+    }
+
+    async fn run(mut self) {
+        let mut policy = self.edge.policy_changes();
+        let mut draining = self.edge.draining();
+        let mut flow = Flow::Go;
+        while flow == Flow::Go {
+            let deadline = self.machine.deadline(&self.edge.moment());
+            let input = tokio::select! {
+                biased;
+                read = self.connection.read() => match read {
+                    Ok(count) if count > 0 => {
+                        flow = self.read().await;
+                        continue;
+                    }
+                    Ok(_) | Err(_) => Input::Eof,
+                },
+                Some((pair, answer)) = self.verified.1.recv() => Input::Verified(pair, answer),
+                () = at(deadline) => Input::DeadlinePassed,
+                Ok(()) = policy.changed() => Input::PolicyChanged,
+                Ok(_) = draining.wait_for(|draining| *draining) => Input::Drain,
+            };
+            flow = self.step(input).await;
+        }
+        match flow {
+            Flow::Go | Flow::Close => self.connection.close().await,
+            Flow::Abort => self.connection.shut_down().await,
+        }
+    }
+
+    /// Takes apart what a read brought.
+    async fn read(&mut self) -> Flow {
+        let moment = self.edge.moment();
+        let mut canonical = BytesMut::new();
+        let mut batch = Batch::default();
+        let (mut stanzas, mut count) = (false, false);
+        loop {
+            let input = match self.frames.next(&mut self.connection.buffer, &mut canonical) {
+                Ok(None) => break,
+                Ok(Some(Frame::Stanza(checked, xml))) => {
+                    match self.machine.admit(checked.from.domain(), checked.to.domain()) {
+                        Ok(context) => {
+                            stanzas = true;
+                            count |= !is_only_an_answer(&checked);
+                            let context = (!batch.is_of(context)).then(|| Arc::clone(context));
+                            if let Some(context) = context {
+                                if !self.submit(&mut batch).await {
+                                    return self.step(Input::LinkClosed).await;
+                                }
+                                batch.context = Some(context);
+                            }
+                            batch.stanzas.push(inbound(checked, xml, &moment));
+                            continue;
+                        }
+                        Err(fault) => Input::Fault(fault),
+                    }
+                }
+                Ok(Some(Frame::Whitespace)) => Input::Whitespace,
+                Ok(Some(Frame::Close)) => Input::Close,
+                Ok(Some(Frame::Element(element))) => {
+                    Input::Element { element, followed: !self.connection.buffer.is_empty() }
+                }
+                Ok(Some(Frame::Header(header))) => match fresh_id() {
+                    Some(id) => Input::Header(header, id),
+                    None => return Flow::Abort,
+                },
+                Err(fault) => Input::Fault(fault),
+            };
+            // What came before an element counts before its answer.
+            if !self.submit(&mut batch).await {
+                return self.step(Input::LinkClosed).await;
+            }
+            let flow = self.step(input).await;
+            if flow != Flow::Go {
+                return flow;
+            }
+        }
+        if !self.submit(&mut batch).await {
+            return self.step(Input::LinkClosed).await;
+        }
+        if stanzas { self.step(Input::Stanzas { count }).await } else { Flow::Go }
+    }
+
+    /// Hands a batch to the link; false when there is no link any more.
+    async fn submit(&mut self, batch: &mut Batch) -> bool {
+        let Some(context) = batch.context.take() else {
+            return true;
+        };
+        let stanzas = std::mem::take(&mut batch.stanzas);
+        self.edge.metrics.stanzas_in.inc_by(u64::try_from(stanzas.len()).unwrap_or_default());
+        self.edge.link.submit(&context, stanzas).await.is_ok()
+    }
+
+    /// Tells the machine, and does what it asks.
+    async fn step(&mut self, input: Input) -> Flow {
+        let mut next = Some(input);
+        while let Some(input) = next.take() {
+            let moment = self.edge.moment();
+            self.machine.handle(input, &moment, &mut self.outputs);
+            let mut unsent = BytesMut::new();
+            for output in std::mem::take(&mut self.outputs) {
+                if let Output::Send(bytes) = output {
+                    unsent.extend_from_slice(&bytes);
+                    continue;
+                }
+                if !self.write(&mut unsent).await {
+                    return Flow::Abort;
+                }
+                match output {
+                    Output::Send(_) => {}
+                    Output::StartTls(to) => next = Some(self.start_tls(to.as_ref(), &moment).await),
+                    Output::Restart => self.frames.restart(),
+                    Output::Authorised(pair, method) => next = self.authorised(&pair, method.as_str(), &moment),
+                    Output::Verify { pair, stream_id, key } => self.verify(pair, stream_id, key),
+                    Output::Ping(pair) => self.pool.ping(&pair),
+                    Output::Report(finding) => {
+                        let partner = self.machine.claimed().map_or("", |domain| domain.as_str());
+                        self.edge.report(finding, partner, Direction::In, Some(self.connection.peer));
+                    }
+                    Output::Unsolicited => {
+                        self.edge.metrics.unsolicited_dialback.inc();
+                    }
+                    Output::Close => return Flow::Close,
+                    Output::Abort => return Flow::Abort,
+                }
+            }
+            if !self.write(&mut unsent).await {
+                return Flow::Abort;
+            }
+        }
+        Flow::Go
+    }
+
+    async fn write(&mut self, unsent: &mut BytesMut) -> bool {
+        let bytes = std::mem::take(unsent);
+        bytes.is_empty() || self.connection.write(&bytes).await.is_ok()
+    }
+
+    async fn start_tls(&mut self, to: Option<&causeway_shared::domain::DomainName>, at: &Moment) -> Input {
+        let Some(config) = self.edge.tls.server(to) else {
+            return Input::TlsFailed("this edge has no certificate".to_owned());
+        };
+        let Some(deadline) = self.machine.deadline(at) else {
+            return Input::Eof;
+        };
+        match timeout_at(deadline.into(), self.connection.accept_tls(config)).await {
+            Ok(Ok(identity)) => Input::Secured(identity),
+            Ok(Err(cause)) => Input::TlsFailed(cause),
+            Err(_) => Input::DeadlinePassed,
+        }
+    }
+
+    fn authorised(&mut self, pair: &DomainPair, method: &'static str, at: &Moment) -> Option<Input> {
+        self.frames.authenticated();
+        self.edge.metrics.authenticated("in", method);
+        let span = tracing::Span::current();
+        span.record("stream_id", self.machine.stream_id());
+        span.record("partner", pair.remote.as_str());
+        tracing::debug!(%pair, method, "authorised");
+        let partner = at.federation.partner(pair.remote.as_str())?;
+        self.ticket.authenticated(partner).is_err().then_some(Input::OverLimit)
+    }
+
+    fn verify(&self, pair: DomainPair, stream_id: String, key: String) {
+        let (pool, verified) = (Arc::clone(&self.pool), self.verified.0.clone());
+        let question = async move {
+            let answer = pool.verify(pair.clone(), stream_id, key).await;
+            // The stream may have gone in the meantime; then nobody needs the answer.
+            let _nobody_waits = verified.send((pair, answer)).await;
+        };
+        tokio::spawn(question.in_current_span());
+    }
+}
+
+impl Batch {
+    fn is_of(&self, context: &Arc<PairContext>) -> bool {
+        self.context.as_ref().is_some_and(|known| Arc::ptr_eq(known, context))
+    }
+}
+
+fn inbound(checked: Checked, xml: bytes::Bytes, at: &Moment) -> InboundStanza {
+    InboundStanza {
+        kind: checked.kind,
+        from: checked.from,
+        to: checked.to,
+        xml,
+        trace: TraceContext::default(),
+        arrived_ms: at.unix_ms,
+    }
+}
+
+/// Whether a stanza may be no more than the answer to our own ping, which must not keep an unused stream open.
+fn is_only_an_answer(checked: &Checked) -> bool {
+    checked.kind == StanzaKind::Iq
+        && matches!(checked.stanza_type, Some(StanzaType::Result | StanzaType::Error))
+        && checked.to.local().is_none()
+}
+
+/// The time of a deadline, if there is one.
+pub(super) async fn at(deadline: Option<std::time::Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline.into()).await,
+        None => std::future::pending().await,
+    }
+}

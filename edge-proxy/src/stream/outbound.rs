@@ -1,0 +1,295 @@
+//! One outbound connection: carries bytes between the socket and [`negotiation_out`], and stanzas from a queue.
+//!
+//! Several stanzas go into one write. A stanza is acknowledged when its bytes have been written and flushed on the
+//! authenticated stream; those of a write that failed go back to the head of the queue.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use causeway_shared::domain::{DomainName, DomainPair};
+use causeway_shared::xmpp::stanza_error::StanzaCondition;
+use tokio::net::TcpStream;
+use tokio::time::{timeout, timeout_at};
+
+use super::conn::Connection;
+use super::dialback::Answer;
+use super::frames::{Frame, Frames};
+use super::inbound::at;
+use super::negotiation_out::{Failure, Goal, Initiating, Input, Next, Output};
+use super::outbox::Queued;
+use super::pool::Lane;
+use crate::admission::Ticket;
+use crate::edge::Edge;
+use crate::resolve::Address;
+use crate::verdict::{Finding, Rung, Side};
+
+/// To one address (s2s-streams, section 7).
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// Bytes that go into one write: one TLS record.
+const WRITE: usize = 16 * 1024;
+
+/// One outbound connection.
+pub struct Outbound {
+    edge: Arc<Edge>,
+    connection: Connection,
+    machine: Initiating,
+    frames: Frames,
+    outputs: Vec<Output>,
+    end: Option<End>,
+    answer: Option<Answer>,
+    /// Held while the connection lives.
+    _ticket: Arc<Ticket>,
+}
+
+/// How a connection ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum End {
+    /// In order.
+    Close,
+    /// Without a word.
+    Abort,
+    /// With a reason, in order or not.
+    Failed(Failure),
+}
+
+/// Where an attempt goes, and for what.
+pub struct Attempt<'a> {
+    /// The pair.
+    pub pair: &'a DomainPair,
+    /// The goal.
+    pub goal: Goal,
+    /// The address.
+    pub address: &'a Address,
+    /// When all attempts together are over.
+    pub establish_by: std::time::Instant,
+}
+
+/// What an attempt came to.
+pub enum Attained {
+    /// A stream that carries stanzas.
+    Stream(Box<Outbound>),
+    /// What the authoritative server says.
+    Answer(Answer),
+}
+
+impl Outbound {
+    /// Makes one attempt at one address.
+    pub async fn attempt(edge: &Arc<Edge>, ticket: Arc<Ticket>, attempt: Attempt<'_>) -> Result<Attained, Failure> {
+        let peer = attempt.address.socket;
+        let tcp = match timeout(CONNECT, TcpStream::connect(peer)).await {
+            Ok(Ok(tcp)) => tcp,
+            Ok(Err(error)) => return Err(unreachable(attempt.address, &error.to_string())),
+            Err(_) => return Err(unreachable(attempt.address, "no answer in time")),
+        };
+        let machine = Initiating::new(attempt.pair.clone(), attempt.goal, attempt.establish_by, &edge.moment());
+        let mut this = Self {
+            edge: Arc::clone(edge),
+            connection: Connection::new(tcp, peer),
+            machine,
+            frames: Frames::new(edge.limits()),
+            outputs: Vec::new(),
+            end: None,
+            answer: None,
+            _ticket: ticket,
+        };
+        this.step(Input::Connected, attempt.pair).await;
+        while this.end.is_none() && !this.machine.is_ready() {
+            let deadline = this.machine.deadline(&edge.moment());
+            tokio::select! {
+                biased;
+                read = this.connection.read() => this.read(read, attempt.pair).await,
+                () = at(deadline) => this.step(Input::DeadlinePassed, attempt.pair).await,
+            }
+        }
+        match (this.end.take(), this.answer) {
+            (None, _) => Ok(Attained::Stream(Box::new(this))),
+            (Some(_), Some(answer)) => {
+                tokio::spawn(this.connection.close());
+                Ok(Attained::Answer(answer))
+            }
+            (Some(End::Failed(failure)), None) => {
+                tokio::spawn(this.connection.close());
+                Err(failure)
+            }
+            (Some(End::Close | End::Abort), None) => {
+                let cause = "the stream ended before it was established";
+                let finding = Finding::new(Rung::Stream, Side::Theirs, cause, "Look at the partner's log.");
+                Err(Failure { condition: StanzaCondition::RemoteServerTimeout, finding, next: Next::Address })
+            }
+        }
+    }
+
+    /// Carries the stanzas of a queue until the stream ends; tells why, if not in order.
+    pub async fn carry(mut self, lane: &Lane, pair: &DomainPair) -> Option<Failure> {
+        let mut policy = self.edge.policy_changes();
+        let mut draining = self.edge.draining();
+        while self.end.is_none() {
+            // A stream whose end is in the buffer already must not be given stanzas.
+            let batch = lane.take(WRITE);
+            if !batch.is_empty() {
+                if let Err(error) = self.send(&batch).await {
+                    lane.put_back(batch);
+                    return Some(broken(&error));
+                }
+                self.edge.metrics.stanzas_out.inc_by(u64::try_from(batch.len()).unwrap_or_default());
+                for queued in batch {
+                    queued.stanza.ack.done();
+                }
+                self.step(Input::Written, pair).await;
+                // Look at what the peer says, but do not wait for it while more is queued.
+                if let Some(read) = self.connection.read_now().await {
+                    self.read(read, pair).await;
+                }
+                continue;
+            }
+            let deadline = self.machine.deadline(&self.edge.moment());
+            tokio::select! {
+                biased;
+                read = self.connection.read() => self.read(read, pair).await,
+                () = lane.queued() => {}
+                () = at(deadline) => self.step(Input::DeadlinePassed, pair).await,
+                Ok(()) = policy.changed() => self.step(Input::PolicyChanged, pair).await,
+                Ok(_) = draining.wait_for(|draining| *draining) => self.step(Input::Drain, pair).await,
+            }
+        }
+        match self.end.take() {
+            Some(End::Failed(failure)) => {
+                tokio::spawn(self.connection.close());
+                Some(failure)
+            }
+            Some(End::Close) => {
+                tokio::spawn(self.connection.close());
+                None
+            }
+            Some(End::Abort) | None => None,
+        }
+    }
+
+    /// Several stanzas in one write.
+    async fn send(&mut self, batch: &[Queued]) -> io::Result<()> {
+        if let [only] = batch {
+            return self.connection.write(&only.stanza.xml).await;
+        }
+        let mut bytes = BytesMut::with_capacity(batch.iter().map(|queued| queued.stanza.xml.len()).sum());
+        for queued in batch {
+            bytes.extend_from_slice(&queued.stanza.xml);
+        }
+        self.connection.write(&bytes).await
+    }
+
+    async fn read(&mut self, read: io::Result<usize>, pair: &DomainPair) {
+        if !matches!(read, Ok(count) if count > 0) {
+            return self.step(Input::Eof, pair).await;
+        }
+        let mut canonical = BytesMut::new();
+        while self.end.is_none() {
+            let input = match self.frames.next(&mut self.connection.buffer, &mut canonical) {
+                Ok(None) => return,
+                Ok(Some(Frame::Header(header))) => Input::Header(header),
+                Ok(Some(Frame::Element(element))) => {
+                    Input::Element { element, followed: !self.connection.buffer.is_empty() }
+                }
+                // The reader of an outbound stream is never told that stanzas may come.
+                Ok(Some(Frame::Stanza(..) | Frame::Whitespace)) => Input::Whitespace,
+                Ok(Some(Frame::Close)) => Input::Close,
+                Err(fault) => Input::Fault(fault),
+            };
+            self.step(input, pair).await;
+        }
+    }
+
+    /// Tells the machine, and does what it asks.
+    async fn step(&mut self, input: Input, pair: &DomainPair) {
+        let mut next = Some(input);
+        while let Some(input) = next.take() {
+            let moment = self.edge.moment();
+            self.machine.handle(input, &moment, &mut self.outputs);
+            let mut unsent = BytesMut::new();
+            for output in std::mem::take(&mut self.outputs) {
+                if let Output::Send(bytes) = output {
+                    unsent.extend_from_slice(&bytes);
+                    continue;
+                }
+                self.write(&mut unsent).await;
+                match output {
+                    Output::Send(_) => {}
+                    Output::StartTls(name) => {
+                        let deadline = self.machine.deadline(&moment);
+                        next = Some(self.start_tls(&name, pair, deadline).await);
+                    }
+                    Output::Restart => self.frames.restart(),
+                    Output::Ready(method) => {
+                        self.edge.metrics.authenticated("out", method.as_str());
+                        tracing::debug!(%pair, method = method.as_str(), "stream established");
+                    }
+                    Output::Verdict(answer) => self.answer = Some(answer),
+                    Output::Unsolicited => {
+                        self.edge.metrics.unsolicited_dialback.inc();
+                    }
+                    Output::Failed(failure) => self.end = Some(End::Failed(failure)),
+                    Output::Close => {
+                        self.end.get_or_insert(End::Close);
+                    }
+                    Output::Abort => {
+                        self.end.get_or_insert(End::Abort);
+                    }
+                }
+            }
+            self.write(&mut unsent).await;
+        }
+    }
+
+    /// A write that fails is the end; what the machine thinks of it does not matter any more.
+    async fn write(&mut self, unsent: &mut BytesMut) {
+        let bytes = std::mem::take(unsent);
+        if !bytes.is_empty()
+            && let Err(error) = self.connection.write(&bytes).await
+        {
+            self.end.get_or_insert(End::Failed(broken(&error)));
+        }
+    }
+
+    async fn start_tls(
+        &mut self,
+        name: &DomainName,
+        pair: &DomainPair,
+        deadline: Option<std::time::Instant>,
+    ) -> Input {
+        let Some(config) = self.edge.tls.client(&pair.local) else {
+            return Input::TlsFailed("this edge has no certificate".to_owned());
+        };
+        let handshake = self.connection.connect_tls(config, name);
+        let result = match deadline {
+            Some(deadline) => timeout_at(deadline.into(), handshake).await,
+            None => Ok(handshake.await),
+        };
+        match result {
+            Ok(Ok(identity)) => Input::Secured(identity),
+            Ok(Err(cause)) => Input::TlsFailed(cause),
+            Err(_) => Input::DeadlinePassed,
+        }
+    }
+}
+
+fn unreachable(address: &Address, error: &str) -> Failure {
+    let finding = Finding::new(
+        Rung::Connect,
+        Side::Network,
+        format!("cannot connect to {} at {}: {error}", address.host, address.socket),
+        "Check that the partner's server runs and that the firewalls on the way let TCP through to it.",
+    );
+    Failure { condition: StanzaCondition::RemoteServerTimeout, finding, next: Next::Address }
+}
+
+fn broken(error: &io::Error) -> Failure {
+    let finding = Finding::new(
+        Rung::Stream,
+        Side::Network,
+        format!("the connection broke: {error}"),
+        "Look at the partner's server and at the network between.",
+    );
+    Failure { condition: StanzaCondition::RemoteServerTimeout, finding, next: Next::Address }
+}

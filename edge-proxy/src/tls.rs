@@ -1,0 +1,311 @@
+//! TLS on streams (RFC 7590, RFC 9325): our certificates, and a handshake that records and does not judge.
+//!
+//! A peer's certificate is judged later, by [`crate::stream::identity`], against the domain it claims: a handshake that
+//! aborts on it could not fall back to dialback. Only the proof that the peer holds the key is required here. TLS 1.3
+//! and 1.2 with AEAD suites, in our order, without resumption: a resumed session would hide the current certificate.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use causeway_shared::domain::DomainName;
+use causeway_shared::pki::{self, PeerCertificate};
+use rustls::client::Resumption;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, TrustAnchor, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{
+    ClientConfig, DigitallySignedStruct, DistinguishedName, Error, ServerConfig, SignatureScheme, SupportedProtocolVersion,
+    version,
+};
+
+/// The versions, the better one first.
+const VERSIONS: &[&SupportedProtocolVersion] = &[&version::TLS13, &version::TLS12];
+
+/// Where a certificate and its key are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateFiles {
+    /// PEM: our certificate, then its intermediates.
+    pub chain: PathBuf,
+    /// PEM: the private key.
+    pub key: PathBuf,
+}
+
+/// Why certificates, keys or anchors cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum MaterialFault {
+    /// A file cannot be read.
+    #[error("{path}: {error}")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// A file holds something else than it should.
+    #[error("{path}: {what}")]
+    Content {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// No certificate at all.
+    #[error("no certificate is configured")]
+    None,
+}
+
+/// All that TLS needs, replaced as a whole.
+#[derive(Debug)]
+pub struct Material {
+    /// Each with its names and the configurations that prefer it.
+    identities: Vec<Identity>,
+    /// The public authorities.
+    public_anchors: Arc<Vec<TrustAnchor<'static>>>,
+}
+
+#[derive(Debug)]
+struct Identity {
+    facts: PeerCertificate,
+    server: Arc<ServerConfig>,
+    client: Arc<ClientConfig>,
+}
+
+impl Material {
+    /// Reads the files; the first certificate serves domains that none names.
+    pub fn load(files: &[CertificateFiles], bundle: Option<&Path>) -> Result<Self, MaterialFault> {
+        let mut keys = Vec::new();
+        for file in files {
+            keys.push(certified_key(file)?);
+        }
+        let public_anchors = bundle.map(anchors).transpose()?.unwrap_or_default();
+        Self::new(keys, public_anchors)
+    }
+
+    /// The same from memory.
+    pub fn new(
+        keys: Vec<(Arc<CertifiedKey>, PeerCertificate)>,
+        public_anchors: Vec<TrustAnchor<'static>>,
+    ) -> Result<Self, MaterialFault> {
+        if keys.is_empty() {
+            return Err(MaterialFault::None);
+        }
+        let all: Arc<[(Arc<CertifiedKey>, PeerCertificate)]> = keys.into();
+        let tls = |error: Error| MaterialFault::Content { path: PathBuf::new(), what: error.to_string() };
+        let mut identities = Vec::new();
+        for (key, facts) in all.iter() {
+            let resolver = ByServerName { all: Arc::clone(&all), usual: Arc::clone(key) };
+            identities.push(Identity {
+                facts: facts.clone(),
+                server: Arc::new(server_config(resolver).map_err(tls)?),
+                client: Arc::new(client_config(key).map_err(tls)?),
+            });
+        }
+        Ok(Self { identities, public_anchors: Arc::new(public_anchors) })
+    }
+
+    /// The certificate for a domain: one that names it, else the first.
+    fn identity(&self, domain: Option<&DomainName>) -> Option<&Identity> {
+        let named = domain.and_then(|domain| self.identities.iter().find(|known| known.facts.names_domain(domain)));
+        named.or(self.identities.first())
+    }
+}
+
+/// The material in force.
+pub struct Tls(ArcSwap<Material>);
+
+impl Tls {
+    /// Begins with this material.
+    pub fn new(material: Material) -> Self {
+        Self(ArcSwap::from_pointee(material))
+    }
+
+    /// Handshakes from now on use this; established connections are as they were.
+    pub fn replace(&self, material: Material) {
+        self.0.store(Arc::new(material));
+    }
+
+    /// For a stream that was opened to a domain.
+    pub fn server(&self, to: Option<&DomainName>) -> Option<Arc<ServerConfig>> {
+        self.0.load().identity(to).map(|identity| Arc::clone(&identity.server))
+    }
+
+    /// For a stream from one of our domains.
+    pub fn client(&self, from: &DomainName) -> Option<Arc<ClientConfig>> {
+        self.0.load().identity(Some(from)).map(|identity| Arc::clone(&identity.client))
+    }
+
+    /// The public authorities.
+    pub fn public_anchors(&self) -> Arc<Vec<TrustAnchor<'static>>> {
+        Arc::clone(&self.0.load().public_anchors)
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, MaterialFault> {
+    std::fs::read(path).map_err(|error| MaterialFault::File { path: path.to_owned(), error })
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, MaterialFault> {
+    let content = |what: String| MaterialFault::Content { path: path.to_owned(), what };
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&read(path)?).collect();
+    let chain = chain.map_err(|error| content(format!("not PEM: {error}")))?;
+    if chain.is_empty() { Err(content("no certificate in it".to_owned())) } else { Ok(chain) }
+}
+
+fn certified_key(files: &CertificateFiles) -> Result<(Arc<CertifiedKey>, PeerCertificate), MaterialFault> {
+    let content = |path: &Path, what: String| MaterialFault::Content { path: path.to_owned(), what };
+    let chain = certificates(&files.chain)?;
+    let key = PrivateKeyDer::from_pem_slice(&read(&files.key)?)
+        .map_err(|error| content(&files.key, format!("no private key in it: {error}")))?;
+    let facts = PeerCertificate::read(&chain).map_err(|fault| content(&files.chain, fault.to_string()))?;
+    let key = CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider())
+        .map_err(|error| content(&files.key, format!("not the key of {}: {error}", files.chain.display())))?;
+    Ok((Arc::new(key), facts))
+}
+
+fn anchors(bundle: &Path) -> Result<Vec<TrustAnchor<'static>>, MaterialFault> {
+    let certificates = certificates(bundle)?;
+    // A public bundle may hold what this library cannot read; the rest still counts.
+    let anchors: Vec<_> = certificates.iter().filter_map(|der| pki::trust::anchor(der).ok()).collect();
+    if anchors.is_empty() {
+        let what = "no certificate in it can be an authority".to_owned();
+        return Err(MaterialFault::Content { path: bundle.to_owned(), what });
+    }
+    Ok(anchors)
+}
+
+/// RFC 9325, section 4.2: every suite of the provider is an AEAD one; groups as in s2s-streams, section 3.9.
+fn provider() -> CryptoProvider {
+    let groups = vec![
+        aws_lc_rs::kx_group::X25519,
+        aws_lc_rs::kx_group::SECP256R1,
+        aws_lc_rs::kx_group::SECP384R1,
+    ];
+    CryptoProvider { kx_groups: groups, ..aws_lc_rs::default_provider() }
+}
+
+fn server_config(resolver: ByServerName) -> Result<ServerConfig, Error> {
+    let provider = Arc::new(provider());
+    let recorder = Arc::new(Recorder(provider.signature_verification_algorithms));
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(VERSIONS)?
+        .with_client_cert_verifier(recorder)
+        .with_cert_resolver(Arc::new(resolver));
+    config.ignore_client_order = true;
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    config.require_ems = true;
+    Ok(config)
+}
+
+fn client_config(key: &Arc<CertifiedKey>) -> Result<ClientConfig, Error> {
+    let provider = Arc::new(provider());
+    let recorder = Arc::new(Recorder(provider.signature_verification_algorithms));
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(VERSIONS)?
+        .dangerous()
+        .with_custom_certificate_verifier(recorder)
+        .with_client_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(key))));
+    config.resumption = Resumption::disabled();
+    config.require_ems = true;
+    Ok(config)
+}
+
+/// The certificate by the name in the ClientHello, else by the stream's `to` (RFC 7590, section 3.5).
+#[derive(Debug)]
+struct ByServerName {
+    all: Arc<[(Arc<CertifiedKey>, PeerCertificate)]>,
+    usual: Arc<CertifiedKey>,
+}
+
+impl ResolvesServerCert for ByServerName {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let asked = hello.server_name().and_then(|name| DomainName::parse(name).ok());
+        let named = asked.and_then(|name| self.all.iter().find(|(_, facts)| facts.names_domain(&name)));
+        Some(named.map_or_else(|| Arc::clone(&self.usual), |(key, _)| Arc::clone(key)))
+    }
+}
+
+/// Takes any certificate, and insists that the peer holds its key.
+#[derive(Debug)]
+struct Recorder(WebPkiSupportedAlgorithms);
+
+impl ClientCertVerifier for Recorder {
+    fn client_auth_mandatory(&self) -> bool {
+        false
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        rustls::crypto::verify_tls12_signature(message, certificate, signature, &self.0)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        rustls::crypto::verify_tls13_signature(message, certificate, signature, &self.0)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_schemes()
+    }
+}
+
+impl ServerCertVerifier for Recorder {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        rustls::crypto::verify_tls12_signature(message, certificate, signature, &self.0)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        rustls::crypto::verify_tls13_signature(message, certificate, signature, &self.0)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_schemes()
+    }
+}
