@@ -2,13 +2,14 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use causeway_shared::limits::Limits;
 use tokio::sync::watch;
 
 use crate::admission::{Admission, Caps};
+use crate::clock::unix_ms;
 use crate::link::LinkHandle;
 use crate::metrics::Metrics;
 use crate::policy::{Federation, Moment};
@@ -56,10 +57,9 @@ impl Edge {
 
     /// This moment.
     pub fn moment(&self) -> Moment {
-        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Moment {
             now: Instant::now(),
-            unix_ms: u64::try_from(unix.as_millis()).unwrap_or(u64::MAX),
+            unix_ms: unix_ms(),
             federation: self.federation.load_full(),
             public_anchors: self.tls.public_anchors(),
             has_gateway: *self.has_gateway.borrow(),
@@ -125,7 +125,6 @@ impl Edge {
 
     /// Turns a finding into a verdict: logged, counted, and told to the gateways.
     pub fn report(&self, finding: Finding, partner: &str, direction: Direction, peer: Option<SocketAddr>) -> Verdict {
-        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let verdict = Verdict {
             rung: finding.rung,
             side: finding.side,
@@ -134,13 +133,19 @@ impl Edge {
             partner: partner.to_owned(),
             direction,
             peer,
-            at_ms: u64::try_from(unix.as_millis()).unwrap_or(u64::MAX),
+            at_ms: unix_ms(),
         };
         verdict.log();
         self.metrics.verdict(&verdict);
         self.link.report(verdict.clone());
         verdict
     }
+}
+
+/// Waits until the edge goes away.
+pub async fn gone(draining: &mut watch::Receiver<bool>) {
+    // An error means that the edge itself is no more.
+    let _either = draining.wait_for(|draining| *draining).await;
 }
 
 /// 128 bits that nobody can guess, as text for a stream id (s2s-streams, section 6.3).

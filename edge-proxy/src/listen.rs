@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
+use crate::edge::gone;
 use crate::stream::conn::Connection;
 use crate::stream::inbound;
 use crate::stream::pool::Pool;
@@ -26,7 +27,7 @@ pub async fn accept(listener: TcpListener, pool: Arc<Pool>, alive: mpsc::Sender<
                     continue;
                 }
             },
-            _ = draining.wait_for(|draining| *draining) => return,
+            () = gone(&mut draining) => return,
         };
         let edge = pool.edge();
         let limit = edge.moment().federation.settings.connection_limit;

@@ -44,7 +44,7 @@ pub enum Answer {
 
 /// A dialback element as it arrived: the four of XEP-0220, section 2, by what they ask or answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Dialback {
+pub(crate) enum Dialback {
     /// Step 1: `from` offers a key to `to`.
     Offer { from: DomainName, to: DomainName, key: String },
     /// Step 2: `from` asks `to` about a key.
@@ -57,7 +57,7 @@ pub enum Dialback {
 
 /// Why an element in the dialback namespace is none of the four.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Malformed {
+pub(crate) enum Malformed {
     /// An address is missing or no domain.
     Address,
     /// Anything else that the schema forbids.
@@ -68,7 +68,7 @@ pub enum Malformed {
 
 impl Dialback {
     /// Reads an element of the dialback namespace.
-    pub fn read(element: &Element) -> Result<Self, Malformed> {
+    pub(crate) fn read(element: &Element) -> Result<Self, Malformed> {
         let domain = |name| {
             let text = element.attribute(name).ok_or(Malformed::Address)?;
             DomainName::parse(text).map_err(|_| Malformed::Address)

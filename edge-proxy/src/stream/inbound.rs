@@ -20,7 +20,7 @@ use super::frames::{Frame, Frames};
 use super::negotiation_in::{Input, Output, Receiving};
 use super::pool::Pool;
 use crate::admission::Ticket;
-use crate::edge::{Edge, fresh_id};
+use crate::edge::{Edge, fresh_id, gone};
 use crate::link::{InboundStanza, PairContext};
 use crate::policy::Moment;
 use crate::verdict::Direction;
@@ -99,7 +99,7 @@ impl Inbound {
                 Some((pair, answer)) = self.verified.1.recv() => Input::Verified(pair, answer),
                 () = at(deadline) => Input::DeadlinePassed,
                 Ok(()) = policy.changed() => Input::PolicyChanged,
-                Ok(_) = draining.wait_for(|draining| *draining) => Input::Drain,
+                () = gone(&mut draining) => Input::Drain,
             };
             flow = self.step(input).await;
         }

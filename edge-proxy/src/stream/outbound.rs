@@ -7,7 +7,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use causeway_shared::domain::{DomainName, DomainPair};
 use causeway_shared::xmpp::stanza_error::StanzaCondition;
 use tokio::net::TcpStream;
@@ -21,7 +21,7 @@ use super::negotiation_out::{Failure, Goal, Initiating, Input, Next, Output};
 use super::outbox::Queued;
 use super::pool::Lane;
 use crate::admission::Ticket;
-use crate::edge::Edge;
+use crate::edge::{Edge, gone};
 use crate::resolve::Address;
 use crate::verdict::{Finding, Rung, Side};
 
@@ -130,7 +130,8 @@ impl Outbound {
             // A stream whose end is in the buffer already must not be given stanzas.
             let batch = lane.take(WRITE);
             if !batch.is_empty() {
-                if let Err(error) = self.send(&batch).await {
+                let bytes = join(&batch);
+                if let Err(error) = self.connection.write(&bytes).await {
                     lane.put_back(batch);
                     return Some(broken(&error));
                 }
@@ -152,7 +153,7 @@ impl Outbound {
                 () = lane.queued() => {}
                 () = at(deadline) => self.step(Input::DeadlinePassed, pair).await,
                 Ok(()) = policy.changed() => self.step(Input::PolicyChanged, pair).await,
-                Ok(_) = draining.wait_for(|draining| *draining) => self.step(Input::Drain, pair).await,
+                () = gone(&mut draining) => self.step(Input::Drain, pair).await,
             }
         }
         match self.end.take() {
@@ -166,18 +167,6 @@ impl Outbound {
             }
             Some(End::Abort) | None => None,
         }
-    }
-
-    /// Several stanzas in one write.
-    async fn send(&mut self, batch: &[Queued]) -> io::Result<()> {
-        if let [only] = batch {
-            return self.connection.write(&only.stanza.xml).await;
-        }
-        let mut bytes = BytesMut::with_capacity(batch.iter().map(|queued| queued.stanza.xml.len()).sum());
-        for queued in batch {
-            bytes.extend_from_slice(&queued.stanza.xml);
-        }
-        self.connection.write(&bytes).await
     }
 
     async fn read(&mut self, read: io::Result<usize>, pair: &DomainPair) {
@@ -272,6 +261,18 @@ impl Outbound {
             Err(_) => Input::DeadlinePassed,
         }
     }
+}
+
+/// Several stanzas in one write.
+fn join(batch: &[Queued]) -> Bytes {
+    if let [only] = batch {
+        return only.stanza.xml.clone();
+    }
+    let mut bytes = BytesMut::with_capacity(batch.iter().map(|queued| queued.stanza.xml.len()).sum());
+    for queued in batch {
+        bytes.extend_from_slice(&queued.stanza.xml);
+    }
+    bytes.freeze()
 }
 
 fn unreachable(address: &Address, error: &str) -> Failure {

@@ -84,7 +84,7 @@ impl Outbox {
         if self.none_before.is_none_or(|time| time > now) {
             return Vec::new();
         }
-        let (late, rest): (Vec<_>, VecDeque<_>) =
+        let (late, rest): (VecDeque<_>, VecDeque<_>) =
             std::mem::take(&mut self.queue).into_iter().partition(|queued| queued.give_up_at <= now);
         self.queue = rest;
         self.none_before = self.queue.iter().map(|queued| queued.give_up_at).min();

@@ -26,7 +26,7 @@ use super::inbound::at;
 use super::negotiation_out::{Failure, Goal, Next};
 use super::outbound::{Attained, Attempt, Outbound};
 use super::outbox::{BackOff, Outbox, Queued};
-use crate::edge::{Edge, fresh_id};
+use crate::edge::{Edge, fresh_id, gone};
 use crate::link::{self, AckHandle, InboundStanza, OutboundStanza};
 use crate::resolve::ResolveFault;
 use crate::verdict::{Direction, Finding, Rung, Side};
@@ -332,7 +332,7 @@ impl Pool {
                 () = at(Some(until)) => {}
                 () = lane.queued() => {}
                 () = at(deadline) => self.expire(lane, failure.condition, &failure.finding.cause),
-                Ok(_) = draining.wait_for(|draining| *draining) => return,
+                () = gone(&mut draining) => return,
             }
         }
     }
