@@ -87,11 +87,7 @@ impl Resolver {
     }
 
     /// Addresses to dial for a partner's domain, in order; never none.
-    pub async fn addresses(
-        &self,
-        domain: &DomainName,
-        partner: &PartnerPolicy,
-    ) -> Result<Vec<Address>, ResolveFault> {
+    pub async fn addresses(&self, domain: &DomainName, partner: &PartnerPolicy) -> Result<Vec<Address>, ResolveFault> {
         tokio::time::timeout(DEADLINE, self.find(domain, partner))
             .await
             .unwrap_or_else(|_| Err(ResolveFault::Unavailable("no answer in time".to_owned())))

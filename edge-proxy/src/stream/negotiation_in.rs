@@ -236,7 +236,12 @@ impl Receiving {
             }
             Input::TlsFailed(cause) => {
                 self.abort(
-                    Finding::new(Rung::Tls, Side::Theirs, cause, "Compare the TLS versions and suites of both servers."),
+                    Finding::new(
+                        Rung::Tls,
+                        Side::Theirs,
+                        cause,
+                        "Compare the TLS versions and suites of both servers.",
+                    ),
                     out,
                 );
             }
@@ -286,9 +291,8 @@ impl Receiving {
     /// Whether a stanza between these domains may pass (RFC 6120, sections 4.9.3.9 and 8.1.1.2; XEP-0220, section
     /// 1.4), and under which pair.
     pub fn admit(&mut self, from: &str, to: &str) -> Result<&Arc<PairContext>, StreamFault> {
-        let is_of = |authorised: &Authorised| {
-            authorised.pair.remote.as_str() == from && authorised.pair.local.as_str() == to
-        };
+        let is_of =
+            |authorised: &Authorised| authorised.pair.remote.as_str() == from && authorised.pair.local.as_str() == to;
         if !self.pairs.get(self.recent).is_some_and(is_of) {
             self.recent = match self.pairs.iter().position(is_of) {
                 Some(index) => index,
@@ -550,11 +554,9 @@ impl Receiving {
             (ns::TLS, "starttls") => self.starttls(followed, at, out),
             (ns::SASL, _) => self.sasl(element, external, at, out),
             (ns::DIALBACK, _) => self.dialback(element, at, out),
-            (ns::SERVER, name) if StanzaKind::parse(name).is_some() => self.fault(
-                StreamFault::new(StreamCondition::NotAuthorized, "a stanza before authentication"),
-                at,
-                out,
-            ),
+            (ns::SERVER, name) if StanzaKind::parse(name).is_some() => {
+                self.fault(StreamFault::new(StreamCondition::NotAuthorized, "a stanza before authentication"), at, out)
+            }
             (ns::STREAM, "error") => self.peer_error(element, out),
             (_, _) => self.fault(
                 StreamFault::new(StreamCondition::UnsupportedStanzaType, "the element is neither stanza nor known"),
@@ -663,7 +665,8 @@ impl Receiving {
     }
 
     fn peer_error(&mut self, element: &Element, out: &mut Vec<Output>) {
-        let condition = StreamError::from_element(element).map_or("undefined-condition", |error| error.condition.as_str());
+        let condition =
+            StreamError::from_element(element).map_or("undefined-condition", |error| error.condition.as_str());
         if self.pairs.is_empty() {
             out.push(Output::Report(Finding::new(
                 Rung::Stream,

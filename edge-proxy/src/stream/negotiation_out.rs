@@ -246,7 +246,10 @@ impl Initiating {
             | State::AwaitVerify { give_up_at } => Some(give_up_at.min(self.establish_by)),
             State::Ready => {
                 let settings = &at.federation.settings;
-                Some((self.last_stanza + settings.inactivity_timeout).min(self.last_sent + keep_alive(settings.keep_alive_interval)))
+                Some(
+                    (self.last_stanza + settings.inactivity_timeout)
+                        .min(self.last_sent + keep_alive(settings.keep_alive_interval)),
+                )
             }
         }
     }

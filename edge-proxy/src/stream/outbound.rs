@@ -241,12 +241,7 @@ impl Outbound {
         }
     }
 
-    async fn start_tls(
-        &mut self,
-        name: &DomainName,
-        pair: &DomainPair,
-        deadline: Option<std::time::Instant>,
-    ) -> Input {
+    async fn start_tls(&mut self, name: &DomainName, pair: &DomainPair, deadline: Option<std::time::Instant>) -> Input {
         let Some(config) = self.edge.tls.client(&pair.local) else {
             return Input::TlsFailed("this edge has no certificate".to_owned());
         };

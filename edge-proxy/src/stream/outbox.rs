@@ -73,8 +73,7 @@ impl Outbox {
     pub fn put_back(&mut self, batch: Vec<Queued>) {
         for queued in batch.into_iter().rev() {
             self.bytes += queued.stanza.xml.len();
-            self.none_before =
-                Some(self.none_before.map_or(queued.give_up_at, |time| time.min(queued.give_up_at)));
+            self.none_before = Some(self.none_before.map_or(queued.give_up_at, |time| time.min(queued.give_up_at)));
             self.queue.push_front(queued);
         }
     }

@@ -137,7 +137,11 @@ impl Pool {
             match lane.push(stanza) {
                 Pushed::Queued => return,
                 Pushed::Full(stanza) => {
-                    return self.fail(stanza, StanzaCondition::ResourceConstraint, "the queue towards the partner is full");
+                    return self.fail(
+                        stanza,
+                        StanzaCondition::ResourceConstraint,
+                        "the queue towards the partner is full",
+                    );
                 }
                 Pushed::Retired(back) => {
                     self.forget(back.from.domain(), back.to.domain(), &lane);

@@ -233,7 +233,10 @@ mod tests {
 
     #[test]
     fn a_mechanism_that_was_not_offered_is_invalid() {
-        check(&Element::new(ns::SASL, "auth").attr("mechanism", "PLAIN").text("="), &Step::Fail(SaslCondition::InvalidMechanism));
+        check(
+            &Element::new(ns::SASL, "auth").attr("mechanism", "PLAIN").text("="),
+            &Step::Fail(SaslCondition::InvalidMechanism),
+        );
         let mut machine = Receiving::Ready;
         let from = name("capulet.lit");
         let offer = Offer { secured: true, offered: false, from: Some(&from) };
