@@ -2,4 +2,5 @@
 
 pub mod body;
 pub mod presence;
+pub mod store;
 pub mod translate;

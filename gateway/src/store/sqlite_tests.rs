@@ -1,0 +1,124 @@
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::super::conformance::{check_all, commit, key, load, wait};
+use super::*;
+use crate::presence::record::InAuthorisation;
+
+/// A file in a folder of its own, removed with it.
+struct File(PathBuf);
+
+impl File {
+    fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let folder = std::env::temp_dir().join(format!("causeway-store-{}-{number}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        Self(folder.join("gateway.db"))
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(self.0.parent().unwrap());
+    }
+}
+
+fn pair(local: &str) -> Pair {
+    let mut pair = Pair::new(key(&format!("{local}@contoso.example"), "bob@fabrikam.example"));
+    pair.inbound.authorisation = InAuthorisation::Held;
+    pair
+}
+
+#[test]
+fn sqlite_does_what_every_store_must() {
+    let files = std::cell::RefCell::new(Vec::new());
+    check_all(&|| {
+        let file = File::new();
+        let store = SqliteStore::open(&file.0).unwrap();
+        files.borrow_mut().push(file);
+        Arc::new(store)
+    });
+}
+
+#[test]
+fn what_was_called_back_is_there_after_a_kill() {
+    let file = File::new();
+    let store = SqliteStore::open(&file.0).unwrap();
+    let mut kept = pair("alice");
+    commit(&store, None, &mut kept);
+    // A killed process closes nothing: what another one finds is the file and its log as they are now.
+    let copy = File::new();
+    for suffix in ["", "-wal"] {
+        let name = |path: &Path| PathBuf::from(format!("{}{suffix}", path.display()));
+        std::fs::copy(name(&file.0), name(&copy.0)).unwrap();
+    }
+    let reopened = SqliteStore::open(&copy.0).unwrap();
+    assert_eq!(load(&reopened, &kept.key), Some(kept));
+}
+
+#[test]
+fn closing_finishes_what_waits() {
+    let file = File::new();
+    let store = SqliteStore::open(&file.0).unwrap();
+    for number in 0..500 {
+        let change = PairChange { before: None, after: pair(&format!("u{number}")) };
+        store.commit(vec![change], Box::new(|result| assert!(result.is_ok())));
+    }
+    drop(store);
+    let reopened = SqliteStore::open(&file.0).unwrap();
+    assert_eq!(wait(|done| reopened.counts(done)).unwrap().pairs, 500);
+}
+
+#[test]
+fn a_damaged_file_is_refused_by_name() {
+    let file = File::new();
+    std::fs::write(&file.0, vec![b'x'; 8_192]).unwrap();
+    let error = SqliteStore::open(&file.0).unwrap_err();
+    assert_eq!(error.fault, StoreFault::Corrupt);
+    assert!(error.to_string().contains("gateway.db"), "{error}");
+}
+
+#[test]
+fn a_file_of_a_newer_version_is_refused() {
+    let file = File::new();
+    drop(SqliteStore::open(&file.0).unwrap());
+    Connection::open(&file.0).unwrap().pragma_update(None, "user_version", 99).unwrap();
+    assert_eq!(SqliteStore::open(&file.0).unwrap_err().fault, StoreFault::TooNew);
+}
+
+#[test]
+fn a_file_that_cannot_be_made_is_refused() {
+    let error = SqliteStore::open("/nonexistent/folder/gateway.db").unwrap_err();
+    assert_eq!(error.fault, StoreFault::Inaccessible);
+    assert!(error.to_string().contains("/nonexistent/folder/gateway.db"), "{error}");
+}
+
+#[test]
+fn a_full_disk_fails_the_commit_and_changes_nothing() {
+    let file = File::new();
+    let mut connection = open(&Arc::new(file.0.clone())).unwrap();
+    let pages: u32 = connection.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
+    connection.pragma_update(None, "max_page_count", pages).unwrap();
+    let transaction = connection.transaction().unwrap();
+    let changes: Vec<_> = (0..200).map(|n| PairChange { before: None, after: pair(&format!("u{n}")) }).collect();
+    let Err(pairs::Fault::Sql(error)) = pairs::commit(&transaction, &changes) else { panic!() };
+    assert_eq!(fault(&Arc::new(file.0.clone()), &error).fault, StoreFault::DiskFull);
+    drop(transaction);
+    assert_eq!(pairs::counts(&connection).unwrap().pairs, 0);
+}
+
+#[test]
+fn one_unreadable_record_fails_alone() {
+    let file = File::new();
+    let store = SqliteStore::open(&file.0).unwrap();
+    let (mut good, mut bad) = (pair("good"), pair("bad"));
+    commit(&store, None, &mut good);
+    commit(&store, None, &mut bad);
+    let outside = Connection::open(&file.0).unwrap();
+    outside
+        .execute("INSERT INTO owed_stanza SELECT pair_id, 'nonsense', 1, 1 FROM pair WHERE local LIKE 'bad%'", [])
+        .unwrap();
+    let error = wait(|done| store.load_pair(bad.key.clone(), done)).unwrap_err();
+    assert_eq!(error.fault, StoreFault::Corrupt);
+    assert_eq!(load(&store, &good.key), Some(good));
+}
