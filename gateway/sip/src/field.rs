@@ -202,6 +202,9 @@ fn is_magic(branch: &[u8]) -> bool {
     branch.len() > MAGIC_COOKIE.len() && branch.starts_with(MAGIC_COOKIE.as_bytes())
 }
 
+/// Display name, URI and parameters of an element, still in its text.
+type Pieces<'a> = (Option<&'a [u8]>, &'a [u8], &'a [u8]);
+
 /// A URI with display name and parameters: From, To, Contact, Route, Record-Route, P-Asserted-Identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NameAddr {
@@ -233,7 +236,7 @@ impl NameAddr {
     }
 
     /// Splits display name, URI and parameters.
-    fn split(element: &[u8]) -> Result<(Option<&[u8]>, &[u8], &[u8]), Malformed> {
+    fn split(element: &[u8]) -> Result<Pieces<'_>, Malformed> {
         let text = grammar::trim(element);
         let (display, rest) = if text.first() == Some(&b'"') {
             let (display, rest) = grammar::split_quoted(text).ok_or(Malformed)?;
@@ -256,7 +259,7 @@ impl NameAddr {
         Ok((display, uri, params))
     }
 
-    fn split_bare(text: &[u8]) -> Result<(Option<&[u8]>, &[u8], &[u8]), Malformed> {
+    fn split_bare(text: &[u8]) -> Result<Pieces<'_>, Malformed> {
         let uri_len = memchr::memchr(b';', text).unwrap_or(text.len());
         let (uri, params) = text.split_at_checked(uri_len).ok_or(Malformed)?;
         let uri = grammar::trim_end(uri);

@@ -52,6 +52,8 @@ pub enum Input {
     Closed {
         /// The target it was opened for.
         target: Target,
+        /// The last tag that was written on it. Tags count up, so what has a higher one went over a newer connection.
+        last: SendTag,
     },
     /// [`Endpoint::deadline`] has passed.
     DeadlinePassed,
@@ -89,7 +91,6 @@ pub struct ServerTransaction(u64);
 
 /// What the transaction user learns.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "moved once; a box would cost an allocation per message")]
 pub enum Event {
     /// A request passed all general checks. It must be answered with [`Endpoint::respond`], within 32 s.
     Request {
@@ -256,10 +257,12 @@ impl Endpoint {
             }
             Input::Malformed { error, source } => self.refuse_malformed(&error, source, out),
             Input::Unsent { tag } => self.fail(tag.0, Failure::Unsent, out),
-            Input::Closed { target } => {
-                for id in self.clients.ids_where(|entry| entry.target == target && entry.machine.is_waiting()) {
-                    self.fail(id, Failure::ConnectionLost, out);
-                }
+            Input::Closed { target, last } => {
+                let waiting = self.clients.ids_where(|entry| entry.target == target && entry.machine.is_waiting());
+                waiting
+                    .into_iter()
+                    .filter(|id| *id <= last.0)
+                    .for_each(|id| self.fail(id, Failure::ConnectionLost, out));
             }
             Input::DeadlinePassed => self.fire(now, out),
         }
@@ -273,7 +276,7 @@ impl Endpoint {
         }
     }
 
-    /// Starts a non-INVITE client transaction (RFC 3261 sections 8.1 and 17.1.2). A request too large for UDP goes over
+    /// Starts a non-INVITE client transaction; INVITE and ACK must not come here (RFC 3261 sections 8.1 and 17.1.2). A request too large for UDP goes over
     /// TCP to the same address (section 18.1.1).
     pub fn request(&mut self, outgoing: Outgoing, now: Instant, out: &mut Vec<Output>) {
         let Outgoing { mut request, mut target, token, branch } = outgoing;

@@ -274,10 +274,13 @@ fn a_lost_connection_fails_what_waits_on_it_and_an_unsent_message_only_itself() 
     for token in 1..=3 {
         endpoint.request(Outgoing { token, ..outgoing(TransportKind::Tcp, POOL) }, now, &mut out);
     }
-    let (tag, target) = match &out[0] {
+    let sent = |output: &Output| match output {
         Output::Send { to: Destination::Target(target), tag, .. } => (*tag, target.clone()),
         other => panic!("{other:?}"),
     };
+    let ((tag, target), (last, _)) = (sent(&out[0]), sent(&out[2]));
+    // A request that went over the next connection before this one's end was heard of.
+    endpoint.request(Outgoing { token: 4, ..outgoing(TransportKind::Tcp, POOL) }, now, &mut out);
     let failures = |out: Vec<Output>| -> Vec<_> {
         out.into_iter()
             .map(|output| match output {
@@ -287,9 +290,10 @@ fn a_lost_connection_fails_what_waits_on_it_and_an_unsent_message_only_itself() 
             .collect()
     };
     assert_eq!(failures(step(&mut endpoint, Input::Unsent { tag }, now)), [(1, Failure::Unsent)]);
-    let lost = failures(step(&mut endpoint, Input::Closed { target }, now));
+    let lost = failures(step(&mut endpoint, Input::Closed { target: target.clone(), last }, now));
     assert_eq!(lost, [(2, Failure::ConnectionLost), (3, Failure::ConnectionLost)]);
-    assert_eq!(endpoint.transactions(), (0, 0));
+    assert!(step(&mut endpoint, Input::Closed { target, last: SendTag::NONE }, now).is_empty());
+    assert_eq!(endpoint.transactions(), (1, 0));
 }
 
 // RFC 3261 section 17.1.3 and 8.1.3.3

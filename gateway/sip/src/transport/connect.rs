@@ -8,6 +8,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 use tokio_rustls::TlsConnector;
 
+use crate::endpoint::SendTag;
 use crate::target::{FlowId, Source, Target, TransportKind};
 use crate::transport::connection::{self, Connection};
 use crate::transport::{CONNECT_PATIENCE, ConnectFault, HANDSHAKE_PATIENCE, Inbound, Queued, Shared, tls};
@@ -45,7 +46,7 @@ pub(super) async fn open(
     shared.forget(flow, Some(&target));
     let mut batch = vec![Inbound::Unreachable { target: target.clone(), fault }];
     connection::drain_unsent(queue, &mut batch);
-    batch.push(Inbound::Closed { flow, target: Some(target) });
+    batch.push(Inbound::Closed { flow, target: Some(target), last: SendTag::NONE });
     let _ = shared.inbound.send(batch).await;
 }
 

@@ -78,7 +78,6 @@ pub(super) struct Connection<S> {
 }
 
 /// Bytes on their way to the socket, and which message ends where.
-#[derive(Default)]
 struct Unwritten {
     bytes: BytesMut,
     /// Written bytes may still sit in the TLS layer.
@@ -87,9 +86,15 @@ struct Unwritten {
     written: u64,
     /// Messages that somebody waits for: where each ends, in the same count.
     ends: VecDeque<(u64, SendTag)>,
+    /// The tag of the last message that was written whole.
+    last: SendTag,
 }
 
 impl Unwritten {
+    fn new() -> Self {
+        Self { bytes: BytesMut::new(), dirty: false, written: 0, ends: VecDeque::new(), last: SendTag::NONE }
+    }
+
     fn add(&mut self, message: &Queued) {
         self.bytes.extend_from_slice(&message.bytes);
         if message.tag != SendTag::NONE {
@@ -100,8 +105,8 @@ impl Unwritten {
     fn advance(&mut self, written: usize) {
         self.bytes.advance(written);
         self.written += written as u64;
-        while self.ends.front().is_some_and(|(end, _)| *end <= self.written) {
-            self.ends.pop_front();
+        while let Some((_, tag)) = self.ends.pop_front_if(|(end, _)| *end <= self.written) {
+            self.last = SendTag(self.last.0.max(tag.0));
         }
     }
 
@@ -136,7 +141,7 @@ impl<S: AsyncRead + AsyncWrite + Send> Connection<S> {
             framer: Framer::default(),
             received: BytesMut::new(),
             pending: Vec::new(),
-            unwritten: Unwritten::default(),
+            unwritten: Unwritten::new(),
             lingering: false,
             last_activity: Instant::now(),
             message_began: None,
@@ -261,7 +266,7 @@ impl<S: AsyncRead + AsyncWrite + Send> Connection<S> {
         let mut batch = std::mem::take(&mut self.pending);
         self.unwritten.ends.drain(..).for_each(|(_, tag)| push_unsent(tag, &mut batch));
         drain_unsent(self.queue, &mut batch);
-        batch.push(Inbound::Closed { flow: self.source.flow, target: self.target });
+        batch.push(Inbound::Closed { flow: self.source.flow, target: self.target, last: self.unwritten.last });
         let _ = self.shared.inbound.send(batch).await;
         let _ = tokio::time::timeout(LINGER, self.write.shutdown()).await;
     }

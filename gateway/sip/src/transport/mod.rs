@@ -113,6 +113,8 @@ pub enum Inbound {
         flow: FlowId,
         /// What it was opened for, if it was ours.
         target: Option<Target>,
+        /// The last tag that was written on it whole.
+        last: SendTag,
     },
     /// A connection of ours could not be opened; its messages follow as [`Inbound::Unsent`].
     Unreachable {
@@ -137,7 +139,7 @@ impl Inbound {
             Self::Message { message, source } => Some(Input::Received { message, source }),
             Self::Malformed { error, source } => Some(Input::Malformed { error, source }),
             Self::Unsent { tag } => Some(Input::Unsent { tag }),
-            Self::Closed { target: Some(target), .. } => Some(Input::Closed { target }),
+            Self::Closed { target: Some(target), last, .. } => Some(Input::Closed { target, last }),
             Self::Closed { target: None, .. } | Self::Unreachable { .. } | Self::HandshakeFailed { .. } => None,
         }
     }

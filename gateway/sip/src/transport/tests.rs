@@ -123,6 +123,9 @@ async fn messages_to_one_target_share_a_connection_and_keep_their_order() {
     assert_eq!((client.connections(), server.connections()), (1, 1));
     server.send(reply_to(&received[0]), options(501), SendTag::NONE).unwrap();
     assert_eq!(cseqs(&events(&mut answers, 1).await), [501]);
+    drop(server);
+    let closed = events(&mut answers, 1).await;
+    assert!(matches!(closed[..], [Inbound::Closed { target: Some(_), last: SendTag(500), .. }]), "{closed:?}");
 }
 
 #[tokio::test]
