@@ -167,9 +167,8 @@ async fn attach(shared: &Arc<Shared>, address: SocketAddr) -> Result<(), End> {
         .initial_connection_window_size(CONNECTION_WINDOW);
     let channel = endpoint.connect_with_connector(connector);
     let channel = tokio::time::timeout(ATTACH_PATIENCE, channel).await.map_err(|_| End::Silent)??;
-    let mut client = LinkClient::new(channel)
-        .max_decoding_message_size(MAX_FRAME_BYTES)
-        .max_encoding_message_size(MAX_FRAME_BYTES);
+    let mut client =
+        LinkClient::new(channel).max_decoding_message_size(MAX_FRAME_BYTES).max_encoding_message_size(MAX_FRAME_BYTES);
     let outgoing = Arc::new(GatewayOutgoing::new(DEFAULT_WINDOW));
     let hello = proto::GatewayHello {
         protocol: PROTOCOL,
@@ -274,11 +273,13 @@ impl Attachment {
         if !frame.stanzas.is_empty() {
             outgoing.arrived(frame.stanzas.iter().map(|stanza| stanza.seq))?;
             let stanzas = frame.stanzas.into_iter();
-            let stanzas = stanzas.map(|stanza| self.stanza(stanza, outgoing, contexts)).collect::<Result<Vec<_>, _>>()?;
+            let stanzas =
+                stanzas.map(|stanza| self.stanza(stanza, outgoing, contexts)).collect::<Result<Vec<_>, _>>()?;
             self.tell(LinkEvent::Stanzas(stanzas.into_iter().flatten().collect())).await?;
         }
         if !frame.verdicts.is_empty() {
-            let verdicts = frame.verdicts.into_iter().map(convert::verdict_from_proto).collect::<Result<Vec<_>, _>>()?;
+            let verdicts =
+                frame.verdicts.into_iter().map(convert::verdict_from_proto).collect::<Result<Vec<_>, _>>()?;
             self.tell(LinkEvent::Verdicts(verdicts)).await?;
         }
         Ok(())

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use causeway_shared::jid::Jid;
-pub use causeway_shared::link::{Failure, Outcome, PairContext, Snapshot, StanzaKind, TraceContext};
 use causeway_shared::link::recent::{Recent, StanzaKey};
 use causeway_shared::link::rendezvous;
+pub use causeway_shared::link::{Failure, Outcome, PairContext, Snapshot, StanzaKind, TraceContext};
 use tokio::sync::{mpsc, watch};
 
 mod client;
