@@ -20,7 +20,7 @@ impl IdSource {
         Self(Box::new(source))
     }
 
-    /// Identifiers from the random numbers of the operating system, fetched [`POOL`] bytes at a time.
+    /// Identifiers from the random numbers of the operating system, fetched by the pool.
     pub fn os() -> Self {
         let (mut pool, mut unread) = ([0_u8; POOL], 0_usize);
         Self::new(move || {

@@ -284,6 +284,10 @@ impl Transport {
             tokio::spawn(udp::receive(socket.clone(), Arc::clone(&shared)));
             sockets.push(socket);
         }
+        if let (Some(addr), None) = (config.tls.first(), &config.tls_server) {
+            let error = std::io::Error::other("no certificate is configured");
+            return Err(BindError { transport: TransportKind::Tls, addr: *addr, error });
+        }
         let tcp = config.tcp.into_iter().map(|addr| (addr, None));
         let tls = config.tls.into_iter().filter_map(|addr| Some((addr, Some(config.tls_server.clone()?))));
         for (addr, tls) in tcp.chain(tls) {

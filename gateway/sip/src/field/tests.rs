@@ -1,4 +1,5 @@
 use super::*;
+use crate::method::Method;
 
 fn bytes(text: &'static str) -> Bytes {
     Bytes::from_static(text.as_bytes())
