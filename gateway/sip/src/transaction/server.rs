@@ -15,11 +15,9 @@ pub(crate) struct Server {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     /// Nothing was sent. At `trying_at` a 100 is due, and never earlier (RFC 4320 section 4.1).
-    Trying {
-        trying_at: Instant,
-    },
-    /// The 100 was sent.
-    Proceeding,
+    Trying { trying_at: Instant, give_up_at: Instant },
+    /// The 100 was sent. At `give_up_at` the client's Timer F has fired, and nobody waits for an answer any more.
+    Proceeding { give_up_at: Instant },
     /// The final response was sent; Timer J repeats it to retransmissions.
     Completed {
         timer_j: Instant,
@@ -50,27 +48,29 @@ pub(crate) enum Output {
 
 impl Server {
     pub(crate) fn new(reliable: bool, now: Instant) -> Self {
-        Self { state: State::Trying { trying_at: now + TRYING_AFTER }, reliable }
+        let state = State::Trying { trying_at: now + TRYING_AFTER, give_up_at: now + TRANSACTION_PATIENCE };
+        Self { state, reliable }
     }
 
     /// Takes one step.
     pub(crate) fn handle(&mut self, input: Input, now: Instant) -> Option<Output> {
         let (state, output) = match (self.state, input) {
-            (State::Trying { .. } | State::Proceeding, Input::Respond(status)) if !status.is_provisional() => {
+            (State::Trying { .. } | State::Proceeding { .. }, Input::Respond(status)) if !status.is_provisional() => {
                 let timer_j = now + TRANSACTION_PATIENCE;
                 let state = if self.reliable { State::Terminated } else { State::Completed { timer_j } };
                 // A 408 tells the client nothing that its Timer F does not (RFC 4320 section 4.2): it is not sent.
                 (state, (status != Status::REQUEST_TIMEOUT).then_some(Output::Send))
             }
-            (State::Trying { trying_at }, Input::DeadlinePassed) if now >= trying_at => {
-                (State::Proceeding, Some(Output::SendTrying))
+            (State::Trying { trying_at, give_up_at }, Input::DeadlinePassed) if now >= trying_at => {
+                (State::Proceeding { give_up_at }, Some(Output::SendTrying))
             }
-            (state @ (State::Proceeding | State::Completed { .. }), Input::Retransmission) => {
+            (State::Proceeding { give_up_at }, Input::DeadlinePassed) if now >= give_up_at => (State::Terminated, None),
+            (state @ (State::Proceeding { .. } | State::Completed { .. }), Input::Retransmission) => {
                 (state, Some(Output::SendAgain))
             }
             (State::Completed { timer_j }, Input::DeadlinePassed) if now >= timer_j => (State::Terminated, None),
             // The only provisional response is the 100 of this machine; a second final response changes nothing.
-            (state @ (State::Trying { .. } | State::Proceeding), Input::Respond(_))
+            (state @ (State::Trying { .. } | State::Proceeding { .. }), Input::Respond(_))
             | (state @ (State::Completed { .. } | State::Terminated), Input::Respond(_))
             | (state @ (State::Trying { .. } | State::Terminated), Input::Retransmission)
             | (state, Input::DeadlinePassed) => (state, None),
@@ -82,9 +82,10 @@ impl Server {
     /// When the machine wants [`Input::DeadlinePassed`].
     pub(crate) const fn deadline(&self) -> Option<Instant> {
         match self.state {
-            State::Trying { trying_at } => Some(trying_at),
+            State::Trying { trying_at, .. } => Some(trying_at),
+            State::Proceeding { give_up_at } => Some(give_up_at),
             State::Completed { timer_j } => Some(timer_j),
-            State::Proceeding | State::Terminated => None,
+            State::Terminated => None,
         }
     }
 
@@ -109,6 +110,16 @@ mod tests {
             assert_eq!(server.handle(Input::DeadlinePassed, start + TRYING_AFTER), Some(Output::SendTrying));
             assert_eq!(server.handle(Input::Retransmission, start + TRYING_AFTER), Some(Output::SendAgain));
         }
+    }
+
+    #[test]
+    fn a_request_that_is_never_answered_is_forgotten_when_its_client_has_given_up() {
+        let start = Instant::now();
+        let mut server = Server::new(true, start);
+        server.handle(Input::DeadlinePassed, start + TRYING_AFTER);
+        assert_eq!(server.deadline(), Some(start + TRANSACTION_PATIENCE));
+        assert_eq!(server.handle(Input::DeadlinePassed, start + TRANSACTION_PATIENCE), None);
+        assert!(server.is_terminated());
     }
 
     #[test]
