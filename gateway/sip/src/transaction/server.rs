@@ -15,9 +15,14 @@ pub(crate) struct Server {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     /// Nothing was sent. At `trying_at` a 100 is due, and never earlier (RFC 4320 section 4.1).
-    Trying { trying_at: Instant, give_up_at: Instant },
+    Trying {
+        trying_at: Instant,
+        give_up_at: Instant,
+    },
     /// The 100 was sent. At `give_up_at` the client's Timer F has fired, and nobody waits for an answer any more.
-    Proceeding { give_up_at: Instant },
+    Proceeding {
+        give_up_at: Instant,
+    },
     /// The final response was sent; Timer J repeats it to retransmissions.
     Completed {
         timer_j: Instant,
