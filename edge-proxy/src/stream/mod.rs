@@ -16,5 +16,7 @@ pub mod outbound;
 pub mod outbox;
 pub mod pool;
 pub mod sasl;
+#[cfg(test)]
+pub(crate) mod test_support;
 
 pub use causeway_shared::link::Method;
