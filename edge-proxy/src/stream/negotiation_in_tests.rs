@@ -224,7 +224,8 @@ mod features {
     /// Features before TLS: whether STARTTLS is offered, required, and dialback offered.
     fn check(tls: char, sasl: char, dialback: bool, expected: (bool, bool, bool)) {
         let said = Scene::new(settings(tls, sasl, dialback)).header(USUAL);
-        let offers = (said.sent.contains("<starttls"), said.sent.contains("<required/>"), said.sent.contains("<dialback"));
+        let offers =
+            (said.sent.contains("<starttls"), said.sent.contains("<required/>"), said.sent.contains("<dialback"));
         assert_eq!(offers, expected, "{tls}{sasl}{dialback}: {}", said.sent);
     }
 

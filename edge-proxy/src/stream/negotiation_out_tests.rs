@@ -176,7 +176,8 @@ mod external {
     fn our_domain_is_the_authorization_identity_and_success_restarts_the_stream() {
         let mut scene = Scene::secured(settings('R', 'R', true), proven());
         let said = scene.element(EXTERNAL);
-        let expected = "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='EXTERNAL'>Y29udG9zby5leGFtcGxl</auth>";
+        let expected =
+            "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='EXTERNAL'>Y29udG9zby5leGFtcGxl</auth>";
         assert_eq!(said.sent, expected);
         let said = scene.element(SUCCESS);
         assert_eq!(said.rest, [Output::Restart]);
@@ -446,7 +447,8 @@ mod life {
             ("system-shutdown", StanzaCondition::RemoteServerTimeout, Next::Address),
             ("see-other-host", StanzaCondition::RemoteServerTimeout, Next::Address),
         ] {
-            let error = format!("<stream:error><{condition} xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>");
+            let error =
+                format!("<stream:error><{condition} xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>");
             let said = Scene::new(settings('R', 'R', true)).element(&error);
             assert_eq!((said.failure().condition, said.failure().next), (expected, next), "{condition}");
         }
