@@ -1,7 +1,10 @@
 //! The gateway: decides and translates between the link to the edges and the SIP pool.
 
 pub mod body;
+pub mod iq;
 pub mod link;
+pub mod policy;
 pub mod presence;
+pub mod quota;
 pub mod store;
 pub mod translate;

@@ -134,7 +134,7 @@ impl Step<'_, '_> {
     fn refused(&mut self, status: u16) {
         self.verdict(PairVerdict::WatcherRefused { status });
         self.pair.inbound.dialog = InDialog::None;
-        if self.notes_allowed() {
+        if !self.context.partner.is_public() {
             self.tell_refusal();
         } else {
             let (least, spread) = REFUSAL_DELAY_MS;
@@ -417,7 +417,7 @@ impl Step<'_, '_> {
     /// Tells the XMPP user what has changed. The document goes to nobody else (RFC 8048, section 8.2).
     fn show(&mut self, document: &Document) {
         let mut shown = pidf_to_resources(document);
-        if !self.notes_allowed() {
+        if !self.context.partner.sees_notes() {
             shown.iter_mut().for_each(|resource| resource.notes.clear());
         }
         let inbound = &mut self.pair.inbound;

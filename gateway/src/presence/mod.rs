@@ -235,15 +235,9 @@ impl Step<'_, '_> {
         self.out.push(PairOutput::Verdict(verdict));
     }
 
-    fn notes_allowed(&self) -> bool {
-        match self.context.partner {
-            PartnerType::Federated => true,
-            PartnerType::PublicVerified | PartnerType::PublicUnverified => false,
-        }
-    }
-
+    /// A stranger may do nothing before the SIP user has added him.
     fn is_unverified(&self) -> bool {
-        self.context.partner == PartnerType::PublicUnverified
+        !self.context.partner.may_act_unadded()
     }
 
     /// A presence stanza without content from the SIP user's bare address.
@@ -341,7 +335,9 @@ impl Step<'_, '_> {
         } else if self.pair.inbound.authorisation == InAuthorisation::Held {
             self.release_held();
         }
-        if !self.notes_allowed() && self.pair.inbound.resources.iter().any(|resource| !resource.notes.is_empty()) {
+        if !self.context.partner.sees_notes()
+            && self.pair.inbound.resources.iter().any(|resource| !resource.notes.is_empty())
+        {
             self.pair.inbound.resources.iter_mut().for_each(|resource| resource.notes.clear());
             self.tell_current();
         }

@@ -4,8 +4,13 @@
 //! [`condition_to_status`] and [`failure_to_error`]; where they differ, the reason stands beside the line.
 //! A SIP 503 is never made from an XMPP error: it would tell the pool that this gateway is down.
 
+use bytes::Bytes;
+use causeway_shared::jid::Jid;
 use causeway_shared::partner::PartnerType;
+use causeway_shared::xmpp::stanza::StanzaKind;
 use causeway_shared::xmpp::stanza_error::{ErrorType, StanzaCondition, StanzaError};
+
+use super::canonical::{push_attribute, push_text};
 
 /// What the failing stanza was addressed to: RFC 7247 distinguishes the two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -154,7 +159,7 @@ pub fn failure_to_error(failure: &SipFailure, partner: PartnerType) -> StanzaErr
         }
         SipFailure::Status { code, reason } => (*code, reason),
     };
-    if tells_of_the_account(code) && is_public(partner) {
+    if tells_of_the_account(code) && partner.is_public() {
         return StanzaError::new(ErrorType::Cancel, StanzaCondition::ServiceUnavailable);
     }
     let condition = match code {
@@ -167,7 +172,7 @@ pub fn failure_to_error(failure: &SipFailure, partner: PartnerType) -> StanzaErr
     };
     let error = StanzaError::from(condition);
     match reason {
-        Some(reason) if !is_public(partner) && !reason.is_empty() => error.with_text(reason.clone()),
+        Some(reason) if !partner.is_public() && !reason.is_empty() => error.with_text(reason.clone()),
         Some(_) | None => error,
     }
 }
@@ -177,11 +182,36 @@ fn tells_of_the_account(code: u16) -> bool {
     matches!(code, 300..=399 | 403 | 404 | 410 | 480 | 484 | 485 | 486 | 487 | 600 | 603 | 604)
 }
 
-fn is_public(partner: PartnerType) -> bool {
-    match partner {
-        PartnerType::Federated => false,
-        PartnerType::PublicVerified | PartnerType::PublicUnverified => true,
+/// The error stanza that answers a stanza from `from` to `to` (RFC 6120, section 8.3.1): addresses swapped, same `id`.
+/// Never call it for a stanza that is an error itself, or the result of an iq.
+pub fn error_stanza(kind: StanzaKind, from: &Jid, to: &Jid, id: Option<&str>, error: &StanzaError) -> Bytes {
+    let mut out = String::with_capacity(256);
+    out.extend(["<", kind.as_str(), " xmlns='jabber:server'"]);
+    push_attribute(&mut out, "from", to.as_str());
+    push_attribute(&mut out, "to", from.as_str());
+    if let Some(id) = id {
+        push_attribute(&mut out, "id", id);
     }
+    push_attribute(&mut out, "type", "error");
+    out.push('>');
+    push_error(&mut out, error);
+    out.extend(["</", kind.as_str(), ">"]);
+    Bytes::from(out)
+}
+
+/// Appends the `<error/>` of a stanza.
+pub(crate) fn push_error(out: &mut String, error: &StanzaError) {
+    out.push_str("<error");
+    push_attribute(out, "type", error.kind.as_str());
+    out.extend(["><", error.condition.as_str()]);
+    push_attribute(out, "xmlns", "urn:ietf:params:xml:ns:xmpp-stanzas");
+    out.push_str("/>");
+    if let Some(text) = &error.text {
+        out.push_str("<text xmlns='urn:ietf:params:xml:ns:xmpp-stanzas' xml:lang='en'>");
+        push_text(out, text);
+        out.push_str("</text>");
+    }
+    out.push_str("</error>");
 }
 
 #[cfg(test)]
@@ -283,6 +313,23 @@ mod tests {
         }
         assert_eq!(sent(404, PartnerType::Federated).condition, C::ItemNotFound);
         assert_eq!(sent(404, PartnerType::Federated).text.as_deref(), Some("Because"));
+    }
+
+    #[test]
+    fn an_error_goes_back_where_the_stanza_came_from() {
+        let (bob, alice) =
+            (Jid::parse("bob@fabrikam.example/desk").unwrap(), Jid::parse("alice@contoso.example").unwrap());
+        let error = StanzaError::from(C::RecipientUnavailable).with_text("a<b");
+        let xml = error_stanza(StanzaKind::Message, &bob, &alice, Some("m17"), &error);
+        assert_eq!(
+            std::str::from_utf8(&xml).unwrap(),
+            "<message xmlns='jabber:server' from='alice@contoso.example' to='bob@fabrikam.example/desk' id='m17' type='error'>\
+             <error type='wait'><recipient-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/>\
+             <text xmlns='urn:ietf:params:xml:ns:xmpp-stanzas' xml:lang='en'>a&lt;b</text></error></message>"
+        );
+        let node = super::super::canonical::Node::parse(&xml).unwrap();
+        let read = super::super::presence::read_error(&node.child("jabber:server", "error").unwrap());
+        assert_eq!(read, error);
     }
 
     #[test]

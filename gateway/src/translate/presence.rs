@@ -26,8 +26,6 @@ const MAX_NOTE_BYTES: usize = 1_024;
 const MAX_TUPLES: usize = 8;
 /// A tuple's timestamp this much older than its arrival is worth a delay stamp.
 const DELAY_WORTH_TELLING_MS: u64 = 60_000;
-/// The node under which the gateway announces its users' client features (XEP-0115).
-pub const CAPS_NODE: &str = "https://causeway.example/caps";
 
 /// What a presence stanza says (RFC 6121, section 4.7.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -245,6 +243,9 @@ impl PresenceOut {
             && let Some(priority) = presence.priority.filter(|priority| *priority != 0)
         {
             out.extend(["<priority>", &priority.to_string(), "</priority>"]);
+        }
+        if self.kind == PresenceKind::Available {
+            crate::iq::push_caps(out);
         }
         if let Some(since) = presence.since_ms.filter(|_| self.delayed) {
             out.push_str("<delay xmlns='urn:xmpp:delay'");
