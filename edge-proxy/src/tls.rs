@@ -161,9 +161,17 @@ fn certified_key(files: &CertificateFiles) -> Result<(Arc<CertifiedKey>, PeerCer
     let chain = certificates(&files.chain)?;
     let key = PrivateKeyDer::from_pem_slice(&read(&files.key)?)
         .map_err(|error| content(&files.key, format!("no private key in it: {error}")))?;
-    let facts = PeerCertificate::read(&chain).map_err(|fault| content(&files.chain, fault.to_string()))?;
+    certified(chain, key).map_err(|what| content(&files.chain, what))
+}
+
+/// A certificate with its key, if they belong together.
+pub fn certified(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<(Arc<CertifiedKey>, PeerCertificate), String> {
+    let facts = PeerCertificate::read(&chain).map_err(|fault| fault.to_string())?;
     let key = CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider())
-        .map_err(|error| content(&files.key, format!("not the key of {}: {error}", files.chain.display())))?;
+        .map_err(|error| format!("the certificate and the key do not belong together: {error}"))?;
     Ok((Arc::new(key), facts))
 }
 

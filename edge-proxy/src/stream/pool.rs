@@ -259,15 +259,15 @@ impl Pool {
                     if since.elapsed() >= STABLE {
                         back_off.reset();
                     }
-                    match failure {
+                    let Some(failure) = failure else {
+                        continue;
+                    };
+                    self.report(&failure, &pair);
+                    if since.elapsed() >= STABLE {
                         // Nothing was refused: what is queued is tried again on a new connection.
-                        Some(failure) if since.elapsed() >= STABLE => {
-                            self.report(&failure, &pair);
-                            continue;
-                        }
-                        Some(failure) => failure,
-                        None => continue,
+                        continue;
                     }
+                    failure
                 }
                 Err(failure) => {
                     let verdict = self.report(&failure, &pair);

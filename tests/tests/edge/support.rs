@@ -1,0 +1,264 @@
+//! Edges in this process, with an authority, a DNS and gateways of the test's own.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use causeway_edge_proxy::admission::Caps;
+use causeway_edge_proxy::edge::Edge;
+use causeway_edge_proxy::link::{self, AckHandle, Batch, LinkEnd, OutboundStanza};
+use causeway_edge_proxy::listen;
+use causeway_edge_proxy::resolve::lookup::Answer;
+use causeway_edge_proxy::resolve::srv::Record;
+use causeway_edge_proxy::resolve::{Dns, DnsFault, Resolver};
+use causeway_edge_proxy::stream::pool::Pool;
+use causeway_edge_proxy::tls::{self, Material, Tls};
+use causeway_shared::domain::DomainName;
+use causeway_shared::jid::Jid;
+use causeway_shared::limits::Limits;
+use causeway_shared::link::{GatewaySettings, Outcome, PartnerRecord, Snapshot, StanzaKind, TraceContext};
+use causeway_shared::partner::{Negotiation, NegotiationSettings};
+use causeway_shared::pki;
+use causeway_shared::verdict::Verdict;
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// An authority that everyone trusts, and a DNS that everyone asks.
+#[derive(Clone)]
+pub(crate) struct World {
+    issuer: Arc<Issuer<'static, KeyPair>>,
+    anchor: CertificateDer<'static>,
+    dns: Zone,
+}
+
+/// The certificate of an edge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Certificate {
+    Good,
+    SelfSigned,
+    Expired,
+    OtherName,
+}
+
+/// SRV and addresses, on loopback.
+#[derive(Clone, Default)]
+pub(crate) struct Zone(Arc<Mutex<HashMap<String, SocketAddr>>>);
+
+impl Zone {
+    pub(crate) fn publish(&self, domain: &str, server: SocketAddr) {
+        self.0.lock().unwrap().insert(domain.to_owned(), server);
+    }
+}
+
+impl Dns for Zone {
+    fn srv(&self, name: String) -> Answer<Record> {
+        let domain = name.trim_start_matches("_xmpp-server._tcp.").trim_end_matches('.').to_owned();
+        let found = self.0.lock().unwrap().get(&domain).copied();
+        Box::pin(async move {
+            let server = found.ok_or(DnsFault::Absent)?;
+            Ok(vec![Record { priority: 0, weight: 0, port: server.port(), target: format!("xmpp.{domain}") }])
+        })
+    }
+
+    fn addresses(&self, host: String) -> Answer<IpAddr> {
+        let domain = host.trim_start_matches("xmpp.").trim_end_matches('.').to_owned();
+        let found = self.0.lock().unwrap().get(&domain).copied();
+        Box::pin(async move { Ok(vec![found.ok_or(DnsFault::Absent)?.ip()]) })
+    }
+}
+
+pub(crate) fn settings(tls: Negotiation, sasl: Negotiation, dialback: bool) -> NegotiationSettings {
+    NegotiationSettings { tls, sasl, dialback }
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, "The authority of the tests");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        let anchor = params.self_signed(&key).unwrap().der().clone();
+        Self { issuer: Arc::new(Issuer::new(params, key)), anchor, dns: Zone::default() }
+    }
+
+    fn material(&self, domain: &str, certificate: Certificate) -> Material {
+        let name = if certificate == Certificate::OtherName { "other.example" } else { domain };
+        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        if certificate == Certificate::Expired {
+            params.not_after = rcgen::date_time_ymd(2020, 1, 1);
+        }
+        let key = KeyPair::generate().unwrap();
+        let leaf = match certificate {
+            Certificate::SelfSigned => params.self_signed(&key).unwrap(),
+            Certificate::Good | Certificate::Expired | Certificate::OtherName => {
+                params.signed_by(&key, &self.issuer).unwrap()
+            }
+        };
+        let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+        let certified = tls::certified(vec![leaf.der().clone()], key).unwrap();
+        Material::new(vec![certified], vec![pki::trust::anchor(&self.anchor).unwrap()]).unwrap()
+    }
+
+    /// Starts an edge for one domain with one partner.
+    pub(crate) async fn edge(
+        &self,
+        domain: &str,
+        partner: &str,
+        negotiation: NegotiationSettings,
+        certificate: Certificate,
+    ) -> TestEdge {
+        let snapshot = Snapshot {
+            version: 1,
+            local_domains: vec![name(domain)],
+            partners: vec![PartnerRecord {
+                domain: name(partner),
+                additional_domains: Vec::new(),
+                negotiation,
+                methods: negotiation.methods(),
+                keep_alive: true,
+                connection_limit: 0,
+                proxy_fqdn: None,
+                allow_private_addresses: true,
+                trust_anchors: Vec::new(),
+                use_public_trust: true,
+            }],
+            settings: GatewaySettings::default(),
+            dialback_secrets: vec![Bytes::from(format!("the secret of {domain}"))],
+        };
+        let (handle, end) = link::channel();
+        let tls = Tls::new(self.material(domain, certificate));
+        let resolver = Resolver::new(Arc::new(self.dns.clone()));
+        let edge = Arc::new(Edge::new(handle, tls, resolver, Limits::default(), Caps::default()));
+        end.has_gateway.send_replace(true);
+        end.snapshots.send_replace(Arc::new(snapshot.clone()));
+        let mut applied = edge.policy_changes();
+        tokio::spawn({
+            let edge = Arc::clone(&edge);
+            async move { edge.follow_snapshots().await }
+        });
+        applied.wait_for(|version| *version == 1).await.unwrap();
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        self.dns.publish(domain, address);
+        let pool = Pool::new(Arc::clone(&edge));
+        let (alive, _) = mpsc::channel(1);
+        tokio::spawn(listen::accept(listener, Arc::clone(&pool), alive));
+        TestEdge { edge, pool, end, address, snapshot, dns: self.dns.clone() }
+    }
+}
+
+fn name(text: &str) -> DomainName {
+    DomainName::parse(text).unwrap()
+}
+
+/// An edge and its gateway's end of the link.
+pub(crate) struct TestEdge {
+    pub(crate) edge: Arc<Edge>,
+    pub(crate) pool: Arc<Pool>,
+    pub(crate) end: LinkEnd,
+    pub(crate) address: SocketAddr,
+    pub(crate) snapshot: Snapshot,
+    dns: Zone,
+}
+
+impl TestEdge {
+    /// Lets DNS lead to another server of a domain.
+    pub(crate) fn publish(&self, domain: &str, server: SocketAddr) {
+        self.dns.publish(domain, server);
+    }
+
+    /// Sends a message to a partner; the receiver learns what became of it.
+    pub(crate) fn send(&self, from: &str, to: &str, body: &str) -> oneshot::Receiver<Outcome> {
+        let (tell, told) = oneshot::channel();
+        self.pool.send(OutboundStanza {
+            kind: StanzaKind::Message,
+            from: Jid::parse(from).unwrap(),
+            to: Jid::parse(to).unwrap(),
+            xml: Bytes::from(format!(
+                "<message xmlns='jabber:server' from='{from}' to='{to}'><body>{body}</body></message>"
+            )),
+            patience: Duration::ZERO,
+            trace: TraceContext::default(),
+            ack: AckHandle::new(move |outcome| {
+                let _nobody_asks = tell.send(outcome);
+            }),
+        });
+        told
+    }
+
+    /// The next batch that the gateway gets.
+    pub(crate) async fn batch(&mut self) -> Batch {
+        timeout(PATIENCE, self.end.batches.recv()).await.expect("a batch in time").unwrap()
+    }
+
+    /// The next verdict that the gateway gets.
+    pub(crate) async fn verdict(&mut self) -> Verdict {
+        timeout(PATIENCE, self.end.verdicts.recv()).await.expect("a verdict in time").unwrap()
+    }
+
+    /// Puts another policy in force.
+    pub(crate) async fn apply(&mut self, change: impl FnOnce(&mut Snapshot)) {
+        change(&mut self.snapshot);
+        self.snapshot.version += 1;
+        let version = self.snapshot.version;
+        let mut applied = self.edge.policy_changes();
+        self.end.snapshots.send_replace(Arc::new(self.snapshot.clone()));
+        applied.wait_for(|applied| *applied == version).await.unwrap();
+    }
+}
+
+pub(crate) async fn outcome(told: oneshot::Receiver<Outcome>) -> Outcome {
+    timeout(PATIENCE, told).await.expect("an outcome in time").unwrap()
+}
+
+/// A peer that says what the test says.
+pub(crate) struct Peer(TcpStream);
+
+pub(crate) const HEADER: &str = "<?xml version='1.0'?><stream:stream xmlns='jabber:server' \
+    xmlns:stream='http://etherx.jabber.org/streams' xmlns:db='jabber:server:dialback' \
+    from='fabrikam.example' to='contoso.example' version='1.0'>";
+
+impl Peer {
+    pub(crate) async fn connect(edge: &TestEdge) -> Self {
+        Self(TcpStream::connect(edge.address).await.unwrap())
+    }
+
+    pub(crate) async fn say(&mut self, text: impl AsRef<[u8]>) {
+        // An edge may have hung up in the middle of it.
+        let _either = self.0.write_all(text.as_ref()).await;
+    }
+
+    /// Reads until a text has come.
+    pub(crate) async fn hear(&mut self, expected: &str) -> String {
+        let mut heard = Vec::new();
+        let listen = async {
+            while !String::from_utf8_lossy(&heard).contains(expected) {
+                let mut chunk = [0; 4096];
+                match self.0.read(&mut chunk).await {
+                    Ok(count) if count > 0 => heard.extend_from_slice(&chunk[..count]),
+                    _ => break,
+                }
+            }
+        };
+        let in_time = timeout(PATIENCE, listen).await.is_ok();
+        let heard = String::from_utf8_lossy(&heard).into_owned();
+        assert!(in_time && heard.contains(expected), "expected {expected}, heard {heard}");
+        heard
+    }
+
+    /// Reads to the end of the connection.
+    pub(crate) async fn hear_all(&mut self) -> String {
+        let mut heard = Vec::new();
+        // A reset ends it as well as a close.
+        let _either = timeout(PATIENCE, self.0.read_to_end(&mut heard)).await.expect("the connection ends in time");
+        String::from_utf8_lossy(&heard).into_owned()
+    }
+}
