@@ -121,8 +121,7 @@ async fn a_wrong_dialback_key_is_refused() {
     let (mut sender, _receiver) = two(negotiation, Certificate::SelfSigned, Certificate::SelfSigned).await;
     // DNS leads to another edge of the sender's domain, which has a secret of its own.
     let world = World::new();
-    let mut other =
-        world.edge("contoso.example", "fabrikam.example", negotiation, Certificate::SelfSigned).await;
+    let mut other = world.edge("contoso.example", "fabrikam.example", negotiation, Certificate::SelfSigned).await;
     other.apply(|snapshot| snapshot.dialback_secrets = vec![bytes::Bytes::from_static(b"another secret")]).await;
     sender.publish("contoso.example", other.address);
     match outcome(sender.send(ALICE, BOB, "hello")).await {
