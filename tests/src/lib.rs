@@ -1,1 +1,7 @@
-//! placeholder
+//! Whole-system tests: fake peers that judge both services over real sockets, and the load generator behind
+//! `make bench`.
+//!
+//! [`peer`] holds the other side of every wire, [`load`] the benchmarks; the scenarios are in `tests/`.
+
+pub mod load;
+pub mod peer;
