@@ -67,7 +67,8 @@ impl Process {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid()))?;
         // The second field is the name in parentheses and may hold anything; utime and stime are 12 and 13 behind it.
         let fields = stat.rsplit_once(')').map(|(_, fields)| fields).unwrap_or_default();
-        let ticks = fields.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u32>().ok()).sum::<u32>();
+        let ticks =
+            fields.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u32>().ok()).sum::<u32>();
         let precise = schedule_time(self.pid()).unwrap_or_default();
         let coarse = Duration::from_secs(1) * ticks / TICKS_PER_SECOND;
         // The scheduler's own sum is exact where the kernel offers it; the ticks are its sampled shadow.

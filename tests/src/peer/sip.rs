@@ -225,7 +225,15 @@ impl Client {
 }
 
 /// A request over TCP.
-pub fn request(method: &str, from: &str, to: &str, call_id: &str, local: SocketAddr, extra: &str, body: &str) -> String {
+pub fn request(
+    method: &str,
+    from: &str,
+    to: &str,
+    call_id: &str,
+    local: SocketAddr,
+    extra: &str,
+    body: &str,
+) -> String {
     format!(
         "{method} sip:{to} SIP/2.0\r\nVia: SIP/2.0/TCP {local};branch=z9hG4bK{call_id}\r\nMax-Forwards: 70\r\n\
          From: <sip:{from}>;tag=f{call_id}\r\nTo: <sip:{to}>\r\nCall-ID: {call_id}\r\nCSeq: 1 {method}\r\n{extra}\
