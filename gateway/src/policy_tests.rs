@@ -128,7 +128,7 @@ fn the_asserted_identity_counts_only_from_trusted_peers() {
     let from = (HeaderName::From, "<sip:alice@contoso.example>;tag=1");
     let asserted = (HeaderName::PAssertedIdentity, "<tel:+1>, \"C\" <sip:carol@contoso.example>");
     let who = |headers: &Headers, trusted| identity(headers, trusted).map(|uri| uri.as_str().to_owned());
-    assert_eq!(who(&headers(&[from.clone()]), true).as_deref(), Some("sip:alice@contoso.example"));
+    assert_eq!(who(&headers(std::slice::from_ref(&from)), true).as_deref(), Some("sip:alice@contoso.example"));
     assert_eq!(who(&headers(&[from.clone(), asserted.clone()]), true).as_deref(), Some("sip:carol@contoso.example"));
     assert_eq!(who(&headers(&[from.clone(), asserted]), false).as_deref(), Some("sip:alice@contoso.example"));
     assert_eq!(who(&headers(&[from, (HeaderName::Privacy, "header; id")]), true), None);

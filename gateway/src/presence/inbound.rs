@@ -17,7 +17,9 @@ use super::verdict::PairVerdict;
 use super::{Answer, PairOutput, Step};
 use crate::body::pidf::{self, Document};
 use crate::translate::address;
-use crate::translate::presence::{PresenceKind, PresenceStanza, ResourcePresence, Show, pidf_to_resources};
+use crate::translate::presence::{
+    PresenceKind, PresenceStanza, ResourcePresence, Show, is_language_tag, pidf_to_resources,
+};
 
 /// What the gateway accepts in a NOTIFY.
 const ACCEPT: HeaderValue = HeaderValue::from_static(pidf::CONTENT_TYPE);
@@ -328,7 +330,7 @@ impl Step<'_, '_> {
             return;
         }
         match state.state {
-            SubState::Active | SubState::Other(_) => self.pool_active(&state, document),
+            SubState::Active | SubState::Other(_) => self.pool_active(&state, document.as_ref(), language_of(request)),
             SubState::Pending => self.extend_dialog(state.expires, false),
             SubState::Terminated => self.pool_terminated(&state),
         }
@@ -388,7 +390,7 @@ impl Step<'_, '_> {
         *refresh_at = Some(super::refresh::refresh_time(now, *expires_at, jitter));
     }
 
-    fn pool_active(&mut self, state: &SubscriptionState, document: Option<Document>) {
+    fn pool_active(&mut self, state: &SubscriptionState, document: Option<&Document>, language: Option<&str>) {
         self.extend_dialog(state.expires, true);
         self.pair.inbound.attempts = 0;
         match self.pair.inbound.authorisation {
@@ -404,7 +406,7 @@ impl Step<'_, '_> {
             InAuthorisation::None | InAuthorisation::Held => return self.cancel_dialog(),
         }
         match document {
-            Some(document) => self.show(&document),
+            Some(document) => self.show(document, language),
             // No body: the state is as it was, or unknown (RFC 3856, section 6.8).
             None => {
                 if let Some(id) = self.pair.inbound.probe.take() {
@@ -415,8 +417,11 @@ impl Step<'_, '_> {
     }
 
     /// Tells the XMPP user what has changed. The document goes to nobody else (RFC 8048, section 8.2).
-    fn show(&mut self, document: &Document) {
+    fn show(&mut self, document: &Document, language: Option<&str>) {
         let mut shown = pidf_to_resources(document);
+        for note in shown.iter_mut().flat_map(|resource| &mut resource.notes).filter(|note| note.lang.is_none()) {
+            note.lang = language.map(str::to_owned);
+        }
         if !self.context.partner.sees_notes() {
             shown.iter_mut().for_each(|resource| resource.notes.clear());
         }
@@ -586,6 +591,12 @@ fn status_of(answer: &Answer) -> u16 {
         Answer::Timeout => 408,
         Answer::Unreachable => 503,
     }
+}
+
+/// Content-Language, if it names one language.
+fn language_of(request: &Request) -> Option<&str> {
+    let language = request.headers.get(&HeaderName::ContentLanguage).and_then(HeaderValue::as_str)?;
+    Some(language.trim()).filter(|language| is_language_tag(language))
 }
 
 /// The document of a NOTIFY, if it has a body.

@@ -16,7 +16,7 @@ use super::refresh::{ASK_AGAIN_MS, COOL_DOWN_MS, FETCH_PATIENCE_MS, NOTIFY_PATIE
 use super::verdict::PairVerdict;
 use super::{Answer, PairOutput, Step};
 use crate::body::pidf;
-use crate::translate::presence::{PresenceKind, PresenceStanza, ResourcePresence, resources_to_pidf};
+use crate::translate::presence::{PresenceKind, PresenceStanza, ResourcePresence, common_language, resources_to_pidf};
 
 /// One NOTIFY with a document per dialog in this time (RFC 3856, section 6.10).
 const PACE_MS: u64 = 5_000;
@@ -178,10 +178,16 @@ impl Step<'_, '_> {
     }
 
     /// The document of all his devices; `None` if it may not be seen or nothing is known.
-    fn document(&self, is_allowed: bool) -> Option<String> {
+    fn document(&self, is_allowed: bool) -> Option<Body> {
         let resources = &self.pair.outbound.resources;
-        (is_allowed && !resources.is_empty())
-            .then(|| resources_to_pidf(self.remote(), resources, self.context.settings.pidf).write())
+        (is_allowed && !resources.is_empty()).then(|| self.body_of(resources))
+    }
+
+    fn body_of(&self, resources: &[ResourcePresence]) -> Body {
+        Body {
+            text: resources_to_pidf(self.remote(), resources, self.context.settings.pidf).write(),
+            language: common_language(resources).and_then(|lang| HeaderValue::new(lang.to_owned()).ok()),
+        }
     }
 
     /// Tells one dialog the present state, now.
@@ -209,7 +215,7 @@ impl Step<'_, '_> {
     }
 
     /// The last NOTIFY of a dialog that is already out of the record.
-    fn last_notify(&mut self, mut watcher: OutDialog, ending: &Ending, body: Option<String>) {
+    fn last_notify(&mut self, mut watcher: OutDialog, ending: &Ending, body: Option<Body>) {
         let request = notify_request(&mut watcher.dialog, &ending.state(), body, self.context);
         let next_hop = watcher.dialog.dialog.next_hop().clone();
         self.out.push(PairOutput::Notify { request, next_hop });
@@ -349,14 +355,14 @@ impl Step<'_, '_> {
         self.gone_if_last();
     }
 
-    fn closed_document(&self) -> Option<String> {
+    fn closed_document(&self) -> Option<Body> {
         let closed = |resource: &ResourcePresence| ResourcePresence {
             resource: resource.resource.clone(),
             since_ms: Some(self.now()),
             ..ResourcePresence::default()
         };
         let closed: Vec<ResourcePresence> = self.pair.outbound.resources.iter().map(closed).collect();
-        (!closed.is_empty()).then(|| resources_to_pidf(self.remote(), &closed, self.context.settings.pidf).write())
+        (!closed.is_empty()).then(|| self.body_of(&closed))
     }
 
     /// With her last dialog she is gone, unless our own subscription knows better.
@@ -451,6 +457,12 @@ impl Step<'_, '_> {
     }
 }
 
+/// The body of a NOTIFY, and its language if it has only one.
+struct Body {
+    text: String,
+    language: Option<HeaderValue>,
+}
+
 /// Whether the failure of a NOTIFY ends the subscription.
 fn ends_dialog(answer: &Answer) -> bool {
     match answer {
@@ -466,12 +478,18 @@ fn ends_dialog(answer: &Answer) -> bool {
 fn notify_request(
     dialog: &mut NotifierDialog,
     state: &SubscriptionState,
-    body: Option<String>,
+    body: Option<Body>,
     context: &super::PairContext<'_>,
 ) -> Request {
     let request = dialog.notify(state, context.contact);
     match body {
-        Some(body) => request.with_body(HeaderValue::from_static(pidf::CONTENT_TYPE), body),
+        Some(body) => {
+            let request = match body.language {
+                Some(language) => request.with(HeaderName::ContentLanguage, language),
+                None => request,
+            };
+            request.with_body(HeaderValue::from_static(pidf::CONTENT_TYPE), body.text)
+        }
         None => request,
     }
 }

@@ -214,7 +214,7 @@ impl Step<'_, '_> {
                 PresenceKind::Available => self.tell_current(),
                 PresenceKind::Subscribed if self.pair.is_watcher() => self.say(kind),
                 PresenceKind::Subscribe if self.pair.outbound.authorisation == OutAuthorisation::PendingOut => {
-                    self.say(kind)
+                    self.say(kind);
                 }
                 PresenceKind::Unsubscribed if !self.pair.is_watcher() => self.say(kind),
                 PresenceKind::Unsubscribe if !self.pair.is_added() => self.say(kind),

@@ -1,5 +1,6 @@
 //! What an operator should know about a pair's presence, in words that say what to do.
 
+use causeway_shared::verdict::{Rung, Side};
 use causeway_shared::xmpp::stanza_error::StanzaCondition;
 
 /// Something that did not work, or was refused.
@@ -75,6 +76,37 @@ impl PairVerdict {
             Self::TooManyDialogs => "look for a client that subscribes again without ending its subscriptions",
             Self::TooManyHeld => "look for a user of the partner who asks many people",
             Self::Unmappable => "rename the account",
+        }
+    }
+
+    /// How far it came.
+    pub fn rung(&self) -> Rung {
+        match self {
+            Self::WatcherRefused { .. }
+            | Self::NotTrusted { .. }
+            | Self::NoPidf
+            | Self::PoolFailing { .. }
+            | Self::Forked => Rung::Sip,
+            Self::BadDocument | Self::Unmappable => Rung::Translation,
+            Self::ContactRefused { .. } => Rung::Stanza,
+            Self::CoolDown | Self::TooManyDialogs | Self::TooManyHeld => Rung::Limits,
+        }
+    }
+
+    /// Who can do something about it.
+    pub fn side(&self) -> Side {
+        match self {
+            // The pool is our operator's.
+            Self::WatcherRefused { .. }
+            | Self::NotTrusted { .. }
+            | Self::NoPidf
+            | Self::PoolFailing { .. }
+            | Self::BadDocument
+            | Self::Forked
+            | Self::CoolDown
+            | Self::TooManyDialogs
+            | Self::Unmappable => Side::Operator,
+            Self::ContactRefused { .. } | Self::TooManyHeld => Side::Theirs,
         }
     }
 

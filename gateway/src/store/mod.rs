@@ -14,7 +14,8 @@ use causeway_shared::domain::DomainName;
 
 use crate::presence::record::{Pair, PairKey};
 
-/// Receives the result of a call, once, on a thread of the store: it must not block.
+/// Receives the result of a call, once: on a thread of the store, or at once on the caller's if the call was refused
+/// unseen. It must not block.
 pub type Done<T> = Box<dyn FnOnce(Result<T, StoreError>) + Send>;
 
 /// A step of a pair to be stored.

@@ -117,8 +117,8 @@ pub(super) fn read_jid(text: &str) -> Result<BareJid, Unreadable> {
     BareJid::parse(text).map_err(|_| unreadable("pair.local or pair.remote", text))
 }
 
-pub(super) fn read_call_id(text: String) -> Result<CallId, Unreadable> {
-    CallId::new(text.clone()).map_err(|_| unreadable("dialog.call_id", &text))
+pub(super) fn read_call_id(text: &str) -> Result<CallId, Unreadable> {
+    CallId::new(text.to_owned()).map_err(|_| unreadable("dialog.call_id", text))
 }
 
 /// A tag of a peer may hold characters that no token of ours has, so it is read as the header it came from.
@@ -134,8 +134,8 @@ pub(super) fn event(event: &Event) -> String {
     event.to_value().as_str().unwrap_or_default().to_owned()
 }
 
-pub(super) fn read_event(text: String) -> Result<Event, Unreadable> {
-    Event::parse(&Bytes::from(text.clone())).map_err(|_| unreadable("dialog.event", &text))
+pub(super) fn read_event(text: &str) -> Result<Event, Unreadable> {
+    Event::parse(&Bytes::copy_from_slice(text.as_bytes())).map_err(|_| unreadable("dialog.event", text))
 }
 
 pub(super) fn route_set(routes: &[Uri]) -> String {
@@ -165,7 +165,7 @@ impl DialogColumns {
         let routes = self.route_set.unwrap_or_default();
         let route_set = routes.lines().map(|route| uri("dialog.route_set", Some(route.to_owned())));
         Ok(Dialog {
-            call_id: read_call_id(self.call_id)?,
+            call_id: read_call_id(&self.call_id)?,
             local_tag: read_tag(&self.local_tag)?,
             remote_tag: read_tag(self.remote_tag.as_deref().unwrap_or_default())?,
             local_uri: uri("dialog.local_uri", self.local_uri)?,

@@ -225,10 +225,10 @@ impl PresenceOut {
     }
 
     fn push_content(&self, presence: &ResourcePresence, out: &mut String) {
-        if self.kind == PresenceKind::Available {
-            if let Some(show) = presence.show.as_str() {
-                out.extend(["<show>", show, "</show>"]);
-            }
+        if self.kind == PresenceKind::Available
+            && let Some(show) = presence.show.as_str()
+        {
+            out.extend(["<show>", show, "</show>"]);
         }
         for note in &presence.notes {
             out.push_str("<status");
@@ -273,6 +273,13 @@ fn note(lang: Option<String>, text: &str) -> Option<Note> {
     Some(Note { lang, text })
 }
 
+/// The language of all notes, if they have one in common: what Content-Language of the document says.
+pub fn common_language(resources: &[ResourcePresence]) -> Option<&str> {
+    let mut languages = resources.iter().flat_map(|resource| &resource.notes).map(|note| note.lang.as_deref());
+    let first = languages.next()??;
+    languages.all(|lang| lang == Some(first)).then_some(first)
+}
+
 /// Whether a text may stand as a language tag in a header or attribute (the shape of RFC 5646, section 2.1).
 pub fn is_language_tag(text: &str) -> bool {
     let parts = text.split('-');
@@ -310,7 +317,7 @@ fn resource_to_tuple(user: &BareJid, resource: &ResourcePresence) -> Tuple {
     // bare JID, so it offers no contact.
     let contact = if priority < 0 { None } else { contact_of(user, &resource.resource) };
     Tuple {
-        id: address::resource_to_tuple_id(if resource.resource.is_empty() { "bare" } else { &resource.resource }),
+        id: address::resource_to_tuple_id(&resource.resource),
         basic: Some(if resource.available { Basic::Open } else { Basic::Closed }),
         show: resource.show.as_str().filter(|_| resource.available).map(str::to_owned),
         contact: contact.map(|uri| Contact { uri, priority: Some(priority_to_q(priority)) }),

@@ -57,7 +57,7 @@ fn unsigned_opt(row: &Row<'_>, column: &str) -> rusqlite::Result<Option<u64>> {
 pub(super) fn load(connection: &Connection, key: &PairKey) -> Sql<Option<Pair>> {
     let mut statement = connection.prepare_cached("SELECT * FROM pair WHERE local = ?1 AND remote = ?2")?;
     let head = optional(statement.query_row(params![key.local.as_str(), key.remote.as_str()], Head::read))?;
-    head.map(|head| load_rest(connection, head)).transpose()
+    head.map(|head| load_rest(connection, &head)).transpose()
 }
 
 pub(super) fn claim_due(connection: &Connection, now_ms: u64, claimed_until: u64, limit: usize) -> Sql<Vec<Pair>> {
@@ -70,7 +70,7 @@ pub(super) fn claim_due(connection: &Connection, now_ms: u64, claimed_until: u64
     for head in heads {
         claim.execute(params![head.pair_id, integer(claimed_until)])?;
         // A record that cannot be read stays claimed and comes up again later; the others must not wait for it.
-        match load_rest(connection, head) {
+        match load_rest(connection, &head) {
             Ok(pair) => pairs.push(pair),
             Err(Fault::Row(_)) => {}
             Err(fault @ Fault::Sql(_)) => return Err(fault),
@@ -90,7 +90,7 @@ pub(super) fn of_domain(
         "SELECT * FROM pair WHERE remote_domain = ?1 AND (local, remote) > (?2, ?3) ORDER BY local, remote LIMIT ?4",
     )?;
     let heads = statement.query_map(params![domain.as_str(), local, remote, count_of(limit)], Head::read)?;
-    heads.collect::<Result<Vec<_>, _>>()?.into_iter().map(|head| load_rest(connection, head)).collect()
+    heads.collect::<Result<Vec<_>, _>>()?.into_iter().map(|head| load_rest(connection, &head)).collect()
 }
 
 pub(super) fn count_held(connection: &Connection, domain: &DomainName) -> Sql<u64> {
@@ -138,7 +138,7 @@ impl Head {
     }
 }
 
-fn load_rest(connection: &Connection, head: Head) -> Sql<Pair> {
+fn load_rest(connection: &Connection, head: &Head) -> Sql<Pair> {
     let key = PairKey { local: row::read_jid(&head.local)?, remote: row::read_jid(&head.remote)? };
     let mut pair = Pair::new(key);
     (pair.version, pair.serial, pair.due_at) = (head.version, head.serial, head.due_at);
@@ -209,14 +209,13 @@ fn load_dialogs(connection: &Connection, pair_id: i64, pair: &mut Pair) -> Sql<(
         };
         let expires_s: u32 = row.get("expires_s")?;
         let expires_at = unsigned(row, "expires_at")?;
-        let event = |row: &Row<'_>| -> Sql<_> {
-            Ok(row::read_event(row.get::<_, Option<String>>("event")?.unwrap_or_default())?)
-        };
+        let event =
+            |row: &Row<'_>| -> Sql<_> { Ok(row::read_event(row.get_ref("event")?.as_str().unwrap_or_default())?) };
         let state: String = row.get("state")?;
         match state.as_str() {
             "trying" => {
                 pair.inbound.dialog = InDialog::Trying {
-                    call_id: row::read_call_id(columns.call_id)?,
+                    call_id: row::read_call_id(&columns.call_id)?,
                     local_tag: row::read_tag(&columns.local_tag)?,
                     asked_s: expires_s,
                     give_up_at: expires_at,
