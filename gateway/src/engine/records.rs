@@ -100,8 +100,8 @@ impl<K: Eq + Hash + Clone, P: Clone, E, O> Records<K, P, E, O> {
         }
     }
 
-    /// The next event of a ready record, with a copy of the record to run it on. The caller ends the step with
-    /// [`Records::unchanged`] or [`Records::commit`].
+    /// The next event of a ready record, with a copy of the record to run it on. The caller
+    /// calls [`Records::commit`] if the event changed it.
     pub(crate) fn next(&mut self, key: &K) -> Option<(P, E)> {
         let entry = self.entries.get_mut(key)?;
         let State::Ready(record) = &entry.state else { return None };
@@ -172,6 +172,11 @@ impl<K: Eq + Hash + Clone, P: Clone, E, O> Records<K, P, E, O> {
             excess -= usize::from(forget);
             !forget
         });
+    }
+
+    /// The keys in memory that fulfil a condition.
+    pub(crate) fn keys_where(&self, condition: impl Fn(&K) -> bool) -> Vec<K> {
+        self.entries.keys().filter(|key| condition(key)).cloned().collect()
     }
 
     /// Records in memory, for the metrics.

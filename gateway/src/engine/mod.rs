@@ -1,0 +1,276 @@
+//! The core of the gateway: what partners send, what the pool sends, what the store says, what time brings. Sans-IO.
+//!
+//! [`Engine`] owns the SIP endpoint and knows every stanza and request under way, so that each accepted one ends exactly
+//! once: delivered, or answered with the reason. One file per road: [`messages`] (pager messages), [`pairs`] (presence,
+//! through the store), [`requests`] (SIP in and out, next hops), [`queries`] (iq). [`lanes`], [`records`] and
+//! [`conversations`] are its memory. The shell is `run`.
+//!
+//! Not here: what a message or document means in the other protocol (`translate`), what a pair's state becomes
+//! (`presence`), whether something may pass (`policy`).
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use causeway_shared::domain::DomainName;
+use causeway_shared::link::{Failure, Outcome, StanzaKind};
+use causeway_shared::verdict::{Direction, Rung, Side, Verdict};
+use causeway_shared::xmpp::stanza_error::StanzaCondition;
+use causeway_sip::endpoint::{self, Endpoint, SendTag};
+use causeway_sip::ids::IdSource;
+use causeway_sip::target::Destination;
+
+use crate::link::{LinkEvent, Receipt, StanzaIn, StanzaOut};
+use crate::metrics::Metrics;
+use crate::presence::record::{Pair, PairKey};
+use crate::store::{Committed, PairChange, StoreError};
+
+mod conversations;
+mod lanes;
+mod messages;
+mod pairs;
+mod queries;
+mod records;
+mod requests;
+pub mod settings;
+
+pub use settings::{ExternalAccess, Settings};
+
+/// Both clocks at one moment: the first for deadlines of this process, the second for what is stored.
+#[derive(Debug, Clone, Copy)]
+pub struct Now {
+    /// Monotonic.
+    pub instant: Instant,
+    /// Unix milliseconds.
+    pub unix_ms: u64,
+}
+
+/// What the world tells the engine.
+#[derive(Debug)]
+pub enum Input {
+    /// Something from the edges.
+    Link(LinkEvent),
+    /// Something from the SIP transports, in the order in which it came.
+    Sip(Vec<endpoint::Input>),
+    /// The store answered [`Outputs::loads`].
+    Loaded(PairKey, Result<Option<Pair>, StoreError>),
+    /// The store answered [`Outputs::commits`].
+    Committed(Vec<PairKey>, Result<Vec<Committed>, StoreError>),
+    /// The store answered [`Outputs::claim_due`].
+    Claimed(Result<Vec<Pair>, StoreError>),
+    /// The store answered [`Outputs::pages`].
+    Page(DomainName, Result<Vec<Pair>, StoreError>),
+    /// The configuration changed.
+    Settings(Arc<Settings>),
+    /// [`Engine::deadline`] has passed.
+    DeadlinePassed,
+}
+
+/// What the engine asks of the world; the shell empties it after each step.
+#[derive(Debug, Default)]
+pub struct Outputs {
+    /// Messages for the SIP transports.
+    pub sip: Vec<(Destination, Bytes, SendTag)>,
+    /// Stanzas for partners.
+    pub stanzas: Vec<StanzaOut>,
+    /// Stanzas of partners that ended.
+    pub finished: Vec<(Receipt, Outcome)>,
+    /// Records to load.
+    pub loads: Vec<PairKey>,
+    /// Records to commit.
+    pub commits: Vec<PairChange>,
+    /// Whether due records are wanted: up to this many.
+    pub claim_due: Option<usize>,
+    /// Records of a domain that are wanted, behind the one named.
+    pub pages: Vec<(DomainName, Option<PairKey>)>,
+    /// What operators should know.
+    pub verdicts: Vec<Verdict>,
+}
+
+/// How often due records are asked for. Presence is paced in seconds.
+const CLAIM_INTERVAL: Duration = Duration::from_millis(250);
+
+/// Due records taken at a time.
+const CLAIM_LIMIT: usize = 200;
+
+/// How long a claimed record is ours before another replica may take it.
+pub const CLAIM_TIME: Duration = Duration::from_secs(30);
+
+/// Records taken up again per second after a start (mapping, section 3.13).
+const RESTART_RATE: u32 = 20;
+
+/// Records of one page when the store is read through.
+pub const PAGE: usize = 200;
+
+/// The engine.
+pub struct Engine {
+    settings: Arc<Settings>,
+    metrics: Arc<Metrics>,
+    endpoint: Endpoint,
+    sip_out: Vec<endpoint::Output>,
+    lanes: lanes::Lanes<messages::Pager>,
+    requests: HashMap<u64, requests::Pending>,
+    stanzas: HashMap<u64, StanzaPurpose>,
+    pairs: pairs::Pairs,
+    conversations: conversations::Conversations,
+    dead_targets: requests::DeadTargets,
+    last_key: u64,
+    next_claim: Option<Instant>,
+    restarts: VecDeque<PairKey>,
+    next_restart: Option<Instant>,
+}
+
+/// Why a stanza of ours is under way.
+#[derive(Debug)]
+enum StanzaPurpose {
+    /// A SIP MESSAGE whose sender waits for the answer.
+    Message(messages::Inquiry),
+    /// An error or answer for a partner's stanza, which is finished when this has arrived.
+    Answer(Receipt),
+    /// Presence of a pair.
+    Presence(PairKey, u32),
+}
+
+impl Engine {
+    /// An engine that knows nothing yet. [`Engine::start`] makes it take up what the store holds.
+    pub fn new(settings: Arc<Settings>, metrics: Arc<Metrics>, ids: IdSource) -> Self {
+        let endpoint = Endpoint::new(settings.endpoint.clone(), ids);
+        Self {
+            settings,
+            metrics,
+            endpoint,
+            sip_out: Vec::new(),
+            lanes: lanes::Lanes::default(),
+            requests: HashMap::new(),
+            stanzas: HashMap::new(),
+            pairs: pairs::Pairs::default(),
+            conversations: conversations::Conversations::default(),
+            dead_targets: requests::DeadTargets::default(),
+            last_key: 0,
+            next_claim: None,
+            restarts: VecDeque::new(),
+            next_restart: None,
+        }
+    }
+
+    /// Takes up what another life of this gateway left in the store.
+    pub fn start(&mut self, now: Now, out: &mut Outputs) {
+        self.next_claim = Some(now.instant);
+        out.pages.extend(self.settings.partner_domains.iter().map(|domain| (domain.clone(), None)));
+    }
+
+    /// Takes one step.
+    pub fn handle(&mut self, input: Input, now: Now, out: &mut Outputs) {
+        match input {
+            Input::Link(LinkEvent::Stanzas(stanzas)) => {
+                for stanza in stanzas {
+                    self.stanza(stanza, now, out);
+                }
+            }
+            Input::Link(LinkEvent::Outcomes(outcomes)) => {
+                for (key, outcome) in outcomes {
+                    self.stanza_ended(key, outcome, now, out);
+                }
+            }
+            Input::Link(LinkEvent::Verdicts(verdicts)) => self.metrics.edge_verdicts(&verdicts),
+            Input::Link(LinkEvent::EdgeUp(_) | LinkEvent::EdgeDown(_)) => {}
+            Input::Sip(inputs) => {
+                for input in inputs {
+                    self.endpoint.handle(input, now.instant, &mut self.sip_out);
+                    self.drain_sip(now, out);
+                }
+            }
+            Input::Loaded(key, loaded) => self.pair_loaded(&key, loaded, now, out),
+            Input::Committed(keys, committed) => self.pairs_committed(keys, committed, now, out),
+            Input::Claimed(claimed) => self.pairs_claimed(claimed, now, out),
+            Input::Page(domain, page) => self.page_read(domain, page, now, out),
+            Input::Settings(settings) => self.settings_changed(settings, now, out),
+            Input::DeadlinePassed => self.deadline_passed(now, out),
+        }
+    }
+
+    /// When the engine wants [`Input::DeadlinePassed`].
+    pub fn deadline(&self) -> Option<Instant> {
+        let others = [self.lanes.deadline(), self.next_claim, self.next_restart];
+        others.into_iter().chain([self.endpoint.deadline()]).flatten().min()
+    }
+
+    /// Stanzas and requests under way, for draining.
+    pub fn under_way(&self) -> usize {
+        self.requests.len() + self.stanzas.len() + self.lanes.waiting()
+    }
+
+    /// Answers OPTIONS with 503 from now on.
+    pub const fn drain(&mut self) {
+        self.endpoint.drain();
+    }
+
+    /// A partner's stanza: checked again, for the edge is believed only that the domain was authenticated.
+    fn stanza(&mut self, stanza: StanzaIn, now: Now, out: &mut Outputs) {
+        self.metrics.stanza_in(stanza.kind);
+        let pair = &stanza.context.pair;
+        let authentic = stanza.from.domain() == pair.remote.as_str() && stanza.to.domain() == pair.local.as_str();
+        let partner = self.settings.domains.between(&pair.local, &pair.remote).cloned();
+        let (Ok(partner), true) = (partner, authentic) else {
+            let failure = Failure::new(StanzaCondition::PolicyViolation, "the pair is not allowed here");
+            out.verdicts.push(Verdict {
+                rung: Rung::Policy,
+                side: Side::Operator,
+                cause: "an edge passed on a stanza of a pair that this gateway does not allow".to_owned(),
+                remedy: "Check that edges and gateways have the same partners and local domains.".to_owned(),
+                partner: stanza.from.domain().to_owned(),
+                direction: Direction::In,
+                peer: stanza.context.peer_address.parse().ok(),
+                at_ms: now.unix_ms,
+            });
+            out.finished.push((stanza.receipt, Outcome::Failed(failure)));
+            return;
+        };
+        match stanza.kind {
+            StanzaKind::Message => self.message_from_xmpp(stanza, &partner, now, out),
+            StanzaKind::Presence => self.presence_from_xmpp(stanza, &partner, now, out),
+            StanzaKind::Iq => self.iq_from_xmpp(stanza, &partner, now, out),
+        }
+    }
+
+    /// A stanza of ours ended.
+    fn stanza_ended(&mut self, key: u64, outcome: Outcome, now: Now, out: &mut Outputs) {
+        match self.stanzas.remove(&key) {
+            Some(StanzaPurpose::Message(inquiry)) => self.message_to_xmpp_ended(inquiry, &outcome, now, out),
+            Some(StanzaPurpose::Answer(receipt)) => {
+                // The partner cannot be told: the edge has the verdict of the failed answer already.
+                out.finished.push((receipt, Outcome::Done));
+            }
+            Some(StanzaPurpose::Presence(pair, serial)) => self.presence_sent(pair, serial, &outcome, now, out),
+            None => {}
+        }
+    }
+
+    fn next_key(&mut self) -> u64 {
+        self.last_key += 1;
+        self.last_key
+    }
+
+    fn settings_changed(&mut self, settings: Arc<Settings>, now: Now, out: &mut Outputs) {
+        let before = std::mem::replace(&mut self.settings, settings);
+        self.partners_changed(&before, now, out);
+    }
+
+    fn deadline_passed(&mut self, now: Now, out: &mut Outputs) {
+        if self.endpoint.deadline().is_some_and(|at| at <= now.instant) {
+            self.endpoint.handle(endpoint::Input::DeadlinePassed, now.instant, &mut self.sip_out);
+            self.drain_sip(now, out);
+        }
+        self.expire_messages(now, out);
+        if self.next_claim.is_some_and(|at| at <= now.instant) {
+            // Set again when the store has answered.
+            self.next_claim = None;
+            out.claim_due = Some(CLAIM_LIMIT);
+        }
+        if self.next_restart.is_some_and(|at| at <= now.instant) {
+            self.restart_next(now, out);
+        }
+    }
+}
+

@@ -1,0 +1,529 @@
+//! Pairs under way: loading, stepping, committing, and doing what a step asked for once it is stored.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use causeway_shared::domain::DomainName;
+use causeway_shared::link::{Failure, Outcome, StanzaKind, TraceContext};
+use causeway_shared::verdict::{Direction, Rung, Side, Verdict};
+use causeway_shared::xmpp::stanza_error::{ErrorType, StanzaCondition, StanzaError};
+use causeway_sip::endpoint::ServerTransaction;
+use causeway_sip::message::Request;
+
+use super::messages::{ANSWER_PATIENCE, Answered};
+use super::records::{Offer, Records};
+use super::requests::{Purpose, Route};
+use super::settings::Settings;
+use super::{CLAIM_INTERVAL, CLAIM_LIMIT, Engine, Now, Outputs, PAGE, RESTART_RATE, StanzaPurpose};
+use crate::link::{Receipt, StanzaIn, StanzaOut};
+use crate::policy::{self, Admission, Intent, PartnerEntry, Standing};
+use crate::presence::record::{Change, InAuthorisation, Pair, PairKey};
+use crate::presence::{PairContext, PairInput, PairOutput};
+use crate::store::{Committed, PairChange, StoreError};
+use crate::translate::presence::{PresenceKind, PresenceOut, PresenceStanza, read_presence};
+
+/// `subscribe` requests that the users of one unverified partner may have held.
+const HELD_PER_PARTNER: u64 = 10_000;
+
+/// How long to wait after the store failed.
+const STORE_PAUSE: Duration = Duration::from_secs(1);
+
+/// All pairs in memory.
+#[derive(Debug, Default)]
+pub(super) struct Pairs {
+    records: Records<PairKey, Held, PairEvent, PairOutput>,
+    /// Held requests per partner, as far as this process knows.
+    held: HashMap<DomainName, u64>,
+}
+
+/// A record with what the store knows of it.
+#[derive(Debug, Clone)]
+pub(super) struct Held {
+    /// The record.
+    pub(super) pair: Pair,
+    /// Whether the store has it.
+    is_stored: bool,
+}
+
+/// Something that happens to a pair, or needs to look at it.
+#[derive(Debug)]
+pub(super) enum PairEvent {
+    /// A message of an unverified partner's user.
+    Message(Box<StanzaIn>, PartnerEntry),
+    /// An iq to a user.
+    Iq(Box<StanzaIn>, PartnerEntry),
+    /// A presence stanza.
+    Presence(Box<Arrived>),
+    /// Anything else.
+    Step {
+        /// What happened.
+        input: PairInput,
+        /// Who waits for it.
+        origin: Origin,
+    },
+}
+
+/// A presence stanza, read.
+#[derive(Debug)]
+pub(super) struct Arrived {
+    receipt: Receipt,
+    trace: TraceContext,
+    from: causeway_shared::jid::Jid,
+    to: causeway_shared::jid::Jid,
+    partner: PartnerEntry,
+    stanza: PresenceStanza,
+}
+
+/// Who waits for a step.
+#[derive(Debug)]
+pub(super) enum Origin {
+    /// Nobody.
+    Nobody,
+    /// A partner's stanza, finished when the step is stored.
+    Stanza(Receipt),
+    /// A SIP request, answered by the step.
+    Request(ServerTransaction, Request),
+}
+
+impl PairEvent {
+    /// A step that nobody waits for.
+    pub(super) const fn quiet(input: PairInput) -> Self {
+        Self::Step { input, origin: Origin::Nobody }
+    }
+}
+
+impl Pairs {
+    /// The record, if it is in memory and nothing is under way.
+    pub(super) fn settled(&self, key: &PairKey) -> Option<&Held> {
+        self.records.settled(key)
+    }
+
+    /// Pairs in memory.
+    pub(super) fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    fn count_held(&mut self, key: &PairKey, before: InAuthorisation, after: InAuthorisation) {
+        let count = self.held.entry(key.remote.domain_name()).or_default();
+        match (before == InAuthorisation::Held, after == InAuthorisation::Held) {
+            (false, true) => *count += 1,
+            (true, false) => *count = count.saturating_sub(1),
+            (true, true) | (false, false) => {}
+        }
+    }
+}
+
+impl Engine {
+    /// A presence stanza of a partner.
+    pub(super) fn presence_from_xmpp(&mut self, stanza: StanzaIn, partner: &PartnerEntry, now: Now, out: &mut Outputs) {
+        let Some(read) = read_presence(&stanza.xml, &stanza.from, &stanza.to).filter(|_| stanza.to.local().is_some())
+        else {
+            // Presence of a domain says nothing to anybody here.
+            return out.finished.push((stanza.receipt, Outcome::Done));
+        };
+        if matches!(read.kind, PresenceKind::Available | PresenceKind::Unavailable) {
+            self.conversations.unlock(&stanza.to.bare(), &stanza.from);
+        }
+        let key = PairKey { local: stanza.to.bare(), remote: stanza.from.bare() };
+        let arrived = Arrived {
+            receipt: stanza.receipt,
+            trace: stanza.trace,
+            from: stanza.from,
+            to: stanza.to,
+            partner: partner.clone(),
+            stanza: read,
+        };
+        self.pair_event(key, PairEvent::Presence(Box::new(arrived)), now, out);
+    }
+
+    /// Presence of ours has arrived, or not.
+    pub(super) fn presence_sent(&mut self, pair: PairKey, serial: u32, outcome: &Outcome, now: Now, out: &mut Outputs) {
+        let failure = match outcome {
+            Outcome::Done => None,
+            Outcome::Failed(failure) => Some(failure.condition),
+        };
+        self.pair_event(pair, PairEvent::quiet(PairInput::PresenceOutcome { serial, failure }), now, out);
+    }
+
+    /// Brings an event to its pair.
+    pub(super) fn pair_event(&mut self, key: PairKey, event: PairEvent, now: Now, out: &mut Outputs) {
+        match self.pairs.records.offer(&key, event) {
+            Offer::Load => out.loads.push(key),
+            Offer::Run => self.run_pair(&key, now, out),
+            Offer::Queued => {}
+            Offer::Refused(event) => self.event_failed(event, "too many events wait for this pair", now, out),
+        }
+    }
+
+    /// Runs the events of a ready pair until one of them has to be committed.
+    fn run_pair(&mut self, key: &PairKey, now: Now, out: &mut Outputs) {
+        while let Some((held, event)) = self.pairs.records.next(key) {
+            let (input, origin) = match event {
+                PairEvent::Message(stanza, partner) => {
+                    self.message_of_contact(*stanza, partner, held.pair.is_added(), now, out);
+                    continue;
+                }
+                PairEvent::Iq(stanza, partner) => {
+                    self.iq_of_contact(*stanza, &partner, &held, out);
+                    continue;
+                }
+                PairEvent::Presence(arrived) => match self.admit_presence(*arrived, &held, out) {
+                    Some(step) => step,
+                    None => continue,
+                },
+                PairEvent::Step { input, origin } => (input, origin),
+            };
+            if self.step(key, held, input, origin, now, out) {
+                return;
+            }
+        }
+    }
+
+    /// Runs one event on a copy of the record. Returns whether it has to be committed.
+    fn step(
+        &mut self,
+        key: &PairKey,
+        held: Held,
+        input: PairInput,
+        origin: Origin,
+        now: Now,
+        out: &mut Outputs,
+    ) -> bool {
+        let domain = key.remote.domain_name();
+        let partner = self.settings.partner(&domain).map(|partner| partner.partner_type).unwrap_or_default();
+        let random = self.endpoint.ids().number();
+        let context = PairContext {
+            now_ms: now.unix_ms,
+            random,
+            partner,
+            may_hold: self.pairs.held.get(&domain).is_none_or(|count| *count < HELD_PER_PARTNER),
+            contact: &self.settings.contact,
+            settings: &self.settings.presence,
+        };
+        let mut after = held.pair.clone();
+        let mut effects = Vec::new();
+        after.handle(&input, &context, &mut effects);
+        let change = after.change_since(&held.pair);
+        self.pairs.count_held(key, held.pair.inbound.authorisation, after.inbound.authorisation);
+        let event = match change {
+            Change::None => {
+                self.perform(key, origin, effects, now, out);
+                return false;
+            }
+            // Losing the confirmation costs one repetition, so its effects need not wait for the disk.
+            Change::Lazy => {
+                self.perform(key, origin, std::mem::take(&mut effects), now, out);
+                PairEvent::quiet(input)
+            }
+            Change::Durable => PairEvent::Step { input, origin },
+        };
+        let before = held.is_stored.then_some(held.pair);
+        out.commits.push(PairChange { before, after: after.clone() });
+        self.pairs.records.commit(key, Held { pair: after, is_stored: true }, event, effects);
+        true
+    }
+
+    /// Whether a presence stanza may reach its pair.
+    fn admit_presence(&mut self, arrived: Arrived, held: &Held, out: &mut Outputs) -> Option<(PairInput, Origin)> {
+        let Arrived { receipt, trace, from, to, partner, stanza } = arrived;
+        let standing = Standing {
+            partner: partner.partner_type,
+            is_allowed: self.settings.may_federate(&to.bare()),
+            is_added: held.pair.is_added(),
+        };
+        match policy::admit_stanza(Intent::Presence(stanza.kind), standing) {
+            Admission::Pass => Some((PairInput::Presence(Box::new(stanza)), Origin::Stanza(receipt))),
+            Admission::Drop => {
+                out.finished.push((receipt, Outcome::Done));
+                None
+            }
+            Admission::Error(error) => {
+                let answered =
+                    Answered { kind: StanzaKind::Presence, from: &from, to: &to, id: stanza.id.as_deref(), trace };
+                self.refuse_stanza(&answered, receipt, &error, out);
+                None
+            }
+            Admission::Unsubscribed => {
+                let presence = PresenceOut {
+                    kind: PresenceKind::Unsubscribed,
+                    from: to.bare().as_jid().clone(),
+                    to: from.bare(),
+                    id: None,
+                    presence: None,
+                    delayed: false,
+                };
+                let bare = from.bare();
+                let answered =
+                    Answered { kind: StanzaKind::Presence, from: bare.as_jid(), to: &presence.from, id: None, trace };
+                self.answer_stanza(&answered, receipt, presence.to_xml(), out);
+                None
+            }
+        }
+    }
+
+    /// Does what a stored step asked for.
+    fn perform(&mut self, key: &PairKey, origin: Origin, effects: Vec<PairOutput>, now: Now, out: &mut Outputs) {
+        let mut waiting = match origin {
+            Origin::Nobody => None,
+            Origin::Stanza(receipt) => {
+                out.finished.push((receipt, Outcome::Done));
+                None
+            }
+            Origin::Request(transaction, request) => Some((transaction, request)),
+        };
+        for effect in effects {
+            match effect {
+                PairOutput::Presence { presence, serial } => self.send_presence(key, &presence, serial, out),
+                PairOutput::Subscribe { request, next_hop } => {
+                    let route = next_hop.map_or(Route::Pool, Route::Along);
+                    self.send_subscribe(key, request, &route, now, out);
+                }
+                PairOutput::Notify { request, next_hop } => {
+                    self.send_notify(key, request, &Route::Along(next_hop), now, out);
+                }
+                PairOutput::Respond(response) => {
+                    if let Some((transaction, _)) = waiting.take() {
+                        self.respond(transaction, response, now, out);
+                    }
+                }
+                PairOutput::Verdict(verdict) => out.verdicts.push(Verdict {
+                    rung: Rung::Translation,
+                    side: verdict.side(),
+                    cause: verdict.cause().to_owned(),
+                    remedy: verdict.remedy().to_owned(),
+                    partner: key.remote.domain().to_owned(),
+                    direction: Direction::In,
+                    peer: None,
+                    at_ms: now.unix_ms,
+                }),
+            }
+        }
+        if let Some((transaction, request)) = waiting {
+            // Every step on a request answers it; if one did not, the sender shall not wait for nothing.
+            self.respond_unable(transaction, &request, now, out);
+        }
+    }
+
+    fn send_presence(&mut self, key: &PairKey, presence: &PresenceOut, serial: u32, out: &mut Outputs) {
+        let number = self.next_key();
+        self.stanzas.insert(number, StanzaPurpose::Presence(key.clone(), serial));
+        self.metrics.presence_to_xmpp();
+        out.stanzas.push(StanzaOut {
+            key: number,
+            kind: StanzaKind::Presence,
+            from: presence.from.clone(),
+            to: presence.to.as_jid().clone(),
+            xml: presence.to_xml(),
+            patience: ANSWER_PATIENCE,
+            trace: TraceContext::default(),
+        });
+    }
+
+    fn send_subscribe(&mut self, key: &PairKey, request: Request, route: &Route, now: Now, out: &mut Outputs) {
+        let (Ok(call_id), Ok(cseq)) = (request.headers.call_id(), request.headers.cseq()) else { return };
+        let purpose = Purpose::Subscribe { pair: key.clone(), call_id: call_id.detached(), cseq: cseq.number };
+        self.send_request(request, route, purpose, None, now, out);
+    }
+
+    fn send_notify(&mut self, key: &PairKey, request: Request, route: &Route, now: Now, out: &mut Outputs) {
+        let headers = &request.headers;
+        let (Ok(call_id), Ok(cseq), Ok(from)) = (headers.call_id(), headers.cseq(), headers.from()) else { return };
+        let Some(local_tag) = from.tag() else { return };
+        self.metrics.notify_out();
+        let purpose =
+            Purpose::Notify { pair: key.clone(), call_id: call_id.detached(), local_tag, cseq: cseq.number };
+        self.send_request(request, route, purpose, None, now, out);
+    }
+
+    /// The store has loaded a record, or not.
+    pub(super) fn pair_loaded(
+        &mut self,
+        key: &PairKey,
+        loaded: Result<Option<Pair>, StoreError>,
+        now: Now,
+        out: &mut Outputs,
+    ) {
+        match loaded {
+            Ok(stored) => {
+                let is_stored = stored.is_some();
+                let pair = stored.unwrap_or_else(|| Pair::new(key.clone()));
+                self.pairs.records.loaded(key, Held { pair, is_stored });
+                self.run_pair(key, now, out);
+            }
+            Err(error) => {
+                self.store_failed(&error, now, out);
+                for event in self.pairs.records.load_failed(key) {
+                    self.event_failed(event, "the store failed", now, out);
+                }
+            }
+        }
+    }
+
+    /// The store has committed, or not.
+    pub(super) fn pairs_committed(
+        &mut self,
+        keys: Vec<PairKey>,
+        committed: Result<Vec<Committed>, StoreError>,
+        now: Now,
+        out: &mut Outputs,
+    ) {
+        let results = match committed {
+            Ok(results) => results,
+            Err(error) => {
+                self.store_failed(&error, now, out);
+                for key in keys {
+                    for event in self.pairs.records.commit_failed(&key) {
+                        self.event_failed(event, "the store failed", now, out);
+                    }
+                }
+                return;
+            }
+        };
+        for (key, result) in keys.into_iter().zip(results) {
+            match result {
+                Committed::Stored { version } => {
+                    let settled = self.pairs.records.committed(&key, |held| {
+                        if held.pair.is_blank() {
+                            *held = Held { pair: Pair::new(held.pair.key.clone()), is_stored: false };
+                        } else {
+                            held.pair.version = version;
+                        }
+                    });
+                    if let Some((PairEvent::Step { origin, .. }, effects)) = settled {
+                        self.perform(&key, origin, effects, now, out);
+                    }
+                    self.run_pair(&key, now, out);
+                }
+                Committed::Conflict => {
+                    if self.pairs.records.conflicted(&key) {
+                        out.loads.push(key);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Pairs whose time has come.
+    pub(super) fn pairs_claimed(&mut self, claimed: Result<Vec<Pair>, StoreError>, now: Now, out: &mut Outputs) {
+        let pause = match &claimed {
+            Ok(pairs) if pairs.len() >= CLAIM_LIMIT => Duration::ZERO,
+            Ok(_) => CLAIM_INTERVAL,
+            Err(error) => {
+                self.store_failed(error, now, out);
+                STORE_PAUSE
+            }
+        };
+        self.next_claim = Some(now.instant + pause);
+        for pair in claimed.unwrap_or_default() {
+            self.pair_event(pair.key, PairEvent::quiet(PairInput::Due), now, out);
+        }
+    }
+
+    /// A page of what another life of this gateway left: its pairs are taken up one after the other.
+    pub(super) fn page_read(
+        &mut self,
+        domain: DomainName,
+        page: Result<Vec<Pair>, StoreError>,
+        now: Now,
+        out: &mut Outputs,
+    ) {
+        let pairs = match page {
+            Ok(pairs) => pairs,
+            Err(error) => return self.store_failed(&error, now, out),
+        };
+        if pairs.len() >= PAGE {
+            out.pages.push((domain, pairs.last().map(|pair| pair.key.clone())));
+        }
+        for pair in pairs {
+            self.pairs.count_held(&pair.key, InAuthorisation::None, pair.inbound.authorisation);
+            self.restarts.push_back(pair.key);
+        }
+        if self.next_restart.is_none() && !self.restarts.is_empty() {
+            self.next_restart = Some(now.instant);
+        }
+    }
+
+    pub(super) fn restart_next(&mut self, now: Now, out: &mut Outputs) {
+        self.next_restart = match self.restarts.pop_front() {
+            Some(key) => {
+                self.pair_event(key, PairEvent::quiet(PairInput::Restart), now, out);
+                Some(now.instant + Duration::from_secs(1) / RESTART_RATE)
+            }
+            None => None,
+        };
+    }
+
+    /// Tells the pairs of partners whose type changed or who are partners no more. Pairs in memory only matter for
+    /// speed; the store names all of them.
+    pub(super) fn partners_changed(&mut self, before: &Settings, now: Now, out: &mut Outputs) {
+        let kind = |settings: &Settings, domain| settings.partner(domain).map(|partner| partner.partner_type);
+        let changed = before
+            .partner_domains
+            .iter()
+            .filter(|domain| kind(before, domain) != kind(&self.settings, domain))
+            .cloned()
+            .collect::<Vec<_>>();
+        for domain in &changed {
+            let input = if kind(&self.settings, domain).is_some() {
+                PairInput::PartnerChanged
+            } else {
+                PairInput::PartnerRemoved
+            };
+            for key in self.pairs.records.keys_where(|key| key.remote.domain() == domain.as_str()) {
+                self.pair_event(key, PairEvent::quiet(input.clone()), now, out);
+            }
+        }
+    }
+
+    fn event_failed(&mut self, event: PairEvent, why: &'static str, now: Now, out: &mut Outputs) {
+        let failed = || Outcome::Failed(Failure::new(StanzaCondition::ResourceConstraint, why));
+        let busy = StanzaError::new(ErrorType::Wait, StanzaCondition::ResourceConstraint);
+        match event {
+            PairEvent::Message(stanza, _) | PairEvent::Iq(stanza, _) => {
+                let id = crate::translate::message::stanza_id(&stanza.xml);
+                let answered = Answered {
+                    kind: stanza.kind,
+                    from: &stanza.from,
+                    to: &stanza.to,
+                    id: id.as_deref(),
+                    trace: stanza.trace,
+                };
+                self.refuse_stanza(&answered, stanza.receipt, &busy, out);
+            }
+            PairEvent::Presence(arrived) => {
+                // RFC 6121, section 3.1.3: a subscribe that cannot be served is answered; availability comes again.
+                if arrived.stanza.kind == PresenceKind::Subscribe {
+                    let id = arrived.stanza.id.as_deref();
+                    let answered = Answered {
+                        kind: StanzaKind::Presence,
+                        from: &arrived.from,
+                        to: &arrived.to,
+                        id,
+                        trace: arrived.trace,
+                    };
+                    self.refuse_stanza(&answered, arrived.receipt, &busy, out);
+                } else {
+                    out.finished.push((arrived.receipt, failed()));
+                }
+            }
+            PairEvent::Step { origin, .. } => match origin {
+                Origin::Nobody => {}
+                Origin::Stanza(receipt) => out.finished.push((receipt, failed())),
+                Origin::Request(transaction, request) => self.respond_unable(transaction, &request, now, out),
+            },
+        }
+    }
+
+    fn store_failed(&mut self, error: &StoreError, now: Now, out: &mut Outputs) {
+        out.verdicts.push(Verdict {
+            rung: Rung::Store,
+            side: Side::Operator,
+            cause: error.to_string(),
+            remedy: "Mend the store; the gateway goes on by itself.".to_owned(),
+            partner: String::new(),
+            direction: Direction::In,
+            peer: None,
+            at_ms: now.unix_ms,
+        });
+    }
+}

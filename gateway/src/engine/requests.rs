@@ -1,0 +1,343 @@
+//! SIP requests: where ours go, what comes back, and who sent those that arrive (RFC 3261 sections 8 and 16; RFC 3263
+//! section 4.3; RFC 3325).
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use causeway_shared::jid::BareJid;
+use causeway_shared::verdict::{Direction, Rung, Side, Verdict};
+use causeway_sip::endpoint::{Event, Failure, Outgoing, Output, Refusal, ServerTransaction};
+use causeway_sip::field::{CallId, Token};
+use causeway_sip::header::{HeaderName, HeaderValue};
+use causeway_sip::locate::NextHop;
+use causeway_sip::message::{Request, Response};
+use causeway_sip::method::{Method, Status};
+use causeway_sip::target::{Source, Target, TransportKind};
+use causeway_sip::uri::Uri;
+
+use super::messages::Pager;
+use super::pairs::{Origin, PairEvent};
+use super::{Engine, Now, Outputs};
+use crate::policy::{self, PartnerEntry, RequestRefusal};
+use crate::presence::record::PairKey;
+use crate::presence::{Answer, PairInput};
+use crate::translate::address;
+
+/// How long a target that could not be reached is tried last (RFC 3263 section 4.3 leaves it to the client).
+const DEAD_TIME: Duration = Duration::from_secs(30);
+
+/// Requests under way; the endpoint has a bound of its own, this one only sizes the table.
+const TARGETS_TRIED: usize = 8;
+
+/// Retry-After when the gateway cannot do its work just now, in seconds.
+pub(super) const RETRY_AFTER_S: u32 = 5;
+
+/// Targets that failed lately.
+#[derive(Debug, Default)]
+pub(super) struct DeadTargets(HashMap<Target, Instant>);
+
+impl DeadTargets {
+    fn is_dead(&self, target: &Target, now: Instant) -> bool {
+        self.0.get(target).is_some_and(|until| *until > now)
+    }
+
+    fn mark(&mut self, target: &Target, now: Instant) {
+        self.0.retain(|_, until| *until > now);
+        self.0.insert(target.clone(), now + DEAD_TIME);
+    }
+}
+
+/// Where a request goes.
+#[derive(Debug)]
+pub(super) enum Route {
+    /// To the pool, to the next target if one fails.
+    Pool,
+    /// Along a dialog's route.
+    Along(Uri),
+}
+
+/// What a request of ours is for.
+#[derive(Debug)]
+pub(super) enum Purpose {
+    /// A partner's message.
+    Message(Box<Pager>),
+    /// Our subscription.
+    Subscribe {
+        pair: PairKey,
+        call_id: CallId,
+        cseq: u32,
+    },
+    /// A notification.
+    Notify {
+        pair: PairKey,
+        call_id: CallId,
+        local_tag: Token,
+        cseq: u32,
+    },
+}
+
+/// A request of ours under way.
+#[derive(Debug)]
+pub(super) struct Pending {
+    purpose: Purpose,
+    /// For the next target; kept only if there is one.
+    request: Option<Request>,
+    /// The targets tried, the current one last.
+    tried: Vec<Target>,
+}
+
+impl Engine {
+    /// Sends a request. Its end comes back to its purpose.
+    pub(super) fn send_request(
+        &mut self,
+        request: Request,
+        route: &Route,
+        purpose: Purpose,
+        branch: Option<Token>,
+        now: Now,
+        out: &mut Outputs,
+    ) {
+        let target = match route {
+            Route::Pool => None,
+            Route::Along(uri) => self.target_of(uri),
+        };
+        let (target, may_fail_over) = match target {
+            Some(target) => (Some(target), false),
+            None => (self.next_target(&[], now), self.settings.pool.len() > 1),
+        };
+        let Some(target) = target else {
+            return self.request_ended(purpose, Answer::Unreachable, now, out);
+        };
+        let copy = may_fail_over.then(|| request.clone());
+        let token = self.next_key();
+        self.requests.insert(token, Pending { purpose, request: copy, tried: vec![target.clone()] });
+        self.endpoint.request(Outgoing { request, target, token, branch }, now.instant, &mut self.sip_out);
+        self.drain_sip(now, out);
+    }
+
+    /// The target of a dialog's next hop, if it says all by itself. Names go by the pool's configuration.
+    fn target_of(&self, uri: &Uri) -> Option<Target> {
+        let hop = NextHop::of_uri(uri)?;
+        let ip = hop.host.trim_start_matches('[').trim_end_matches(']').parse().ok()?;
+        // Without a transport it is UDP (RFC 3263 section 4.1), unless we have none.
+        let usual = if self.settings.transports.contains(&TransportKind::Udp) {
+            Some(TransportKind::Udp)
+        } else {
+            self.settings.transports.first().copied()
+        };
+        let transport = if hop.secure { TransportKind::Tls } else { hop.transport.or(usual)? };
+        let port = hop.port.unwrap_or(transport.default_port());
+        let addr = std::net::SocketAddr::new(ip, port);
+        // A configured target brings the name that its certificate must bear.
+        let known = self.settings.pool.iter().find(|target| target.transport == transport && target.addr == addr);
+        Some(known.cloned().unwrap_or(Target { transport, addr, name: None }))
+    }
+
+    fn next_target(&self, tried: &[Target], now: Now) -> Option<Target> {
+        let untried = || self.settings.pool.iter().filter(|target| !tried.contains(target));
+        let alive = untried().find(|target| !self.dead_targets.is_dead(target, now.instant));
+        alive.or_else(|| untried().next()).cloned()
+    }
+
+    /// Takes what the endpoint put out, until it says nothing more.
+    pub(super) fn drain_sip(&mut self, now: Now, out: &mut Outputs) {
+        while !self.sip_out.is_empty() {
+            for output in std::mem::take(&mut self.sip_out) {
+                match output {
+                    Output::Send { to, bytes, tag } => out.sip.push((to, bytes, tag)),
+                    Output::Event(Event::Request { transaction, request, source }) => {
+                        self.request_received(transaction, request, &source, now, out);
+                    }
+                    Output::Event(Event::Response { token, response }) => self.answered(token, response, now, out),
+                    Output::Event(Event::Failed { token, failure }) => self.failed(token, failure, now, out),
+                    Output::Event(Event::Refused { source, refusal }) => self.refused(&source, &refusal, now, out),
+                }
+            }
+        }
+    }
+
+    fn answered(&mut self, token: u64, response: Response, now: Now, out: &mut Outputs) {
+        let Some(pending) = self.requests.remove(&token) else { return };
+        // 503 is about this target only (RFC 3263 section 4.3).
+        if response.status == Status::SERVICE_UNAVAILABLE {
+            match self.try_next(pending, now, out) {
+                Ok(()) => {}
+                Err(purpose) => self.request_ended(purpose, Answer::Response(Box::new(response)), now, out),
+            }
+            return;
+        }
+        self.request_ended(pending.purpose, Answer::Response(Box::new(response)), now, out);
+    }
+
+    fn failed(&mut self, token: u64, failure: Failure, now: Now, out: &mut Outputs) {
+        let Some(pending) = self.requests.remove(&token) else { return };
+        let answer = match failure {
+            Failure::Unsent => {
+                return match self.try_next(pending, now, out) {
+                    Ok(()) => {}
+                    Err(purpose) => self.request_ended(purpose, Answer::Unreachable, now, out),
+                };
+            }
+            Failure::Timeout => Answer::Timeout,
+            // The pool may have acted on it: another try could deliver twice.
+            Failure::ConnectionLost
+            | Failure::NoTransport
+            | Failure::BranchInUse
+            | Failure::TooManyTransactions => Answer::Unreachable,
+        };
+        self.request_ended(pending.purpose, answer, now, out);
+    }
+
+    /// Sends the request to the next target with a branch of its own, or gives back its purpose.
+    fn try_next(&mut self, mut pending: Pending, now: Now, out: &mut Outputs) -> Result<(), Purpose> {
+        if let Some(target) = pending.tried.last() {
+            self.dead_targets.mark(target, now.instant);
+        }
+        let next = self.next_target(&pending.tried, now).filter(|_| pending.tried.len() < TARGETS_TRIED);
+        let (Some(target), Some(request)) = (next, pending.request.clone()) else { return Err(pending.purpose) };
+        pending.tried.push(target.clone());
+        let token = self.next_key();
+        self.requests.insert(token, pending);
+        self.endpoint.request(Outgoing { request, target, token, branch: None }, now.instant, &mut self.sip_out);
+        self.drain_sip(now, out);
+        Ok(())
+    }
+
+    fn request_ended(&mut self, purpose: Purpose, answer: Answer, now: Now, out: &mut Outputs) {
+        match purpose {
+            Purpose::Message(pager) => self.message_answered(*pager, &answer, now, out),
+            Purpose::Subscribe { pair, call_id, cseq } => {
+                self.pair_event(pair, PairEvent::quiet(PairInput::SubscribeAnswered { call_id, cseq, answer }), now, out);
+            }
+            Purpose::Notify { pair, call_id, local_tag, cseq } => {
+                let input = PairInput::NotifyAnswered { call_id, local_tag, cseq, answer };
+                self.pair_event(pair, PairEvent::quiet(input), now, out);
+            }
+        }
+    }
+
+    /// Answers a request.
+    pub(super) fn respond(
+        &mut self,
+        transaction: ServerTransaction,
+        response: Response,
+        now: Now,
+        out: &mut Outputs,
+    ) {
+        self.endpoint.respond(transaction, response, now.instant, &mut self.sip_out);
+        self.drain_sip(now, out);
+    }
+
+    /// 500 with Retry-After: our own trouble.
+    pub(super) fn respond_unable(&mut self, transaction: ServerTransaction, request: &Request, now: Now, out: &mut Outputs) {
+        let response = Response::to(request, Status::SERVER_ERROR)
+            .with(HeaderName::RetryAfter, HeaderValue::from(RETRY_AFTER_S));
+        self.respond(transaction, response, now, out);
+    }
+
+    fn request_received(
+        &mut self,
+        transaction: ServerTransaction,
+        request: Request,
+        source: &Source,
+        now: Now,
+        out: &mut Outputs,
+    ) {
+        self.metrics.request_in(&request.method);
+        let admitted = match &request.method {
+            Method::Message => self.parties(&request, Ends::Outside).map(|(pair, partner)| {
+                self.message_from_sip(transaction, request.clone(), pair, partner, now, out);
+            }),
+            Method::Subscribe => self.parties(&request, Ends::Subscription).map(|(pair, _)| {
+                let input = PairInput::Subscribe(Box::new(request.clone()));
+                self.pair_event(pair, PairEvent::Step { input, origin: Origin::Request(transaction, request.clone()) }, now, out);
+            }),
+            Method::Notify => self.parties(&request, Ends::Notification).map(|(pair, _)| {
+                let input = PairInput::Notify(Box::new(request.clone()));
+                self.pair_event(pair, PairEvent::Step { input, origin: Origin::Request(transaction, request.clone()) }, now, out);
+            }),
+            // The endpoint lets no other method up.
+            _ => Err(RequestRefusal::NotLocal),
+        };
+        if let Err(refusal) = admitted {
+            out.verdicts.push(Verdict {
+                rung: Rung::Policy,
+                side: Side::Operator,
+                cause: format!("{} refused: {refusal}", request.method.as_str()),
+                remedy: match refusal {
+                    RequestRefusal::NotAPartner => "Add the domain as a partner, or stop the pool from sending it here.",
+                    RequestRefusal::Sips => "XMPP cannot promise TLS on each hop: have the pool use sip: targets.",
+                    RequestRefusal::Loop => "The pool routes a local domain to the gateway: check its routing.",
+                    RequestRefusal::NotLocal => "The sender must be a user of a local domain: check From and \
+                                                 P-Asserted-Identity.",
+                    RequestRefusal::NotAllowed => "Allow the user in external_access if he is to reach XMPP partners.",
+                }
+                .to_owned(),
+                partner: request.uri.host().to_ascii_lowercase(),
+                direction: Direction::Out,
+                peer: Some(source.remote),
+                at_ms: now.unix_ms,
+            });
+            self.respond(transaction, Response::to(&request, refusal.status()), now, out);
+        }
+    }
+
+    /// The SIP user and the XMPP user of a request, if they may talk.
+    fn parties(&self, request: &Request, ends: Ends) -> Result<(PairKey, PartnerEntry), RequestRefusal> {
+        let headers = &request.headers;
+        let from = || headers.from().map(|from| from.uri).map_err(|_| RequestRefusal::NotLocal);
+        let to = || headers.to().map_err(|_| RequestRefusal::NotAPartner);
+        let (user, contact) = match ends {
+            Ends::Outside => (policy::identity(headers, true).ok_or(RequestRefusal::NotLocal)?, request.uri.clone()),
+            // Inside a dialog the Request-URI is our Contact.
+            Ends::Subscription => {
+                let to = to()?;
+                let contact = if to.tag().is_some() { to.uri } else { request.uri.clone() };
+                (policy::identity(headers, true).ok_or(RequestRefusal::NotLocal)?, contact)
+            }
+            // The notifier speaks: the presentity is in From, the watcher in To.
+            Ends::Notification => (from()?, to()?.uri),
+        };
+        let local = address::uri_to_bare_jid(&user).map_err(|_| RequestRefusal::NotLocal)?;
+        let is_allowed = || self.settings.may_federate(&local);
+        let partner = policy::admit_request(&self.settings.domains, Some(&local.domain_name()), &contact, is_allowed)?;
+        let remote: BareJid = address::uri_to_bare_jid(&contact).map_err(|_| RequestRefusal::NotAPartner)?;
+        Ok((PairKey { local, remote }, partner.clone()))
+    }
+
+    fn refused(&mut self, source: &Source, refusal: &Refusal, now: Now, out: &mut Outputs) {
+        self.metrics.sip_refused();
+        let (side, remedy) = match refusal {
+            // Late answers and their ACKs are part of the protocol.
+            Refusal::StrayResponse | Refusal::StrayAck | Refusal::NothingToCancel => return,
+            Refusal::Stranger => (Side::Operator, "Add the sender to sip.trusted_peers if it is one of the pool."),
+            Refusal::Malformed(_) => (Side::Theirs, "The sender writes SIP that RFC 3261 does not allow."),
+            Refusal::Loop | Refusal::TooManyHops => (Side::Operator, "The pool routes in a circle: check its routing."),
+            Refusal::Method(_) | Refusal::Scheme | Refusal::Extension | Refusal::Event => {
+                (Side::Theirs, "The gateway serves MESSAGE and the event package presence with sip: URIs.")
+            }
+            Refusal::Overload => (Side::Operator, "Too much traffic for this gateway: add a replica."),
+        };
+        out.verdicts.push(Verdict {
+            rung: Rung::Sip,
+            side,
+            cause: refusal.to_string(),
+            remedy: remedy.to_owned(),
+            partner: String::new(),
+            direction: Direction::In,
+            peer: Some(source.remote),
+            at_ms: now.unix_ms,
+        });
+    }
+}
+
+/// Where a request names its two ends.
+#[derive(Debug, Clone, Copy)]
+enum Ends {
+    /// Outside of dialogs.
+    Outside,
+    /// A SUBSCRIBE, inside or outside.
+    Subscription,
+    /// A NOTIFY.
+    Notification,
+}

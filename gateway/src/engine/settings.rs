@@ -1,0 +1,60 @@
+//! The configuration as the engine uses it: prepared look-ups, replaced as a whole when it changes.
+
+use std::collections::HashSet;
+
+use causeway_shared::domain::DomainName;
+use causeway_shared::jid::BareJid;
+use causeway_sip::endpoint::EndpointConfig;
+use causeway_sip::target::{Target, TransportKind};
+use causeway_sip::uri::Uri;
+
+use crate::policy::{Domains, PartnerEntry};
+use crate::presence::PresenceSettings;
+
+/// Which local users may reach XMPP partners at all.
+#[derive(Debug, Clone, Default)]
+pub struct ExternalAccess {
+    /// For users named in neither list.
+    pub default: bool,
+    /// May, whatever the default says.
+    pub allow: HashSet<BareJid>,
+    /// May not, whatever the default says.
+    pub deny: HashSet<BareJid>,
+}
+
+/// Everything.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// What the SIP endpoint is told; fixed at start.
+    pub endpoint: EndpointConfig,
+    /// Where the pool reaches us.
+    pub contact: Uri,
+    /// The pool's targets in the order of preference.
+    pub pool: Vec<Target>,
+    /// The transports we have, the preferred first.
+    pub transports: Vec<TransportKind>,
+    /// The largest MESSAGE.
+    pub max_message_bytes: usize,
+    /// The largest stanza that partners take: what every server must (RFC 6120, section 13.12).
+    pub max_stanza_bytes: usize,
+    /// Choices about presence.
+    pub presence: PresenceSettings,
+    /// Who may.
+    pub access: ExternalAccess,
+    /// Who is local, who is a partner.
+    pub domains: Domains,
+    /// Every domain of every partner.
+    pub partner_domains: Vec<DomainName>,
+}
+
+impl Settings {
+    /// The partner of a domain in canonical spelling.
+    pub fn partner(&self, domain: &DomainName) -> Option<&PartnerEntry> {
+        self.domains.partner(domain)
+    }
+
+    /// Whether the policy lets a local user reach XMPP partners.
+    pub fn may_federate(&self, user: &BareJid) -> bool {
+        !self.access.deny.contains(user) && (self.access.default || self.access.allow.contains(user))
+    }
+}

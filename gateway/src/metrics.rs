@@ -1,0 +1,119 @@
+//! What the gateway counts. Label sets are closed, so cardinality is bounded; hot counters are plain atomics.
+
+use causeway_shared::link::StanzaKind;
+use causeway_shared::verdict::Verdict;
+use causeway_sip::method::Method;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::registry::Registry;
+
+/// Labels of a verdict.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct VerdictLabels {
+    rung: &'static str,
+    side: &'static str,
+    service: &'static str,
+}
+
+/// The counters.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    messages_in: Counter,
+    presences_in: Counter,
+    iqs_in: Counter,
+    sip_messages_in: Counter,
+    sip_subscribes_in: Counter,
+    sip_notifies_in: Counter,
+    to_sip: Counter,
+    to_xmpp: Counter,
+    refused: Counter,
+    late_errors: Counter,
+    notifies_out: Counter,
+    presences_out: Counter,
+    sip_refused: Counter,
+    verdicts: Family<VerdictLabels, Counter>,
+}
+
+impl Metrics {
+    /// Counters, registered under their names.
+    pub fn register(registry: &mut Registry) -> Self {
+        let metrics = Self::default();
+        let mut add = |name: &str, help: &str, counter: &Counter| registry.register(name, help, counter.clone());
+        add("causeway_messages_received", "Message stanzas received from edges", &metrics.messages_in);
+        add("causeway_presences_received", "Presence stanzas received from edges", &metrics.presences_in);
+        add("causeway_iqs_received", "Iq stanzas received from edges", &metrics.iqs_in);
+        add("causeway_sip_messages_received", "MESSAGE requests received", &metrics.sip_messages_in);
+        add("causeway_sip_subscribes_received", "SUBSCRIBE requests received", &metrics.sip_subscribes_in);
+        add("causeway_sip_notifies_received", "NOTIFY requests received", &metrics.sip_notifies_in);
+        add("causeway_messages_delivered_to_sip", "Messages that SIP answered with 2xx", &metrics.to_sip);
+        add("causeway_messages_delivered_to_xmpp", "Messages written to partners", &metrics.to_xmpp);
+        add("causeway_messages_refused", "Messages that ended in an error", &metrics.refused);
+        add("causeway_late_errors", "Errors of partners for messages accepted before", &metrics.late_errors);
+        add("causeway_notifies_sent", "NOTIFY requests sent", &metrics.notifies_out);
+        add("causeway_presences_sent", "Presence stanzas sent", &metrics.presences_out);
+        add("causeway_sip_refused", "SIP requests refused before they had a meaning", &metrics.sip_refused);
+        registry.register("causeway_verdicts", "Refusals and failures by rung and side", metrics.verdicts.clone());
+        metrics
+    }
+
+    pub(crate) fn stanza_in(&self, kind: StanzaKind) {
+        match kind {
+            StanzaKind::Message => self.messages_in.inc(),
+            StanzaKind::Presence => self.presences_in.inc(),
+            StanzaKind::Iq => self.iqs_in.inc(),
+        };
+    }
+
+    pub(crate) fn request_in(&self, method: &Method) {
+        match method {
+            Method::Message => self.sip_messages_in.inc(),
+            Method::Subscribe => self.sip_subscribes_in.inc(),
+            Method::Notify => self.sip_notifies_in.inc(),
+            _ => 0,
+        };
+    }
+
+    pub(crate) fn message_to_sip_delivered(&self) {
+        self.to_sip.inc();
+    }
+
+    pub(crate) fn message_to_xmpp_delivered(&self) {
+        self.to_xmpp.inc();
+    }
+
+    pub(crate) fn message_refused(&self) {
+        self.refused.inc();
+    }
+
+    pub(crate) fn late_error(&self) {
+        self.late_errors.inc();
+    }
+
+    pub(crate) fn notify_out(&self) {
+        self.notifies_out.inc();
+    }
+
+    pub(crate) fn presence_to_xmpp(&self) {
+        self.presences_out.inc();
+    }
+
+    pub(crate) fn sip_refused(&self) {
+        self.sip_refused.inc();
+    }
+
+    /// A verdict of this gateway.
+    pub(crate) fn verdict(&self, verdict: &Verdict) {
+        self.count(verdict, "gateway");
+    }
+
+    /// Verdicts that an edge sent.
+    pub(crate) fn edge_verdicts(&self, verdicts: &[Verdict]) {
+        verdicts.iter().for_each(|verdict| self.count(verdict, "edge"));
+    }
+
+    fn count(&self, verdict: &Verdict, service: &'static str) {
+        let labels = VerdictLabels { rung: verdict.rung.as_str(), side: verdict.side.as_str(), service };
+        self.verdicts.get_or_create(&labels).inc();
+    }
+}
