@@ -1,8 +1,10 @@
 //! The gateway: decides and translates between the link to the edges and the SIP pool.
 
 pub mod body;
+pub mod engine;
 pub mod iq;
 pub mod link;
+pub mod metrics;
 pub mod policy;
 pub mod presence;
 pub mod quota;

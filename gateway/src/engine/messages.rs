@@ -391,7 +391,7 @@ impl Engine {
                 self.metrics.message_refused();
                 let recipient = if to.resource().is_some() { Recipient::Full } else { Recipient::Bare };
                 let answer = error::condition_to_status(failure.condition, recipient, Asked::Conversation);
-                let mut response = Response::to(&request, Status::from_code(answer.status));
+                let mut response = Response::to(&request, Status::new(answer.status).unwrap_or(Status::SERVER_ERROR));
                 if let Some(seconds) = answer.retry_after {
                     response = response.with(HeaderName::RetryAfter, HeaderValue::from(seconds));
                 }

@@ -29,7 +29,7 @@ const HELD_PER_PARTNER: u64 = 10_000;
 const STORE_PAUSE: Duration = Duration::from_secs(1);
 
 /// All pairs in memory.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Pairs {
     records: Records<PairKey, Held, PairEvent, PairOutput>,
     /// Held requests per partner, as far as this process knows.
@@ -287,7 +287,7 @@ impl Engine {
                     }
                 }
                 PairOutput::Verdict(verdict) => out.verdicts.push(Verdict {
-                    rung: Rung::Translation,
+                    rung: verdict.rung(),
                     side: verdict.side(),
                     cause: verdict.cause().to_owned(),
                     remedy: verdict.remedy().to_owned(),

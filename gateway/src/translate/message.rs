@@ -113,6 +113,11 @@ pub fn message_type(xml: &[u8]) -> MessageType {
     Node::parse(xml).map_or(MessageType::Normal, |stanza| type_of(&stanza))
 }
 
+/// The `id` of a canonical stanza of any kind.
+pub fn stanza_id(xml: &[u8]) -> Option<String> {
+    Node::parse(xml)?.attribute("id").map(Cow::into_owned)
+}
+
 fn type_of(stanza: &Node<'_>) -> MessageType {
     match stanza.attribute("type").as_deref() {
         Some("chat") => MessageType::Chat,
