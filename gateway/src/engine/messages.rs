@@ -162,7 +162,8 @@ impl Engine {
                         to.bare_str(),
                         from.bare_str()
                     ),
-                    remedy: "The partner refused the message after taking it; SIP has no way to tell the sender.".to_owned(),
+                    remedy: "The partner refused the message after taking it; SIP has no way to tell the sender."
+                        .to_owned(),
                     partner: partner.primary.as_str().to_owned(),
                     direction: Direction::Out,
                     peer: None,

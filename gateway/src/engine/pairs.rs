@@ -330,8 +330,7 @@ impl Engine {
         let (Ok(call_id), Ok(cseq), Ok(from)) = (headers.call_id(), headers.cseq(), headers.from()) else { return };
         let Some(local_tag) = from.tag() else { return };
         self.metrics.notify_out();
-        let purpose =
-            Purpose::Notify { pair: key.clone(), call_id: call_id.detached(), local_tag, cseq: cseq.number };
+        let purpose = Purpose::Notify { pair: key.clone(), call_id: call_id.detached(), local_tag, cseq: cseq.number };
         self.send_request(request, route, purpose, None, now, out);
     }
 

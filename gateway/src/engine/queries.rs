@@ -40,13 +40,8 @@ impl Engine {
     fn answer_iq(&mut self, stanza: StanzaIn, addressee: Addressee, out: &mut Outputs) {
         match iq::answer(&stanza.xml, &stanza.from, &stanza.to, addressee) {
             Some(xml) => {
-                let answered = Answered {
-                    kind: stanza.kind,
-                    from: &stanza.from,
-                    to: &stanza.to,
-                    id: None,
-                    trace: stanza.trace,
-                };
+                let answered =
+                    Answered { kind: stanza.kind, from: &stanza.from, to: &stanza.to, id: None, trace: stanza.trace };
                 self.answer_stanza(&answered, stanza.receipt, xml, out);
             }
             None => out.finished.push((stanza.receipt, Outcome::Done)),

@@ -62,18 +62,9 @@ pub(super) enum Purpose {
     /// A partner's message.
     Message(Box<Pager>),
     /// Our subscription.
-    Subscribe {
-        pair: PairKey,
-        call_id: CallId,
-        cseq: u32,
-    },
+    Subscribe { pair: PairKey, call_id: CallId, cseq: u32 },
     /// A notification.
-    Notify {
-        pair: PairKey,
-        call_id: CallId,
-        local_tag: Token,
-        cseq: u32,
-    },
+    Notify { pair: PairKey, call_id: CallId, local_tag: Token, cseq: u32 },
 }
 
 /// A request of ours under way.
@@ -180,10 +171,9 @@ impl Engine {
             }
             Failure::Timeout => Answer::Timeout,
             // The pool may have acted on it: another try could deliver twice.
-            Failure::ConnectionLost
-            | Failure::NoTransport
-            | Failure::BranchInUse
-            | Failure::TooManyTransactions => Answer::Unreachable,
+            Failure::ConnectionLost | Failure::NoTransport | Failure::BranchInUse | Failure::TooManyTransactions => {
+                Answer::Unreachable
+            }
         };
         self.request_ended(pending.purpose, answer, now, out);
     }
@@ -207,7 +197,12 @@ impl Engine {
         match purpose {
             Purpose::Message(pager) => self.message_answered(*pager, &answer, now, out),
             Purpose::Subscribe { pair, call_id, cseq } => {
-                self.pair_event(pair, PairEvent::quiet(PairInput::SubscribeAnswered { call_id, cseq, answer }), now, out);
+                self.pair_event(
+                    pair,
+                    PairEvent::quiet(PairInput::SubscribeAnswered { call_id, cseq, answer }),
+                    now,
+                    out,
+                );
             }
             Purpose::Notify { pair, call_id, local_tag, cseq } => {
                 let input = PairInput::NotifyAnswered { call_id, local_tag, cseq, answer };
@@ -217,21 +212,21 @@ impl Engine {
     }
 
     /// Answers a request.
-    pub(super) fn respond(
-        &mut self,
-        transaction: ServerTransaction,
-        response: Response,
-        now: Now,
-        out: &mut Outputs,
-    ) {
+    pub(super) fn respond(&mut self, transaction: ServerTransaction, response: Response, now: Now, out: &mut Outputs) {
         self.endpoint.respond(transaction, response, now.instant, &mut self.sip_out);
         self.drain_sip(now, out);
     }
 
     /// 500 with Retry-After: our own trouble.
-    pub(super) fn respond_unable(&mut self, transaction: ServerTransaction, request: &Request, now: Now, out: &mut Outputs) {
-        let response = Response::to(request, Status::SERVER_ERROR)
-            .with(HeaderName::RetryAfter, HeaderValue::from(RETRY_AFTER_S));
+    pub(super) fn respond_unable(
+        &mut self,
+        transaction: ServerTransaction,
+        request: &Request,
+        now: Now,
+        out: &mut Outputs,
+    ) {
+        let response =
+            Response::to(request, Status::SERVER_ERROR).with(HeaderName::RetryAfter, HeaderValue::from(RETRY_AFTER_S));
         self.respond(transaction, response, now, out);
     }
 
@@ -250,11 +245,21 @@ impl Engine {
             }),
             Method::Subscribe => self.parties(&request, Ends::Subscription).map(|(pair, _)| {
                 let input = PairInput::Subscribe(Box::new(request.clone()));
-                self.pair_event(pair, PairEvent::Step { input, origin: Origin::Request(transaction, request.clone()) }, now, out);
+                self.pair_event(
+                    pair,
+                    PairEvent::Step { input, origin: Origin::Request(transaction, request.clone()) },
+                    now,
+                    out,
+                );
             }),
             Method::Notify => self.parties(&request, Ends::Notification).map(|(pair, _)| {
                 let input = PairInput::Notify(Box::new(request.clone()));
-                self.pair_event(pair, PairEvent::Step { input, origin: Origin::Request(transaction, request.clone()) }, now, out);
+                self.pair_event(
+                    pair,
+                    PairEvent::Step { input, origin: Origin::Request(transaction, request.clone()) },
+                    now,
+                    out,
+                );
             }),
             // The endpoint lets no other method up.
             _ => Err(RequestRefusal::NotLocal),
@@ -265,11 +270,15 @@ impl Engine {
                 side: Side::Operator,
                 cause: format!("{} refused: {refusal}", request.method.as_str()),
                 remedy: match refusal {
-                    RequestRefusal::NotAPartner => "Add the domain as a partner, or stop the pool from sending it here.",
+                    RequestRefusal::NotAPartner => {
+                        "Add the domain as a partner, or stop the pool from sending it here."
+                    }
                     RequestRefusal::Sips => "XMPP cannot promise TLS on each hop: have the pool use sip: targets.",
                     RequestRefusal::Loop => "The pool routes a local domain to the gateway: check its routing.",
-                    RequestRefusal::NotLocal => "The sender must be a user of a local domain: check From and \
-                                                 P-Asserted-Identity.",
+                    RequestRefusal::NotLocal => {
+                        "The sender must be a user of a local domain: check From and \
+                                                 P-Asserted-Identity."
+                    }
                     RequestRefusal::NotAllowed => "Allow the user in external_access if he is to reach XMPP partners.",
                 }
                 .to_owned(),
