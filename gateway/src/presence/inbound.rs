@@ -198,7 +198,7 @@ impl Step<'_, '_> {
                 None => self.say_unavailable("", mirrored),
             },
             None if known.is_empty() => self.say_unavailable("", mirrored),
-            None => known.iter().for_each(|resource| self.say_available(resource)),
+            None => self.tell_current(),
         }
     }
 
@@ -206,8 +206,10 @@ impl Step<'_, '_> {
     fn tell_or_watch(&mut self) {
         match &self.pair.inbound.dialog {
             InDialog::Live { is_active: true, .. } => self.tell_current(),
-            InDialog::Live { is_active: false, .. } | InDialog::Trying { .. } | InDialog::Backoff { .. } => {
+            InDialog::Live { is_active: false, .. } | InDialog::Trying { .. } => self.pair.inbound.is_told = false,
+            InDialog::Backoff { .. } => {
                 self.pair.inbound.is_told = false;
+                self.hurry();
             }
             InDialog::None | InDialog::Closing { .. } => {
                 self.pair.inbound.is_told = false;
@@ -236,6 +238,8 @@ impl Step<'_, '_> {
         if wanted && self.pair.inbound.dialog == InDialog::None {
             self.pair.inbound.is_told = false;
             self.start_dialog(self.context.settings.expires_s);
+        } else {
+            self.hurry();
         }
     }
 
@@ -572,11 +576,10 @@ impl Step<'_, '_> {
 
     /// Starts an attempt over that was under way when the process ended.
     pub(super) fn restart_attempt(&mut self) {
-        if let InDialog::Trying { give_up_at, .. } = &mut self.pair.inbound.dialog {
-            *give_up_at = 0;
-        }
-        if let InDialog::Live { refresh: Some(refresh), .. } = &mut self.pair.inbound.dialog {
-            refresh.give_up_at = 0;
+        match &self.pair.inbound.dialog {
+            InDialog::Trying { asked_s, .. } => self.start_dialog(*asked_s),
+            InDialog::Live { refresh: Some(refresh), .. } => self.refresh_dialog(refresh.asked_s),
+            InDialog::Live { .. } | InDialog::Closing { .. } | InDialog::Backoff { .. } | InDialog::None => {}
         }
     }
 }

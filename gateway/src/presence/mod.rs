@@ -397,5 +397,4 @@ impl Step<'_, '_> {
 }
 
 #[cfg(test)]
-#[path = "tests.rs"]
 mod tests;

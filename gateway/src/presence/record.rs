@@ -139,6 +139,8 @@ pub enum InDialog {
     Backoff {
         /// For when.
         until: u64,
+        /// Whether the wait is ours, so that a sign of life may shorten it; else the pool asked for it.
+        may_hurry: bool,
     },
 }
 
@@ -328,7 +330,7 @@ impl Pair {
                 let give_up_at = refresh.as_ref().map(|refresh| refresh.give_up_at);
                 [Some(*expires_at), *refresh_at, give_up_at].into_iter().flatten().min()
             }
-            InDialog::Closing { until, .. } | InDialog::Backoff { until } => Some(*until),
+            InDialog::Closing { until, .. } | InDialog::Backoff { until, .. } => Some(*until),
         };
         let held = (inbound.authorisation == InAuthorisation::Held).then_some(inbound.since_ms + HELD_DAYS * DAY_MS);
         let pending = (outbound.authorisation == OutAuthorisation::PendingOut)

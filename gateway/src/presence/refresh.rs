@@ -82,7 +82,15 @@ impl Step<'_, '_> {
         let wait = backoff_ms(inbound.attempts, jitter);
         let wait = retry_after_s.map_or(wait, |seconds| (u64::from(seconds) * 1000).clamp(1_000, DAY_MS));
         inbound.attempts = inbound.attempts.saturating_add(1);
-        inbound.dialog = InDialog::Backoff { until: self.context.now_ms + wait };
+        inbound.dialog = InDialog::Backoff { until: self.context.now_ms + wait, may_hurry: retry_after_s.is_none() };
+    }
+
+    /// He gave a sign of life: he need not wait longer than after a first failure, unless the pool asked for it.
+    pub(super) fn hurry(&mut self) {
+        let soon = self.now() + BACKOFF_FIRST_MS;
+        if let InDialog::Backoff { until, may_hurry: true } = &mut self.pair.inbound.dialog {
+            *until = soon.min(*until);
+        }
     }
 
     /// The refresh failed but the subscription stands: try again before it ends.
@@ -111,7 +119,7 @@ impl Step<'_, '_> {
                 self.verdict(PairVerdict::PoolFailing { status: 408 });
                 self.back_off(None);
             }
-            InDialog::Backoff { until } if *until <= now => {
+            InDialog::Backoff { until, .. } if *until <= now => {
                 self.pair.inbound.dialog = InDialog::None;
                 if self.pair.inbound.lease_until > now {
                     self.watch_again();
@@ -211,7 +219,11 @@ impl Step<'_, '_> {
         self.pair.owed.retain(|owed| owed.resend_at > now);
         for kind in lost {
             match kind {
-                PresenceKind::Available => self.tell_current(),
+                // Which devices he takes for present is not known: none, and then those that are.
+                PresenceKind::Available if self.pair.is_watcher() => {
+                    self.say_unavailable("", None);
+                    self.tell_current();
+                }
                 PresenceKind::Subscribed if self.pair.is_watcher() => self.say(kind),
                 PresenceKind::Subscribe if self.pair.outbound.authorisation == OutAuthorisation::PendingOut => {
                     self.say(kind);
@@ -219,7 +231,8 @@ impl Step<'_, '_> {
                 PresenceKind::Unsubscribed if !self.pair.is_watcher() => self.say(kind),
                 PresenceKind::Unsubscribe if !self.pair.is_added() => self.say(kind),
                 // The opposite has happened since, or it is nothing that is owed.
-                PresenceKind::Subscribed
+                PresenceKind::Available
+                | PresenceKind::Subscribed
                 | PresenceKind::Subscribe
                 | PresenceKind::Unsubscribed
                 | PresenceKind::Unsubscribe

@@ -160,7 +160,8 @@ fn every_field_survives(store: &dyn Store) {
             asked_s: 60,
             give_up_at: 99,
         },
-        InDialog::Backoff { until: 77 },
+        InDialog::Backoff { until: 77, may_hurry: true },
+        InDialog::Backoff { until: 77, may_hurry: false },
         InDialog::Closing { dialog: SubscriberDialog { dialog: dialog("in"), event: event(), expires: 0 }, until: 55 },
         InDialog::None,
     ];

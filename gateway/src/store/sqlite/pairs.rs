@@ -172,7 +172,7 @@ fn load_in(connection: &Connection, pair_id: i64, inbound: &mut Inbound) -> Sql<
     inbound.refusal_due = unsigned_opt(row, "refusal_due")?;
     inbound.probe = row.get("probe")?;
     if let Some(until) = unsigned_opt(row, "backoff_until")? {
-        inbound.dialog = InDialog::Backoff { until };
+        inbound.dialog = InDialog::Backoff { until, may_hurry: row.get("may_hurry")? };
     }
     Ok(())
 }
@@ -335,7 +335,7 @@ fn commit_one(connection: &Connection, change: &PairChange, version: i64) -> Sql
 
 fn store_in(connection: &Connection, pair_id: i64, before: &Inbound, after: &Inbound) -> Sql<()> {
     let backoff = |inbound: &Inbound| match inbound.dialog {
-        InDialog::Backoff { until } => Some(until),
+        InDialog::Backoff { until, may_hurry } => Some((until, may_hurry)),
         InDialog::None | InDialog::Trying { .. } | InDialog::Live { .. } | InDialog::Closing { .. } => None,
     };
     // The other two have tables of their own.
@@ -345,8 +345,8 @@ fn store_in(connection: &Connection, pair_id: i64, before: &Inbound, after: &Inb
     }
     let mut statement = connection.prepare_cached(
         "INSERT OR REPLACE INTO authorisation_in (pair_id, state, since_ms, is_resync, is_told, lease_until, is_lease_probed, \
-         attempts, quick_count, quick_since, refusal_due, probe, backoff_until) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+         attempts, quick_count, quick_since, refusal_due, probe, backoff_until, may_hurry) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
     )?;
     statement.execute(params![
         pair_id,
@@ -361,7 +361,8 @@ fn store_in(connection: &Connection, pair_id: i64, before: &Inbound, after: &Inb
         integer(after.quick_since),
         integer_opt(after.refusal_due),
         after.probe,
-        integer_opt(backoff(after)),
+        integer_opt(backoff(after).map(|(until, _)| until)),
+        backoff(after).is_some_and(|(_, may_hurry)| may_hurry),
     ])?;
     Ok(())
 }

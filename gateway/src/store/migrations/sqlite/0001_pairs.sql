@@ -35,7 +35,8 @@ CREATE TABLE authorisation_in (
     quick_since     INTEGER NOT NULL,
     refusal_due     INTEGER,
     probe           TEXT,
-    backoff_until   INTEGER
+    backoff_until   INTEGER,
+    may_hurry       INTEGER NOT NULL
 );
 
 -- The SIP user watches the XMPP user.

@@ -1,0 +1,96 @@
+//! Both directions together, and what can go wrong.
+
+use super::*;
+
+#[test]
+fn presence_that_could_not_be_delivered_is_sent_when_the_stream_is_back() {
+    let mut lab = Lab::new(FED);
+    let subscribe = lab.authorised("");
+    lab.settle_all();
+    let out = lab.notify(&subscribe, "p1", 2, "active;expires=600", &pidf(&[("desk", "open", "")]));
+    let PairOutput::Presence { serial, .. } = &out[1] else { panic!("{out:?}") };
+    lab.feed(PairInput::PresenceOutcome { serial: *serial, failure: Some(StanzaCondition::RemoteServerTimeout) });
+    assert_eq!(stanzas(&lab.feed(PairInput::StreamBack)), ["Available desk"]);
+}
+
+#[test]
+fn what_was_under_way_when_the_process_ended_is_done_again() {
+    let mut lab = Lab::new(FED);
+    lab.alice("c1", 1, 3600, None, "");
+    lab.typed("subscribe");
+    let out = lab.feed(PairInput::Restart);
+    assert_eq!(notify_states(&out), ["pending;expires=3600"]);
+    assert_eq!(stanzas(&out), ["Subscribe -"]);
+    assert_eq!(subscribes(&out), 1);
+    // Even if nobody says so, time does.
+    let mut lab = Lab::new(FED);
+    lab.alice("c1", 1, 3600, None, "");
+    let out = lab.due();
+    assert_eq!((lab.now, notify_states(&out).len()), (T0 + NOTIFY_PATIENCE_MS, 1));
+}
+
+#[test]
+fn a_confirmation_is_a_lazy_change_and_the_rest_is_durable() {
+    let mut lab = Lab::new(FED);
+    let blank = lab.pair.clone();
+    let out = lab.alice("c1", 1, 3600, None, "");
+    let asked = lab.pair.clone();
+    assert_eq!(asked.change_since(&blank), Change::Durable);
+    lab.confirm(&out);
+    assert_eq!(lab.pair.change_since(&asked), Change::Lazy);
+    assert_eq!(lab.pair.change_since(&lab.pair.clone()), Change::None);
+}
+
+#[test]
+fn a_removed_partner_leaves_nothing() {
+    let mut lab = Lab::new(FED);
+    lab.watching();
+    lab.authorised(&pidf(&[("desk", "open", "")]));
+    let out = lab.feed(PairInput::PartnerRemoved);
+    assert_eq!(notify_states(&out), ["terminated;reason=noresource"]);
+    assert_eq!(sent(&out).headers.expires(), Ok(Some(0)));
+    assert!(stanzas(&out).is_empty() && lab.pair.is_blank());
+}
+
+// T13: before any SIP traffic.
+#[test]
+fn an_unverified_stranger_causes_no_sip_traffic() {
+    let mut lab = Lab::new(PU);
+    for kind in ["subscribe", "probe", "subscribed", "unsubscribed", "unavailable", "unsubscribe", "probe"] {
+        let out = lab.typed(kind);
+        let sip = |output: &PairOutput| !matches!(output, PairOutput::Presence { .. } | PairOutput::Verdict(_));
+        assert!(!out.iter().any(sip), "{kind}");
+    }
+}
+
+#[test]
+fn requests_name_their_pair() {
+    let mut lab = Lab::new(FED);
+    let subscribe = lab.authorised("");
+    let notify = lab.notify(&subscribe, "p1", 2, "active", "");
+    drop(notify);
+    let text = |method: &str, uri: &str, to_tag: &str| {
+        request(&format!(
+            "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/TLS p;branch=z9hG4bK1\r\nFrom: <sip:Alice@contoso.example;gr=x>;tag=1\r\n\
+             To: <sip:bob@fabrikam.example>{to_tag}\r\nCall-ID: x\r\nCSeq: 1 {method}\r\nContent-Length: 0\r\n\r\n"
+        ))
+    };
+    let alice: Uri = "sip:alice@contoso.example".parse().unwrap();
+    let key = lab.pair.key.clone();
+    assert_eq!(pair_of_subscribe(&text("SUBSCRIBE", "sip:bob@fabrikam.example", ""), &alice), Ok(key.clone()));
+    assert_eq!(
+        pair_of_subscribe(&text("SUBSCRIBE", "sip:gw1.contoso.example:5061", ";tag=2"), &alice),
+        Ok(key.clone())
+    );
+    assert_eq!(pair_of_notify(&text("NOTIFY", "sip:gw1.contoso.example:5061", ";tag=2")), Ok(key));
+}
+
+// RFC 8048 section 6.2 and 6.3: xml:lang and Content-Language.
+#[test]
+fn one_language_is_told_in_the_header() {
+    let mut lab = Lab::new(FED);
+    lab.watching();
+    let out = lab.bob("desk", " xml:lang='de'", "<status>Da</status>");
+    let PairOutput::Notify { request, .. } = &out[0] else { panic!("{out:?}") };
+    assert_eq!(request.headers.get(&HeaderName::ContentLanguage).and_then(HeaderValue::as_str), Some("de"));
+}
