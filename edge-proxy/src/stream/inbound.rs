@@ -44,8 +44,12 @@ struct Inbound {
     machine: Receiving,
     frames: Frames,
     outputs: Vec<Output>,
-    verified: (mpsc::Sender<(DomainPair, Answer)>, mpsc::Receiver<(DomainPair, Answer)>),
+    /// Answers of authoritative servers: the end for those who ask, and ours.
+    verified: (mpsc::Sender<Verified>, mpsc::Receiver<Verified>),
 }
+
+/// What an authoritative server said about a pair.
+type Verified = (DomainPair, Answer);
 
 /// Whether the connection lives on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,9 +90,18 @@ impl Inbound {
         let mut draining = self.edge.draining();
         let mut flow = Flow::Go;
         while flow == Flow::Go {
-            let deadline = self.machine.deadline(&self.edge.moment());
+            let moment = self.edge.moment();
+            let deadline = self.machine.deadline(&moment);
+            if deadline.is_some_and(|deadline| deadline <= moment.now) {
+                // A peer that never stops sending does not stop the clock.
+                flow = self.step(Input::DeadlinePassed).await;
+                continue;
+            }
             let input = tokio::select! {
                 biased;
+                () = gone(&mut draining) => Input::Drain,
+                Ok(()) = policy.changed() => Input::PolicyChanged,
+                Some((pair, answer)) = self.verified.1.recv() => Input::Verified(pair, answer),
                 read = self.connection.read() => match read {
                     Ok(count) if count > 0 => {
                         flow = self.read().await;
@@ -96,10 +109,7 @@ impl Inbound {
                     }
                     Ok(_) | Err(_) => Input::Eof,
                 },
-                Some((pair, answer)) = self.verified.1.recv() => Input::Verified(pair, answer),
                 () = at(deadline) => Input::DeadlinePassed,
-                Ok(()) = policy.changed() => Input::PolicyChanged,
-                () = gone(&mut draining) => Input::Drain,
             };
             flow = self.step(input).await;
         }

@@ -3,11 +3,14 @@
 //! Machines: [`negotiation_in`] (receiving server), [`negotiation_out`] (initiating server), with [`sasl`] and
 //! [`dialback`] inside, and [`outbox`], the bounded queue towards a partner. Between bytes and machines stands
 //! [`frames`]; [`identity`] is what TLS told about the peer. Shells: [`conn`] (one connection), [`inbound`] and
-//! [`outbound`] (its task), [`pool`] (all outbound streams).
+//! [`outbound`] (its task), [`pool`] (all outbound streams), [`dial`] (how one comes to be).
 
 pub mod conn;
+pub mod dial;
 pub mod dialback;
 pub mod frames;
+#[cfg(test)]
+mod fuzz_tests;
 pub mod identity;
 pub mod inbound;
 pub mod negotiation_in;

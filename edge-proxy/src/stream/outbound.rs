@@ -127,8 +127,7 @@ impl Outbound {
         let mut policy = self.edge.policy_changes();
         let mut draining = self.edge.draining();
         while self.end.is_none() {
-            // A stream whose end is in the buffer already must not be given stanzas.
-            let batch = lane.take(WRITE);
+            let batch = lane.take(WRITE, &self.edge);
             if !batch.is_empty() {
                 let bytes = join(&batch);
                 if let Err(error) = self.connection.write(&bytes).await {
@@ -144,6 +143,10 @@ impl Outbound {
                 if let Some(read) = self.connection.read_now().await {
                     self.read(read, pair).await;
                 }
+                if policy.has_changed().unwrap_or_default() {
+                    policy.mark_unchanged();
+                    self.step(Input::PolicyChanged, pair).await;
+                }
                 continue;
             }
             let deadline = self.machine.deadline(&self.edge.moment());
@@ -153,6 +156,7 @@ impl Outbound {
                 () = lane.queued() => {}
                 () = at(deadline) => self.step(Input::DeadlinePassed, pair).await,
                 Ok(()) = policy.changed() => self.step(Input::PolicyChanged, pair).await,
+                // Only here, where nothing is queued: what was taken is sent first.
                 () = gone(&mut draining) => self.step(Input::Drain, pair).await,
             }
         }

@@ -22,7 +22,7 @@ pub const LIFETIME: Duration = Duration::from_secs(60);
 const FIRST_PAUSE: Duration = Duration::from_secs(10);
 
 /// The longest pause.
-const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+pub const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
 /// A stanza and the time by which it must be on its way.
 #[derive(Debug)]
@@ -44,16 +44,16 @@ pub struct Outbox {
 
 impl Outbox {
     /// Adds a stanza at the end, or hands it back when the queue is full.
-    pub fn push(&mut self, stanza: OutboundStanza, now: Instant) -> Result<(), OutboundStanza> {
+    pub fn push(&mut self, stanza: OutboundStanza, now: Instant) -> Option<OutboundStanza> {
         if self.queue.len() >= MAX_STANZAS || self.bytes + stanza.xml.len() > MAX_BYTES {
-            return Err(stanza);
+            return Some(stanza);
         }
         let patience = if stanza.patience.is_zero() { LIFETIME } else { stanza.patience };
         let give_up_at = now + patience;
         self.none_before = Some(self.none_before.map_or(give_up_at, |time| time.min(give_up_at)));
         self.bytes += stanza.xml.len();
         self.queue.push_back(Queued { stanza, give_up_at });
-        Ok(())
+        None
     }
 
     /// Takes stanzas from the front until they have about this many bytes; one at least.
@@ -129,6 +129,11 @@ impl BackOff {
     pub fn reset(&mut self) {
         self.failures = 0;
     }
+
+    /// Whether the last attempt failed: then the pauses are worth remembering.
+    pub fn has_failed(&self) -> bool {
+        self.failures > 0
+    }
 }
 
 #[cfg(test)]
@@ -161,7 +166,7 @@ mod tests {
         let now = Instant::now();
         let mut outbox = Outbox::default();
         for id in 1..=4 {
-            outbox.push(stanza(id, 5), now).unwrap();
+            assert!(outbox.push(stanza(id, 5), now).is_none());
         }
         let mut batch = Vec::new();
         outbox.take(2, &mut batch);
@@ -176,22 +181,22 @@ mod tests {
         let now = Instant::now();
         let mut outbox = Outbox::default();
         for id in 0..MAX_STANZAS {
-            outbox.push(stanza(id, 5), now).unwrap();
+            assert!(outbox.push(stanza(id, 5), now).is_none());
         }
-        assert!(outbox.push(stanza(0, 5), now).is_err());
+        assert!(outbox.push(stanza(0, 5), now).is_some());
         let mut outbox = Outbox::default();
         let big = || OutboundStanza { xml: Bytes::from(vec![b'x'; MAX_BYTES / 2]), ..stanza(0, 5) };
-        outbox.push(big(), now).unwrap();
-        outbox.push(big(), now).unwrap();
-        assert!(outbox.push(stanza(0, 5), now).is_err());
+        assert!(outbox.push(big(), now).is_none());
+        assert!(outbox.push(big(), now).is_none());
+        assert!(outbox.push(stanza(0, 5), now).is_some());
     }
 
     #[test]
     fn a_stanza_waits_as_long_as_its_sender_or_a_minute() {
         let now = Instant::now();
         let mut outbox = Outbox::default();
-        outbox.push(stanza(1, 0), now).unwrap();
-        outbox.push(stanza(2, 5), now).unwrap();
+        assert!(outbox.push(stanza(1, 0), now).is_none());
+        assert!(outbox.push(stanza(2, 5), now).is_none());
         assert_eq!(outbox.deadline(), Some(now + Duration::from_secs(5)));
         assert!(outbox.expired(now + Duration::from_secs(4)).is_empty());
         assert_eq!(outbox.expired(now + Duration::from_secs(5)).len(), 1);

@@ -20,16 +20,15 @@ use causeway_shared::xmpp::stanza_error::{self, StanzaCondition, StanzaError};
 use tokio::sync::{Notify, Semaphore};
 use tracing::Instrument as _;
 
-use super::Method;
+use super::dial::{dial, no_address};
 use super::dialback::Answer;
 use super::inbound::at;
-use super::negotiation_out::{Failure, Goal, Next};
-use super::outbound::{Attained, Attempt, Outbound};
-use super::outbox::{BackOff, Outbox, Queued};
+use super::negotiation_out::{Failure, Goal};
+use super::outbound::{Attained, Outbound};
+use super::outbox::{BackOff, LONGEST_PAUSE, Outbox, Queued};
 use crate::edge::{Edge, fresh_id, gone};
 use crate::link::{self, AckHandle, InboundStanza, OutboundStanza};
-use crate::resolve::ResolveFault;
-use crate::verdict::{Direction, Finding, Rung, Side};
+use crate::verdict::{Direction, Rung};
 
 /// Pairs that may have something to say at once; the partners' domains times ours in any sane deployment.
 const MAX_LANES: usize = 4096;
@@ -40,7 +39,7 @@ const MAX_VERIFICATIONS: usize = 64;
 /// A stream that lived shorter than this and broke counts as a failed attempt.
 const STABLE: Duration = Duration::from_secs(5);
 
-/// How long a pair without anything to say is remembered after its stream has ended.
+/// How long a pair without anything to say is remembered after its stream has ended; after failures, longer.
 const LINGER: Duration = Duration::from_secs(1);
 
 /// All outbound streams.
@@ -72,10 +71,17 @@ struct Waiting {
 }
 
 impl Lane {
-    /// Takes stanzas from the head of the queue.
-    pub fn take(&self, bytes: usize) -> Vec<Queued> {
+    /// Takes stanzas from the head of the queue. Those whose senders have given up are not sent any more: they have
+    /// been told something else.
+    pub fn take(&self, bytes: usize, edge: &Edge) -> Vec<Queued> {
         let mut batch = Vec::new();
-        lock(&self.waiting).outbox.take(bytes, &mut batch);
+        let mut waiting = lock(&self.waiting);
+        let late = waiting.outbox.expired(Instant::now());
+        waiting.outbox.take(bytes, &mut batch);
+        drop(waiting);
+        for stanza in late {
+            fail(edge, stanza, StanzaCondition::RemoteServerTimeout, "the stream was busy for too long");
+        }
         batch
     }
 
@@ -97,11 +103,11 @@ impl Lane {
         let pushed = waiting.outbox.push(stanza, Instant::now());
         drop(waiting);
         match pushed {
-            Ok(()) => {
+            None => {
                 self.wake.notify_one();
                 Pushed::Queued
             }
-            Err(stanza) => Pushed::Full(stanza),
+            Some(stanza) => Pushed::Full(stanza),
         }
     }
 }
@@ -186,7 +192,7 @@ impl Pool {
         let Ok(_permit) = self.verifications.try_acquire() else {
             return Answer::Error(StanzaCondition::ResourceConstraint);
         };
-        match self.dial(&pair, Goal::Verify { stream_id, key }).await {
+        match dial(&self.edge, &pair, Goal::Verify { stream_id, key }).await {
             Ok(Attained::Answer(Answer::Error(_))) => Answer::Error(StanzaCondition::RemoteServerNotFound),
             Ok(Attained::Answer(answer)) => answer,
             Ok(Attained::Stream(_)) => Answer::Error(StanzaCondition::InternalServerError),
@@ -237,9 +243,13 @@ impl Pool {
     }
 
     fn fail(&self, stanza: OutboundStanza, condition: StanzaCondition, text: &str) {
-        self.edge.metrics.stanzas_failed.inc();
-        stanza.ack.failed(link::Failure::new(condition, text));
+        fail(&self.edge, stanza, condition, text);
     }
+}
+
+fn fail(edge: &Edge, stanza: OutboundStanza, condition: StanzaCondition, text: &str) {
+    edge.metrics.stanzas_failed.inc();
+    stanza.ack.failed(link::Failure::new(condition, text));
 }
 
 /// The life of one lane.
@@ -248,7 +258,8 @@ impl Pool {
     async fn empty(self: Arc<Self>, pair: DomainPair, lane: Arc<Lane>) {
         let mut back_off = BackOff::default();
         loop {
-            if !self.wait_for_work(&lane).await {
+            let linger = if back_off.has_failed() { LONGEST_PAUSE } else { LINGER };
+            if !self.wait_for_work(&lane, linger).await {
                 self.forget(pair.local.as_str(), pair.remote.as_str(), &lane);
                 return;
             }
@@ -289,8 +300,8 @@ impl Pool {
     }
 
     /// Waits until something is queued; false when nothing came for a while and the lane is retired.
-    async fn wait_for_work(&self, lane: &Lane) -> bool {
-        let until = Instant::now() + LINGER;
+    async fn wait_for_work(&self, lane: &Lane, linger: Duration) -> bool {
+        let until = Instant::now() + linger;
         loop {
             {
                 let mut waiting = lock(&lane.waiting);
@@ -310,15 +321,15 @@ impl Pool {
     }
 
     /// Connects; meanwhile, stanzas whose time is over are not kept waiting.
-    async fn dial_while_queued(self: &Arc<Self>, pair: &DomainPair, lane: &Lane) -> Result<Box<Outbound>, Failure> {
-        let mut dial = Box::pin(self.dial(pair, Goal::Stanzas { without_external: false }));
+    async fn dial_while_queued(&self, pair: &DomainPair, lane: &Lane) -> Result<Box<Outbound>, Failure> {
+        let mut dial = Box::pin(dial(&self.edge, pair, Goal::Stanzas { without_external: false }));
         loop {
             let deadline = lock(&lane.waiting).outbox.deadline();
             tokio::select! {
                 attained = &mut dial => {
                     return match attained? {
                         Attained::Stream(stream) => Ok(stream),
-                        Attained::Answer(_) => Err(impossible()),
+                        Attained::Answer(_) => Err(no_address()),
                     };
                 }
                 () = lane.queued() => {}
@@ -327,9 +338,11 @@ impl Pool {
         }
     }
 
-    /// Holds the pair down; stanzas wait for the next attempt as long as they may.
+    /// Holds the pair down; stanzas wait for the next attempt as long as they may. A change of policy may have been
+    /// about this very failure.
     async fn pause(&self, until: Instant, lane: &Lane, failure: &Failure) {
         let mut draining = self.edge.draining();
+        let mut policy = self.edge.policy_changes();
         while Instant::now() < until {
             let deadline = lock(&lane.waiting).outbox.deadline();
             tokio::select! {
@@ -337,6 +350,7 @@ impl Pool {
                 () = lane.queued() => {}
                 () = at(deadline) => self.expire(lane, failure.condition, &failure.finding.cause),
                 () = gone(&mut draining) => return,
+                Ok(()) = policy.changed() => return,
             }
         }
     }
@@ -351,55 +365,6 @@ impl Pool {
     fn report(&self, failure: &Failure, pair: &DomainPair) -> crate::verdict::Verdict {
         self.edge.report(failure.finding.clone(), pair.remote.as_str(), Direction::Out, None)
     }
-
-    /// Finds the partner and tries its addresses in order (s2s-streams, sections 1.4 and 5.3).
-    async fn dial(self: &Arc<Self>, pair: &DomainPair, goal: Goal) -> Result<Attained, Failure> {
-        let moment = self.edge.moment();
-        let settings = moment.federation.settings;
-        let establish_by = moment.now + settings.establishment_timeout;
-        let partner = match moment.federation.partner(pair.remote.as_str()) {
-            Some(partner) if moment.federation.is_local(pair.local.as_str()) => partner,
-            Some(_) | None => return Err(not_a_pair(pair)),
-        };
-        let ticket = match self.edge.admission.dial(partner, settings.connection_limit) {
-            Ok(ticket) => Arc::new(ticket),
-            Err(refused) => {
-                self.edge.metrics.refused(refused.as_str());
-                return Err(over_limit(&refused));
-            }
-        };
-        let addresses = match self.edge.resolver.addresses(&pair.remote, partner).await {
-            Ok(addresses) => addresses,
-            Err(fault) => return Err(unresolved(&fault)),
-        };
-        let mut last = None;
-        for address in &addresses {
-            let mut goal = goal.clone();
-            loop {
-                if Instant::now() >= establish_by {
-                    return Err(last.unwrap_or_else(impossible));
-                }
-                let attempt = Attempt { pair, goal: goal.clone(), address, establish_by };
-                let failure = match Outbound::attempt(&self.edge, Arc::clone(&ticket), attempt).await {
-                    Ok(attained) => return Ok(attained),
-                    Err(failure) => failure,
-                };
-                let again = Goal::Stanzas { without_external: true };
-                match failure.next {
-                    Next::Address => {
-                        last = Some(failure);
-                        break;
-                    }
-                    Next::Dialback if goal != again && partner.permits(Method::TlsDialback) => {
-                        last = Some(failure);
-                        goal = again;
-                    }
-                    Next::Dialback | Next::GiveUp => return Err(failure),
-                }
-            }
-        }
-        Err(last.unwrap_or_else(impossible))
-    }
 }
 
 fn drain(lane: &Lane) -> Vec<OutboundStanza> {
@@ -411,49 +376,6 @@ fn chance() -> u32 {
     // Without chance all edges come back at once, which is bad manners and no more.
     let _best_effort = getrandom::fill(&mut bytes);
     u32::from_le_bytes(bytes)
-}
-
-fn give_up(condition: StanzaCondition, finding: Finding) -> Failure {
-    Failure { condition, finding, next: Next::GiveUp }
-}
-
-fn not_a_pair(pair: &DomainPair) -> Failure {
-    let cause = format!("{pair} is not an allowed pair of domains");
-    let remedy = "Add the domain as an XMPP federated partner, if it shall be one.";
-    give_up(StanzaCondition::NotAllowed, Finding::new(Rung::Policy, Side::Operator, cause, remedy))
-}
-
-fn over_limit(refused: &crate::admission::Refused) -> Failure {
-    let remedy = "Raise the connection limit of the partner or of the gateway settings.";
-    let finding = Finding::new(Rung::Limits, Side::Operator, refused.to_string(), remedy);
-    give_up(StanzaCondition::ResourceConstraint, finding)
-}
-
-fn unresolved(fault: &ResolveFault) -> Failure {
-    let (condition, side, remedy) = match fault {
-        ResolveFault::NotOffered | ResolveFault::Nothing => (
-            StanzaCondition::RemoteServerNotFound,
-            Side::Theirs,
-            "The partner has to publish _xmpp-server._tcp SRV records for its domain.",
-        ),
-        ResolveFault::Unavailable(_) => (
-            StanzaCondition::RemoteServerTimeout,
-            Side::Network,
-            "Check the name servers of this edge, and the partner's DNS.",
-        ),
-        ResolveFault::Private => (
-            StanzaCondition::RemoteServerNotFound,
-            Side::Operator,
-            "If the partner is reached by private addresses, allow them for it.",
-        ),
-    };
-    give_up(condition, Finding::new(Rung::Resolve, side, fault.to_string(), remedy))
-}
-
-/// No address was tried, or a verification came to a stream.
-fn impossible() -> Failure {
-    let finding = Finding::new(Rung::Connect, Side::Network, "no address could be tried in time", "Try again.");
-    give_up(StanzaCondition::RemoteServerTimeout, finding)
 }
 
 /// What the link asks of the pool.

@@ -1,5 +1,6 @@
 use causeway_shared::link::Snapshot;
 use causeway_shared::xmpp::dialback::key;
+use causeway_shared::xmpp::stream_error::StreamCondition;
 
 use super::*;
 use crate::stream::test_support::{

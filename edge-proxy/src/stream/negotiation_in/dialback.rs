@@ -1,0 +1,163 @@
+//! Server Dialback (XEP-0220) on an inbound stream, as receiving and as authoritative server.
+
+use causeway_shared::domain::{DomainName, DomainPair};
+use causeway_shared::partner::Negotiation;
+use causeway_shared::xmpp::element::Element;
+use causeway_shared::xmpp::stanza_error::StanzaCondition;
+use causeway_shared::xmpp::stream_error::{StreamCondition, StreamFault};
+
+use super::{MAX_PAIRS, MAX_UNSOLICITED, Output, Receiving, Security, no_partner, send};
+use crate::policy::Moment;
+use crate::stream::Method;
+use crate::stream::dialback::{self, Answer, Begun, Dialback, Malformed};
+use crate::verdict::{Finding, Rung, Side};
+
+impl Receiving {
+    pub(super) fn dialback_method(&self) -> Method {
+        if self.is_secured() { Method::TlsDialback } else { Method::TcpDialback }
+    }
+
+    pub(super) fn dialback(&mut self, element: &Element, at: &Moment, out: &mut Vec<Output>) {
+        match Dialback::read(element) {
+            Ok(Dialback::Offer { from, to, key }) => self.offered(from, to, key, at, out),
+            Ok(Dialback::Question { from, to, id, key }) => self.question(&from, &to, &id, &key, at, out),
+            // A one-way stream carries no answers for us: somebody tries what worked once (CVE-2012-3525).
+            Ok(Dialback::QuestionAnswered { .. } | Dialback::OfferAnswered { .. }) => {
+                out.push(Output::Unsolicited);
+                self.unsolicited += 1;
+                if self.unsolicited >= MAX_UNSOLICITED {
+                    let cause = "dialback answers that nobody asked for";
+                    self.fault(StreamFault::new(StreamCondition::PolicyViolation, cause), at, out);
+                }
+            }
+            Err(Malformed::Address) => {
+                let cause = "a dialback element without valid addresses";
+                self.fault(StreamFault::new(StreamCondition::ImproperAddressing, cause), at, out);
+            }
+            Err(Malformed::Schema) => {
+                let cause = "a dialback element that the schema forbids";
+                self.fault(StreamFault::new(StreamCondition::InvalidXml, cause), at, out);
+            }
+            Err(Malformed::Unknown) => {
+                let cause = "an unknown dialback element";
+                self.fault(StreamFault::new(StreamCondition::UnsupportedStanzaType, cause), at, out);
+            }
+        }
+    }
+
+    /// The authoritative server: answers about keys of ours, on any stream that policy lets be as it is.
+    pub(super) fn question(
+        &mut self,
+        from: &DomainName,
+        to: &DomainName,
+        id: &str,
+        key: &str,
+        at: &Moment,
+        out: &mut Vec<Output>,
+    ) {
+        let partner = at.federation.partner(from.as_str());
+        let answer = if !self.is_secured() && partner.is_some_and(|partner| partner.tls == Negotiation::Required) {
+            Answer::Error(StanzaCondition::PolicyViolation)
+        } else {
+            self.authoritative.answer(from, to, id, key, at)
+        };
+        if answer == Answer::Invalid {
+            out.push(Output::Report(Finding::new(
+                Rung::Dialback,
+                Side::Theirs,
+                format!("{from} asked about a dialback key that is not ours"),
+                "Somebody may be using our domain; or the edges do not share one dialback secret.",
+            )));
+        }
+        send(&dialback::question_answer(to, from, id, answer), out);
+    }
+
+    /// The receiving server, step 1 (XEP-0220, section 2.2.1).
+    pub(super) fn offered(
+        &mut self,
+        from: DomainName,
+        to: DomainName,
+        key: String,
+        at: &Moment,
+        out: &mut Vec<Output>,
+    ) {
+        let method = self.dialback_method();
+        if at.federation.is_local(from.as_str()) {
+            return self.fault(StreamFault::new(StreamCondition::InvalidFrom, "the domain is ours"), at, out);
+        }
+        if !at.federation.is_local(to.as_str()) {
+            return send(&dialback::offer_refusal(&to, &from, StanzaCondition::ItemNotFound), out);
+        }
+        let pair = DomainPair { local: to, remote: from };
+        let Some(partner) = at.federation.partner(pair.remote.as_str()) else {
+            out.push(Output::Report(no_partner(&pair.remote)));
+            return refuse_offer(&pair, StanzaCondition::PolicyViolation, out);
+        };
+        if !partner.permits(method) {
+            let condition =
+                if self.is_secured() { StanzaCondition::NotAuthorized } else { StanzaCondition::PolicyViolation };
+            out.push(Output::Report(Finding::new(
+                Rung::Policy,
+                Side::Operator,
+                format!("{method} is not permitted for {}", pair.remote),
+                "Change the partner's negotiation settings, or let the partner use TLS and SASL EXTERNAL.",
+            )));
+            return refuse_offer(&pair, condition, out);
+        }
+        if self.pairs.iter().any(|authorised| authorised.pair == pair) {
+            return send(&dialback::offer_answer(&pair, Answer::Valid), out);
+        }
+        if self.pairs.len() >= MAX_PAIRS || !at.has_gateway {
+            return refuse_offer(&pair, StanzaCondition::ResourceConstraint, out);
+        }
+        if let Security::Tls(identity) = &self.security
+            && identity.proves(&pair.remote, at).is_ok()
+        {
+            return self.accept_offer(pair, Method::TlsDialbackCertificate, at, out);
+        }
+        match self.pending.begin(&pair, at.now) {
+            Begun::Ask => out.push(Output::Verify { pair, stream_id: self.stream_id.clone(), key }),
+            Begun::Already => {}
+            Begun::TooMany => refuse_offer(&pair, StanzaCondition::ResourceConstraint, out),
+        }
+    }
+
+    /// The receiving server, step 4.
+    pub(super) fn verified(&mut self, pair: &DomainPair, answer: Answer, at: &Moment, out: &mut Vec<Output>) {
+        if !self.pending.end(pair) {
+            return;
+        }
+        let method = self.dialback_method();
+        match answer {
+            Answer::Valid if at.federation.permits(pair, method) => {
+                self.accept_offer(pair.clone(), method, at, out);
+            }
+            Answer::Valid => refuse_offer(pair, StanzaCondition::PolicyViolation, out),
+            Answer::Invalid => {
+                out.push(Output::Report(Finding::new(
+                    Rung::Dialback,
+                    Side::Theirs,
+                    format!("the authoritative server of {} does not know the key", pair.remote),
+                    "Somebody may be using the partner's domain; or its servers do not share one dialback secret.",
+                )));
+                if self.pairs.is_empty() {
+                    send(&dialback::offer_answer(pair, Answer::Invalid), out);
+                    self.close(out);
+                } else {
+                    refuse_offer(pair, StanzaCondition::Forbidden, out);
+                }
+            }
+            // Which side it is, the pool has reported: it knows how far the question came.
+            Answer::Error(condition) => refuse_offer(pair, condition, out),
+        }
+    }
+
+    pub(super) fn accept_offer(&mut self, pair: DomainPair, method: Method, at: &Moment, out: &mut Vec<Output>) {
+        send(&dialback::offer_answer(&pair, Answer::Valid), out);
+        self.authorise(pair, method, at, out);
+    }
+}
+
+pub(super) fn refuse_offer(pair: &DomainPair, condition: StanzaCondition, out: &mut Vec<Output>) {
+    send(&dialback::offer_answer(pair, Answer::Error(condition)), out);
+}

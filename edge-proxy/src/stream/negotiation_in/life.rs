@@ -1,0 +1,196 @@
+//! Pairs, time and the end: how long a stream lives, and how it is told why it does not.
+
+use std::mem;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::BytesMut;
+use causeway_shared::domain::DomainPair;
+use causeway_shared::link::PairContext;
+use causeway_shared::xmpp::header::StreamHeader;
+use causeway_shared::xmpp::stanza_error::StanzaCondition;
+use causeway_shared::xmpp::stream_error::{StreamCondition, StreamError, StreamFault};
+
+use super::dialback::refuse_offer;
+use super::{Authorised, Output, PING_TIMEOUT, Receiving, Security, State, send};
+use crate::policy::Moment;
+use crate::stream::Method;
+use crate::verdict::{Finding, Rung, Side};
+
+impl Receiving {
+    pub(super) fn authorise(&mut self, pair: DomainPair, method: Method, at: &Moment, out: &mut Vec<Output>) {
+        let identity = match &self.security {
+            Security::Tls(identity) => Some(identity),
+            Security::Plain => None,
+        };
+        let expires = match method {
+            Method::SaslExternal | Method::TlsDialbackCertificate => identity.and_then(|identity| identity.expires(at)),
+            Method::TlsDialback | Method::TcpDialback => None,
+        };
+        let context = Arc::new(PairContext {
+            pair: pair.clone(),
+            method,
+            stream_id: self.stream_id.clone(),
+            peer_address: self.peer_address.clone(),
+            certificate_sha256: identity.and_then(|identity| identity.sha256()),
+        });
+        self.last_stanza = at.now;
+        self.pairs.push(Authorised { pair: pair.clone(), method, expires, context });
+        out.push(Output::Authorised(pair, method));
+    }
+
+    pub(super) fn idle_deadline(&self, at: &Moment) -> Instant {
+        let settings = &at.federation.settings;
+        let silence = match self.pinged_at {
+            Some(pinged_at) => pinged_at + PING_TIMEOUT,
+            None => self.last_heard + settings.keep_alive_interval,
+        };
+        let idle = self.last_stanza + settings.inactivity_timeout;
+        let expiry = self.pairs.iter().filter_map(|authorised| authorised.expires).min();
+        let earliest = if self.expects_keep_alive(at) { silence.min(idle) } else { idle };
+        expiry.map_or(earliest, |expiry| expiry.min(earliest))
+    }
+
+    pub(super) fn expects_keep_alive(&self, at: &Moment) -> bool {
+        let first = self.pairs.first().and_then(|authorised| at.federation.partner(authorised.pair.remote.as_str()));
+        first.is_some_and(|partner| partner.keep_alive)
+    }
+
+    pub(super) fn deadline_passed(&mut self, at: &Moment, out: &mut Vec<Output>) {
+        for pair in self.pending.expired(at.now) {
+            refuse_offer(&pair, StanzaCondition::RemoteServerTimeout, out);
+        }
+        if self.deadline(at).is_none_or(|deadline| deadline > at.now) {
+            return;
+        }
+        match self.state {
+            State::Silent => self.abort(too_slow("nothing was sent"), out),
+            State::Handshaking { .. } => self.abort(too_slow("the TLS handshake did not end"), out),
+            State::AwaitHeader | State::Open { .. } if self.pairs.is_empty() => {
+                let error = StreamError::new(StreamCondition::PolicyViolation)
+                    .with_text("the stream was not authenticated in time");
+                self.error(&error, Some(too_slow("the stream was not authenticated")), at, out);
+            }
+            State::AwaitHeader | State::Open { .. } => self.idle(at, out),
+            State::Ended => {}
+        }
+    }
+
+    /// RFC 6120, sections 4.6.2 and 4.6.3.
+    pub(super) fn idle(&mut self, at: &Moment, out: &mut Vec<Output>) {
+        if self.pairs.iter().any(|authorised| authorised.expires.is_some_and(|expires| expires <= at.now)) {
+            let error = StreamError::new(StreamCondition::Reset).with_text("your certificate has expired");
+            return self.error(&error, None, at, out);
+        }
+        if self.last_stanza + at.federation.settings.inactivity_timeout <= at.now {
+            return self.close(out);
+        }
+        match (self.pinged_at, self.pairs.first()) {
+            (None, Some(first)) => {
+                out.push(Output::Ping(first.pair.clone()));
+                self.pinged_at = Some(at.now);
+            }
+            (Some(_) | None, _) => {
+                let finding = Finding::new(
+                    Rung::Stream,
+                    Side::Theirs,
+                    "the partner's server sent no sign of life for the keep-alive interval and did not answer a ping",
+                    "If the partner never sends keep-alives, turn them off for it.",
+                );
+                self.error(&StreamError::new(StreamCondition::ConnectionTimeout), Some(finding), at, out);
+            }
+        }
+    }
+
+    /// A pair that policy no longer permits does not outlive the change.
+    pub(super) fn policy_changed(&mut self, at: &Moment, out: &mut Vec<Output>) {
+        let gone = |authorised: &&Authorised| !at.federation.permits(&authorised.pair, authorised.method);
+        let Some(pair) = self.pairs.iter().find(gone).map(|authorised| authorised.pair.clone()) else {
+            return;
+        };
+        let error = if !at.federation.is_local(pair.local.as_str()) {
+            StreamError::new(StreamCondition::HostGone)
+        } else if at.federation.partner(pair.remote.as_str()).is_none() {
+            StreamError::new(StreamCondition::PolicyViolation).with_text("your domain is no longer federated here")
+        } else {
+            StreamError::new(StreamCondition::Reset)
+        };
+        self.error(&error, None, at, out);
+    }
+
+    pub(super) fn fault(&mut self, fault: StreamFault, at: &Moment, out: &mut Vec<Output>) {
+        self.error(&StreamError::from(fault), Some(Finding::fault(&fault)), at, out);
+    }
+
+    /// A refusal of ours, with its cause for both sides.
+    pub(super) fn refuse(
+        &mut self,
+        condition: StreamCondition,
+        cause: &'static str,
+        at: &Moment,
+        out: &mut Vec<Output>,
+    ) {
+        let fault = StreamFault::new(condition, cause);
+        let mut finding = Finding::fault(&fault);
+        finding.cause = cause.to_owned();
+        match condition {
+            StreamCondition::InternalServerError => {
+                finding.side = Side::Operator;
+                finding.remedy = "Look why no gateway is attached to this edge.";
+            }
+            StreamCondition::HostUnknown => {
+                finding.rung = Rung::Policy;
+                finding.remedy = "If the domain is ours, add it to the local domains of the gateways.";
+            }
+            StreamCondition::PolicyViolation | StreamCondition::UnsupportedVersion => {
+                finding.rung = Rung::Policy;
+                finding.remedy = "Compare the partner's negotiation settings with what its server can do.";
+            }
+            _ => {}
+        }
+        self.error(&StreamError::from(fault), Some(finding), at, out);
+    }
+
+    /// Ends the stream with an error (RFC 6120, section 4.9.1.1): after our header, followed by the closing tag.
+    pub(super) fn error(&mut self, error: &StreamError, finding: Option<Finding>, at: &Moment, out: &mut Vec<Output>) {
+        out.extend(finding.map(Output::Report));
+        if matches!(self.state, State::Handshaking { .. }) {
+            // There is no stream to speak on.
+            self.state = State::Ended;
+            return out.push(Output::Abort);
+        }
+        if !self.header_sent {
+            let mut bytes = BytesMut::new();
+            StreamHeader::response(at.federation.any_local(), self.from(), self.stream_id.clone()).write(&mut bytes);
+            out.push(Output::Send(bytes));
+            self.header_sent = true;
+        }
+        send(&error.to_element(), out);
+        self.close(out);
+    }
+
+    pub(super) fn close(&mut self, out: &mut Vec<Output>) {
+        if mem::replace(&mut self.state, State::Ended) == State::Ended {
+            return;
+        }
+        if self.header_sent {
+            out.push(Output::Send(BytesMut::from("</stream:stream>")));
+        }
+        out.push(Output::Close);
+    }
+
+    pub(super) fn abort(&mut self, finding: Finding, out: &mut Vec<Output>) {
+        out.push(Output::Report(finding));
+        out.push(Output::Abort);
+        self.state = State::Ended;
+    }
+}
+
+fn too_slow(what: &str) -> Finding {
+    Finding::new(
+        Rung::Stream,
+        Side::Theirs,
+        format!("{what} in time"),
+        "Look at the partner's server and at the network between; a port scan looks the same.",
+    )
+}

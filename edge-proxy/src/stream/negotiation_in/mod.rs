@@ -1,0 +1,370 @@
+//! The receiving server of a stream (RFC 6120, sections 4 to 6; XEP-0178, section 3; XEP-0220): who may say what, when.
+//!
+//! The machine is told what arrived, one header or element at a time, and says what to send and what to do. It decides
+//! everything about the protocol; its shell [`super::inbound`] only carries bytes. What is offered follows the table of
+//! s2s-streams, section 1.4, from the policy in force for the *claimed* domain; a claim only ever narrows what is
+//! offered, and nothing counts before it is proved. Each authorised pair is checked again on every stanza.
+//!
+//! [`header`] and [`element`] are what arrives before authentication, [`dialback`] the two roles a receiver has in it,
+//! [`life`] everything about time and the end. Not here: stream management, bidirectional streams, advertised limits.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use causeway_shared::domain::{DomainName, DomainPair};
+use causeway_shared::link::PairContext;
+use causeway_shared::xmpp::element::Element;
+use causeway_shared::xmpp::header::StreamHeader;
+use causeway_shared::xmpp::stream_error::{StreamCondition, StreamError, StreamFault};
+
+use super::Method;
+use super::dialback::{Answer, Authoritative, Pending};
+use super::identity::PeerIdentity;
+use super::sasl;
+use crate::policy::Moment;
+use crate::verdict::{Finding, Rung, Side};
+
+mod dialback;
+mod element;
+mod header;
+mod life;
+
+/// From accept to the first byte (s2s-streams, section 7).
+pub const FIRST_BYTE: Duration = Duration::from_secs(10);
+
+/// From `<proceed/>` to the end of the TLS handshake.
+pub const TLS_HANDSHAKE: Duration = Duration::from_secs(15);
+
+/// From a ping to the first sign of life.
+pub const PING_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Pairs on one stream.
+pub const MAX_PAIRS: usize = 64;
+
+/// Answers that nobody asked for, before the stream ends for them.
+const MAX_UNSOLICITED: u32 = 3;
+
+/// What the world tells the machine.
+#[derive(Debug)]
+pub enum Input {
+    /// A stream header, and the id to answer it with: never used before, and not to be guessed.
+    Header(StreamHeader, String),
+    /// An element that is no stanza of an authenticated stream. `followed` when more bytes are there already.
+    Element {
+        /// The element.
+        element: Element,
+        /// Whether the peer did not wait for an answer.
+        followed: bool,
+    },
+    /// White space between elements.
+    Whitespace,
+    /// The stanzas of one read passed [`Receiving::admit`]; false when they only answer our pings.
+    Stanzas {
+        /// Whether they count against inactivity.
+        count: bool,
+    },
+    /// TLS is established.
+    Secured(PeerIdentity),
+    /// TLS failed; the connection is of no more use.
+    TlsFailed(String),
+    /// The authoritative server answered, or could not be asked.
+    Verified(DomainPair, Answer),
+    /// The peer broke a rule below this machine.
+    Fault(StreamFault),
+    /// The closing tag.
+    Close,
+    /// The connection ended.
+    Eof,
+    /// The time of [`Receiving::deadline`] has come.
+    DeadlinePassed,
+    /// The partner has all the connections it may have.
+    OverLimit,
+    /// The gateways take nothing more: the link has ended.
+    LinkClosed,
+    /// The policy has changed.
+    PolicyChanged,
+    /// This edge is going away.
+    Drain,
+}
+
+/// What the machine asks of the world, in order.
+#[derive(Debug, PartialEq)]
+pub enum Output {
+    /// Write this.
+    Send(BytesMut),
+    /// Start TLS as the server, with the certificate of this domain if there is one, once all is written.
+    StartTls(Option<DomainName>),
+    /// Forget what the reader knows: a new stream begins.
+    Restart,
+    /// A pair is authorised: stanzas may pass from now on.
+    Authorised(DomainPair, Method),
+    /// Ask the authoritative server of `pair.remote`.
+    Verify {
+        /// Whose key it is, and whom it was offered to.
+        pair: DomainPair,
+        /// The id of this stream.
+        stream_id: String,
+        /// The key.
+        key: String,
+    },
+    /// Send a ping from `local` to `remote`; the answer comes in here or elsewhere.
+    Ping(DomainPair),
+    /// Tell the operator.
+    Report(Finding),
+    /// Count an answer that nobody asked for.
+    Unsolicited,
+    /// Close in order: all is written, the closing tag included.
+    Close,
+    /// Drop the connection without a word.
+    Abort,
+}
+
+/// The machine.
+#[derive(Debug)]
+pub struct Receiving {
+    state: State,
+    security: Security,
+    /// Of the first headers, never to change on this connection (CVE-2018-10847).
+    identity: Option<Claim>,
+    /// The id of the current stream.
+    stream_id: String,
+    /// Whether the response header of the current stream was sent.
+    header_sent: bool,
+    sasl: sasl::Receiving,
+    pairs: Vec<Authorised>,
+    pending: Pending,
+    authoritative: Authoritative,
+    unsolicited: u32,
+    accepted_at: Instant,
+    /// Everything must be authenticated by then, whatever arrives.
+    establish_by: Instant,
+    last_heard: Instant,
+    last_stanza: Instant,
+    pinged_at: Option<Instant>,
+    peer_address: String,
+    /// Where the last stanza's pair was, for the next is usually the same.
+    recent: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Nothing has arrived yet.
+    Silent,
+    /// A header must come next.
+    AwaitHeader,
+    /// Features were sent.
+    Open {
+        /// Whether EXTERNAL was among them.
+        external: bool,
+    },
+    /// The peer is to begin TLS.
+    Handshaking { give_up_at: Instant },
+    /// Nothing more is said or heard.
+    Ended,
+}
+
+#[derive(Debug)]
+enum Security {
+    Plain,
+    Tls(Box<PeerIdentity>),
+}
+
+/// What the headers of a connection say about its two ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Claim {
+    from: Option<DomainName>,
+    to: Option<DomainName>,
+}
+
+#[derive(Debug)]
+struct Authorised {
+    pair: DomainPair,
+    method: Method,
+    /// When the certificate that proved the pair ends.
+    expires: Option<Instant>,
+    context: Arc<PairContext>,
+}
+
+impl Receiving {
+    /// A connection was accepted.
+    pub fn new(peer_address: String, at: &Moment) -> Self {
+        Self {
+            state: State::Silent,
+            security: Security::Plain,
+            identity: None,
+            stream_id: String::new(),
+            header_sent: false,
+            sasl: sasl::Receiving::Ready,
+            pairs: Vec::new(),
+            pending: Pending::default(),
+            authoritative: Authoritative::default(),
+            unsolicited: 0,
+            accepted_at: at.now,
+            establish_by: at.now + at.federation.settings.establishment_timeout,
+            last_heard: at.now,
+            last_stanza: at.now,
+            pinged_at: None,
+            peer_address,
+            recent: 0,
+        }
+    }
+
+    /// Takes one step. A peer's fault is an [`Output`], never a panic and never an `Err`.
+    pub fn handle(&mut self, input: Input, at: &Moment, out: &mut Vec<Output>) {
+        if self.state == State::Ended {
+            return;
+        }
+        if matches!(input, Input::Header(..) | Input::Element { .. } | Input::Whitespace | Input::Stanzas { .. }) {
+            self.last_heard = at.now;
+            self.pinged_at = None;
+        }
+        match input {
+            Input::Header(header, id) => self.header(&header, id, at, out),
+            Input::Element { element, followed } => self.element(&element, followed, at, out),
+            Input::Whitespace => {}
+            Input::Stanzas { count } => {
+                if count {
+                    self.last_stanza = at.now;
+                }
+            }
+            Input::Secured(identity) => {
+                self.security = Security::Tls(Box::new(identity));
+                self.state = State::AwaitHeader;
+                self.header_sent = false;
+                out.push(Output::Restart);
+            }
+            Input::TlsFailed(cause) => {
+                self.abort(
+                    Finding::new(
+                        Rung::Tls,
+                        Side::Theirs,
+                        cause,
+                        "Compare the TLS versions and suites of both servers.",
+                    ),
+                    out,
+                );
+            }
+            Input::Verified(pair, answer) => self.verified(&pair, answer, at, out),
+            Input::Fault(fault) => self.fault(fault, at, out),
+            Input::Close => self.close(out),
+            Input::Eof => {
+                if self.pairs.is_empty() && self.header_sent {
+                    out.push(Output::Report(Finding::new(
+                        Rung::Stream,
+                        Side::Theirs,
+                        "the partner's server hung up before it was authenticated",
+                        "Look at the partner's log for what it disliked; often it does not trust our certificate.",
+                    )));
+                }
+                self.state = State::Ended;
+                out.push(Output::Abort);
+            }
+            Input::DeadlinePassed => self.deadline_passed(at, out),
+            Input::OverLimit => {
+                let finding = Finding::new(
+                    Rung::Limits,
+                    Side::Operator,
+                    "the partner has all the connections it may have",
+                    "Raise the partner's connection limit, or ask why its server opens so many.",
+                );
+                self.error(&StreamError::new(StreamCondition::ResourceConstraint), Some(finding), at, out);
+            }
+            Input::LinkClosed => self.error(&StreamError::new(StreamCondition::InternalServerError), None, at, out),
+            Input::PolicyChanged => self.policy_changed(at, out),
+            Input::Drain => self.error(&StreamError::new(StreamCondition::SystemShutdown), None, at, out),
+        }
+    }
+
+    /// When the shell must send [`Input::DeadlinePassed`].
+    pub fn deadline(&self, at: &Moment) -> Option<Instant> {
+        let own = match self.state {
+            State::Ended => return None,
+            State::Silent => (self.accepted_at + FIRST_BYTE).min(self.establish_by),
+            State::Handshaking { give_up_at } => give_up_at.min(self.establish_by),
+            State::AwaitHeader | State::Open { .. } if self.pairs.is_empty() => self.establish_by,
+            State::AwaitHeader | State::Open { .. } => self.idle_deadline(at),
+        };
+        Some(self.pending.deadline().map_or(own, |pending| pending.min(own)))
+    }
+
+    /// Whether a stanza between these domains may pass (RFC 6120, sections 4.9.3.9 and 8.1.1.2; XEP-0220, section
+    /// 1.4), and under which pair.
+    pub fn admit(&mut self, from: &str, to: &str) -> Result<&Arc<PairContext>, StreamFault> {
+        let is_of =
+            |authorised: &Authorised| authorised.pair.remote.as_str() == from && authorised.pair.local.as_str() == to;
+        if !self.pairs.get(self.recent).is_some_and(is_of) {
+            self.recent = match self.pairs.iter().position(is_of) {
+                Some(index) => index,
+                None if self.pairs.is_empty() => {
+                    return Err(StreamFault::new(StreamCondition::NotAuthorized, "a stanza before authentication"));
+                }
+                None if self.pairs.iter().any(|authorised| authorised.pair.remote.as_str() == from) => {
+                    return Err(StreamFault::new(
+                        StreamCondition::HostUnknown,
+                        "a stanza to a domain that was not validated on this stream",
+                    ));
+                }
+                None => {
+                    return Err(StreamFault::new(
+                        StreamCondition::InvalidFrom,
+                        "a stanza from a domain that was not validated on this stream",
+                    ));
+                }
+            };
+        }
+        match self.pairs.get(self.recent) {
+            Some(authorised) => Ok(&authorised.context),
+            None => Err(StreamFault::new(StreamCondition::InternalServerError, "a pair was lost")),
+        }
+    }
+
+    /// The domain that the peer claims or has proved, for verdicts.
+    pub fn claimed(&self) -> Option<&DomainName> {
+        match self.pairs.first() {
+            Some(authorised) => Some(&authorised.pair.remote),
+            None => self.identity.as_ref()?.from.as_ref(),
+        }
+    }
+
+    /// The id of the current stream.
+    pub fn stream_id(&self) -> &str {
+        &self.stream_id
+    }
+
+    /// Whether some pair is authorised.
+    pub fn is_authenticated(&self) -> bool {
+        !self.pairs.is_empty()
+    }
+
+    /// Whether nothing more is said or heard.
+    pub fn is_ended(&self) -> bool {
+        self.state == State::Ended
+    }
+
+    fn is_secured(&self) -> bool {
+        matches!(self.security, Security::Tls(_))
+    }
+
+    fn from(&self) -> Option<&DomainName> {
+        self.identity.as_ref()?.from.as_ref()
+    }
+}
+
+fn no_partner(domain: &DomainName) -> Finding {
+    Finding::new(
+        Rung::Policy,
+        Side::Operator,
+        format!("{domain} is not an allowed partner"),
+        "Add the domain as an XMPP federated partner, if it shall be one.",
+    )
+}
+
+fn send(element: &Element, out: &mut Vec<Output>) {
+    let mut bytes = BytesMut::new();
+    element.write_on_stream(&mut bytes);
+    out.push(Output::Send(bytes));
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,128 @@
+//! Time and the end: how long each step may take, and what the end of a stream means to senders.
+
+use bytes::BytesMut;
+use causeway_shared::xmpp::stanza_error::StanzaCondition;
+use causeway_shared::xmpp::stream_error::{StreamCondition, StreamError};
+
+use super::element::external_refused;
+use super::{Failure, Initiating, Next, Output, State, failure, send};
+use crate::policy::Moment;
+use crate::verdict::{Finding, Rung, Side};
+
+impl Initiating {
+    pub(super) fn deadline_passed(&mut self, at: &Moment, out: &mut Vec<Output>) {
+        if self.deadline(at).is_none_or(|deadline| deadline > at.now) {
+            return;
+        }
+        let what = match self.state {
+            State::Ready => return self.idle(at, out),
+            State::Ended => return,
+            State::Idle | State::AwaitHeader(_) | State::AwaitFeatures(_) => "the stream was not opened",
+            State::AwaitProceed | State::Handshaking { .. } => "TLS was not established",
+            State::AwaitSasl { .. } => "SASL did not end",
+            State::AwaitDialback { .. } => "our dialback key was not verified",
+            State::AwaitVerify { .. } => "the authoritative server did not answer about a dialback key",
+        };
+        let rung = match self.state {
+            State::AwaitProceed | State::Handshaking { .. } => Rung::Tls,
+            State::AwaitSasl { .. } => Rung::Sasl,
+            State::AwaitDialback { .. } | State::AwaitVerify { .. } => Rung::Dialback,
+            State::Idle | State::AwaitHeader(_) | State::AwaitFeatures(_) | State::Ready | State::Ended => Rung::Stream,
+        };
+        let remedy = "Look at the partner's server and at the network between.";
+        let finding = Finding::new(rung, Side::Theirs, format!("{what} in time"), remedy);
+        if matches!(self.state, State::Handshaking { .. }) {
+            return self.lost(finding, out);
+        }
+        let error = StreamError::new(StreamCondition::ConnectionTimeout);
+        self.error(&error, failure(StanzaCondition::RemoteServerTimeout, finding, Next::Address), out);
+    }
+
+    pub(super) fn idle(&mut self, at: &Moment, out: &mut Vec<Output>) {
+        if self.last_stanza + at.federation.settings.inactivity_timeout <= at.now {
+            return self.close(out);
+        }
+        out.push(Output::Send(BytesMut::from(" ")));
+        self.last_sent = at.now;
+    }
+
+    pub(super) fn policy_changed(&mut self, at: &Moment, out: &mut Vec<Output>) {
+        let permits_some = at.federation.is_local(self.pair.local.as_str())
+            && at.federation.partner(self.pair.remote.as_str()).is_some();
+        if !permits_some {
+            self.not_a_partner(out);
+        }
+    }
+
+    pub(super) fn not_a_partner(&mut self, out: &mut Vec<Output>) {
+        let finding = Finding::new(
+            Rung::Policy,
+            Side::Operator,
+            format!("{} is not, or no longer, an allowed pair", self.pair),
+            "Add the domain as an XMPP federated partner, if it shall be one.",
+        );
+        self.error_free_end(failure(StanzaCondition::NotAllowed, finding, Next::GiveUp), out);
+    }
+
+    pub(super) fn no_method(&mut self, cause: &'static str, remedy: &'static str, out: &mut Vec<Output>) {
+        let finding = Finding::new(Rung::Mechanisms, Side::Operator, cause, remedy);
+        self.error_free_end(failure(StanzaCondition::NotAllowed, finding, Next::GiveUp), out);
+    }
+
+    pub(super) fn peer_closed(&mut self, cause: &'static str, out: &mut Vec<Output>) {
+        match self.state {
+            State::Ready | State::Ended => return self.close(out),
+            // Some servers answer a certificate they do not like by hanging up.
+            State::AwaitSasl { .. } => {
+                let failure =
+                    failure(StanzaCondition::RemoteServerTimeout, external_refused("it hung up"), Next::Dialback);
+                return self.error_free_end(failure, out);
+            }
+            State::Idle
+            | State::AwaitHeader(_)
+            | State::AwaitFeatures(_)
+            | State::AwaitProceed
+            | State::Handshaking { .. }
+            | State::AwaitDialback { .. }
+            | State::AwaitVerify { .. } => {}
+        }
+        let next = if self.has_failed_external { Next::Dialback } else { Next::Address };
+        let finding = Finding::new(Rung::Stream, Side::Theirs, cause, "Look at the partner's log for the reason.");
+        self.error_free_end(failure(StanzaCondition::RemoteServerTimeout, finding, next), out);
+    }
+
+    /// The connection cannot even carry an error.
+    pub(super) fn lost(&mut self, finding: Finding, out: &mut Vec<Output>) {
+        self.state = State::Ended;
+        out.push(Output::Failed(failure(StanzaCondition::RemoteServerTimeout, finding, Next::Address)));
+        out.push(Output::Abort);
+    }
+
+    pub(super) fn error(&mut self, error: &StreamError, failure: Failure, out: &mut Vec<Output>) {
+        send(&error.to_element(), out);
+        self.error_free_end(failure, out);
+    }
+
+    pub(super) fn error_free_end(&mut self, failure: Failure, out: &mut Vec<Output>) {
+        out.push(Output::Failed(failure));
+        self.close(out);
+    }
+
+    pub(super) fn close(&mut self, out: &mut Vec<Output>) {
+        match self.state {
+            State::Ended => return,
+            State::Idle | State::Handshaking { .. } => out.push(Output::Abort),
+            State::AwaitHeader(_)
+            | State::AwaitFeatures(_)
+            | State::AwaitProceed
+            | State::AwaitSasl { .. }
+            | State::AwaitDialback { .. }
+            | State::AwaitVerify { .. }
+            | State::Ready => {
+                out.push(Output::Send(BytesMut::from("</stream:stream>")));
+                out.push(Output::Close);
+            }
+        }
+        self.state = State::Ended;
+    }
+}
