@@ -220,4 +220,13 @@ mod tests {
         check("multipart/alternative;boundary=b1", "--b1--", Err(TextFault::UnsupportedType));
         check("multipart/alternative", "", Err(TextFault::Malformed));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_input_panics(body in "[<>/a-c=' &;#x0-9!\r\n:-]{0,80}") {
+            for content_type in ["text/html", "text/plain", "multipart/alternative;boundary=a"] {
+                let _ = read(Some(&kind(content_type)), body.as_bytes());
+            }
+        }
+    }
 }

@@ -2,15 +2,16 @@
 //!
 //! A [`Pair`] is everything known about one SIP user and one XMPP user. It is plain data that a store keeps; an event
 //! runs on a copy of it, and only when the copy is stored do the event's outputs leave. Time and randomness are
-//! arguments. One file per direction: [`inbound`] is "the XMPP user watches the SIP user", where the gateway subscribes;
-//! [`outbound`] is "the SIP user watches the XMPP user", where the gateway notifies; [`refresh`] is what time brings.
+//! arguments. One file per direction: `inbound` is "the XMPP user watches the SIP user", where the gateway subscribes (`subscriber`);
+//! `outbound` is "the SIP user watches the XMPP user", where the gateway notifies; [`refresh`] is what time brings.
 //!
 //! Not here: whether a stanza or request may pass at all (`policy`), transactions, streams, the store.
 
-pub mod inbound;
-pub mod outbound;
+mod inbound;
+mod outbound;
 pub mod record;
 pub mod refresh;
+mod subscriber;
 pub mod verdict;
 
 use causeway_shared::jid::{BareJid, Jid};

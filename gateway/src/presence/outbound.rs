@@ -288,6 +288,15 @@ impl Step<'_, '_> {
         }
     }
 
+    /// An error of the XMPP side counts as the answer to our `subscribe`, if that is open. Any other changes nothing: his
+    /// server will probe.
+    pub(super) fn contact_error(&mut self, stanza: &PresenceStanza) {
+        let Some(error) = &stanza.error else { return };
+        if self.pair.outbound.authorisation == OutAuthorisation::PendingOut {
+            self.subscribe_failed(error.condition, error.kind);
+        }
+    }
+
     /// An error instead of an answer to our `subscribe`.
     pub(super) fn subscribe_failed(&mut self, condition: StanzaCondition, kind: ErrorType) {
         if self.pair.outbound.authorisation != OutAuthorisation::PendingOut {
@@ -307,7 +316,7 @@ impl Step<'_, '_> {
                 | StanzaCondition::NotAuthorized
                 | StanzaCondition::PolicyViolation
         );
-        let ending = if Self::is_unknown_contact(condition) {
+        let ending = if is_unknown_contact(condition) {
             Ending::no_resource()
         } else if will_pass {
             return self.ask_later();
@@ -455,6 +464,17 @@ impl Step<'_, '_> {
             self.touch_all(false);
         }
     }
+}
+
+/// Whether an error says that there is no such contact.
+fn is_unknown_contact(condition: StanzaCondition) -> bool {
+    matches!(
+        condition,
+        StanzaCondition::ItemNotFound
+            | StanzaCondition::Gone
+            | StanzaCondition::JidMalformed
+            | StanzaCondition::RemoteServerNotFound
+    )
 }
 
 /// The body of a NOTIFY, and its language if it has only one.

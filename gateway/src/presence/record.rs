@@ -308,6 +308,10 @@ impl Pair {
         if self == before {
             return Change::None;
         }
+        // Almost every step that is not a confirmation sends something.
+        if self.serial != before.serial || self.inbound != before.inbound {
+            return Change::Durable;
+        }
         let mut confirmed = before.clone();
         confirmed.due_at = self.due_at;
         confirmed.owed.retain(|owed| self.owed.contains(owed));

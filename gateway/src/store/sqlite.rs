@@ -16,6 +16,7 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior};
 use super::{Committed, Counts, Done, PairChange, Store, StoreError, StoreFault};
 use crate::presence::record::{Pair, PairKey};
 
+mod commit;
 mod pairs;
 
 /// Calls that may wait for the thread: a second or two of work.
@@ -198,7 +199,7 @@ impl Job {
     ) -> Result<(), StoreError> {
         match self {
             Self::Load(key, done) => finish(pairs::load(connection, &key), done, path, completions),
-            Self::Commit(changes, done) => finish(pairs::commit(connection, &changes), done, path, completions),
+            Self::Commit(changes, done) => finish(commit::commit(connection, &changes), done, path, completions),
             Self::ClaimDue { now_ms, claimed_until, limit, done } => {
                 finish(pairs::claim_due(connection, now_ms, claimed_until, limit), done, path, completions)
             }

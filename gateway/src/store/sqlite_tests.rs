@@ -101,7 +101,7 @@ fn a_full_disk_fails_the_commit_and_changes_nothing() {
     connection.pragma_update(None, "max_page_count", pages).unwrap();
     let transaction = connection.transaction().unwrap();
     let changes: Vec<_> = (0..200).map(|n| PairChange { before: None, after: pair(&format!("u{n}")) }).collect();
-    let Err(pairs::Fault::Sql(error)) = pairs::commit(&transaction, &changes) else { panic!() };
+    let Err(pairs::Fault::Sql(error)) = super::commit::commit(&transaction, &changes) else { panic!() };
     assert_eq!(fault(&Arc::new(file.0.clone()), &error).fault, StoreFault::DiskFull);
     drop(transaction);
     assert_eq!(pairs::counts(&connection).unwrap().pairs, 0);

@@ -312,4 +312,29 @@ mod tests {
         assert_eq!(node.attribute("v").unwrap(), "a'b\"c<d>&\ne");
         assert_eq!(node.text(), "a'b\"c<d>&\ne");
     }
+
+    fn visit(node: &Node<'_>) -> usize {
+        let own = node.attribute("a").is_some() as usize + node.text().len();
+        own + node.children().map(|child| visit(&child)).sum::<usize>()
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_input_panics(text in "[<>/a-c='\" &;#x0-9!\u{fc}]{0,60}") {
+            let _ = Node::parse(text.as_bytes()).map(|node| visit(&node));
+        }
+
+        #[test]
+        fn any_text_survives(text in "\\PC{0,40}") {
+            let mut xml = String::from("<a");
+            push_attribute(&mut xml, "v", &text);
+            xml.push('>');
+            push_text(&mut xml, &text);
+            xml.push_str("<b/></a>");
+            let node = Node::parse(xml.as_bytes()).unwrap();
+            let kept: String = text.chars().filter(|c| is_xml_char(*c)).collect();
+            proptest::prop_assert_eq!(node.attribute("v").unwrap(), kept.as_str());
+            proptest::prop_assert_eq!(node.text(), kept.as_str());
+        }
+    }
 }
