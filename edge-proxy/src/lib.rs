@@ -6,6 +6,7 @@
 
 pub mod admission;
 pub mod clock;
+pub mod config;
 pub mod edge;
 pub mod link;
 pub mod listen;

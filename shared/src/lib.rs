@@ -4,11 +4,13 @@
 //! through [`xmpp`], [`jid`], [`domain`] and [`pki`]; the rest is what the two services say to each other and to
 //! their operators.
 
+pub mod config;
 pub mod domain;
 pub mod jid;
 pub mod limits;
 pub mod link;
 pub mod partner;
 pub mod pki;
+pub mod telemetry;
 pub mod verdict;
 pub mod xmpp;

@@ -188,7 +188,7 @@ mod tests {
         }
         receiver.finished(4, false);
         assert_eq!(receiver.take_ranges(), [1, 3, 5, 5]);
-        assert_eq!(receiver.take_ranges(), []);
+        assert_eq!(receiver.take_ranges(), [] as [u64; 0]);
         assert_eq!(receiver.unfinished(), 1);
     }
 

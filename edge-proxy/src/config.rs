@@ -1,0 +1,238 @@
+//! `edge-proxy.toml`: the file as written becomes the configuration as used, or the list of all mistakes in it.
+//!
+//! Only what concerns this machine is here; partners, limits of streams and secrets come from the gateways. Variables
+//! `CAUSEWAY_EDGE__SECTION__KEY` override the file.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use causeway_shared::config::{ConfigError, ConfigWarning, Document, Section};
+use causeway_shared::limits::Limits;
+use causeway_shared::telemetry::TelemetryConfig;
+
+use crate::admission::Caps;
+use crate::tls::CertificateFiles;
+
+/// The prefix of variables.
+pub const ENVIRONMENT: &str = "CAUSEWAY_EDGE";
+
+/// The configuration of an edge.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// Our name, stable over restarts: gateways spread stanzas by it.
+    pub edge_id: String,
+    /// Where partners connect.
+    pub s2s: Vec<SocketAddr>,
+    /// Where gateways attach.
+    pub link: LinkFiles,
+    /// Certificates of the local domains.
+    pub certificates: Vec<CertificateFiles>,
+    /// A bundle of the public authorities that vouch for partners; without it only partners' own anchors count.
+    pub ca_file: Option<PathBuf>,
+    /// DNS servers; none takes those of the system.
+    pub dns_servers: Vec<SocketAddr>,
+    /// Bounds on connections.
+    pub caps: Caps,
+    /// Bounds on XML.
+    pub limits: Limits,
+    /// Where health and metrics are served.
+    pub admin: SocketAddr,
+    /// Logs and traces.
+    pub telemetry: TelemetryConfig,
+    /// How long streams may take to end on shutdown.
+    pub drain: Duration,
+}
+
+/// The edge's end of the link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinkFiles {
+    /// Where gateways attach: 23456, as in the original product.
+    pub listen: SocketAddr,
+    /// PEM: our certificate, then its intermediates.
+    pub certificate: PathBuf,
+    /// PEM: the private key.
+    pub key: PathBuf,
+    /// PEM: the authority that signs gateways.
+    pub ca: PathBuf,
+    /// DNS names of which a gateway's certificate must bear one.
+    pub allowed_gateways: Vec<String>,
+}
+
+impl Config {
+    /// Reads the text with the environment over it.
+    pub fn parse(
+        text: &str,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<(Self, Vec<ConfigWarning>), Vec<ConfigError>> {
+        let mut document = Document::parse(text, ENVIRONMENT, environment)?;
+        let edge_id = document.root().required_text("edge_id", "\"edge-1\"");
+        let drain = document.root().seconds("drain_secs", 10, 0..=600);
+        let mut listen = document.section("listen");
+        let s2s = addresses(&mut listen, "s2s", "0.0.0.0:5269");
+        listen.finish();
+        let link = link(document.section("link"));
+        let mut tls = document.section("tls");
+        let certificates: Vec<CertificateFiles> = tls.sections("certificates").into_iter().map(certificate).collect();
+        if certificates.is_empty() {
+            tls.mistake(
+                "certificates",
+                "there is none",
+                "write certificates = [{ certificate = \"contoso.crt\", key = \"contoso.key\" }]",
+            );
+        }
+        let ca_file = tls.text("ca_file").map(PathBuf::from);
+        tls.finish();
+        let mut dns = document.section("dns");
+        let dns_servers = dns.parsed_list("servers", str::parse::<SocketAddr>, "write address:port, such as \"127.0.0.1:53\"");
+        dns.finish();
+        let (caps, limits) = limits(document.section("limits"));
+        let mut admin = document.section("admin");
+        let admin_listen = admin
+            .parsed("listen", str::parse::<SocketAddr>, "write address:port, such as \"127.0.0.1:9090\"")
+            .unwrap_or(DEFAULT_ADMIN);
+        admin.finish();
+        let telemetry = TelemetryConfig::read(document.section("telemetry"), "edge-proxy", &edge_id);
+        let mut warnings = Vec::new();
+        if !admin_listen.ip().is_loopback() {
+            warnings.push(ConfigWarning {
+                key: "admin.listen".to_owned(),
+                text: "health and metrics are reachable from outside this machine; they have no login".to_owned(),
+            });
+        }
+        document.finish()?;
+        let config = Self {
+            edge_id,
+            s2s,
+            link,
+            certificates,
+            ca_file,
+            dns_servers,
+            caps,
+            limits,
+            admin: admin_listen,
+            telemetry,
+            drain,
+        };
+        Ok((config, warnings))
+    }
+
+    /// Every file whose content matters, for the watcher.
+    pub fn files(&self) -> BTreeSet<PathBuf> {
+        let pairs = self.certificates.iter().flat_map(|files| [files.chain.clone(), files.key.clone()]);
+        let link = [self.link.certificate.clone(), self.link.key.clone(), self.link.ca.clone()];
+        pairs.chain(link).chain(self.ca_file.clone()).collect()
+    }
+}
+
+/// Loopback: health and metrics have no login.
+const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9090);
+
+/// 23456, as in the original product.
+const DEFAULT_LINK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 23456);
+
+fn addresses(section: &mut Section, key: &'static str, default: &str) -> Vec<SocketAddr> {
+    let given = section.parsed_list(key, str::parse::<SocketAddr>, "write address:port, such as \"0.0.0.0:5269\"");
+    if given.is_empty() { default.parse().into_iter().collect() } else { given }
+}
+
+fn link(mut section: Section) -> LinkFiles {
+    let listen = section.parsed("listen", str::parse::<SocketAddr>, "write address:port, such as \"0.0.0.0:23456\"");
+    let files = LinkFiles {
+        listen: listen.unwrap_or(DEFAULT_LINK),
+        certificate: section.required_text("certificate", "\"link-edge.crt\"").into(),
+        key: section.required_text("key", "\"link-edge.key\"").into(),
+        ca: section.required_text("ca", "\"link-ca.pem\"").into(),
+        allowed_gateways: section.texts("allowed_gateways"),
+    };
+    if files.allowed_gateways.is_empty() {
+        section.mistake(
+            "allowed_gateways",
+            "there is none, so no gateway could attach",
+            "write the DNS names in the gateways' certificates, such as [\"gateway.contoso.example\"]",
+        );
+    }
+    section.finish();
+    files
+}
+
+fn certificate(mut section: Section) -> CertificateFiles {
+    let files = CertificateFiles {
+        chain: section.required_text("certificate", "\"contoso.crt\"").into(),
+        key: section.required_text("key", "\"contoso.key\"").into(),
+    };
+    section.finish();
+    files
+}
+
+fn limits(mut section: Section) -> (Caps, Limits) {
+    let usual = Caps::default();
+    let caps = Caps {
+        per_address: section.number("connections_per_address", usual.per_address, 1..=100_000),
+        unauthenticated_per_address: section.number(
+            "unauthenticated_per_address",
+            usual.unauthenticated_per_address,
+            1..=100_000,
+        ),
+        unauthenticated: section.number("unauthenticated", usual.unauthenticated, 1..=1_000_000),
+        per_minute: section.number("new_connections_per_minute", usual.per_minute, 1..=1_000_000),
+        burst: section.number("new_connections_burst", usual.burst, 1..=1_000_000),
+    };
+    let mut limits = Limits::default();
+    // RFC 6120, section 13.12: never below 10 000 bytes.
+    let most = u32::try_from(limits.byte_stanza).unwrap_or(u32::MAX);
+    limits.byte_stanza = usize::try_from(section.number("stanza_bytes", most, 10_000..=16_777_216)).unwrap_or(usize::MAX);
+    section.finish();
+    (caps, limits)
+}
+
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = r#"
+        edge_id = "edge-1"
+        [link]
+        certificate = "link-edge.crt"
+        key = "link-edge.key"
+        ca = "link-ca.pem"
+        allowed_gateways = ["gateway"]
+        [tls]
+        certificates = [{ certificate = "contoso.crt", key = "contoso.key" }]
+    "#;
+
+    #[test]
+    fn a_short_file_is_enough() {
+        let (config, warnings) = Config::parse(GOOD, []).unwrap();
+        assert_eq!(config.s2s, ["0.0.0.0:5269".parse().unwrap()]);
+        assert_eq!(config.link.listen.port(), 23456);
+        assert_eq!(config.files().len(), 5);
+        assert!(warnings.is_empty());
+    }
+
+    #[test]
+    fn every_mistake_is_named_in_one_run() {
+        let text = "[listen]\ns2s = ['x']\n[link]\nlisten = 'y'\n[limits]\nstanza_bytes = 9\n[tsl]\n";
+        let keys: Vec<String> = Config::parse(text, []).unwrap_err().into_iter().map(|error| error.key).collect();
+        for key in [
+            "edge_id",
+            "listen.s2s",
+            "link.listen",
+            "link.certificate",
+            "link.allowed_gateways",
+            "tls.certificates",
+            "limits.stanza_bytes",
+            "tsl",
+        ] {
+            assert!(keys.iter().any(|found| found == key), "{key} is not among {keys:?}");
+        }
+    }
+
+    #[test]
+    fn a_variable_overrides_the_file() {
+        let environment = [("CAUSEWAY_EDGE__LINK__LISTEN".to_owned(), "127.0.0.1:1".to_owned())];
+        assert_eq!(Config::parse(GOOD, environment).unwrap().0.link.listen.port(), 1);
+    }
+}
