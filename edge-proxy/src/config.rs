@@ -85,7 +85,8 @@ impl Config {
         let ca_file = tls.text("ca_file").map(PathBuf::from);
         tls.finish();
         let mut dns = document.section("dns");
-        let dns_servers = dns.parsed_list("servers", str::parse::<SocketAddr>, "write address:port, such as \"127.0.0.1:53\"");
+        let dns_servers =
+            dns.parsed_list("servers", str::parse::<SocketAddr>, "write address:port, such as \"127.0.0.1:53\"");
         dns.finish();
         let (caps, limits) = limits(document.section("limits"));
         let mut admin = document.section("admin");
@@ -182,11 +183,11 @@ fn limits(mut section: Section) -> (Caps, Limits) {
     let mut limits = Limits::default();
     // RFC 6120, section 13.12: never below 10 000 bytes.
     let most = u32::try_from(limits.byte_stanza).unwrap_or(u32::MAX);
-    limits.byte_stanza = usize::try_from(section.number("stanza_bytes", most, 10_000..=16_777_216)).unwrap_or(usize::MAX);
+    limits.byte_stanza =
+        usize::try_from(section.number("stanza_bytes", most, 10_000..=16_777_216)).unwrap_or(usize::MAX);
     section.finish();
     (caps, limits)
 }
-
 
 #[cfg(test)]
 mod tests {

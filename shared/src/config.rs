@@ -445,7 +445,8 @@ mod tests {
 
     #[test]
     fn all_mistakes_come_at_once_with_key_and_remedy() {
-        let mut document = parse("nam = 1\n[link]\nlisten = 5\nwindow = 0\n[[partner]]\ndomain = 'x'\nextra = 1\n", &[]);
+        let mut document =
+            parse("nam = 1\n[link]\nlisten = 5\nwindow = 0\n[[partner]]\ndomain = 'x'\nextra = 1\n", &[]);
         document.root().text("name");
         let mut link = document.section("link");
         link.text("listen");

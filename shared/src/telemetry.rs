@@ -49,7 +49,11 @@ impl TelemetryConfig {
     /// Reads the section `telemetry`.
     pub fn read(mut section: Section, service: &'static str, instance: &str) -> Self {
         let check = |text: &str| EnvFilter::try_new(text).map(|_| text.to_owned());
-        let level = section.parsed("level", check, "write a level such as \"info\", or directives such as \"info,causeway=debug\"");
+        let level = section.parsed(
+            "level",
+            check,
+            "write a level such as \"info\", or directives such as \"info,causeway=debug\"",
+        );
         let config = Self {
             service,
             instance: instance.to_owned(),
@@ -102,23 +106,22 @@ pub fn start(config: &TelemetryConfig) -> Result<TelemetryGuard, TelemetryError>
         let wanted = EnvFilter::new("info,causeway=debug");
         tracing_opentelemetry::layer().with_tracer(provider.tracer("causeway")).with_filter(wanted)
     });
-    tracing_subscriber::registry().with(lines.with_filter(filter)).with(spans).try_init().map_err(TelemetryError::new)?;
+    tracing_subscriber::registry()
+        .with(lines.with_filter(filter))
+        .with(spans)
+        .try_init()
+        .map_err(TelemetryError::new)?;
     Ok(TelemetryGuard(provider))
 }
 
 fn provider(config: &TelemetryConfig, endpoint: &str) -> Result<SdkTracerProvider, TelemetryError> {
-    let exporter =
-        SpanExporter::builder().with_tonic().with_endpoint(endpoint).build().map_err(TelemetryError::new)?;
+    let exporter = SpanExporter::builder().with_tonic().with_endpoint(endpoint).build().map_err(TelemetryError::new)?;
     let resource = Resource::builder()
         .with_service_name(config.service)
         .with_attribute(opentelemetry::KeyValue::new("service.instance.id", config.instance.clone()))
         .build();
     let sampler = Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(config.sample_ratio)));
-    Ok(SdkTracerProvider::builder()
-        .with_batch_exporter(exporter)
-        .with_resource(resource)
-        .with_sampler(sampler)
-        .build())
+    Ok(SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).with_sampler(sampler).build())
 }
 
 /// The context of a span, as it crosses the link; nothing if the span is not exported.
