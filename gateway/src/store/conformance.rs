@@ -179,6 +179,20 @@ fn every_field_survives(store: &dyn Store) {
         assert_eq!(load(store, &alice_bob()), Some(pair.clone()));
     }
     let before = pair.clone();
+    for watcher in &mut pair.outbound.dialogs {
+        watcher.dialog.dialog.local_cseq += 1;
+        watcher.is_dirty = false;
+        (watcher.expires_at, watcher.paced_until) = (91, 92);
+        watcher.in_flight = None;
+        watcher.fetch_until = Some(93);
+    }
+    commit(store, Some(&before), &mut pair);
+    assert_eq!(load(store, &alice_bob()), Some(pair.clone()));
+    let before = pair.clone();
+    pair.outbound.dialogs.iter_mut().for_each(|watcher| watcher.dialog.dialog.remote_cseq = Some(77));
+    commit(store, Some(&before), &mut pair);
+    assert_eq!(load(store, &alice_bob()), Some(pair.clone()));
+    let before = pair.clone();
     pair.outbound.dialogs.clear();
     pair.outbound.resources.clear();
     pair.inbound.resources.truncate(1);

@@ -1,5 +1,6 @@
 //! Writing pairs into their tables: of each record, only the rows that a step has changed.
 
+use causeway_sip::dialog::Dialog;
 use rusqlite::{Connection, ToSql, params};
 
 use super::super::{Committed, PairChange, row};
@@ -142,10 +143,43 @@ fn store_dialogs(connection: &Connection, pair_id: i64, before: &Pair, after: &P
         delete_dialog(connection, pair_id, "notifier", dialog.call_id.as_str(), dialog.local_tag.as_str())?;
     }
     for (position, watcher) in new.iter().enumerate() {
-        if old.get(position) != Some(watcher) {
-            store_notifier(connection, pair_id, position, watcher)?;
+        match old.get(position) {
+            Some(before) if before == watcher => {}
+            Some(before) if is_same_dialog(before, watcher) => update_notifier(connection, pair_id, watcher)?,
+            Some(_) | None => store_notifier(connection, pair_id, position, watcher)?,
         }
     }
+    Ok(())
+}
+
+/// Whether only what each NOTIFY changes has changed.
+fn is_same_dialog(before: &OutDialog, after: &OutDialog) -> bool {
+    let local_cseq = after.dialog.dialog.local_cseq;
+    let before = &before.dialog;
+    let moved = Dialog { local_cseq, ..before.dialog.clone() };
+    moved == after.dialog.dialog && before.event == after.dialog.event && before.expires == after.dialog.expires
+}
+
+/// Far cheaper than writing the whole row, and by far the most frequent.
+fn update_notifier(connection: &Connection, pair_id: i64, watcher: &OutDialog) -> Sql<()> {
+    let inner = &watcher.dialog.dialog;
+    let mut statement = connection.prepare_cached(
+        "UPDATE dialog SET local_cseq = ?4, expires_at = ?5, is_dirty = ?6, paced_until = ?7, in_flight_cseq = ?8, \
+         in_flight_until = ?9, fetch_until = ?10 \
+         WHERE pair_id = ?1 AND role = 'notifier' AND call_id = ?2 AND local_tag = ?3",
+    )?;
+    statement.execute(params![
+        pair_id,
+        inner.call_id.as_str(),
+        inner.local_tag.as_str(),
+        inner.local_cseq,
+        integer(watcher.expires_at),
+        watcher.is_dirty,
+        integer(watcher.paced_until),
+        watcher.in_flight.as_ref().map(|in_flight| in_flight.cseq),
+        watcher.in_flight.as_ref().map(|in_flight| integer(in_flight.resend_at)),
+        integer_opt(watcher.fetch_until),
+    ])?;
     Ok(())
 }
 
