@@ -148,9 +148,14 @@ impl Config {
         let mut warnings = Vec::new();
         let root = document.root();
         let gateway_id = root.required_text("gateway_id", "\"gateway-1\"");
-        let domains = root.parsed_list("domains", DomainName::parse, "write domain names, such as [\"contoso.example\"]");
+        let domains =
+            root.parsed_list("domains", DomainName::parse, "write domain names, such as [\"contoso.example\"]");
         if domains.is_empty() {
-            root.mistake("domains", "there is none", "write the domains of the SIP side, such as [\"contoso.example\"]");
+            root.mistake(
+                "domains",
+                "there is none",
+                "write the domains of the SIP side, such as [\"contoso.example\"]",
+            );
         }
         let drain = root.seconds("drain_secs", 10, 0..=600);
         let link = link(document.section("link"));
@@ -219,7 +224,11 @@ fn link(mut section: Section) -> LinkFiles {
         allowed_edges: section.texts("allowed_edges"),
     };
     if files.edges.is_empty() {
-        section.mistake("edges", "there is none", "write host:port of each edge, such as [\"edge.contoso.example:23456\"]");
+        section.mistake(
+            "edges",
+            "there is none",
+            "write host:port of each edge, such as [\"edge.contoso.example:23456\"]",
+        );
     }
     for edge in &files.edges {
         let port = edge.rsplit_once(':').and_then(|(host, port)| port.parse::<u16>().ok().filter(|_| !host.is_empty()));
@@ -264,11 +273,19 @@ fn sip(mut section: Section) -> Option<SipConfig> {
     if let Err(fault) = &contact
         && !text.is_empty()
     {
-        section.mistake("contact", format!("\"{text}\" does not do: {fault}"), format!("write, for example, {example}"));
+        section.mistake(
+            "contact",
+            format!("\"{text}\" does not do: {fault}"),
+            format!("write, for example, {example}"),
+        );
     }
     let next_hops = section.parsed_list("next_hops", NextHop::parse, "write [udp:|tcp:|tls:]host[:port]");
     if next_hops.is_empty() {
-        section.mistake("next_hops", "there is none", "write where the pool is, such as [\"tls:sip.contoso.example:5061\"]");
+        section.mistake(
+            "next_hops",
+            "there is none",
+            "write where the pool is, such as [\"tls:sip.contoso.example:5061\"]",
+        );
     }
     let any_udp = listen.iter().any(|(kind, _)| *kind == TransportKind::Udp)
         && next_hops.iter().any(|hop| matches!(hop.transport, None | Some(TransportKind::Udp)));
