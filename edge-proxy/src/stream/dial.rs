@@ -65,7 +65,7 @@ pub async fn dial(edge: &Arc<Edge>, pair: &DomainPair, goal: Goal) -> Result<Att
 }
 
 fn give_up(condition: StanzaCondition, finding: Finding) -> Failure {
-    Failure { condition, finding, next: Next::GiveUp }
+    Failure { condition, finding, next: Next::GiveUp, peer: None }
 }
 
 fn not_a_pair(pair: &DomainPair) -> Failure {

@@ -25,6 +25,9 @@ use crate::link::{InboundStanza, PairContext};
 use crate::policy::Moment;
 use crate::verdict::Direction;
 
+/// What canonical forms may need beyond a quarter more than what arrived.
+const MARGIN: usize = 256;
+
 /// Serves a connection to its end.
 pub async fn serve(pool: Arc<Pool>, connection: Connection, ticket: Ticket) {
     let peer = connection.peer;
@@ -122,7 +125,11 @@ impl Inbound {
     /// Takes apart what a read brought.
     async fn read(&mut self) -> Flow {
         let moment = self.edge.moment();
-        let mut canonical = BytesMut::new();
+        // One allocation for all stanzas of the read; those in transit share it.
+        let mut canonical = match self.connection.buffer.len() {
+            size if self.machine.is_authenticated() => BytesMut::with_capacity(size + size / 4 + MARGIN),
+            _ => BytesMut::new(),
+        };
         let mut batch = Batch::default();
         let (mut stanzas, mut count) = (false, false);
         loop {

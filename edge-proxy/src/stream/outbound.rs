@@ -79,6 +79,12 @@ impl Outbound {
     /// Makes one attempt at one address.
     pub async fn attempt(edge: &Arc<Edge>, ticket: Arc<Ticket>, attempt: Attempt<'_>) -> Result<Attained, Failure> {
         let peer = attempt.address.socket;
+        let attained = Self::negotiate(edge, ticket, attempt).await;
+        attained.map_err(|failure| Failure { peer: Some(peer), ..failure })
+    }
+
+    async fn negotiate(edge: &Arc<Edge>, ticket: Arc<Ticket>, attempt: Attempt<'_>) -> Result<Attained, Failure> {
+        let peer = attempt.address.socket;
         let tcp = match timeout(CONNECT, TcpStream::connect(peer)).await {
             Ok(Ok(tcp)) => tcp,
             Ok(Err(error)) => return Err(unreachable(attempt.address, &error.to_string())),
@@ -117,7 +123,7 @@ impl Outbound {
             (Some(End::Close | End::Abort), None) => {
                 let cause = "the stream ended before it was established";
                 let finding = Finding::new(Rung::Stream, Side::Theirs, cause, "Look at the partner's log.");
-                Err(Failure { condition: StanzaCondition::RemoteServerTimeout, finding, next: Next::Address })
+                Err(Failure { condition: StanzaCondition::RemoteServerTimeout, finding, next: Next::Address, peer: None })
             }
         }
     }
@@ -162,8 +168,9 @@ impl Outbound {
         }
         match self.end.take() {
             Some(End::Failed(failure)) => {
+                let peer = Some(self.connection.peer);
                 tokio::spawn(self.connection.close());
-                Some(failure)
+                Some(Failure { peer, ..failure })
             }
             Some(End::Close) => {
                 tokio::spawn(self.connection.close());
@@ -281,7 +288,7 @@ fn unreachable(address: &Address, error: &str) -> Failure {
         format!("cannot connect to {} at {}: {error}", address.host, address.socket),
         "Check that the partner's server runs and that the firewalls on the way let TCP through to it.",
     );
-    Failure { condition: StanzaCondition::RemoteServerTimeout, finding, next: Next::Address }
+    Failure { condition: StanzaCondition::RemoteServerTimeout, finding, next: Next::Address, peer: None }
 }
 
 fn broken(error: &io::Error) -> Failure {
@@ -291,5 +298,5 @@ fn broken(error: &io::Error) -> Failure {
         format!("the connection broke: {error}"),
         "Look at the partner's server and at the network between.",
     );
-    Failure { condition: StanzaCondition::RemoteServerTimeout, finding, next: Next::Address }
+    Failure { condition: StanzaCondition::RemoteServerTimeout, finding, next: Next::Address, peer: None }
 }

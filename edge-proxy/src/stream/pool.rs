@@ -203,7 +203,7 @@ impl Pool {
                     Rung::Policy => StanzaCondition::PolicyViolation,
                     _ => StanzaCondition::RemoteServerTimeout,
                 };
-                self.edge.report(failure.finding, pair.remote.as_str(), Direction::Out, None);
+                self.edge.report(failure.finding, pair.remote.as_str(), Direction::Out, failure.peer);
                 Answer::Error(condition)
             }
         }
@@ -363,7 +363,7 @@ impl Pool {
     }
 
     fn report(&self, failure: &Failure, pair: &DomainPair) -> crate::verdict::Verdict {
-        self.edge.report(failure.finding.clone(), pair.remote.as_str(), Direction::Out, None)
+        self.edge.report(failure.finding.clone(), pair.remote.as_str(), Direction::Out, failure.peer)
     }
 }
 

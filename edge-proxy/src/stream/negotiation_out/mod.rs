@@ -9,6 +9,7 @@
 //!
 //! Not here: several pairs on one stream, bidirectional streams, stream management.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
@@ -114,6 +115,8 @@ pub struct Failure {
     pub finding: Finding,
     /// What the caller does.
     pub next: Next,
+    /// The address that was tried, which the shell knows.
+    pub peer: Option<SocketAddr>,
 }
 
 /// What an attempt may still try.
@@ -280,7 +283,7 @@ fn keep_alive(interval: Duration) -> Duration {
 }
 
 fn failure(condition: StanzaCondition, finding: Finding, next: Next) -> Failure {
-    Failure { condition, finding, next }
+    Failure { condition, finding, next, peer: None }
 }
 
 fn send(element: &Element, out: &mut Vec<Output>) {
