@@ -123,7 +123,12 @@ impl Outbound {
             (Some(End::Close | End::Abort), None) => {
                 let cause = "the stream ended before it was established";
                 let finding = Finding::new(Rung::Stream, Side::Theirs, cause, "Look at the partner's log.");
-                Err(Failure { condition: StanzaCondition::RemoteServerTimeout, finding, next: Next::Address, peer: None })
+                Err(Failure {
+                    condition: StanzaCondition::RemoteServerTimeout,
+                    finding,
+                    next: Next::Address,
+                    peer: None,
+                })
             }
         }
     }
