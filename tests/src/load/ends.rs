@@ -1,0 +1,303 @@
+//! The two ends of the link as libraries, so that one service is measured alone: a gateway that acknowledges at once,
+//! and an edge whose partners take everything at once.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use causeway_edge_proxy::link as edge;
+use causeway_gateway::link as gateway;
+use causeway_shared::domain::{DomainName, DomainPair};
+use causeway_shared::jid::Jid;
+use causeway_shared::link::{Method, Outcome, PairContext, Snapshot, StanzaKind, TraceContext};
+use causeway_shared::xmpp::stanza_error::StanzaCondition;
+use rustls::{ClientConfig, ServerConfig};
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+
+use super::flight::Flight;
+use super::pace::Wire;
+use super::text::{self, Template};
+use crate::peer::{fault, until};
+
+/// How long a stanza to an edge may wait.
+const STANZA_PATIENCE: Duration = Duration::from_secs(20);
+
+/// The flight that is being measured, if any; set between runs.
+#[derive(Clone, Default)]
+pub struct Stage(Arc<Mutex<Option<Arc<Flight>>>>);
+
+impl Stage {
+    /// From now on this one is measured.
+    pub fn set(&self, flight: &Arc<Flight>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(flight));
+    }
+
+    /// The one that is measured.
+    pub fn flight(&self) -> Option<Arc<Flight>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// A gateway that finishes every stanza at once. Detaches when dropped.
+pub struct FakeGateway {
+    links: gateway::Links,
+    _stop: watch::Sender<bool>,
+    _edges: watch::Sender<Arc<Vec<gateway::EdgeAddress>>>,
+    _tls: watch::Sender<Arc<ClientConfig>>,
+    _allowed: watch::Sender<Arc<Vec<String>>>,
+}
+
+impl FakeGateway {
+    /// Attaches to the edge and puts the snapshot in force.
+    pub async fn start(
+        edge: SocketAddr,
+        edge_name: &str,
+        tls: Arc<ClientConfig>,
+        snapshot: Snapshot,
+        stage: Stage,
+    ) -> io::Result<Self> {
+        let (edges_in, edges) = watch::channel(Arc::new(vec![gateway::EdgeAddress(edge.to_string())]));
+        let (tls_in, tls) = watch::channel(tls);
+        let (allowed_in, allowed_edges) = watch::channel(Arc::new(vec![edge_name.to_owned()]));
+        let (stop, stopping) = watch::channel(false);
+        let config = gateway::LinkConfig {
+            gateway_id: "bench".to_owned(),
+            instance_id: format!("bench-{}", std::process::id()),
+            edges,
+            tls,
+            allowed_edges,
+        };
+        let (links, mut events) = gateway::Links::start(config, stopping);
+        links.publish(Arc::new(snapshot));
+        let finishing = links.clone();
+        tokio::spawn(async move {
+            while let Some(event) = events.recv().await {
+                let flight = stage.flight();
+                match event {
+                    gateway::LinkEvent::Stanzas(stanzas) => {
+                        if let Some(flight) = flight {
+                            flight.arrive(u64::try_from(stanzas.len()).unwrap_or_default());
+                        }
+                        finishing.finish(stanzas.into_iter().map(|stanza| (stanza.receipt, Outcome::Done)));
+                    }
+                    gateway::LinkEvent::Outcomes(outcomes) => settle(flight.as_deref(), &outcomes),
+                    gateway::LinkEvent::Verdicts(_) | gateway::LinkEvent::EdgeUp(_) | gateway::LinkEvent::EdgeDown(_) => {}
+                }
+            }
+        });
+        until("the fake gateway attaches", async || (links.edges() > 0).then_some(())).await?;
+        Ok(Self { links, _stop: stop, _edges: edges_in, _tls: tls_in, _allowed: allowed_in })
+    }
+
+    /// A wire that sends stanzas to partners.
+    pub fn wire(&self, stanzas: Vec<Template>, flight: &Arc<Flight>) -> io::Result<LinkWire> {
+        let stanzas = addressed(stanzas)?;
+        Ok(LinkWire { links: self.links.clone(), flight: Arc::clone(flight), stanzas, batch: Vec::new() })
+    }
+}
+
+fn settle(flight: Option<&Flight>, outcomes: &[(u64, Outcome)]) {
+    let Some(flight) = flight else { return };
+    for (number, outcome) in outcomes {
+        match outcome {
+            Outcome::Done => flight.arrives(*number),
+            Outcome::Failed(_) => flight.fails(),
+        }
+    }
+}
+
+/// A stanza with its addresses.
+struct Addressed {
+    from: Jid,
+    to: Jid,
+    xml: Template,
+}
+
+fn addressed(stanzas: Vec<Template>) -> io::Result<Vec<Addressed>> {
+    stanzas
+        .into_iter()
+        .map(|mut xml| {
+            let text = String::from_utf8_lossy(xml.with(0)).into_owned();
+            let address = |name| {
+                let text = crate::peer::xml::attribute(&text, name).unwrap_or_default();
+                Jid::parse(&text).map_err(|error| fault(error.to_string()))
+            };
+            Ok(Addressed { from: address("from")?, to: address("to")?, xml })
+        })
+        .collect()
+}
+
+/// Sends stanzas to an edge.
+pub struct LinkWire {
+    links: gateway::Links,
+    flight: Arc<Flight>,
+    stanzas: Vec<Addressed>,
+    batch: Vec<gateway::StanzaOut>,
+}
+
+impl Wire for LinkWire {
+    fn send(&mut self, number: u64) -> io::Result<()> {
+        let count = self.stanzas.len().max(1);
+        if let Some(stanza) = self.stanzas.get_mut(usize::try_from(number).unwrap_or_default() % count) {
+            self.batch.push(gateway::StanzaOut {
+                key: number,
+                kind: StanzaKind::Message,
+                from: stanza.from.clone(),
+                to: stanza.to.clone(),
+                xml: Bytes::copy_from_slice(stanza.xml.with(number)),
+                patience: STANZA_PATIENCE,
+                trace: TraceContext::default(),
+            });
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let outcomes = self.links.send(std::mem::take(&mut self.batch));
+        settle(Some(&self.flight), &outcomes);
+        Ok(())
+    }
+
+    fn attend(&mut self) -> io::Result<bool> {
+        Ok(false)
+    }
+}
+
+/// Called with each stanza that a gateway sends to a partner.
+pub type OnStanza = Box<dyn Fn(&edge::OutboundStanza) + Send + Sync>;
+
+struct Partners(OnStanza);
+
+impl edge::Outbound for Partners {
+    fn deliver(&self, stanza: edge::OutboundStanza) {
+        (self.0)(&stanza);
+        stanza.ack.done();
+    }
+}
+
+struct Bounces(Stage);
+
+impl edge::Bouncer for Bounces {
+    fn bounce(&self, _: edge::InboundStanza, _: StanzaCondition, _: &str) {
+        if let Some(flight) = self.0.flight() {
+            flight.fails();
+        }
+    }
+}
+
+/// An edge whose partners take everything. Ends when dropped.
+pub struct FakeEdge {
+    handle: edge::LinkHandle,
+    /// Where gateways attach.
+    pub listening: SocketAddr,
+    stop: watch::Sender<bool>,
+    _tls: watch::Sender<Arc<ServerConfig>>,
+    _allowed: watch::Sender<Arc<Vec<String>>>,
+}
+
+impl Drop for FakeEdge {
+    fn drop(&mut self) {
+        self.stop.send_replace(true);
+    }
+}
+
+impl FakeEdge {
+    /// Listens for gateways. `on_stanza` may answer through the handle that it is given.
+    pub async fn start(
+        listen: SocketAddr,
+        gateway_name: &str,
+        tls: Arc<ServerConfig>,
+        stage: Stage,
+        on_stanza: impl FnOnce(edge::LinkHandle) -> OnStanza,
+    ) -> io::Result<Self> {
+        let (handle, end) = edge::channel();
+        let (tls_in, tls) = watch::channel(tls);
+        let (allowed_in, allowed_gateways) = watch::channel(Arc::new(vec![gateway_name.to_owned()]));
+        let (stop, stopping) = watch::channel(false);
+        let config = edge::server::LinkConfig {
+            edge_id: "bench".to_owned(),
+            instance_id: format!("bench-{}", std::process::id()),
+            listen,
+            tls,
+            allowed_gateways,
+        };
+        let outbound = Arc::new(Partners(on_stanza(handle.clone())));
+        let server = edge::server::start(config, end, outbound, Arc::new(Bounces(stage)), stopping).await?;
+        Ok(Self { handle, listening: server.listening, stop, _tls: tls_in, _allowed: allowed_in })
+    }
+
+    /// Waits until a gateway is attached.
+    pub async fn attached(&self) -> io::Result<()> {
+        let has_gateway = self.handle.has_gateway();
+        until("a gateway attaches", async || has_gateway.borrow().then_some(())).await
+    }
+
+    /// A wire that hands in stanzas of partners.
+    pub fn wire(&self, kind: StanzaKind, remote: &str, local: &str, stanzas: Vec<Template>) -> io::Result<EdgeWire> {
+        let (context, runtime) = (context(remote, local)?, Handle::current());
+        let stanzas = addressed(stanzas)?;
+        Ok(EdgeWire { handle: self.handle.clone(), context, kind, stanzas, batch: Vec::new(), runtime })
+    }
+}
+
+/// A pair that authenticated by certificate.
+pub fn context(remote: &str, local: &str) -> io::Result<Arc<PairContext>> {
+    let domain = |text| DomainName::parse(text).map_err(|error| fault(error.to_string()));
+    Ok(Arc::new(PairContext {
+        pair: DomainPair { local: domain(local)?, remote: domain(remote)? },
+        method: Method::SaslExternal,
+        stream_id: "bench".to_owned(),
+        peer_address: "127.0.20.1:40000".to_owned(),
+        certificate_sha256: Some([7; 32]),
+    }))
+}
+
+/// Unix time in milliseconds.
+pub fn unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or_default()
+}
+
+/// Hands stanzas of partners to a gateway.
+pub struct EdgeWire {
+    handle: edge::LinkHandle,
+    context: Arc<PairContext>,
+    kind: StanzaKind,
+    stanzas: Vec<Addressed>,
+    batch: Vec<edge::InboundStanza>,
+    runtime: Handle,
+}
+
+impl Wire for EdgeWire {
+    fn send(&mut self, number: u64) -> io::Result<()> {
+        let count = self.stanzas.len().max(1);
+        if let Some(stanza) = self.stanzas.get_mut(usize::try_from(number).unwrap_or_default() % count) {
+            self.batch.push(edge::InboundStanza {
+                kind: self.kind,
+                from: stanza.from.clone(),
+                to: stanza.to.clone(),
+                xml: Bytes::copy_from_slice(stanza.xml.with(number)),
+                trace: TraceContext::default(),
+                arrived_ms: unix_ms(),
+            });
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let batch = std::mem::take(&mut self.batch);
+        self.runtime.block_on(self.handle.submit(&self.context, batch)).map_err(io::Error::other)
+    }
+
+    fn attend(&mut self) -> io::Result<bool> {
+        Ok(false)
+    }
+}
+
+/// The number in a stanza's text, for those who see it arrive.
+pub fn count(flight: &Flight, xml: &[u8]) {
+    text::bracketed(xml, |number| flight.arrives(number));
+}

@@ -1,0 +1,86 @@
+//! When the next message goes: as soon as fewer than a bound are on their way, or by the clock whatever happens.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use super::flight::Flight;
+use crate::peer::fault;
+
+/// The rhythm of a run.
+#[derive(Debug, Clone, Copy)]
+pub enum Pace {
+    /// As fast as messages arrive, with at most so many on their way.
+    Saturate {
+        /// How many.
+        aloft: u64,
+    },
+    /// So many a second (an open loop): a slow receiver is not spared, and lateness counts from the due time.
+    Steady {
+        /// How many.
+        per_second: f64,
+    },
+}
+
+/// Messages that go out together when there is much to send.
+const BURST: usize = 32;
+
+/// How long a sender sleeps when there is nothing to do; the kernel adds about as much.
+const NAP: Duration = Duration::from_micros(50);
+
+/// An open loop ends when so many are on their way: the receiver is lost.
+const LOST: u64 = 100_000;
+
+/// How long a run waits for its last messages.
+const STRAGGLERS: Duration = Duration::from_secs(5);
+
+/// A wire that messages go out on.
+pub trait Wire {
+    /// Puts a message in line.
+    fn send(&mut self, number: u64) -> io::Result<()>;
+    /// Puts what is in line on the wire.
+    fn flush(&mut self) -> io::Result<()>;
+    /// Looks at what came back; true if there was something.
+    fn attend(&mut self) -> io::Result<bool>;
+}
+
+/// Sends until the flight is stopped.
+pub fn drive(pace: Pace, flight: &Flight, wire: &mut impl Wire) -> io::Result<()> {
+    let began = Instant::now();
+    let mut sent = 0_u64;
+    while !flight.is_stopped() {
+        let mut due_now = 0;
+        while due_now < BURST && !flight.is_stopped() {
+            let due = match pace {
+                Pace::Saturate { aloft } if flight.aloft() >= aloft => break,
+                Pace::Saturate { .. } => Instant::now(),
+                Pace::Steady { per_second } => {
+                    let due = began + Duration::from_secs_f64(sent as f64 / per_second);
+                    if due > Instant::now() {
+                        break;
+                    }
+                    if flight.aloft() > LOST {
+                        return Err(fault("the receiver does not keep up with the steady rate"));
+                    }
+                    due
+                }
+            };
+            wire.send(flight.departs(due))?;
+            sent += 1;
+            due_now += 1;
+        }
+        if due_now > 0 {
+            wire.flush()?;
+        }
+        if !wire.attend()? && due_now < BURST {
+            std::thread::sleep(NAP);
+        }
+    }
+    // What is on its way still arrives; answers may come on the sender's own wire.
+    let give_up = Instant::now() + STRAGGLERS;
+    while flight.aloft() > 0 && Instant::now() < give_up {
+        if !wire.attend()? {
+            std::thread::sleep(NAP);
+        }
+    }
+    Ok(())
+}

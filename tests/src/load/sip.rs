@@ -1,0 +1,265 @@
+//! The SIP wire at speed: a user agent server that answers 200 to everything, a client that sends MESSAGEs.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use socket2::{Domain, Socket, Type};
+
+use super::flight::Flight;
+use super::pace::Wire;
+use super::text::{self, SLOT, Template, user};
+use crate::peer::fault;
+
+/// Bytes taken from a socket at once.
+const READ: usize = 64 * 1024;
+
+/// How often the listener looks whether it should end.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// The branch of our requests, before the number.
+const BRANCH: &[u8] = b"z9hG4bKload";
+
+/// Whoever wants the numbers in the requests.
+pub type Counting = Arc<dyn Fn() -> Option<Arc<Flight>> + Send + Sync>;
+
+/// Answers 200 to every request on every connection; ends when dropped.
+pub struct Server {
+    stop: Arc<AtomicBool>,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Server {
+    /// Binds and serves.
+    pub fn start(address: SocketAddr, flight: Counting) -> io::Result<Self> {
+        let listener = TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        std::thread::spawn(move || {
+            while !stopped.load(Ordering::Relaxed) {
+                match listener.accept() {
+                    Ok((socket, _)) => {
+                        let flight = Arc::clone(&flight);
+                        // The thread ends with the connection.
+                        std::thread::spawn(move || serve(socket, flight.as_ref()));
+                    }
+                    Err(_) => std::thread::sleep(LOOK),
+                }
+            }
+        });
+        Ok(Self { stop })
+    }
+}
+
+fn serve(mut socket: TcpStream, flight: &dyn Fn() -> Option<Arc<Flight>>) -> io::Result<()> {
+    socket.set_nonblocking(false)?;
+    socket.set_nodelay(true)?;
+    let (mut buffer, mut chunk, mut answers) = (Vec::new(), vec![0; READ], Vec::new());
+    loop {
+        let count = socket.read(&mut chunk)?;
+        if count == 0 {
+            return Ok(());
+        }
+        buffer.extend_from_slice(chunk.get(..count).unwrap_or_default());
+        let mut seen = 0;
+        while let Some(message) = buffer.get(seen..).and_then(Cut::first) {
+            seen += message.length;
+            if !message.head.starts_with(b"SIP/2.0") {
+                respond(&message, &mut answers);
+                if let Some(flight) = flight() {
+                    text::bracketed(message.body, |number| flight.arrives(number));
+                }
+            }
+        }
+        buffer.drain(..seen);
+        socket.write_all(&answers)?;
+        answers.clear();
+    }
+}
+
+/// A message at the beginning of a buffer.
+struct Cut<'a> {
+    head: &'a [u8],
+    body: &'a [u8],
+    length: usize,
+}
+
+impl<'a> Cut<'a> {
+    fn first(bytes: &'a [u8]) -> Option<Self> {
+        let skip = bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+        let bytes_left = bytes.get(skip..)?;
+        let end = memchr::memmem::find(bytes_left, b"\r\n\r\n")? + 4;
+        let head = bytes_left.get(..end)?;
+        let content = lines(head).find_map(|line| value(line, b"content-length")).unwrap_or(b"0");
+        let content: usize = std::str::from_utf8(content).ok()?.trim().parse().ok()?;
+        let body = bytes_left.get(end..end + content)?;
+        Some(Self { head, body, length: skip + end + content })
+    }
+}
+
+fn lines(head: &[u8]) -> impl Iterator<Item = &[u8]> {
+    head.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line))
+}
+
+/// The value of a header, if the line is that header.
+fn value<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    let (found, rest) = line.split_at_checked(name.len())?;
+    if !found.eq_ignore_ascii_case(name) {
+        return None;
+    }
+    rest.strip_prefix(b":")
+}
+
+/// 200 with what RFC 3261, section 8.2.6.2, wants copied.
+fn respond(request: &Cut<'_>, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"SIP/2.0 200 OK\r\n");
+    for line in lines(request.head) {
+        let is_to = value(line, b"to").is_some();
+        let is_copied = is_to
+            || [&b"via"[..], b"from", b"call-id", b"cseq", b"record-route"].iter().any(|name| value(line, name).is_some());
+        if is_copied {
+            out.extend_from_slice(line);
+            if is_to && memchr::memmem::find(line, b"tag=").is_none() {
+                out.extend_from_slice(b";tag=uas");
+            }
+            out.extend_from_slice(b"\r\n");
+        }
+    }
+    out.extend_from_slice(b"Content-Length: 0\r\n\r\n");
+}
+
+/// A connection to the gateway that sends requests and counts final responses.
+pub struct Client {
+    socket: TcpStream,
+    requests: Vec<Template>,
+    wire: Vec<u8>,
+    written: usize,
+    buffer: Vec<u8>,
+    chunk: Vec<u8>,
+    flight: Arc<Flight>,
+    /// Whether a 2xx is the arrival; otherwise somebody else sees the message arrive.
+    counts_arrivals: bool,
+}
+
+impl Client {
+    /// Connects from the pool's address, which the gateway trusts.
+    pub fn connect(
+        from: std::net::IpAddr,
+        gateway: SocketAddr,
+        requests: Vec<Template>,
+        flight: Arc<Flight>,
+        counts_arrivals: bool,
+    ) -> io::Result<Self> {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+        socket.bind(&SocketAddr::new(from, 0).into())?;
+        socket.connect(&gateway.into())?;
+        socket.set_tcp_nodelay(true)?;
+        socket.set_nonblocking(true)?;
+        let (wire, buffer, chunk) = (Vec::new(), Vec::new(), vec![0; READ]);
+        let socket = socket.into();
+        Ok(Self { socket, requests, wire, written: 0, buffer, chunk, flight, counts_arrivals })
+    }
+
+    fn write(&mut self) -> io::Result<()> {
+        while let Some(rest) = self.wire.get(self.written..).filter(|rest| !rest.is_empty()) {
+            match self.socket.write(rest) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => self.written += count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+        self.wire.clear();
+        self.written = 0;
+        Ok(())
+    }
+}
+
+impl Wire for Client {
+    fn send(&mut self, number: u64) -> io::Result<()> {
+        let count = self.requests.len().max(1);
+        if let Some(request) = self.requests.get_mut(usize::try_from(number).unwrap_or_default() % count) {
+            self.wire.extend_from_slice(request.with(number));
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.write()
+    }
+
+    fn attend(&mut self) -> io::Result<bool> {
+        self.write()?;
+        let count = match self.socket.read(&mut self.chunk) {
+            Ok(0) => return Err(fault("the gateway closed the SIP connection")),
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        self.buffer.extend_from_slice(self.chunk.get(..count).unwrap_or_default());
+        let mut seen = 0;
+        while let Some(message) = self.buffer.get(seen..).and_then(Cut::first) {
+            seen += message.length;
+            let number = memchr::memmem::find(message.head, BRANCH);
+            let number = number.and_then(|at| text::number_at(message.head, at + BRANCH.len()));
+            match (message.head.get(8), number) {
+                (Some(b'2'), Some(number)) if self.counts_arrivals => self.flight.arrives(number),
+                (Some(b'1' | b'2'), _) => {}
+                // A request on this connection, or a refusal.
+                (_, Some(_)) => self.flight.fails(),
+                (_, None) => respond(&message, &mut self.wire),
+            }
+        }
+        self.buffer.drain(..seen);
+        Ok(true)
+    }
+}
+
+/// One MESSAGE per pair, from one of our users to a partner's; the text is that of the stanzas.
+pub fn messages(pairs: usize, local: &str, remote: &str, via: &str) -> Vec<Template> {
+    (0..pairs)
+        .map(|pair| {
+            let (from, to) = (user("a", pair, local), user("u", pair, remote));
+            let body = format!("[{SLOT}] {}", text::padding(90));
+            request("MESSAGE", &from, &to, via, "Content-Type: text/plain;charset=UTF-8\r\n", &body)
+        })
+        .collect()
+}
+
+/// A request out of any dialog whose branch and Call-ID carry the number.
+pub fn request(method: &str, from: &str, to: &str, via: &str, extra: &str, body: &str) -> Template {
+    let branch = String::from_utf8_lossy(BRANCH);
+    Template::new(&format!(
+        "{method} sip:{to} SIP/2.0\r\nVia: SIP/2.0/TCP {via};branch={branch}{SLOT}\r\nMax-Forwards: 70\r\n\
+         From: <sip:{from}>;tag=load{SLOT}\r\nTo: <sip:{to}>\r\nCall-ID: load{SLOT}\r\nCSeq: 1 {method}\r\n\
+         {extra}Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_response_copies_what_it_must_and_adds_a_tag() {
+        let mut requests = messages(1, "contoso.example", "load1.example", "127.0.0.1:5060");
+        let bytes = requests[0].with(7).to_vec();
+        let cut = Cut::first(&bytes).unwrap();
+        assert_eq!(cut.length, bytes.len());
+        let mut out = Vec::new();
+        respond(&cut, &mut out);
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.contains("branch=z9hG4bKload0000000007\r\n"));
+        assert!(text.contains("To: <sip:u00000@load1.example>;tag=uas\r\n"));
+        assert!(text.contains("CSeq: 1 MESSAGE\r\n"));
+    }
+}

@@ -1,0 +1,120 @@
+//! The XMPP wire at speed: one stanza per TLS record, many records per write; and a receiver that only counts.
+
+use std::io::{self, Read as _, Write as _};
+use std::net::{Shutdown, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::{ClientConnection, ServerConnection};
+
+use super::flight::Flight;
+use super::pace::Wire;
+use super::text::{self, Template};
+use crate::peer::xmpp::Taker;
+
+/// Bytes taken from a record layer at once.
+const READ: usize = 64 * 1024;
+
+/// A write that makes no progress for so long has failed.
+const STALL: Duration = Duration::from_secs(20);
+
+/// An established stream that sends one message after the other, round robin over the pairs.
+pub struct Sender {
+    socket: TcpStream,
+    tls: ClientConnection,
+    wire: Vec<u8>,
+    stanzas: Vec<Template>,
+}
+
+impl Sender {
+    /// Takes over an established stream.
+    pub fn new(stream: crate::peer::xmpp::Stream, stanzas: Vec<Template>) -> io::Result<Self> {
+        let (socket, mut tls) = stream.into_client()?;
+        let socket = socket.into_std()?;
+        socket.set_nonblocking(false)?;
+        socket.set_write_timeout(Some(STALL))?;
+        tls.set_buffer_limit(None);
+        Ok(Self { socket, tls, wire: Vec::new(), stanzas })
+    }
+
+    /// Closes the stream in order.
+    pub fn close(mut self) -> io::Result<()> {
+        self.tls.writer().write_all(b"</stream:stream>")?;
+        self.tls.send_close_notify();
+        self.flush()?;
+        self.socket.shutdown(Shutdown::Write)
+    }
+}
+
+impl Wire for Sender {
+    fn send(&mut self, number: u64) -> io::Result<()> {
+        let count = self.stanzas.len().max(1);
+        let pair = usize::try_from(number).unwrap_or_default() % count;
+        if let Some(stanza) = self.stanzas.get_mut(pair) {
+            // One write to the record layer is one record.
+            self.tls.writer().write_all(stanza.with(number))?;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.wire.clear();
+        while self.tls.wants_write() {
+            self.tls.write_tls(&mut self.wire)?;
+        }
+        self.socket.write_all(&self.wire)
+    }
+
+    fn attend(&mut self) -> io::Result<bool> {
+        Ok(false)
+    }
+}
+
+/// Takes the edge's streams and counts the messages on them.
+pub fn counting(flight: impl Fn() -> Option<Arc<Flight>> + Send + Sync + 'static) -> Taker {
+    let flight = Arc::new(flight);
+    Arc::new(move |stream, first| {
+        let flight = Arc::clone(&flight);
+        let (socket, tls) = stream.into_inner();
+        // The thread ends with the connection.
+        std::thread::spawn(move || count(socket.into_std()?, tls, first, flight.as_ref()));
+    })
+}
+
+fn count(
+    mut socket: TcpStream,
+    mut tls: ServerConnection,
+    mut buffer: Vec<u8>,
+    flight: &dyn Fn() -> Option<Arc<Flight>>,
+) -> io::Result<()> {
+    socket.set_nonblocking(false)?;
+    let mut chunk = vec![0; READ];
+    loop {
+        while let Some(count) = pending(&mut tls, &mut chunk)? {
+            buffer.extend_from_slice(chunk.get(..count).unwrap_or_default());
+            let Some(flight) = flight() else {
+                buffer.clear();
+                continue;
+            };
+            for _ in memchr::memmem::find_iter(&buffer, b"type='error'") {
+                flight.fails();
+            }
+            let seen = text::bracketed(&buffer, |number| flight.arrives(number));
+            buffer.drain(..seen);
+        }
+        if tls.read_tls(&mut socket)? == 0 {
+            return Ok(());
+        }
+        tls.process_new_packets().map_err(io::Error::other)?;
+    }
+}
+
+/// Decrypted bytes that are at hand.
+fn pending(tls: &mut ServerConnection, chunk: &mut [u8]) -> io::Result<Option<usize>> {
+    match tls.reader().read(chunk) {
+        Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+        Ok(count) => Ok(Some(count)),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+        Err(error) => Err(error),
+    }
+}
