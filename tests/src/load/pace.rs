@@ -14,6 +14,13 @@ pub enum Pace {
         /// How many.
         aloft: u64,
     },
+    /// The same, and it ends after so many.
+    Wave {
+        /// How many on their way.
+        aloft: u64,
+        /// How many in all.
+        total: u64,
+    },
     /// So many a second (an open loop): a slow receiver is not spared, and lateness counts from the due time.
     Steady {
         /// How many.
@@ -49,10 +56,14 @@ pub fn drive(pace: Pace, flight: &Flight, wire: &mut impl Wire) -> io::Result<()
     let mut sent = 0_u64;
     while !flight.is_stopped() {
         let mut due_now = 0;
-        while due_now < BURST && !flight.is_stopped() {
+        while due_now < BURST {
             let due = match pace {
-                Pace::Saturate { aloft } if flight.aloft() >= aloft => break,
-                Pace::Saturate { .. } => Instant::now(),
+                Pace::Wave { total, .. } if sent >= total => {
+                    flight.stop();
+                    break;
+                }
+                Pace::Saturate { aloft } | Pace::Wave { aloft, .. } if flight.aloft() >= aloft => break,
+                Pace::Saturate { .. } | Pace::Wave { .. } => Instant::now(),
                 Pace::Steady { per_second } => {
                     let due = began + Duration::from_secs_f64(sent as f64 / per_second);
                     if due > Instant::now() {

@@ -3,7 +3,7 @@
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
@@ -28,6 +28,7 @@ pub type Counting = Arc<dyn Fn() -> Option<Arc<Flight>> + Send + Sync>;
 /// Answers 200 to every request on every connection; ends when dropped.
 pub struct Server {
     stop: Arc<AtomicBool>,
+    answered: Arc<AtomicU64>,
 }
 
 impl Drop for Server {
@@ -42,38 +43,45 @@ impl Server {
         let listener = TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
         let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
+        let answered = Arc::new(AtomicU64::new(0));
+        let (stopped, count) = (Arc::clone(&stop), Arc::clone(&answered));
         std::thread::spawn(move || {
             while !stopped.load(Ordering::Relaxed) {
                 match listener.accept() {
                     Ok((socket, _)) => {
-                        let flight = Arc::clone(&flight);
+                        let (flight, count) = (Arc::clone(&flight), Arc::clone(&count));
                         // The thread ends with the connection.
-                        std::thread::spawn(move || serve(socket, flight.as_ref()));
+                        std::thread::spawn(move || serve(socket, flight.as_ref(), &count));
                     }
                     Err(_) => std::thread::sleep(LOOK),
                 }
             }
         });
-        Ok(Self { stop })
+        Ok(Self { stop, answered })
+    }
+
+    /// Requests answered so far.
+    pub fn answered(&self) -> u64 {
+        self.answered.load(Ordering::Relaxed)
     }
 }
 
-fn serve(mut socket: TcpStream, flight: &dyn Fn() -> Option<Arc<Flight>>) -> io::Result<()> {
+fn serve(mut socket: TcpStream, flight: &dyn Fn() -> Option<Arc<Flight>>, count: &AtomicU64) -> io::Result<()> {
     socket.set_nonblocking(false)?;
     socket.set_nodelay(true)?;
     let (mut buffer, mut chunk, mut answers) = (Vec::new(), vec![0; READ], Vec::new());
     loop {
-        let count = socket.read(&mut chunk)?;
-        if count == 0 {
+        let read = socket.read(&mut chunk)?;
+        if read == 0 {
             return Ok(());
         }
-        buffer.extend_from_slice(chunk.get(..count).unwrap_or_default());
+        buffer.extend_from_slice(chunk.get(..read).unwrap_or_default());
         let mut seen = 0;
         while let Some(message) = buffer.get(seen..).and_then(Cut::first) {
             seen += message.length;
             if !message.head.starts_with(b"SIP/2.0") {
                 respond(&message, &mut answers);
+                count.fetch_add(1, Ordering::Relaxed);
                 if let Some(flight) = flight() {
                     text::bracketed(message.body, |number| flight.arrives(number));
                 }

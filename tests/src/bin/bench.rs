@@ -1,0 +1,41 @@
+//! `make bench`: measures both services and prints the figures beside their targets.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use causeway_tests::load::{report, scenarios};
+use clap::Parser;
+
+/// Measures the edge and the gateway of the same build.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// Where the JSON goes.
+    #[arg(long, default_value_os_t = report::default_path())]
+    json: PathBuf,
+    /// Only these scenarios: edge, gateway, presence, whole.
+    scenarios: Vec<String>,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let measured = tokio::select! {
+        measured = scenarios::run(&arguments.scenarios, |line| eprintln!("{line}")) => measured,
+        // Dropping the scenario ends its processes.
+        _ = tokio::signal::ctrl_c() => return ExitCode::from(130),
+    };
+    let written = measured.and_then(|report| {
+        println!("{}", report.table());
+        report.write(&arguments.json)?;
+        println!("{}", arguments.json.display());
+        Ok(report.missing.is_empty())
+    });
+    match written {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! The edge alone: idle streams, handshakes, stanzas in and out, between partners and a gateway of our own.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+
+use super::{ALOFT, Bench, LOCAL, PAIRS, PARTNER, REMOTE, REMOTES, STEADY, XMPP_PORT};
+use crate::load::ends::{FakeGateway, Stage};
+use crate::load::measure;
+use crate::load::pace::Pace;
+use crate::load::report::{Figure, Report, Target};
+use crate::load::text;
+use crate::load::xmpp::{self, Sender};
+use crate::peer::process::Process;
+use crate::peer::road::{Road, retry};
+use crate::peer::xmpp::{Partner, PartnerConfig, Stream};
+use crate::peer::{fault, tls};
+
+/// Streams that are opened before memory is looked at, so that one-time costs are not counted.
+const FIRST_STREAMS: usize = 50;
+
+/// Idle streams whose memory is counted.
+const IDLE_STREAMS: usize = 1500;
+
+/// Handshakes that are counted.
+const HANDSHAKES: usize = 400;
+
+/// Handshakes at the same time.
+const AT_ONCE: usize = 4;
+
+/// Memory is looked at when buffers of the handshake have been given back.
+const SETTLE: Duration = Duration::from_secs(3);
+
+/// All figures of the edge.
+pub(super) async fn measure(bench: &Bench, report: &mut Report) -> io::Result<()> {
+    let _dns = bench.dns().await?;
+    let edge = bench.road.start_edge().await?;
+    let gateway = attach(bench).await?;
+    let _partner = partner(&bench.road, &bench.stage).await?;
+    idle(&bench.road, &edge, report).await?;
+    handshakes(&bench.road, &edge, report).await?;
+    inbound(bench, &edge, report).await?;
+    outbound(bench, &edge, &gateway, report).await
+}
+
+async fn attach(bench: &Bench) -> io::Result<FakeGateway> {
+    let road = &bench.road;
+    FakeGateway::start(road.plan.link, Road::EDGE_NAME, road.gateway_link_tls()?, road.snapshot()?, bench.stage.clone()).await
+}
+
+/// The partner's server, where all its domains live.
+pub(super) async fn partner(road: &Road, stage: &Stage) -> io::Result<Partner> {
+    let own = road.authority.issue(&REMOTES)?;
+    let config = PartnerConfig {
+        domain: REMOTE.to_owned(),
+        tls: Some(tls::server(&road.authority, &own)?),
+        offers_external: true,
+        dialback_secret: String::new(),
+    };
+    let stage = stage.clone();
+    let taker = xmpp::counting(move || stage.flight());
+    Partner::start_with(SocketAddr::new(PARTNER, XMPP_PORT), config, Some(taker)).await
+}
+
+/// An established stream that sends messages.
+pub(super) async fn sender(road: &Road) -> io::Result<Sender> {
+    let own = road.authority.issue(&[REMOTE])?;
+    let config = tls::client(&road.authority, Some(&own))?;
+    let edge = road.plan.edge;
+    let stream = retry("a stream to the edge", async || {
+        Stream::establish(Some(PARTNER), edge, REMOTE, LOCAL, &config).await
+    });
+    Sender::new(stream.await?, text::stanzas(PAIRS, REMOTE, LOCAL))
+}
+
+/// Opens streams from many addresses and all partners, a few at a time.
+async fn streams(road: &Road, count: usize) -> io::Result<Vec<Stream>> {
+    let own = road.authority.issue(&REMOTES)?;
+    let config = tls::client(&road.authority, Some(&own))?;
+    let (mut open, mut tasks) = (Vec::with_capacity(count), JoinSet::new());
+    for number in 0..count {
+        if tasks.len() >= AT_ONCE {
+            open.push(tasks.join_next().await.ok_or_else(|| fault("no task"))?.map_err(io::Error::other)??);
+        }
+        let (config, edge) = (Arc::clone(&config), road.plan.edge);
+        let from = REMOTES.get(number % REMOTES.len()).copied().unwrap_or(REMOTE);
+        let last = u8::try_from(100 + number % 100).unwrap_or(100);
+        let bind = IpAddr::V4(Ipv4Addr::new(127, 0, 20, last));
+        tasks.spawn(async move { Stream::establish(Some(bind), edge, from, LOCAL, &config).await });
+    }
+    while let Some(stream) = tasks.join_next().await {
+        open.push(stream.map_err(io::Error::other)??);
+    }
+    Ok(open)
+}
+
+async fn idle(road: &Road, edge: &Process, report: &mut Report) -> io::Result<()> {
+    let _first = streams(road, FIRST_STREAMS).await?;
+    tokio::time::sleep(SETTLE).await;
+    let before = edge.resident()?;
+    let _idle = streams(road, IDLE_STREAMS).await?;
+    tokio::time::sleep(SETTLE).await;
+    let grown = edge.resident()?.saturating_sub(before);
+    report.figures.push(Figure {
+        key: "edge_idle_stream_kb",
+        what: "edge: memory per idle authenticated TLS stream",
+        value: grown as f64 / IDLE_STREAMS as f64 / 1000.0,
+        unit: "kB",
+        target: Target::Below(24.0),
+        peers: "Prosody 57, ejabberd 77",
+    });
+    Ok(())
+}
+
+async fn handshakes(road: &Road, edge: &Process, report: &mut Report) -> io::Result<()> {
+    drop(streams(road, FIRST_STREAMS).await?);
+    let before = edge.cpu()?;
+    drop(streams(road, HANDSHAKES).await?);
+    // The end of a stream belongs to its cost.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let spent = edge.cpu()?.saturating_sub(before);
+    report.figures.push(Figure {
+        key: "edge_handshake_cpu_ms",
+        what: "edge: CPU per inbound handshake (STARTTLS, TLS 1.3, EXTERNAL)",
+        value: spent.as_secs_f64() * 1e3 / HANDSHAKES as f64,
+        unit: "ms",
+        target: Target::Below(0.4),
+        peers: "ejabberd 3.2, Prosody 3.9",
+    });
+    Ok(())
+}
+
+async fn inbound(bench: &Bench, edge: &Process, report: &mut Report) -> io::Result<()> {
+    let wire = sender(&bench.road).await?;
+    let (sample, wire) = measure::run(Pace::Saturate { aloft: ALOFT }, wire, &bench.flight(), &[edge]).await?;
+    report.figures.push(Figure {
+        key: "edge_inbound_per_cpu_second",
+        what: "edge: stanzas received, checked, relayed, acknowledged per CPU-second",
+        value: sample.per_cpu_second(0),
+        unit: "/CPU-s",
+        target: Target::AtLeast(300_000.0),
+        peers: "ejabberd 59 000 dropped, 34 000 delivered; Prosody 20 000, 16 000",
+    });
+    report.figures.push(Figure {
+        key: "edge_inbound_per_second",
+        what: "  throughput of that run, one stream",
+        value: sample.per_second,
+        unit: "/s",
+        target: Target::None,
+        peers: "",
+    });
+    let (sample, wire) = measure::run(Pace::Steady { per_second: STEADY }, wire, &bench.flight(), &[edge]).await?;
+    report.figures.push(Figure {
+        key: "edge_inbound_steady_cpu_us",
+        what: "edge: inbound at a steady 20 000/s, CPU per stanza",
+        value: sample.cpu_us.first().copied().unwrap_or_default(),
+        unit: "us",
+        target: Target::Below(25.0),
+        peers: "",
+    });
+    wire.close()
+}
+
+async fn outbound(bench: &Bench, edge: &Process, gateway: &FakeGateway, report: &mut Report) -> io::Result<()> {
+    let stanzas = || -> Vec<_> {
+        (0..PAIRS).map(|pair| text::stanza(&text::user("a", pair, LOCAL), &text::user("u", pair, REMOTE))).collect()
+    };
+    // Arrival is the partner's receipt; the edge's acknowledgement comes on top and is counted by nobody.
+    let flight = bench.flight();
+    let wire = gateway.wire(stanzas(), &flight)?;
+    let (sample, _) = measure::run(Pace::Saturate { aloft: ALOFT }, wire, &flight, &[edge]).await?;
+    report.figures.push(Figure {
+        key: "edge_outbound_per_cpu_second",
+        what: "edge: outbound, link to TLS stream, per CPU-second",
+        value: sample.per_cpu_second(0),
+        unit: "/CPU-s",
+        target: Target::AtLeast(300_000.0),
+        peers: "ejabberd 39 000, Prosody 17 000",
+    });
+    report.figures.push(Figure {
+        key: "edge_outbound_per_second",
+        what: "  throughput of that run, one stream",
+        value: sample.per_second,
+        unit: "/s",
+        target: Target::None,
+        peers: "",
+    });
+    let flight = bench.flight();
+    let wire = gateway.wire(stanzas(), &flight)?;
+    let (sample, _) = measure::run(Pace::Steady { per_second: STEADY }, wire, &flight, &[edge]).await?;
+    report.figures.push(Figure {
+        key: "edge_outbound_steady_cpu_us",
+        what: "edge: outbound at a steady 20 000/s, CPU per stanza",
+        value: sample.cpu_us.first().copied().unwrap_or_default(),
+        unit: "us",
+        target: Target::Below(25.0),
+        peers: "",
+    });
+    Ok(())
+}

@@ -1,0 +1,85 @@
+//! The gateway alone: messages in both directions between an edge of our own and a SIP pool over TCP.
+
+use std::io;
+use std::sync::Arc;
+
+use causeway_shared::link::StanzaKind;
+
+use super::{ALOFT, Bench, LOCAL, PAIRS, REMOTE};
+use crate::load::ends::{self, FakeEdge};
+use crate::load::pace::Pace;
+use crate::load::report::{Figure, Report, Target};
+use crate::load::sip::{Client, Counting, Server, messages};
+use crate::load::{measure, text};
+use crate::peer::process::Process;
+use crate::peer::road::Road;
+
+const KAMAILIO: &str = "Kamailio relays 7 100 over TCP, 10 700 over UDP";
+
+/// Both directions.
+pub(super) async fn measure(bench: &Bench, report: &mut Report) -> io::Result<()> {
+    let (road, stage) = (&bench.road, bench.stage.clone());
+    let _dns = bench.dns().await?;
+    let counted = stage.clone();
+    let edge = FakeEdge::start(road.plan.link, Road::GATEWAY_NAME, road.edge_link_tls()?, stage.clone(), |_| {
+        Box::new(move |stanza| {
+            if let Some(flight) = counted.flight() {
+                ends::count(&flight, &stanza.xml);
+            }
+        })
+    })
+    .await?;
+    let counting: Counting = Arc::new(move || stage.flight());
+    let _pool = Server::start(road.plan.pool, counting)?;
+    let gateway = road.start_gateway().await?;
+    edge.attached().await?;
+    to_sip(bench, &edge, &gateway, report).await?;
+    to_xmpp(bench, &gateway, report).await
+}
+
+async fn to_sip(bench: &Bench, edge: &FakeEdge, gateway: &Process, report: &mut Report) -> io::Result<()> {
+    let wire = edge.wire(StanzaKind::Message, REMOTE, LOCAL, text::stanzas(PAIRS, REMOTE, LOCAL))?;
+    let (sample, _) = measure::run(Pace::Saturate { aloft: ALOFT }, wire, &bench.flight(), &[gateway]).await?;
+    report.figures.push(Figure {
+        key: "gateway_to_sip_per_cpu_second",
+        what: "gateway: XMPP message -> SIP MESSAGE -> 200 -> acknowledged, per CPU-s",
+        value: sample.per_cpu_second(0),
+        unit: "/CPU-s",
+        target: Target::AtLeast(100_000.0),
+        peers: KAMAILIO,
+    });
+    report.figures.push(Figure {
+        key: "gateway_to_sip_per_second",
+        what: "  throughput of that run, one TCP connection",
+        value: sample.per_second,
+        unit: "/s",
+        target: Target::None,
+        peers: "",
+    });
+    Ok(())
+}
+
+async fn to_xmpp(bench: &Bench, gateway: &Process, report: &mut Report) -> io::Result<()> {
+    let flight = bench.flight();
+    let plan = &bench.road.plan;
+    let requests = messages(PAIRS, LOCAL, REMOTE, &plan.pool.to_string());
+    let wire = Client::connect(plan.pool.ip(), plan.sip, requests, Arc::clone(&flight), false)?;
+    let (sample, _) = measure::run(Pace::Saturate { aloft: ALOFT }, wire, &flight, &[gateway]).await?;
+    report.figures.push(Figure {
+        key: "gateway_to_xmpp_per_cpu_second",
+        what: "gateway: SIP MESSAGE -> XMPP -> acknowledged, per CPU-second",
+        value: sample.per_cpu_second(0),
+        unit: "/CPU-s",
+        target: Target::AtLeast(100_000.0),
+        peers: KAMAILIO,
+    });
+    report.figures.push(Figure {
+        key: "gateway_to_xmpp_per_second",
+        what: "  throughput of that run, one TCP connection",
+        value: sample.per_second,
+        unit: "/s",
+        target: Target::None,
+        peers: "",
+    });
+    Ok(())
+}

@@ -1,0 +1,112 @@
+//! What is measured, one file per service, then the whole road.
+//!
+//! Each scenario brings up what it needs on 127.0.20.0/24 and takes it down again, so that none warms up another.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::ends::Stage;
+use super::flight::Flight;
+use super::report::{Missing, Report};
+use crate::peer::dns::Dns;
+use crate::peer::road::{Plan, Road};
+
+mod edge;
+mod gateway;
+mod presence;
+mod whole;
+
+/// Pairs of users that talk; one address takes one message at a time, so there must be many.
+const PAIRS: usize = 2000;
+
+/// Messages on their way when a service is saturated: enough for full batches, less than there are pairs.
+const ALOFT: u64 = 768;
+
+/// The steady rate at which wake-ups dominate.
+const STEADY: f64 = 20_000.0;
+
+/// Our domain.
+const LOCAL: &str = "contoso.example";
+
+/// The domains of the partners; several, because a partner may have a thousand connections at most.
+const REMOTES: [&str; 4] = ["load1.example", "load2.example", "load3.example", "load4.example"];
+
+/// The partner that the messages come from and go to.
+const REMOTE: &str = "load1.example";
+
+/// Where partners' servers listen.
+const PARTNER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 20, 1));
+
+/// The port of XMPP servers.
+const XMPP_PORT: u16 = 5269;
+
+/// The scenarios by name.
+pub const NAMES: [&str; 4] = ["edge", "gateway", "presence", "whole"];
+
+/// What all scenarios share.
+struct Bench {
+    road: Road,
+    stage: Stage,
+    runs: AtomicU64,
+}
+
+impl Bench {
+    /// A new flight, which is the measured one from now on.
+    fn flight(&self) -> Arc<Flight> {
+        let flight = Arc::new(Flight::new(self.runs.fetch_add(1, Ordering::Relaxed)));
+        self.stage.set(&flight);
+        flight
+    }
+
+    /// A name server that knows the partners.
+    async fn dns(&self) -> io::Result<Dns> {
+        let dns = Dns::start(self.road.plan.dns).await?;
+        dns.host("xmpp.load.example", Ipv4Addr::new(127, 0, 20, 1));
+        for domain in REMOTES {
+            dns.xmpp(domain, "xmpp.load.example", XMPP_PORT);
+        }
+        Ok(dns)
+    }
+}
+
+/// Runs the named scenarios; a failure of one is told and does not stop the others.
+pub async fn run(names: &[String], say: impl Fn(&str)) -> io::Result<Report> {
+    let mut report = Report::default();
+    for name in NAMES {
+        if !names.is_empty() && !names.iter().any(|wanted| wanted == name) {
+            continue;
+        }
+        say(&format!("measuring: {name}"));
+        let bench = Bench { road: Road::new(&format!("bench-{name}"), plan())?, stage: Stage::default(), runs: AtomicU64::new(1) };
+        let measured = match name {
+            "edge" => edge::measure(&bench, &mut report).await,
+            "gateway" => gateway::measure(&bench, &mut report).await,
+            "presence" => presence::measure(&bench, &mut report).await,
+            _ => whole::measure(&bench, &mut report).await,
+        };
+        if let Err(error) = measured {
+            report.missing.push(Missing { scenario: name, reason: error.to_string() });
+            say(&bench.road.last_words());
+        }
+    }
+    Ok(report)
+}
+
+/// Everything on the addresses of the bench, and nothing limited that is not measured.
+fn plan() -> Plan {
+    let at = |last: u8, port: u16| (Ipv4Addr::new(127, 0, 20, last), port).into();
+    Plan {
+        edge: at(3, XMPP_PORT),
+        link: at(3, 23456),
+        edge_http: at(3, 9090),
+        sip: at(20, 5060),
+        gateway_http: at(20, 9090),
+        pool: at(10, 5060),
+        dns: at(53, 5353),
+        local: LOCAL.to_owned(),
+        partners: REMOTES.iter().map(|domain| crate::peer::road::PartnerPlan::external(domain)).collect(),
+        is_unlimited: true,
+    }
+}

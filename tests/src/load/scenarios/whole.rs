@@ -1,0 +1,103 @@
+//! The whole road: partner, edge, gateway, pool; TLS on streams and link. Saturated, then at half of that.
+
+use std::io;
+use std::sync::Arc;
+
+use super::edge::{partner, sender};
+use super::{ALOFT, Bench, LOCAL, PAIRS, REMOTE};
+use crate::load::measure::{self, Sample};
+use crate::load::pace::Pace;
+use crate::load::report::{Figure, Report, Target};
+use crate::load::sip::{Client, Counting, Server, messages};
+use crate::peer::http;
+use crate::peer::until;
+
+/// The names of one direction's figures.
+struct Names {
+    throughput: [&'static str; 2],
+    edge: [&'static str; 2],
+    gateway: [&'static str; 2],
+    latency: [[&'static str; 2]; 3],
+    failed: [&'static str; 2],
+}
+
+const TO_SIP: Names = Names {
+    throughput: ["whole_to_sip_per_second", "whole road XMPP -> SIP: saturated, messages per second"],
+    edge: ["whole_to_sip_edge_us", "  CPU of the edge per message"],
+    gateway: ["whole_to_sip_gateway_us", "  CPU of the gateway per message"],
+    latency: [
+        ["whole_to_sip_p50_ms", "  latency at half load, p50"],
+        ["whole_to_sip_p99_ms", "  latency at half load, p99"],
+        ["whole_to_sip_p999_ms", "  latency at half load, p99.9"],
+    ],
+    failed: ["whole_to_sip_failed", "  messages lost or bounced"],
+};
+
+const TO_XMPP: Names = Names {
+    throughput: ["whole_to_xmpp_per_second", "whole road SIP -> XMPP: saturated, messages per second"],
+    edge: ["whole_to_xmpp_edge_us", "  CPU of the edge per message"],
+    gateway: ["whole_to_xmpp_gateway_us", "  CPU of the gateway per message"],
+    latency: [
+        ["whole_to_xmpp_p50_ms", "  latency at half load, p50"],
+        ["whole_to_xmpp_p99_ms", "  latency at half load, p99"],
+        ["whole_to_xmpp_p999_ms", "  latency at half load, p99.9"],
+    ],
+    failed: ["whole_to_xmpp_failed", "  messages lost or bounced"],
+};
+
+/// Both directions.
+pub(super) async fn measure(bench: &Bench, report: &mut Report) -> io::Result<()> {
+    let road = &bench.road;
+    let _dns = bench.dns().await?;
+    let stage = bench.stage.clone();
+    let counting: Counting = Arc::new(move || stage.flight());
+    let _pool = Server::start(road.plan.pool, counting)?;
+    let edge = road.start_edge().await?;
+    let gateway = road.start_gateway().await?;
+    until("the edge has a gateway", async || {
+        http::get(road.plan.edge_http, "/readyz").await.ok().filter(|(status, _)| *status == 200)
+    })
+    .await?;
+    let _partner = partner(road, &bench.stage).await?;
+    let processes = [&edge, &gateway];
+
+    let wire = sender(road).await?;
+    let (full, wire) = measure::run(Pace::Saturate { aloft: ALOFT }, wire, &bench.flight(), &processes).await?;
+    let half = Pace::Steady { per_second: full.per_second / 2.0 };
+    let (half, wire) = measure::run(half, wire, &bench.flight(), &processes).await?;
+    tell(&TO_SIP, &full, &half, report);
+    wire.close()?;
+
+    let requests = || messages(PAIRS, LOCAL, REMOTE, &road.plan.pool.to_string());
+    let flight = bench.flight();
+    let wire = Client::connect(road.plan.pool.ip(), road.plan.sip, requests(), Arc::clone(&flight), false)?;
+    let (full, _) = measure::run(Pace::Saturate { aloft: ALOFT }, wire, &flight, &processes).await?;
+    let flight = bench.flight();
+    let wire = Client::connect(road.plan.pool.ip(), road.plan.sip, requests(), Arc::clone(&flight), false)?;
+    let half = Pace::Steady { per_second: full.per_second / 2.0 };
+    let (half, _) = measure::run(half, wire, &flight, &processes).await?;
+    tell(&TO_XMPP, &full, &half, report);
+    for (key, what, process) in [
+        ("edge_resident_mb", "memory of the edge after these runs", &edge),
+        ("gateway_resident_mb", "memory of the gateway after these runs", &gateway),
+    ] {
+        let value = process.resident()? as f64 / 1e6;
+        report.figures.push(Figure { key, what, value, unit: "MB", target: Target::None, peers: "" });
+    }
+    Ok(())
+}
+
+fn tell(names: &Names, full: &Sample, half: &Sample, report: &mut Report) {
+    let mut push = |[key, what]: [&'static str; 2], value: f64, unit: &'static str, target: Target| {
+        report.figures.push(Figure { key, what, value, unit, target, peers: "" });
+    };
+    push(names.throughput, full.per_second, "/s", Target::None);
+    for (name, process) in [(names.edge, 0), (names.gateway, 1)] {
+        push(name, full.cpu_us.get(process).copied().unwrap_or_default(), "us", Target::None);
+    }
+    let targets = [Target::Below(1.0), Target::Below(5.0), Target::None];
+    for ((name, value), target) in names.latency.into_iter().zip(half.latency_ms).zip(targets) {
+        push(name, value, "ms", target);
+    }
+    push(names.failed, (full.failed + full.lost + half.failed + half.lost) as f64, "", Target::None);
+}
