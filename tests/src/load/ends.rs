@@ -11,7 +11,10 @@ use causeway_edge_proxy::link as edge;
 use causeway_gateway::link as gateway;
 use causeway_shared::domain::{DomainName, DomainPair};
 use causeway_shared::jid::Jid;
-use causeway_shared::link::{Method, Outcome, PairContext, Snapshot, StanzaKind, TraceContext};
+use causeway_shared::link::{
+    GatewaySettings, Method, Outcome, PairContext, PartnerRecord, Snapshot, StanzaKind, TraceContext,
+};
+use causeway_shared::partner::NegotiationSettings;
 use causeway_shared::xmpp::stanza_error::StanzaCondition;
 use rustls::{ClientConfig, ServerConfig};
 use tokio::runtime::Handle;
@@ -20,6 +23,7 @@ use tokio::sync::watch;
 use super::flight::Flight;
 use super::pace::Wire;
 use super::text::{self, Template};
+use crate::peer::road::Road;
 use crate::peer::{fault, until};
 
 /// How long a stanza to an edge may wait.
@@ -39,6 +43,45 @@ impl Stage {
     pub fn flight(&self) -> Option<Arc<Flight>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+}
+
+/// TLS of a fake gateway.
+pub fn gateway_tls(road: &Road) -> io::Result<Arc<ClientConfig>> {
+    let [certificate, key, ca] = road.gateway_link()?;
+    gateway::tls::client_config(&certificate, &key, &ca).map_err(io::Error::other)
+}
+
+/// TLS of a fake edge.
+pub fn edge_tls(road: &Road) -> io::Result<Arc<ServerConfig>> {
+    let [certificate, key, ca] = road.edge_link()?;
+    edge::tls::server_config(&certificate, &key, &ca).map_err(io::Error::other)
+}
+
+/// What a fake gateway tells an edge: the partners of the plan, by certificate only, and no limits.
+pub fn snapshot(road: &Road) -> io::Result<Snapshot> {
+    let domain = |text: &str| DomainName::parse(text).map_err(|error| fault(error.to_string()));
+    let negotiation = NegotiationSettings::default();
+    let partners = road.plan.partners.iter().map(|partner| {
+        Ok(PartnerRecord {
+            domain: domain(&partner.domain)?,
+            additional_domains: Vec::new(),
+            negotiation,
+            methods: negotiation.methods(),
+            keep_alive: true,
+            connection_limit: 1000,
+            proxy_fqdn: None,
+            allow_private_addresses: true,
+            trust_anchors: vec![Bytes::copy_from_slice(road.authority.certificate())],
+            use_public_trust: false,
+        })
+    });
+    Ok(Snapshot {
+        version: 1,
+        local_domains: vec![domain(&road.plan.local)?],
+        partners: partners.collect::<io::Result<_>>()?,
+        settings: GatewaySettings { connection_limit: 100_000, ..GatewaySettings::default() },
+        dialback_secrets: vec![Bytes::from_static(Road::DIALBACK_SECRET.as_bytes())],
+    })
 }
 
 /// A gateway that finishes every stanza at once. Detaches when dropped.
@@ -84,7 +127,9 @@ impl FakeGateway {
                         finishing.finish(stanzas.into_iter().map(|stanza| (stanza.receipt, Outcome::Done)));
                     }
                     gateway::LinkEvent::Outcomes(outcomes) => settle(flight.as_deref(), &outcomes),
-                    gateway::LinkEvent::Verdicts(_) | gateway::LinkEvent::EdgeUp(_) | gateway::LinkEvent::EdgeDown(_) => {}
+                    gateway::LinkEvent::Verdicts(_)
+                    | gateway::LinkEvent::EdgeUp(_)
+                    | gateway::LinkEvent::EdgeDown(_) => {}
                 }
             }
         });

@@ -59,9 +59,10 @@ pub async fn run<W: Wire + Send + 'static>(
     if arrived == 0 {
         return Err(fault("nothing arrived"));
     }
-    let cpu_us = before.iter().zip(&after).map(|(before, after)| {
-        after.saturating_sub(*before).as_secs_f64() * 1e6 / arrived as f64
-    });
+    let cpu_us = before
+        .iter()
+        .zip(&after)
+        .map(|(before, after)| after.saturating_sub(*before).as_secs_f64() * 1e6 / arrived as f64);
     let sample = Sample {
         per_second: arrived as f64 / seconds,
         cpu_us: cpu_us.collect(),

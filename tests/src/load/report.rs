@@ -96,18 +96,22 @@ impl Report {
 
     /// Writes everything as JSON, with the facts of the machine.
     pub fn write(&self, path: &Path) -> io::Result<()> {
-        let figures: Vec<Value> = self.figures.iter().map(|figure| {
-            let (at_least, below) = match figure.target {
-                Target::AtLeast(least) => (Some(least), None),
-                Target::Below(most) => (None, Some(most)),
-                Target::None => (None, None),
-            };
-            json!({
-                "key": figure.key, "what": figure.what, "value": figure.value, "unit": figure.unit,
-                "target_at_least": at_least, "target_below": below, "peers": figure.peers,
-                "met": figure.reached().map(|reached| reached >= 1.0),
+        let figures: Vec<Value> = self
+            .figures
+            .iter()
+            .map(|figure| {
+                let (at_least, below) = match figure.target {
+                    Target::AtLeast(least) => (Some(least), None),
+                    Target::Below(most) => (None, Some(most)),
+                    Target::None => (None, None),
+                };
+                json!({
+                    "key": figure.key, "what": figure.what, "value": figure.value, "unit": figure.unit,
+                    "target_at_least": at_least, "target_below": below, "peers": figure.peers,
+                    "met": figure.reached().map(|reached| reached >= 1.0),
+                })
             })
-        }).collect();
+            .collect();
         let missing: Vec<Value> = self
             .missing
             .iter()

@@ -132,7 +132,9 @@ fn respond(request: &Cut<'_>, out: &mut Vec<u8>) {
     for line in lines(request.head) {
         let is_to = value(line, b"to").is_some();
         let is_copied = is_to
-            || [&b"via"[..], b"from", b"call-id", b"cseq", b"record-route"].iter().any(|name| value(line, name).is_some());
+            || [&b"via"[..], b"from", b"call-id", b"cseq", b"record-route"]
+                .iter()
+                .any(|name| value(line, name).is_some());
         if is_copied {
             out.extend_from_slice(line);
             if is_to && memchr::memmem::find(line, b"tag=").is_none() {

@@ -13,6 +13,7 @@ pub mod http;
 pub mod inbox;
 pub mod pki;
 pub mod process;
+pub mod road;
 pub mod sip;
 pub mod tls;
 pub mod xml;

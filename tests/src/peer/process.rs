@@ -69,10 +69,7 @@ impl Process {
         let fields = stat.rsplit_once(')').map(|(_, fields)| fields).unwrap_or_default();
         let ticks =
             fields.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u32>().ok()).sum::<u32>();
-        let precise = schedule_time(self.pid()).unwrap_or_default();
-        let coarse = Duration::from_secs(1) * ticks / TICKS_PER_SECOND;
-        // The scheduler's own sum is exact where the kernel offers it; the ticks are its sampled shadow.
-        Ok(if precise.is_zero() { coarse } else { precise })
+        Ok(Duration::from_secs(1) * ticks / TICKS_PER_SECOND)
     }
 
     /// The memory it holds in RAM, in bytes.
@@ -88,16 +85,6 @@ impl Drop for Process {
     fn drop(&mut self) {
         let _it_may_have_ended = self.kill();
     }
-}
-
-/// Nanoseconds on a CPU of all living threads.
-fn schedule_time(pid: u32) -> Option<Duration> {
-    let mut sum = 0_u64;
-    for thread in std::fs::read_dir(format!("/proc/{pid}/task")).ok()? {
-        let text = std::fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?;
-        sum += text.split(' ').next()?.parse::<u64>().ok()?;
-    }
-    Some(Duration::from_nanos(sum))
 }
 
 /// Runs a program to its end.

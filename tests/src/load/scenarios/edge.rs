@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use super::{ALOFT, Bench, LOCAL, PAIRS, PARTNER, REMOTE, REMOTES, STEADY, XMPP_PORT};
-use crate::load::ends::{FakeGateway, Stage};
+use crate::load::ends::{self, FakeGateway, Stage};
 use crate::load::measure;
 use crate::load::pace::Pace;
 use crate::load::report::{Figure, Report, Target};
@@ -48,7 +48,14 @@ pub(super) async fn measure(bench: &Bench, report: &mut Report) -> io::Result<()
 
 async fn attach(bench: &Bench) -> io::Result<FakeGateway> {
     let road = &bench.road;
-    FakeGateway::start(road.plan.link, Road::EDGE_NAME, road.gateway_link_tls()?, road.snapshot()?, bench.stage.clone()).await
+    FakeGateway::start(
+        road.plan.link,
+        Road::EDGE_NAME,
+        ends::gateway_tls(road)?,
+        ends::snapshot(road)?,
+        bench.stage.clone(),
+    )
+    .await
 }
 
 /// The partner's server, where all its domains live.
@@ -70,9 +77,8 @@ pub(super) async fn sender(road: &Road) -> io::Result<Sender> {
     let own = road.authority.issue(&[REMOTE])?;
     let config = tls::client(&road.authority, Some(&own))?;
     let edge = road.plan.edge;
-    let stream = retry("a stream to the edge", async || {
-        Stream::establish(Some(PARTNER), edge, REMOTE, LOCAL, &config).await
-    });
+    let stream =
+        retry("a stream to the edge", async || Stream::establish(Some(PARTNER), edge, REMOTE, LOCAL, &config).await);
     Sender::new(stream.await?, text::stanzas(PAIRS, REMOTE, LOCAL))
 }
 

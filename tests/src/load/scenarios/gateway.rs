@@ -21,7 +21,7 @@ pub(super) async fn measure(bench: &Bench, report: &mut Report) -> io::Result<()
     let (road, stage) = (&bench.road, bench.stage.clone());
     let _dns = bench.dns().await?;
     let counted = stage.clone();
-    let edge = FakeEdge::start(road.plan.link, Road::GATEWAY_NAME, road.edge_link_tls()?, stage.clone(), |_| {
+    let edge = FakeEdge::start(road.plan.link, Road::GATEWAY_NAME, ends::edge_tls(road)?, stage.clone(), |_| {
         Box::new(move |stanza| {
             if let Some(flight) = counted.flight() {
                 ends::count(&flight, &stanza.xml);

@@ -79,7 +79,11 @@ pub async fn run(names: &[String], say: impl Fn(&str)) -> io::Result<Report> {
             continue;
         }
         say(&format!("measuring: {name}"));
-        let bench = Bench { road: Road::new(&format!("bench-{name}"), plan())?, stage: Stage::default(), runs: AtomicU64::new(1) };
+        let bench = Bench {
+            road: Road::new(&format!("bench-{name}"), plan())?,
+            stage: Stage::default(),
+            runs: AtomicU64::new(1),
+        };
         let measured = match name {
             "edge" => edge::measure(&bench, &mut report).await,
             "gateway" => gateway::measure(&bench, &mut report).await,

@@ -41,7 +41,7 @@ const BATCH: usize = 32;
 pub(super) async fn measure(bench: &Bench, report: &mut Report) -> io::Result<()> {
     let (road, stage) = (&bench.road, bench.stage.clone());
     let _dns = bench.dns().await?;
-    let edge = FakeEdge::start(road.plan.link, Road::GATEWAY_NAME, road.edge_link_tls()?, stage.clone(), approving);
+    let edge = FakeEdge::start(road.plan.link, Road::GATEWAY_NAME, ends::edge_tls(road)?, stage.clone(), approving);
     let edge = edge.await?;
     let counting: Counting = Arc::new(move || stage.flight());
     let pool = Server::start(road.plan.pool, counting)?;
@@ -110,7 +110,11 @@ fn approving(link: LinkHandle) -> ends::OnStanza {
         if stanza.kind != StanzaKind::Presence || memchr::memmem::find(&stanza.xml, b"type='subscribe'").is_none() {
             return;
         }
-        let xml = format!("<presence xmlns='jabber:server' from='{}' to='{}' type='subscribed'/>", stanza.to.as_str(), stanza.from.as_str());
+        let xml = format!(
+            "<presence xmlns='jabber:server' from='{}' to='{}' type='subscribed'/>",
+            stanza.to.as_str(),
+            stanza.from.as_str()
+        );
         let approval = InboundStanza {
             kind: StanzaKind::Presence,
             from: stanza.to.clone(),

@@ -1,0 +1,287 @@
+//! Both services of this build, on addresses of their own, with certificates, configuration and state in a folder of
+//! their own that goes away with them.
+
+use std::fmt::Write as _;
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use super::pki::{Authority, Files};
+use super::process::{self, Process};
+use super::{PATIENCE, fault, http, until};
+
+/// Lines of each log in [`Road::last_words`].
+const LAST_LINES: usize = 15;
+
+/// Where everything is and what is configured.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Where partners reach the edge.
+    pub edge: SocketAddr,
+    /// Where gateways attach.
+    pub link: SocketAddr,
+    /// Health and metrics of the edge.
+    pub edge_http: SocketAddr,
+    /// SIP at the gateway, TCP and UDP.
+    pub sip: SocketAddr,
+    /// Health and metrics of the gateway.
+    pub gateway_http: SocketAddr,
+    /// The front-end pool.
+    pub pool: SocketAddr,
+    /// The name server.
+    pub dns: SocketAddr,
+    /// Our domain.
+    pub local: String,
+    /// Those we federate with.
+    pub partners: Vec<PartnerPlan>,
+    /// Whether limits on connections are out of the way.
+    pub is_unlimited: bool,
+}
+
+/// A partner as it is configured.
+#[derive(Debug, Clone)]
+pub struct PartnerPlan {
+    /// Its domain.
+    pub domain: String,
+    /// Its type, with the original's name.
+    pub kind: &'static str,
+    /// Its SASL negotiation; TLS is required and dialback supported.
+    pub sasl: &'static str,
+}
+
+impl PartnerPlan {
+    /// Federated, SASL EXTERNAL only.
+    pub fn external(domain: &str) -> Self {
+        Self { domain: domain.to_owned(), kind: "Federated", sasl: "Required" }
+    }
+
+    /// Federated, SASL EXTERNAL or dialback over TLS.
+    pub fn dialback(domain: &str) -> Self {
+        Self { domain: domain.to_owned(), kind: "Federated", sasl: "Optional" }
+    }
+}
+
+impl Plan {
+    /// Free ports of one address.
+    pub fn free(address: IpAddr, local: &str, partners: Vec<PartnerPlan>) -> io::Result<Self> {
+        // All are held until all are known, so that none is given twice.
+        let held: Vec<TcpListener> = (0..6).map(|_| TcpListener::bind((address, 0))).collect::<io::Result<_>>()?;
+        let mut ports = held.iter().map(TcpListener::local_addr);
+        let mut next = || ports.next().unwrap_or_else(|| Err(fault("no port")));
+        Ok(Self {
+            edge: next()?,
+            link: next()?,
+            edge_http: next()?,
+            sip: next()?,
+            gateway_http: next()?,
+            pool: next()?,
+            dns: UdpSocket::bind((address, 0))?.local_addr()?,
+            local: local.to_owned(),
+            partners,
+            is_unlimited: false,
+        })
+    }
+}
+
+/// The folder, the authorities, the files.
+pub struct Road {
+    /// Where everything is.
+    pub plan: Plan,
+    /// The authority of all domains' certificates.
+    pub authority: Authority,
+    folder: PathBuf,
+    ca: PathBuf,
+    link_ca: PathBuf,
+    domain: Files,
+    edge_link: Files,
+    gateway_link: Files,
+}
+
+impl Drop for Road {
+    fn drop(&mut self) {
+        if std::thread::panicking() || std::env::var_os("CAUSEWAY_KEEP").is_some() {
+            eprintln!("kept: {}", self.folder.display());
+        } else {
+            let _what_stays_is_in_the_temporary_folder = std::fs::remove_dir_all(&self.folder);
+        }
+    }
+}
+
+impl Road {
+    /// The name in the edge's link certificate.
+    pub const EDGE_NAME: &'static str = "edge.link.example";
+
+    /// The name in the gateway's link certificate.
+    pub const GATEWAY_NAME: &'static str = "gateway.link.example";
+
+    /// The dialback secret of our side.
+    pub const DIALBACK_SECRET: &'static str = "a secret of thirty-two bytes or more";
+
+    /// Makes the folder with everything in it.
+    pub fn new(name: &str, plan: Plan) -> io::Result<Self> {
+        let folder = std::env::temp_dir().join(format!("causeway-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&folder)?;
+        let (authority, link) = (Authority::new("test federation")?, Authority::new("test link")?);
+        let road = Self {
+            ca: authority.write(&folder, "ca")?,
+            link_ca: link.write(&folder, "link-ca")?,
+            domain: authority.issue(&[&plan.local])?.write(&folder, "domain")?,
+            edge_link: link.issue(&[Self::EDGE_NAME])?.write(&folder, "edge-link")?,
+            gateway_link: link.issue(&[Self::GATEWAY_NAME])?.write(&folder, "gateway-link")?,
+            authority,
+            folder,
+            plan,
+        };
+        std::fs::write(road.folder.join("dialback.secret"), Self::DIALBACK_SECRET)?;
+        std::fs::write(road.edge_config(), road.edge_toml())?;
+        std::fs::write(road.gateway_config(), road.gateway_toml())?;
+        Ok(road)
+    }
+
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// `edge-proxy.toml`.
+    pub fn edge_config(&self) -> PathBuf {
+        self.folder.join("edge-proxy.toml")
+    }
+
+    /// `gateway.toml`.
+    pub fn gateway_config(&self) -> PathBuf {
+        self.folder.join("gateway.toml")
+    }
+
+    /// Certificate, key and authority of the edge's end of the link, as PEM.
+    pub fn edge_link(&self) -> io::Result<[Vec<u8>; 3]> {
+        self.pem(&self.edge_link)
+    }
+
+    /// Certificate, key and authority of the gateway's end of the link, as PEM.
+    pub fn gateway_link(&self) -> io::Result<[Vec<u8>; 3]> {
+        self.pem(&self.gateway_link)
+    }
+
+    fn pem(&self, files: &Files) -> io::Result<[Vec<u8>; 3]> {
+        Ok([std::fs::read(&files.certificate)?, std::fs::read(&files.key)?, std::fs::read(&self.link_ca)?])
+    }
+
+    /// Starts the edge and waits until it lives.
+    pub async fn start_edge(&self) -> io::Result<Process> {
+        self.start("edge-proxy", &self.edge_config(), self.plan.edge_http).await
+    }
+
+    /// Starts the gateway and waits until it lives.
+    pub async fn start_gateway(&self) -> io::Result<Process> {
+        self.start("gateway", &self.gateway_config(), self.plan.gateway_http).await
+    }
+
+    async fn start(&self, name: &str, config: &Path, health: SocketAddr) -> io::Result<Process> {
+        let (config, log) = (config.to_string_lossy(), self.folder.join(format!("{name}.log")));
+        let mut process = Process::start(&process::program(name)?, &["--config", &config], &log)?;
+        until(&format!("{name} lives"), async || {
+            if !process.is_running() {
+                return Some(Err(fault(format!("{name} has ended: {}", last(&process.log())))));
+            }
+            http::get(health, "/livez").await.ok().filter(|(status, _)| *status == 200).map(|_| Ok(()))
+        })
+        .await??;
+        Ok(process)
+    }
+
+    /// Waits until both services know of each other.
+    pub async fn ready(&self) -> io::Result<()> {
+        for (name, address) in [("the edge", self.plan.edge_http), ("the gateway", self.plan.gateway_http)] {
+            until(&format!("{name} is ready"), async || {
+                http::get(address, "/readyz").await.ok().filter(|(status, _)| *status == 200)
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// The ends of the logs, for whoever reads of a failure.
+    pub fn last_words(&self) -> String {
+        ["edge-proxy", "gateway"].iter().fold(String::new(), |mut text, name| {
+            let log = std::fs::read_to_string(self.folder.join(format!("{name}.log"))).unwrap_or_default();
+            let _writing_to_a_string_cannot_fail = writeln!(text, "--- {name}\n{}", last(&log));
+            text
+        })
+    }
+
+    fn edge_toml(&self) -> String {
+        let Plan { edge, link, edge_http, dns, .. } = &self.plan;
+        let limits = if self.plan.is_unlimited {
+            "[limits]\nconnections_per_address = 100000\nunauthenticated_per_address = 100000\n\
+             unauthenticated = 100000\nnew_connections_per_minute = 1000000\nnew_connections_burst = 1000000\n"
+        } else {
+            // A test connects more often than a partner should.
+            "[limits]\nnew_connections_per_minute = 100000\nnew_connections_burst = 1000\n"
+        };
+        format!(
+            "edge_id = 'edge-1'\ndrain_secs = 2\n[listen]\ns2s = ['{edge}']\n[link]\nlisten = '{link}'\n{}\
+             allowed_gateways = ['{}']\n[tls]\ncertificates = [{{ certificate = '{}', key = '{}' }}]\n\
+             [dns]\nservers = ['{dns}']\n[admin]\nlisten = '{edge_http}'\n{limits}",
+            self.link_toml(&self.edge_link),
+            Self::GATEWAY_NAME,
+            self.domain.certificate.display(),
+            self.domain.key.display(),
+        )
+    }
+
+    fn gateway_toml(&self) -> String {
+        let Plan { link, sip, gateway_http, pool, local, .. } = &self.plan;
+        let settings =
+            if self.plan.is_unlimited { "connection_limit = 100000\npartner_connection_limit = 1000\n" } else { "" };
+        let mut text = format!(
+            "gateway_id = 'gateway-1'\ndomains = ['{local}']\ndrain_secs = 2\n[link]\nedges = ['{link}']\n{}\
+             allowed_edges = ['{}']\n[sip]\ntcp = ['{sip}']\nudp = ['{sip}']\ncontact = 'sip:{sip};transport=tcp'\n\
+             next_hops = ['tcp:{pool}']\n[[sip.trusted_peers]]\nname = 'pool'\naddresses = ['{}']\n\
+             [store]\npath = '{}'\n[admin]\nlisten = '{gateway_http}'\n\
+             [gateway_settings]\ndialback_passphrase_file = '{}'\n{settings}",
+            self.link_toml(&self.gateway_link),
+            Self::EDGE_NAME,
+            pool.ip(),
+            self.folder.join("gateway.sqlite").display(),
+            self.folder.join("dialback.secret").display(),
+        );
+        for PartnerPlan { domain, kind, sasl } in &self.plan.partners {
+            let limit = if self.plan.is_unlimited { "connection_limit = 1000\n" } else { "" };
+            let _writing_to_a_string_cannot_fail = write!(
+                text,
+                "[[partner]]\ndomain = '{domain}'\npartner_type = '{kind}'\nsasl_negotiation = '{sasl}'\n\
+                 trust_anchors = ['{}']\nuse_public_trust = false\nallow_private_addresses = true\n{limit}",
+                self.ca.display()
+            );
+        }
+        text
+    }
+
+    fn link_toml(&self, files: &Files) -> String {
+        format!(
+            "certificate = '{}'\nkey = '{}'\nca = '{}'\n",
+            files.certificate.display(),
+            files.key.display(),
+            self.link_ca.display()
+        )
+    }
+}
+
+fn last(log: &str) -> String {
+    let lines: Vec<&str> = log.lines().collect();
+    lines.get(lines.len().saturating_sub(LAST_LINES)..).unwrap_or_default().join("\n")
+}
+
+/// Tries again until it succeeds, and tells the last failure otherwise.
+pub async fn retry<T>(what: &str, mut attempt: impl AsyncFnMut() -> io::Result<T>) -> io::Result<T> {
+    let give_up = Instant::now() + PATIENCE;
+    loop {
+        match attempt().await {
+            Ok(done) => return Ok(done),
+            Err(error) if Instant::now() > give_up => return Err(fault(format!("{what}: {error}"))),
+            Err(_) => tokio::time::sleep(super::TICK).await,
+        }
+    }
+}
