@@ -4,6 +4,7 @@
 //! policy from inside. Reading order: [`policy`] (what is allowed), [`stream`] (the machines, then their shells),
 //! [`tls`], [`resolve`], [`admission`], [`listen`], and [`link`], the road inwards.
 
+pub mod admin;
 pub mod admission;
 pub mod clock;
 pub mod config;
@@ -12,6 +13,7 @@ pub mod link;
 pub mod listen;
 pub mod metrics;
 pub mod policy;
+pub mod reload;
 pub mod resolve;
 pub mod stream;
 pub mod tls;

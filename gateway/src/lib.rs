@@ -3,11 +3,13 @@
 pub mod body;
 pub mod config;
 pub mod engine;
+pub mod health;
 pub mod iq;
 pub mod link;
 pub mod metrics;
 pub mod policy;
 pub mod presence;
 pub mod quota;
+pub mod reload;
 pub mod store;
 pub mod translate;

@@ -2,7 +2,7 @@
 //!
 //! A file is TOML. Environment variables override it: `PREFIX__SECTION__KEY=value`, where the value is TOML or, failing
 //! that, a string. The services walk the file with [`Section`]s and get typed values; what nobody asked for is unknown.
-//! Not here: what the keys are, and reading files from disk.
+//! [`args`] is the command line of both services. Not here: what the keys are, and what is in the files they name.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -11,6 +11,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use toml::{Table, Value};
+
+pub mod args;
 
 /// One mistake.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,10 +2,11 @@
 //!
 //! Everything here is sans-IO: no sockets, no clock, no random numbers, no database. What a peer may send enters
 //! through [`xmpp`], [`jid`], [`domain`] and [`pki`]; the rest is what the two services say to each other and to
-//! their operators.
+//! their operators. Only [`config::args`] and [`watch`] read files, only [`telemetry`] writes logs and traces.
 
 pub mod config;
 pub mod domain;
+pub mod health;
 pub mod jid;
 pub mod limits;
 pub mod link;
@@ -13,4 +14,5 @@ pub mod partner;
 pub mod pki;
 pub mod telemetry;
 pub mod verdict;
+pub mod watch;
 pub mod xmpp;

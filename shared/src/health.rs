@@ -1,0 +1,90 @@
+//! What orchestrators and monitors ask a service: does it live, can it work, what has it counted.
+//!
+//! Pure answers; the services' HTTP shells send them. Readiness knows every leg that the service stands on, so that a
+//! glance tells which one is missing.
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::registry::Registry;
+use serde_json::{Value, json};
+
+/// Something that a service needs to do its work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leg {
+    /// Such as `link`, `sip` or `store`.
+    pub name: &'static str,
+    /// Whether it bears.
+    pub is_ready: bool,
+    /// In a sentence, what is or is not there.
+    pub reason: String,
+}
+
+impl Leg {
+    /// A leg.
+    pub fn new(name: &'static str, is_ready: bool, reason: impl Into<String>) -> Self {
+        Self { name, is_ready, reason: reason.into() }
+    }
+}
+
+/// An answer over HTTP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// Content-Type.
+    pub content_type: &'static str,
+    /// The body.
+    pub body: String,
+}
+
+/// `/livez`: the process answers, so it lives.
+pub fn live() -> Answer {
+    Answer { status: 200, content_type: "text/plain; charset=utf-8", body: "ok\n".to_owned() }
+}
+
+/// `/readyz`: 200 if every leg bears, else 503; in both cases what each one says.
+pub fn ready(legs: &[Leg]) -> Answer {
+    let is_ready = legs.iter().all(|leg| leg.is_ready);
+    let described: serde_json::Map<String, Value> =
+        legs.iter().map(|leg| (leg.name.to_owned(), json!({ "ready": leg.is_ready, "reason": leg.reason }))).collect();
+    let body = format!("{}\n", json!({ "ready": is_ready, "legs": described }));
+    Answer { status: if is_ready { 200 } else { 503 }, content_type: "application/json", body }
+}
+
+/// `/metrics`: the registry in the text format of OpenMetrics.
+pub fn metrics(registry: &Registry) -> Answer {
+    let mut body = String::new();
+    match encode(&mut body, registry) {
+        Ok(()) => {
+            Answer { status: 200, content_type: "application/openmetrics-text; version=1.0.0; charset=utf-8", body }
+        }
+        Err(error) => Answer { status: 500, content_type: "text/plain; charset=utf-8", body: format!("{error}\n") },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_is_ready_when_every_leg_bears_and_names_the_one_that_does_not() {
+        let legs = [Leg::new("link", true, "1 edge attached"), Leg::new("sip", false, "no target answers")];
+        let answer = ready(&legs);
+        assert_eq!(answer.status, 503);
+        let body: Value = serde_json::from_str(&answer.body).unwrap();
+        assert_eq!(body["ready"], false);
+        assert_eq!(body["legs"]["link"]["ready"], true);
+        assert_eq!(body["legs"]["sip"]["reason"], "no target answers");
+        assert_eq!(ready(&legs[..1]).status, 200);
+    }
+
+    #[test]
+    fn metrics_are_openmetrics() {
+        let mut registry = Registry::default();
+        let counter = prometheus_client::metrics::counter::Counter::<u64>::default();
+        registry.register("stanzas", "Stanzas", counter.clone());
+        counter.inc();
+        let answer = metrics(&registry);
+        assert!(answer.body.contains("stanzas_total 1\n"), "{}", answer.body);
+        assert!(answer.body.ends_with("# EOF\n"));
+    }
+}
