@@ -98,11 +98,6 @@ impl Pairs {
         self.records.settled(key)
     }
 
-    /// Pairs in memory.
-    pub(super) fn len(&self) -> usize {
-        self.records.len()
-    }
-
     fn count_held(&mut self, key: &PairKey, before: InAuthorisation, after: InAuthorisation) {
         let count = self.held.entry(key.remote.domain_name()).or_default();
         match (before == InAuthorisation::Held, after == InAuthorisation::Held) {

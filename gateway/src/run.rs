@@ -1,0 +1,357 @@
+//! Start-up from top to bottom, reloading, and shut-down as its mirror.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use causeway_shared::config::{ConfigError, ConfigWarning, Secret};
+use causeway_shared::health::Leg;
+use causeway_shared::telemetry;
+use causeway_sip::endpoint::{EndpointConfig, SentBy};
+use causeway_sip::ids::IdSource;
+use causeway_sip::target::{Target, TransportKind};
+use causeway_sip::transport::{self, Transport, TransportConfig};
+use causeway_sip::trust::TrustedPeers;
+use prometheus_client::registry::Registry;
+use rustls::RootCertStore;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Notify, watch};
+
+use crate::config::{Config, SipTlsFiles};
+use crate::engine::{Engine, Settings};
+use crate::health::{self, Health};
+use crate::link::{EdgeAddress, LinkConfig, Links, tls};
+use crate::locate::Locator;
+use crate::metrics::Metrics;
+use crate::policy::Domains;
+use crate::reload::Reload;
+use crate::shell::{Shell, now};
+use crate::snapshot::{DialbackSecrets, FileFault, snapshot};
+use crate::store::sqlite::SqliteStore;
+
+/// How often the pool's names are looked up again.
+const LOCATE_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Why the gateway does not start, or does not take a new configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Mistakes in the file.
+    #[error("{}", list(.0))]
+    Config(Vec<ConfigError>),
+    /// A file cannot be used.
+    #[error("{0}")]
+    File(#[from] FileFault),
+    /// The store does not open.
+    #[error("{0}")]
+    Store(#[from] crate::store::StoreError),
+    /// An address cannot be listened on.
+    #[error("{0}")]
+    Bind(#[from] transport::BindError),
+    /// Health and metrics cannot be served.
+    #[error("admin.listen: {0}")]
+    Admin(std::io::Error),
+    /// Signals cannot be received.
+    #[error("signals: {0}")]
+    Signals(std::io::Error),
+    /// Telemetry.
+    #[error("{0}")]
+    Telemetry(#[from] telemetry::TelemetryError),
+    /// Something in the configuration that no reader can check alone.
+    #[error("{0}")]
+    Contact(String),
+}
+
+fn list(errors: &[ConfigError]) -> String {
+    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+/// Everything that follows the configuration without a restart.
+struct Live {
+    path: PathBuf,
+    secrets: DialbackSecrets,
+    made: Secret,
+    settings: watch::Sender<Arc<Settings>>,
+    peers: watch::Sender<Arc<TrustedPeers>>,
+    sip_server: Option<watch::Sender<Arc<rustls::ServerConfig>>>,
+    sip_client: Option<watch::Sender<Arc<rustls::ClientConfig>>>,
+    edges: watch::Sender<Arc<Vec<EdgeAddress>>>,
+    allowed_edges: watch::Sender<Arc<Vec<String>>>,
+    link_tls: watch::Sender<Arc<rustls::ClientConfig>>,
+    links: Links,
+    locator: Locator,
+}
+
+/// Runs the gateway until a signal ends it.
+pub async fn run(config: Config, warnings: &[ConfigWarning], path: PathBuf) -> Result<(), StartError> {
+    let _telemetry = telemetry::start(&config.telemetry)?;
+    for warning in warnings {
+        tracing::warn!(%warning, "configuration");
+    }
+    let mut registry = Registry::default();
+    let metrics = Arc::new(Metrics::register(&mut registry));
+    if let Some(folder) = config.store.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder).map_err(|error| FileFault::new(folder, error))?;
+    }
+    let store = Arc::new(SqliteStore::open(&config.store)?);
+
+    let locator = Locator::new();
+    let pool = locator.locate(&config.sip.next_hops, &transports(&config)).await;
+    let (settings, settings_changes) = watch::channel(Arc::new(engine_settings(&config, pool)?));
+    let (peers, peer_changes) = watch::channel(Arc::new(TrustedPeers::new(config.sip.trusted_peers.clone())));
+    let (sip_server, sip_client) = sip_tls(config.sip.tls.as_ref())?.unzip();
+    let (sip_server, sip_server_changes) = sip_server.map(watch::channel).unzip();
+    let (sip_client, sip_client_changes) = sip_client.map(watch::channel).unzip();
+    let (transport, inbound) = Transport::start(TransportConfig {
+        udp: listen(&config, TransportKind::Udp),
+        tcp: listen(&config, TransportKind::Tcp),
+        tls: listen(&config, TransportKind::Tls),
+        source_ip: config.sip.listen.first().map(|(_, address)| address.ip()).filter(|ip| !ip.is_unspecified()),
+        tls_server: sip_server_changes,
+        tls_client: sip_client_changes,
+        peers: peer_changes,
+    })
+    .await?;
+
+    let (shutdown, shutting_down) = watch::channel(false);
+    let (edges, edge_changes) = watch::channel(Arc::new(edge_addresses(&config)));
+    let (allowed_edges, allowed_changes) = watch::channel(Arc::new(config.link.allowed_edges.clone()));
+    let (link_tls, link_tls_changes) = watch::channel(link_tls(&config)?);
+    let (links, link_events) = Links::start(
+        LinkConfig {
+            gateway_id: config.gateway_id.clone(),
+            instance_id: format!("{}-{:016x}", config.gateway_id, IdSource::os().number()),
+            edges: edge_changes,
+            tls: link_tls_changes,
+            allowed_edges: allowed_changes,
+        },
+        shutting_down,
+    );
+    let mut live = Live {
+        path,
+        secrets: DialbackSecrets::default(),
+        made: made_secret(),
+        settings,
+        peers,
+        sip_server,
+        sip_client,
+        edges,
+        allowed_edges,
+        link_tls,
+        links: links.clone(),
+        locator,
+    };
+    live.publish(&config)?;
+
+    let (drain, draining) = watch::channel(false);
+    let drained = Arc::new(Notify::new());
+    let shell = Shell {
+        engine: Engine::new(Arc::clone(&live.settings.borrow()), Arc::clone(&metrics), IdSource::os()),
+        links: links.clone(),
+        link_events,
+        transport,
+        inbound,
+        store,
+        settings: settings_changes,
+        draining,
+        drained: Arc::clone(&drained),
+        metrics,
+    };
+    let engine = tokio::spawn(shell.run());
+    let (ready_links, ready_settings) = (links.clone(), live.settings.subscribe());
+    let legs = Box::new(move || legs(&ready_links, &ready_settings.borrow()));
+    let admin = TcpListener::bind(config.admin).await.map_err(StartError::Admin)?;
+    tokio::spawn(health::serve(admin, Arc::new(Health { registry, legs }), shutdown.subscribe()));
+    tracing::info!(gateway = config.gateway_id, "the gateway runs");
+
+    live.follow(config.clone()).await?;
+
+    tracing::info!("the gateway stops: no new stanzas, what is under way is finished");
+    links.drain();
+    drain.send_replace(true);
+    if tokio::time::timeout(config.drain, drained.notified()).await.is_err() {
+        tracing::warn!("not everything was finished in time; the edges give it to another gateway");
+    }
+    links.close();
+    shutdown.send_replace(true);
+    engine.abort();
+    let _aborted = engine.await;
+    Ok(())
+}
+
+impl Live {
+    /// Waits for the end and takes up new configurations meanwhile.
+    async fn follow(&mut self, mut config: Config) -> Result<(), StartError> {
+        let mut terminate = signal(SignalKind::terminate()).map_err(StartError::Signals)?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(StartError::Signals)?;
+        let mut reload = Reload::new(self.files(&config)).map_err(StartError::Signals)?;
+        let mut locate = tokio::time::interval(LOCATE_INTERVAL);
+        loop {
+            tokio::select! {
+                reason = reload.reason() => tracing::info!(?reason, "reading the configuration again"),
+                _ = locate.tick() => {
+                    self.relocate(&config).await;
+                    continue;
+                }
+                _ = terminate.recv() => return Ok(()),
+                _ = interrupt.recv() => return Ok(()),
+            }
+            match self.reload().await {
+                Ok(fresh) => {
+                    tracing::info!("the configuration was read again and is in force");
+                    reload.replace(self.files(&fresh));
+                    config = fresh;
+                }
+                Err(error) => tracing::error!(%error, "the new configuration is not used; the old one stays in force"),
+            }
+        }
+    }
+
+    fn files(&self, config: &Config) -> impl Iterator<Item = PathBuf> {
+        config.files().into_iter().chain([self.path.clone()])
+    }
+
+    async fn reload(&mut self) -> Result<Config, StartError> {
+        let text = std::fs::read_to_string(&self.path).map_err(|error| FileFault::new(&self.path, error))?;
+        let (config, warnings) = Config::parse(&text, std::env::vars()).map_err(StartError::Config)?;
+        for warning in warnings {
+            tracing::warn!(%warning, "configuration");
+        }
+        // Everything that can fail comes before anything changes.
+        let link_tls = link_tls(&config)?;
+        let sip_tls = sip_tls(config.sip.tls.as_ref())?;
+        let pool = self.locator.locate(&config.sip.next_hops, &transports(&config)).await;
+        let settings = engine_settings(&config, pool)?;
+        self.publish(&config)?;
+        self.link_tls.send_replace(link_tls);
+        if let (Some((server, client)), Some(server_out), Some(client_out)) = (sip_tls, &self.sip_server, &self.sip_client) {
+            server_out.send_replace(server);
+            client_out.send_replace(client);
+        }
+        self.peers.send_replace(Arc::new(TrustedPeers::new(config.sip.trusted_peers.clone())));
+        self.edges.send_replace(Arc::new(edge_addresses(&config)));
+        self.allowed_edges.send_replace(Arc::new(config.link.allowed_edges.clone()));
+        self.settings.send_replace(Arc::new(settings));
+        Ok(config)
+    }
+
+    fn publish(&mut self, config: &Config) -> Result<(), FileFault> {
+        self.secrets.renew(config.dialback_passphrase.as_deref(), &self.made)?;
+        let snapshot = snapshot(config, &self.secrets, now().unix_ms)?;
+        self.links.publish(Arc::new(snapshot));
+        Ok(())
+    }
+
+    /// Looks up the pool's names again; what does not resolve just now stays as it was.
+    async fn relocate(&self, config: &Config) {
+        let pool = self.locator.locate(&config.sip.next_hops, &transports(config)).await;
+        if pool.is_empty() {
+            tracing::warn!("sip.next_hops do not resolve");
+            return;
+        }
+        self.settings.send_if_modified(|settings| {
+            let changed = settings.pool != pool;
+            if changed {
+                *settings = Arc::new(Settings { pool, ..Settings::clone(settings) });
+            }
+            changed
+        });
+    }
+}
+
+fn legs(links: &Links, settings: &Settings) -> Vec<Leg> {
+    let edges = links.edges();
+    vec![
+        Leg::new("link", edges > 0, format!("{edges} edges attached")),
+        Leg::new("sip", !settings.pool.is_empty(), format!("{} targets known", settings.pool.len())),
+    ]
+}
+
+fn engine_settings(config: &Config, pool: Vec<Target>) -> Result<Settings, StartError> {
+    let contact = &config.sip.contact;
+    let host = contact.port().map_or_else(|| contact.host().to_owned(), |port| format!("{}:{port}", contact.host()));
+    let mut sent_by = Vec::new();
+    for kind in transports(config) {
+        // Responses come to the port that this transport listens on.
+        let port = config.sip.listen.iter().find(|(listening, _)| *listening == kind).map(|(_, address)| address.port());
+        let name = port.map_or_else(|| host.clone(), |port| format!("{}:{port}", contact.host()));
+        sent_by.push(SentBy::new(kind, &name).map_err(|error| StartError::Contact(format!("sip.contact: {error}")))?);
+    }
+    let mut domains = Domains::default();
+    config.domains.iter().cloned().for_each(|domain| domains.add_local(domain));
+    let mut partner_domains = Vec::new();
+    for partner in &config.partners {
+        domains.add_partner(&partner.domain, &partner.additional_domains, partner.partner_type);
+        partner_domains.extend(std::iter::once(&partner.domain).chain(&partner.additional_domains).cloned());
+    }
+    Ok(Settings {
+        endpoint: EndpointConfig::new(sent_by),
+        contact: contact.clone(),
+        pool,
+        transports: transports(config),
+        max_message_bytes: config.sip.max_message_bytes,
+        max_stanza_bytes: 10_000,
+        presence: config.presence.clone(),
+        access: config.access.clone(),
+        domains,
+        partner_domains,
+    })
+}
+
+/// The transports that we listen on, the safest first; towards the pool each of them works.
+fn transports(config: &Config) -> Vec<TransportKind> {
+    let mut kinds = Vec::new();
+    for (kind, _) in &config.sip.listen {
+        if !kinds.contains(kind) {
+            kinds.push(*kind);
+        }
+    }
+    kinds
+}
+
+fn listen(config: &Config, wanted: TransportKind) -> Vec<std::net::SocketAddr> {
+    config.sip.listen.iter().filter(|(kind, _)| *kind == wanted).map(|(_, address)| *address).collect()
+}
+
+fn edge_addresses(config: &Config) -> Vec<EdgeAddress> {
+    config.link.edges.iter().cloned().map(EdgeAddress).collect()
+}
+
+fn link_tls(config: &Config) -> Result<Arc<rustls::ClientConfig>, FileFault> {
+    let files = &config.link;
+    let (certificate, key, ca) = (read(&files.certificate)?, read(&files.key)?, read(&files.ca)?);
+    tls::client_config(&certificate, &key, &ca).map_err(|error| FileFault::new(&files.certificate, error))
+}
+
+type SipTls = (Arc<rustls::ServerConfig>, Arc<rustls::ClientConfig>);
+
+fn sip_tls(files: Option<&SipTlsFiles>) -> Result<Option<SipTls>, FileFault> {
+    let Some(files) = files else { return Ok(None) };
+    let chain = |path: &Path| -> Result<Vec<CertificateDer<'static>>, FileFault> {
+        let found = CertificateDer::pem_slice_iter(&read(path)?).collect::<Result<Vec<_>, _>>();
+        found.map_err(|error| FileFault::new(path, error))
+    };
+    let key = || PrivateKeyDer::from_pem_slice(&read(&files.key)?).map_err(|error| FileFault::new(&files.key, error));
+    let mut roots = RootCertStore::empty();
+    for anchor in chain(&files.ca)? {
+        roots.add(anchor).map_err(|error| FileFault::new(&files.ca, error))?;
+    }
+    let roots = Arc::new(roots);
+    let fault = |error| FileFault::new(&files.certificate, error);
+    let server = transport::tls::server_config(chain(&files.certificate)?, key()?, Arc::clone(&roots)).map_err(fault)?;
+    let client = transport::tls::client_config(chain(&files.certificate)?, key()?, roots).map_err(fault)?;
+    Ok(Some((server, client)))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, FileFault> {
+    std::fs::read(path).map_err(|error| FileFault::new(path, error))
+}
+
+/// 256 bits for dialback where none are configured; good for one gateway.
+fn made_secret() -> Secret {
+    let mut ids = IdSource::os();
+    let bytes: Vec<u8> = (0..4).flat_map(|_| format!("{:016x}", ids.number()).into_bytes()).collect();
+    Secret::from_file_bytes(&bytes)
+}

@@ -1,0 +1,198 @@
+//! The loop around the engine: feeds it what came, performs what it asks. It decides nothing.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use causeway_sip::endpoint::Input as SipInput;
+use causeway_sip::transport::{Inbound, Transport};
+use tokio::sync::{Notify, mpsc, watch};
+
+use crate::engine::{CLAIM_TIME, Engine, Input, Now, Outputs, PAGE, Settings};
+use crate::link::{LinkEvent, Links};
+use crate::metrics::Metrics;
+use crate::presence::record::PairKey;
+use crate::store::Store;
+
+/// Inputs taken before the outputs are performed: writes and commits are shared by what came together.
+const TURN: usize = 64;
+
+/// What the loop works with.
+pub struct Shell {
+    /// The core.
+    pub engine: Engine,
+    /// The edges.
+    pub links: Links,
+    /// What they send.
+    pub link_events: mpsc::Receiver<LinkEvent>,
+    /// The SIP sockets.
+    pub transport: Transport,
+    /// What they receive.
+    pub inbound: mpsc::Receiver<Vec<Inbound>>,
+    /// The records.
+    pub store: Arc<dyn Store>,
+    /// The configuration, whenever it changes.
+    pub settings: watch::Receiver<Arc<Settings>>,
+    /// Becomes true when the process shall end.
+    pub draining: watch::Receiver<bool>,
+    /// Told when nothing is under way any more.
+    pub drained: Arc<Notify>,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+}
+
+/// Where the store's threads leave their answers. There are never more of them than calls under way.
+#[derive(Default)]
+struct Mailbox {
+    answers: Mutex<Vec<Input>>,
+    filled: Notify,
+}
+
+impl Mailbox {
+    fn put(&self, answer: Input) {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner).push(answer);
+        self.filled.notify_one();
+    }
+
+    fn take(&self) -> Vec<Input> {
+        std::mem::take(&mut *self.answers.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Both clocks.
+pub fn now() -> Now {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Now { instant: Instant::now(), unix_ms: u64::try_from(since.as_millis()).unwrap_or(u64::MAX) }
+}
+
+impl Shell {
+    /// Runs until the inputs end. `drained` is told when nothing is under way after draining began.
+    pub async fn run(mut self) {
+        let mailbox = Arc::new(Mailbox::default());
+        let mut out = Outputs::default();
+        let mut is_draining = false;
+        self.engine.start(now(), &mut out);
+        self.perform(&mut out, &mailbox);
+        loop {
+            let wake_at = self.engine.deadline();
+            let input = tokio::select! {
+                Some(event) = self.link_events.recv() => Some(Input::Link(event)),
+                Some(batch) = self.inbound.recv() => Some(sip_input(batch)),
+                () = mailbox.filled.notified() => None,
+                changed = self.settings.changed() => match changed {
+                    Ok(()) => Some(Input::Settings(Arc::clone(&self.settings.borrow_and_update()))),
+                    Err(_) => return,
+                },
+                _ = self.draining.wait_for(|draining| *draining), if !is_draining => {
+                    is_draining = true;
+                    self.engine.drain();
+                    None
+                }
+                () = sleep_until(wake_at) => Some(Input::DeadlinePassed),
+            };
+            let at = now();
+            if let Some(input) = input {
+                self.engine.handle(input, at, &mut out);
+            }
+            self.take_what_is_there(at, &mailbox, &mut out);
+            self.perform(&mut out, &mailbox);
+            if is_draining && self.engine.under_way() == 0 && self.links.load().2 == 0 {
+                self.drained.notify_one();
+            }
+        }
+    }
+
+    /// Takes what has come meanwhile, so that it shares the writes of this turn.
+    fn take_what_is_there(&mut self, at: Now, mailbox: &Mailbox, out: &mut Outputs) {
+        for answer in mailbox.take() {
+            self.engine.handle(answer, at, out);
+        }
+        for _ in 0..TURN {
+            let event = self.link_events.try_recv().ok();
+            let batch = self.inbound.try_recv().ok();
+            if event.is_none() && batch.is_none() {
+                return;
+            }
+            if let Some(event) = event {
+                self.engine.handle(Input::Link(event), at, out);
+            }
+            if let Some(batch) = batch {
+                self.engine.handle(sip_input(batch), at, out);
+            }
+        }
+    }
+
+    /// Performs what the engine asked, and what comes of that at once.
+    fn perform(&mut self, out: &mut Outputs, mailbox: &Arc<Mailbox>) {
+        loop {
+            let mut unsent = Vec::new();
+            for (to, bytes, tag) in out.sip.drain(..) {
+                if let Err(fault) = self.transport.send(to, bytes, tag) {
+                    tracing::debug!(%fault, "a SIP message was not sent");
+                    unsent.push(SipInput::Unsent { tag });
+                }
+            }
+            let mut outcomes = Vec::new();
+            if !out.stanzas.is_empty() {
+                outcomes = self.links.send(std::mem::take(&mut out.stanzas));
+            }
+            if !out.finished.is_empty() {
+                self.links.finish(out.finished.drain(..));
+            }
+            for verdict in out.verdicts.drain(..) {
+                verdict.log();
+                self.metrics.verdict(&verdict);
+            }
+            self.ask_store(out, mailbox);
+            if unsent.is_empty() && outcomes.is_empty() {
+                return;
+            }
+            let at = now();
+            self.engine.handle(Input::Sip(unsent), at, out);
+            self.engine.handle(Input::Link(LinkEvent::Outcomes(outcomes)), at, out);
+        }
+    }
+
+    fn ask_store(&self, out: &mut Outputs, mailbox: &Arc<Mailbox>) {
+        for key in out.loads.drain(..) {
+            let (mailbox, asked) = (Arc::clone(mailbox), key.clone());
+            self.store.load_pair(key, Box::new(move |loaded| mailbox.put(Input::Loaded(asked, loaded))));
+        }
+        if !out.commits.is_empty() {
+            let changes = std::mem::take(&mut out.commits);
+            let keys: Vec<PairKey> = changes.iter().map(|change| change.after.key.clone()).collect();
+            let mailbox = Arc::clone(mailbox);
+            self.store.commit(changes, Box::new(move |committed| mailbox.put(Input::Committed(keys, committed))));
+        }
+        if let Some(limit) = out.claim_due.take() {
+            let at = now().unix_ms;
+            let until = at + u64::try_from(CLAIM_TIME.as_millis()).unwrap_or(u64::MAX);
+            let mailbox = Arc::clone(mailbox);
+            self.store.claim_due(at, until, limit, Box::new(move |claimed| mailbox.put(Input::Claimed(claimed))));
+        }
+        for (domain, after) in out.pages.drain(..) {
+            let (mailbox, asked) = (Arc::clone(mailbox), domain.clone());
+            let done = Box::new(move |page| mailbox.put(Input::Page(asked, page)));
+            self.store.pairs_of_domain(domain, after, PAGE, done);
+        }
+    }
+}
+
+fn sip_input(batch: Vec<Inbound>) -> Input {
+    for inbound in &batch {
+        match inbound {
+            Inbound::Unreachable { target, fault } => tracing::warn!(%target, %fault, "a SIP target cannot be reached"),
+            Inbound::HandshakeFailed { remote, fault } => {
+                tracing::warn!(%remote, %fault, "a SIP peer's connection failed");
+            }
+            Inbound::Message { .. } | Inbound::Malformed { .. } | Inbound::Unsent { .. } | Inbound::Closed { .. } => {}
+        }
+    }
+    Input::Sip(batch.into_iter().filter_map(Inbound::into_input).collect())
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}
