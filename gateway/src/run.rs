@@ -226,7 +226,9 @@ impl Live {
         let settings = engine_settings(&config, pool)?;
         self.publish(&config)?;
         self.link_tls.send_replace(link_tls);
-        if let (Some((server, client)), Some(server_out), Some(client_out)) = (sip_tls, &self.sip_server, &self.sip_client) {
+        if let (Some((server, client)), Some(server_out), Some(client_out)) =
+            (sip_tls, &self.sip_server, &self.sip_client)
+        {
             server_out.send_replace(server);
             client_out.send_replace(client);
         }
@@ -275,7 +277,8 @@ fn engine_settings(config: &Config, pool: Vec<Target>) -> Result<Settings, Start
     let mut sent_by = Vec::new();
     for kind in transports(config) {
         // Responses come to the port that this transport listens on.
-        let port = config.sip.listen.iter().find(|(listening, _)| *listening == kind).map(|(_, address)| address.port());
+        let port =
+            config.sip.listen.iter().find(|(listening, _)| *listening == kind).map(|(_, address)| address.port());
         let name = port.map_or_else(|| host.clone(), |port| format!("{}:{port}", contact.host()));
         sent_by.push(SentBy::new(kind, &name).map_err(|error| StartError::Contact(format!("sip.contact: {error}")))?);
     }
@@ -340,7 +343,8 @@ fn sip_tls(files: Option<&SipTlsFiles>) -> Result<Option<SipTls>, FileFault> {
     }
     let roots = Arc::new(roots);
     let fault = |error| FileFault::new(&files.certificate, error);
-    let server = transport::tls::server_config(chain(&files.certificate)?, key()?, Arc::clone(&roots)).map_err(fault)?;
+    let server =
+        transport::tls::server_config(chain(&files.certificate)?, key()?, Arc::clone(&roots)).map_err(fault)?;
     let client = transport::tls::client_config(chain(&files.certificate)?, key()?, roots).map_err(fault)?;
     Ok(Some((server, client)))
 }

@@ -41,7 +41,8 @@ impl DialbackSecrets {
                 let bytes = std::fs::read(path).map_err(|error| FileFault::new(path, error))?;
                 let secret = Secret::from_file_bytes(&bytes);
                 if secret.expose().len() < MIN_PASSPHRASE {
-                    let reason = format!("the secret has {} bytes; write {MIN_PASSPHRASE} at least", secret.expose().len());
+                    let reason =
+                        format!("the secret has {} bytes; write {MIN_PASSPHRASE} at least", secret.expose().len());
                     return Err(FileFault::new(path, reason));
                 }
                 secret
