@@ -66,8 +66,16 @@ pub struct Lane {
 #[derive(Default)]
 struct Waiting {
     outbox: Outbox,
+    /// Stanzas that were taken and are being written.
+    in_flight: usize,
     /// Its task has ended: whoever comes now makes a new lane.
     is_retired: bool,
+}
+
+impl Waiting {
+    fn is_empty(&self) -> bool {
+        self.outbox.is_empty() && self.in_flight == 0
+    }
 }
 
 impl Lane {
@@ -78,6 +86,7 @@ impl Lane {
         let mut waiting = lock(&self.waiting);
         let late = waiting.outbox.expired(Instant::now());
         waiting.outbox.take(bytes, &mut batch);
+        waiting.in_flight = batch.len();
         drop(waiting);
         for stanza in late {
             fail(edge, stanza, StanzaCondition::RemoteServerTimeout, "the stream was busy for too long");
@@ -87,7 +96,9 @@ impl Lane {
 
     /// Puts stanzas back at the head.
     pub fn put_back(&self, batch: Vec<Queued>) {
-        lock(&self.waiting).outbox.put_back(batch);
+        let mut waiting = lock(&self.waiting);
+        waiting.in_flight = 0;
+        waiting.outbox.put_back(batch);
     }
 
     /// Waits until something is, or may have been, added.
@@ -155,6 +166,11 @@ impl Pool {
                 }
             }
         }
+    }
+
+    /// Whether nothing is queued or on its way: no lane is left, or only those that remember a failure.
+    pub fn is_idle(&self) -> bool {
+        lock(&self.lanes).by_remote.values().flat_map(HashMap::values).all(|lane| lock(&lane.waiting).is_empty())
     }
 
     /// Sends a ping between domains (XEP-0199); the answer comes in on whatever stream the partner likes.
@@ -302,13 +318,14 @@ impl Pool {
     /// Waits until something is queued; false when nothing came for a while and the lane is retired.
     async fn wait_for_work(&self, lane: &Lane, linger: Duration) -> bool {
         let until = Instant::now() + linger;
+        let mut draining = self.edge.draining();
         loop {
             {
                 let mut waiting = lock(&lane.waiting);
                 if !waiting.outbox.is_empty() {
                     return true;
                 }
-                if Instant::now() >= until {
+                if Instant::now() >= until || *draining.borrow() {
                     waiting.is_retired = true;
                     return false;
                 }
@@ -316,6 +333,7 @@ impl Pool {
             tokio::select! {
                 () = lane.queued() => {}
                 () = at(Some(until)) => {}
+                () = gone(&mut draining) => {}
             }
         }
     }

@@ -1,0 +1,225 @@
+//! The life of the service: start-up is a list read from top to bottom, shutdown its mirror.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use causeway_shared::config::{ConfigError, ConfigWarning, Reading, Source};
+use causeway_shared::health::Leg;
+use causeway_shared::telemetry::{Telemetry, TelemetryError};
+use prometheus_client::registry::Registry;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+
+use crate::admin::{self, Health};
+use crate::config::Config;
+use crate::edge::{Edge, fresh_id};
+use crate::link::server::{LinkConfig, LinkServerHandle};
+use crate::link::{self, server};
+use crate::listen;
+use crate::reload::Reload;
+use crate::resolve::{DnsFault, Resolver, lookup::HickoryDns};
+use crate::stream::pool::{Deliverer, Pool};
+use crate::tls::{MaterialFault, Tls};
+
+/// How often the end of a drain is looked for.
+const DRAIN_LOOK: Duration = Duration::from_millis(50);
+
+/// Why the service does not start, or ends.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// Logs or traces.
+    #[error("telemetry: {0}")]
+    Telemetry(#[from] TelemetryError),
+    /// Certificates, keys, trust: they were sound a moment ago.
+    #[error("certificates: {0}")]
+    Material(#[from] MaterialFault),
+    /// The certificates of the link, likewise.
+    #[error("link: {0}")]
+    Link(String),
+    /// DNS.
+    #[error("resolver: {0:?}")]
+    Resolver(DnsFault),
+    /// An address is not ours, or in use.
+    #[error("cannot listen on {address}: {error}")]
+    Listen {
+        /// Which.
+        address: SocketAddr,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// The machine gives no signals or no random numbers.
+    #[error("the operating system refuses: {0}")]
+    System(std::io::Error),
+}
+
+/// Runs the edge until it is told to end. The caller shuts the telemetry down, outside of the runtime.
+pub async fn run(path: PathBuf, reading: Reading<Config>) -> Result<Telemetry, RunError> {
+    let Reading { config, warnings, files } = reading;
+    let instance = fresh_id().ok_or_else(|| RunError::System(std::io::Error::other("no random numbers")))?;
+    let telemetry = Telemetry::start(&config.telemetry, "causeway-edge-proxy", &instance)?;
+    log_warnings(&warnings);
+
+    let resolver = Resolver::new(Arc::new(HickoryDns::new(&config.dns_servers).map_err(RunError::Resolver)?));
+    let (handle, end) = link::channel();
+    let tls = Tls::new(config.material()?);
+    let edge = Arc::new(Edge::new(handle, tls, resolver, config.limits, config.caps));
+    let pool = Pool::new(Arc::clone(&edge));
+    let following = tokio::spawn({
+        let edge = Arc::clone(&edge);
+        async move { edge.follow_snapshots().await }
+    });
+
+    let (stop, stopping) = watch::channel(false);
+    let link_tls = watch::Sender::new(config.link.tls.load().map_err(RunError::Link)?);
+    let allowed = watch::Sender::new(Arc::new(config.link.allowed_gateways.clone()));
+    let link_config = LinkConfig {
+        edge_id: config.edge_id.clone(),
+        instance_id: instance,
+        listen: config.link.listen,
+        tls: link_tls.subscribe(),
+        allowed_gateways: allowed.subscribe(),
+    };
+    let deliverer = Arc::new(Deliverer(Arc::clone(&pool)));
+    let link = server::start(link_config, end, Arc::clone(&deliverer) as _, deliverer as _, stopping.clone())
+        .await
+        .map_err(|error| RunError::Listen { address: config.link.listen, error })?;
+
+    let (alive, mut all_closed) = mpsc::channel::<()>(1);
+    for address in &config.listen {
+        let listener = bind(*address).await?;
+        tokio::spawn(listen::accept(listener, Arc::clone(&pool), alive.clone()));
+    }
+    drop(alive);
+
+    let admin = bind(config.admin).await?;
+    let admin = tokio::spawn(admin::serve(admin, Arc::new(health(&edge, &link)), stopping));
+
+    let mut ends = signal(SignalKind::terminate()).map_err(RunError::System)?;
+    let mut interrupts = signal(SignalKind::interrupt()).map_err(RunError::System)?;
+    let mut reload = Reload::new(files.into_iter().chain([path.clone()])).map_err(RunError::System)?;
+    tracing::info!(edge_id = config.edge_id, listen = ?config.listen, link = %config.link.listen, "ready");
+
+    let mut in_force = config;
+    loop {
+        let reason = tokio::select! {
+            _ = ends.recv() => break,
+            _ = interrupts.recv() => break,
+            reason = reload.reason() => reason,
+        };
+        tracing::info!(?reason, "reading the configuration again");
+        if let Some(reading) = read_again(&path) {
+            apply(&in_force, &reading.config, &edge, &link_tls, &allowed);
+            reload.replace(reading.files.into_iter().chain([path.clone()]));
+            in_force = reading.config;
+        }
+    }
+
+    tracing::info!("draining");
+    edge.drain();
+    let until = Instant::now() + in_force.drain;
+    let drained = async {
+        // Ends when the last connection has dropped its clone.
+        let _never_sent = all_closed.recv().await;
+        while link.hub.load() != (0, 0) || !pool.is_idle() {
+            tokio::time::sleep(DRAIN_LOOK).await;
+        }
+    };
+    if tokio::time::timeout_at(until.into(), drained).await.is_err() {
+        tracing::warn!(load = ?link.hub.load(), "not everything was finished in time");
+    }
+    stop.send_replace(true);
+    let _ended = tokio::time::timeout(in_force.drain, async { (admin.await, link.task.await) }).await;
+    following.abort();
+    tracing::info!("ended");
+    Ok(telemetry)
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, RunError> {
+    TcpListener::bind(address).await.map_err(|error| RunError::Listen { address, error })
+}
+
+/// The legs that the edge stands on: a gateway behind it, and a policy from it.
+fn health(edge: &Arc<Edge>, link: &LinkServerHandle) -> Health {
+    let mut registry = Registry::default();
+    edge.metrics.register(&mut registry);
+    let (edge, hub) = (Arc::clone(edge), Arc::clone(&link.hub));
+    let draining = edge.draining();
+    let legs = move || {
+        let gateways = hub.ready_gateways();
+        let version = edge.moment().federation.version;
+        let is_draining = *draining.borrow();
+        vec![
+            Leg::new("link", gateways > 0, format!("{gateways} gateways attached")),
+            Leg::new("policy", version > 0, format!("version {version} in force")),
+            Leg::new("partners", !is_draining, if is_draining { "going away" } else { "connections are accepted" }),
+        ]
+    };
+    Health { registry, legs: Box::new(legs) }
+}
+
+/// Reads the file again; a file with mistakes changes nothing.
+fn read_again(path: &PathBuf) -> Option<Reading<Config>> {
+    let source = match Source::load(path) {
+        Ok(source) => source,
+        Err(error) => {
+            tracing::error!(path = %path.display(), %error, "the configuration cannot be read; the old one stays");
+            return None;
+        }
+    };
+    match Config::parse(&source) {
+        Ok(reading) => {
+            log_warnings(&reading.warnings);
+            Some(reading)
+        }
+        Err(errors) => {
+            log_errors(&errors);
+            None
+        }
+    }
+}
+
+fn log_warnings(warnings: &[ConfigWarning]) {
+    for warning in warnings {
+        tracing::warn!(%warning, "configuration");
+    }
+}
+
+fn log_errors(errors: &[ConfigError]) {
+    for error in errors {
+        tracing::error!(%error, "configuration mistake; the old configuration stays");
+    }
+}
+
+/// Puts into force what can change in a running edge: certificates, trust, limits, and who may attach.
+fn apply(
+    old: &Config,
+    new: &Config,
+    edge: &Edge,
+    link_tls: &watch::Sender<Arc<rustls::ServerConfig>>,
+    allowed: &watch::Sender<Arc<Vec<String>>>,
+) {
+    match new.material() {
+        Ok(material) => edge.tls.replace(material),
+        Err(fault) => tracing::error!(%fault, "the old certificates stay"),
+    }
+    match new.link.tls.load() {
+        Ok(config) => {
+            link_tls.send_replace(config);
+        }
+        Err(error) => tracing::error!(error, "the old certificates of the link stay"),
+    }
+    allowed.send_replace(Arc::new(new.link.allowed_gateways.clone()));
+    edge.set_limits(new.limits, new.caps);
+    let needs_restart = old.listen != new.listen
+        || old.link.listen != new.link.listen
+        || old.admin != new.admin
+        || old.edge_id != new.edge_id
+        || old.dns_servers != new.dns_servers
+        || old.telemetry != new.telemetry;
+    if needs_restart {
+        tracing::warn!("edge_id, addresses, dns and telemetry change with the next start");
+    }
+}
