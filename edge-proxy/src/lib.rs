@@ -2,7 +2,8 @@
 //!
 //! It authenticates domains, checks and rewrites stanzas, and hands them inwards; it holds no user data and takes all
 //! policy from inside. Reading order: [`policy`] (what is allowed), [`stream`] (the machines, then their shells),
-//! [`tls`], [`resolve`], [`admission`], [`listen`], and [`link`], the road inwards.
+//! [`tls`], [`resolve`], [`admission`], [`listen`], and [`link`], the road inwards;
+//! [`run`] puts it all together.
 
 pub mod admin;
 pub mod admission;
@@ -15,6 +16,7 @@ pub mod metrics;
 pub mod policy;
 pub mod reload;
 pub mod resolve;
+pub mod run;
 pub mod stream;
 pub mod tls;
 pub mod verdict;

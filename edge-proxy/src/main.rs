@@ -2,9 +2,8 @@
 
 use std::process::ExitCode;
 
-use causeway_edge_proxy::config::Config;
-use causeway_edge_proxy::run::run;
-use causeway_shared::config::{CommonArgs, Start, exit};
+use causeway_edge_proxy::run::{read, run};
+use causeway_shared::config::args::{CommonArgs, EXIT_SURROUNDINGS, Start};
 use clap::Parser;
 
 /// Long-lived connections fragment the allocator of the C library; this one keeps memory flat.
@@ -20,26 +19,26 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    let args = Args::parse();
-    let reading = match args.common.start(Config::parse) {
-        Start::Run(reading) => reading,
+    let Args { common } = Args::parse();
+    let (config, warnings) = match common.start(read) {
+        Start::Run(config, warnings) => (config, warnings),
         Start::Exit(code) => return code,
     };
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("the runtime does not start: {error}");
-            return ExitCode::from(exit::SURROUNDINGS);
+            return ExitCode::from(EXIT_SURROUNDINGS);
         }
     };
-    match runtime.block_on(run(args.common.config, reading)) {
+    match runtime.block_on(run(common, config, warnings)) {
         Ok(telemetry) => {
-            telemetry.shutdown();
+            drop(telemetry);
             ExitCode::SUCCESS
         }
         Err(error) => {
             eprintln!("{error}");
-            ExitCode::from(exit::SURROUNDINGS)
+            ExitCode::from(EXIT_SURROUNDINGS)
         }
     }
 }

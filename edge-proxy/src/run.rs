@@ -1,20 +1,21 @@
 //! The life of the service: start-up is a list read from top to bottom, shutdown its mirror.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use causeway_shared::config::{ConfigError, ConfigWarning, Reading, Source};
+use causeway_shared::config::args::{CommonArgs, Read};
+use causeway_shared::config::{ConfigError, ConfigWarning};
 use causeway_shared::health::Leg;
-use causeway_shared::telemetry::{Telemetry, TelemetryError};
+use causeway_shared::telemetry::{self, TelemetryError, TelemetryGuard};
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
 use crate::admin::{self, Health};
-use crate::config::Config;
+use crate::config::{Config, LinkFiles};
 use crate::edge::{Edge, fresh_id};
 use crate::link::server::{LinkConfig, LinkServerHandle};
 use crate::link::{self, server};
@@ -22,7 +23,7 @@ use crate::listen;
 use crate::reload::Reload;
 use crate::resolve::{DnsFault, Resolver, lookup::HickoryDns};
 use crate::stream::pool::{Deliverer, Pool};
-use crate::tls::{MaterialFault, Tls};
+use crate::tls::{Material, MaterialFault, Tls};
 
 /// How often the end of a drain is looked for.
 const DRAIN_LOOK: Duration = Duration::from_millis(50);
@@ -31,7 +32,7 @@ const DRAIN_LOOK: Duration = Duration::from_millis(50);
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// Logs or traces.
-    #[error("telemetry: {0}")]
+    #[error("{0}")]
     Telemetry(#[from] TelemetryError),
     /// Certificates, keys, trust: they were sound a moment ago.
     #[error("certificates: {0}")]
@@ -55,16 +56,47 @@ pub enum RunError {
     System(std::io::Error),
 }
 
-/// Runs the edge until it is told to end. The caller shuts the telemetry down, outside of the runtime.
-pub async fn run(path: PathBuf, reading: Reading<Config>) -> Result<Telemetry, RunError> {
-    let Reading { config, warnings, files } = reading;
+/// Reads the configuration and the files that it names: `--check-config` and every reload stand on it.
+pub fn read(text: &str, environment: Vec<(String, String)>) -> Read<Config> {
+    let (config, warnings) = Config::parse(text, environment)?;
+    let mut mistakes = Vec::new();
+    if let Err(fault) = material(&config) {
+        mistakes.push(ConfigError {
+            key: "tls".to_owned(),
+            found: fault.to_string(),
+            expected: "write PEM files that can be read, each certificate with its own key".to_owned(),
+        });
+    }
+    if let Err(error) = link_tls(&config.link) {
+        mistakes.push(ConfigError {
+            key: "link".to_owned(),
+            found: error,
+            expected: "write PEM files that can be read: our certificate, its key, and the authority".to_owned(),
+        });
+    }
+    if mistakes.is_empty() { Ok((config, warnings)) } else { Err(mistakes) }
+}
+
+fn material(config: &Config) -> Result<Material, MaterialFault> {
+    Material::load(&config.certificates, config.ca_file.as_deref())
+}
+
+fn link_tls(files: &LinkFiles) -> Result<Arc<rustls::ServerConfig>, String> {
+    let read = |path: &Path| std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()));
+    link::tls::server_config(&read(&files.certificate)?, &read(&files.key)?, &read(&files.ca)?)
+        .map_err(|error| error.to_string())
+}
+
+/// Runs the edge until it is told to end. What it returns sends the last spans when it is dropped, outside of the
+/// runtime.
+pub async fn run(args: CommonArgs, config: Config, warnings: Vec<ConfigWarning>) -> Result<TelemetryGuard, RunError> {
     let instance = fresh_id().ok_or_else(|| RunError::System(std::io::Error::other("no random numbers")))?;
-    let telemetry = Telemetry::start(&config.telemetry, "causeway-edge-proxy", &instance)?;
+    let telemetry = telemetry::start(&config.telemetry)?;
     log_warnings(&warnings);
 
     let resolver = Resolver::new(Arc::new(HickoryDns::new(&config.dns_servers).map_err(RunError::Resolver)?));
     let (handle, end) = link::channel();
-    let tls = Tls::new(config.material()?);
+    let tls = Tls::new(material(&config)?);
     let edge = Arc::new(Edge::new(handle, tls, resolver, config.limits, config.caps));
     let pool = Pool::new(Arc::clone(&edge));
     let following = tokio::spawn({
@@ -73,13 +105,13 @@ pub async fn run(path: PathBuf, reading: Reading<Config>) -> Result<Telemetry, R
     });
 
     let (stop, stopping) = watch::channel(false);
-    let link_tls = watch::Sender::new(config.link.tls.load().map_err(RunError::Link)?);
+    let newest_tls = watch::Sender::new(link_tls(&config.link).map_err(RunError::Link)?);
     let allowed = watch::Sender::new(Arc::new(config.link.allowed_gateways.clone()));
     let link_config = LinkConfig {
         edge_id: config.edge_id.clone(),
         instance_id: instance,
         listen: config.link.listen,
-        tls: link_tls.subscribe(),
+        tls: newest_tls.subscribe(),
         allowed_gateways: allowed.subscribe(),
     };
     let deliverer = Arc::new(Deliverer(Arc::clone(&pool)));
@@ -88,7 +120,7 @@ pub async fn run(path: PathBuf, reading: Reading<Config>) -> Result<Telemetry, R
         .map_err(|error| RunError::Listen { address: config.link.listen, error })?;
 
     let (alive, mut all_closed) = mpsc::channel::<()>(1);
-    for address in &config.listen {
+    for address in &config.s2s {
         let listener = bind(*address).await?;
         tokio::spawn(listen::accept(listener, Arc::clone(&pool), alive.clone()));
     }
@@ -99,8 +131,9 @@ pub async fn run(path: PathBuf, reading: Reading<Config>) -> Result<Telemetry, R
 
     let mut ends = signal(SignalKind::terminate()).map_err(RunError::System)?;
     let mut interrupts = signal(SignalKind::interrupt()).map_err(RunError::System)?;
-    let mut reload = Reload::new(files.into_iter().chain([path.clone()])).map_err(RunError::System)?;
-    tracing::info!(edge_id = config.edge_id, listen = ?config.listen, link = %config.link.listen, "ready");
+    let watched = |config: &Config| config.files().into_iter().chain([args.config.clone()]);
+    let mut reload = Reload::new(watched(&config)).map_err(RunError::System)?;
+    tracing::info!(edge_id = config.edge_id, s2s = ?config.s2s, link = %config.link.listen, "ready");
 
     let mut in_force = config;
     loop {
@@ -110,10 +143,10 @@ pub async fn run(path: PathBuf, reading: Reading<Config>) -> Result<Telemetry, R
             reason = reload.reason() => reason,
         };
         tracing::info!(?reason, "reading the configuration again");
-        if let Some(reading) = read_again(&path) {
-            apply(&in_force, &reading.config, &edge, &link_tls, &allowed);
-            reload.replace(reading.files.into_iter().chain([path.clone()]));
-            in_force = reading.config;
+        if let Some(config) = read_again(&args) {
+            apply(&in_force, &config, &edge, &newest_tls, &allowed);
+            reload.replace(watched(&config));
+            in_force = config;
         }
     }
 
@@ -160,22 +193,21 @@ fn health(edge: &Arc<Edge>, link: &LinkServerHandle) -> Health {
     Health { registry, legs: Box::new(legs) }
 }
 
-/// Reads the file again; a file with mistakes changes nothing.
-fn read_again(path: &PathBuf) -> Option<Reading<Config>> {
-    let source = match Source::load(path) {
-        Ok(source) => source,
+/// Reads the configuration again; one with mistakes changes nothing.
+fn read_again(args: &CommonArgs) -> Option<Config> {
+    match args.read(read) {
+        Ok(Ok((config, warnings))) => {
+            log_warnings(&warnings);
+            Some(config)
+        }
+        Ok(Err(mistakes)) => {
+            for mistake in &mistakes {
+                tracing::error!(%mistake, "configuration; the old one stays");
+            }
+            None
+        }
         Err(error) => {
-            tracing::error!(path = %path.display(), %error, "the configuration cannot be read; the old one stays");
-            return None;
-        }
-    };
-    match Config::parse(&source) {
-        Ok(reading) => {
-            log_warnings(&reading.warnings);
-            Some(reading)
-        }
-        Err(errors) => {
-            log_errors(&errors);
+            tracing::error!(%error, "the configuration cannot be read; the old one stays");
             None
         }
     }
@@ -183,13 +215,7 @@ fn read_again(path: &PathBuf) -> Option<Reading<Config>> {
 
 fn log_warnings(warnings: &[ConfigWarning]) {
     for warning in warnings {
-        tracing::warn!(%warning, "configuration");
-    }
-}
-
-fn log_errors(errors: &[ConfigError]) {
-    for error in errors {
-        tracing::error!(%error, "configuration mistake; the old configuration stays");
+        tracing::warn!(key = warning.key, "{}", warning.text);
     }
 }
 
@@ -198,22 +224,22 @@ fn apply(
     old: &Config,
     new: &Config,
     edge: &Edge,
-    link_tls: &watch::Sender<Arc<rustls::ServerConfig>>,
+    newest_tls: &watch::Sender<Arc<rustls::ServerConfig>>,
     allowed: &watch::Sender<Arc<Vec<String>>>,
 ) {
-    match new.material() {
+    match material(new) {
         Ok(material) => edge.tls.replace(material),
         Err(fault) => tracing::error!(%fault, "the old certificates stay"),
     }
-    match new.link.tls.load() {
+    match link_tls(&new.link) {
         Ok(config) => {
-            link_tls.send_replace(config);
+            newest_tls.send_replace(config);
         }
         Err(error) => tracing::error!(error, "the old certificates of the link stay"),
     }
     allowed.send_replace(Arc::new(new.link.allowed_gateways.clone()));
     edge.set_limits(new.limits, new.caps);
-    let needs_restart = old.listen != new.listen
+    let needs_restart = old.s2s != new.s2s
         || old.link.listen != new.link.listen
         || old.admin != new.admin
         || old.edge_id != new.edge_id

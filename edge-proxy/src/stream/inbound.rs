@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use causeway_shared::domain::DomainPair;
-use causeway_shared::link::TraceContext;
+use causeway_shared::telemetry;
 use causeway_shared::xmpp::stanza::{Checked, StanzaKind, StanzaType};
 use tokio::sync::mpsc;
 use tokio::time::{sleep_until, timeout_at};
@@ -277,14 +277,10 @@ impl Batch {
 }
 
 fn inbound(checked: Checked, xml: bytes::Bytes, at: &Moment) -> InboundStanza {
-    InboundStanza {
-        kind: checked.kind,
-        from: checked.from,
-        to: checked.to,
-        xml,
-        trace: TraceContext::default(),
-        arrived_ms: at.unix_ms,
-    }
+    let span =
+        tracing::debug_span!(target: "causeway::stanza", parent: None, "stanza_in", kind = checked.kind.as_str());
+    let trace = telemetry::context_of(&span);
+    InboundStanza { kind: checked.kind, from: checked.from, to: checked.to, xml, trace, arrived_ms: at.unix_ms }
 }
 
 /// Whether a stanza may be no more than the answer to our own ping, which must not keep an unused stream open.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use causeway_shared::domain::{DomainName, DomainPair};
+use causeway_shared::telemetry;
 use causeway_shared::xmpp::stanza_error::StanzaCondition;
 use tokio::net::TcpStream;
 use tokio::time::{timeout, timeout_at};
@@ -140,8 +141,11 @@ impl Outbound {
         while self.end.is_none() {
             let batch = lane.take(WRITE, &self.edge);
             if !batch.is_empty() {
+                let spans = spans(&batch);
                 let bytes = join(&batch);
-                if let Err(error) = self.connection.write(&bytes).await {
+                let written = self.connection.write(&bytes).await;
+                drop(spans);
+                if let Err(error) = written {
                     lane.put_back(batch);
                     return Some(broken(&error));
                 }
@@ -272,6 +276,19 @@ impl Outbound {
             Err(_) => Input::DeadlinePassed,
         }
     }
+}
+
+/// The spans of the stanzas that are traced, from here to the flush.
+fn spans(batch: &[Queued]) -> Vec<tracing::Span> {
+    let traced = batch.iter().filter(|queued| queued.stanza.trace.is_some());
+    traced
+        .map(|queued| {
+            let kind = queued.stanza.kind.as_str();
+            let span = tracing::debug_span!(target: "causeway::stanza", parent: None, "stanza_out", kind);
+            telemetry::continue_trace(&span, queued.stanza.trace);
+            span
+        })
+        .collect()
 }
 
 /// Several stanzas in one write.
