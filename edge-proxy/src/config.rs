@@ -15,6 +15,8 @@ use causeway_shared::telemetry::TelemetryConfig;
 use crate::admission::Caps;
 use crate::tls::CertificateFiles;
 
+mod files;
+
 /// The prefix of variables.
 pub const ENVIRONMENT: &str = "CAUSEWAY_EDGE";
 

@@ -23,6 +23,8 @@ use crate::engine::ExternalAccess;
 use crate::presence::PresenceSettings;
 use crate::translate::message::{MAX_BYTES_RELIABLE, MAX_BYTES_UDP};
 
+pub mod files;
+
 /// The prefix of variables.
 pub const ENVIRONMENT: &str = "CAUSEWAY_GATEWAY";
 

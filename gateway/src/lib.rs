@@ -2,6 +2,7 @@
 
 pub mod body;
 pub mod config;
+pub mod dev_certs;
 pub mod engine;
 pub mod health;
 pub mod iq;

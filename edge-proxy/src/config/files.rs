@@ -1,0 +1,134 @@
+//! What is in the files that `edge-proxy.toml` names, found before the first handshake needs them.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use causeway_shared::config::ConfigError;
+use causeway_shared::config::args::Read;
+
+use super::{Config, LinkFiles};
+use crate::link::tls::server_config;
+use crate::tls::{Material, MaterialFault};
+
+impl Config {
+    /// Reads the text, and then the files that it names: mistakes in either are mistakes of the configuration.
+    pub fn load(text: &str, environment: impl IntoIterator<Item = (String, String)>) -> Read<Self> {
+        let (config, warnings) = Self::parse(text, environment)?;
+        let mistakes = config.mistakes_in_files();
+        if mistakes.is_empty() { Ok((config, warnings)) } else { Err(mistakes) }
+    }
+
+    /// The certificates and authorities for streams, read now.
+    pub fn material(&self) -> Result<Material, MaterialFault> {
+        Material::load(&self.certificates, self.ca_file.as_deref())
+    }
+
+    fn mistakes_in_files(&self) -> Vec<ConfigError> {
+        let mut mistakes = Vec::new();
+        if let Err(problem) = self.link.load() {
+            mistakes.push(mistake(
+                "link",
+                problem,
+                "make certificate, key and ca readable PEM files that fit each other",
+            ));
+        }
+        let mut sound = None;
+        for (index, files) in self.certificates.iter().enumerate() {
+            match Material::load(std::slice::from_ref(files), None) {
+                Ok(_) => sound = Some(files),
+                Err(fault) => {
+                    let write = "make certificate and key readable PEM files that fit each other";
+                    mistakes.push(mistake(&format!("tls.certificates[{index}]"), fault.to_string(), write));
+                }
+            }
+        }
+        // A bundle loads only beside a certificate; without a sound one it is looked at in the next run.
+        if let (Some(files), Some(bundle)) = (sound, &self.ca_file)
+            && let Err(fault) = Material::load(std::slice::from_ref(files), Some(bundle))
+        {
+            mistakes.push(mistake(
+                "tls.ca_file",
+                fault.to_string(),
+                "write a bundle such as /etc/ssl/certs/ca-certificates.crt",
+            ));
+        }
+        mistakes
+    }
+}
+
+impl LinkFiles {
+    /// The link's TLS configuration, from the files as they are now.
+    pub fn load(&self) -> Result<Arc<rustls::ServerConfig>, String> {
+        let read = |path: &Path| std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()));
+        server_config(&read(&self.certificate)?, &read(&self.key)?, &read(&self.ca)?).map_err(|error| error.to_string())
+    }
+}
+
+fn mistake(key: &str, found: String, expected: &str) -> ConfigError {
+    ConfigError { key: key.to_owned(), found, expected: expected.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    /// A directory with certificates of link.example, contoso.example and other.example.
+    struct Directory(PathBuf);
+
+    impl Directory {
+        fn new(name: &str) -> Self {
+            let directory = std::env::temp_dir().join(format!("causeway-edge-{name}-{}", std::process::id()));
+            std::fs::create_dir_all(&directory).unwrap();
+            for name in ["link", "contoso", "other"] {
+                let made = rcgen::generate_simple_self_signed(vec![format!("{name}.example")]).unwrap();
+                std::fs::write(directory.join(format!("{name}.crt")), made.cert.pem()).unwrap();
+                std::fs::write(directory.join(format!("{name}.key")), made.signing_key.serialize_pem()).unwrap();
+            }
+            Self(directory)
+        }
+
+        fn load(&self, link_key: &str, stream_key: &str, bundle: &str) -> Read<Config> {
+            let path = |name: &str| self.0.join(name).display().to_string();
+            let text = format!(
+                "edge_id = 'e'\n[link]\ncertificate = '{}'\nkey = '{}'\nca = '{}'\nallowed_gateways = ['g']\n[tls]\n\
+                 ca_file = '{}'\ncertificates = [{{ certificate = '{}', key = '{}' }}]\n",
+                path("link.crt"),
+                path(link_key),
+                path("link.crt"),
+                path(bundle),
+                path("contoso.crt"),
+                path(stream_key),
+            );
+            Config::load(&text, [])
+        }
+    }
+
+    impl Drop for Directory {
+        fn drop(&mut self) {
+            let _left_behind = std::fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn files_that_fit_make_the_material() {
+        let (config, _) = Directory::new("fit").load("link.key", "contoso.key", "other.crt").unwrap();
+        // The files are gone by now, and that is a fault and no panic.
+        assert!(config.material().is_err());
+    }
+
+    #[test]
+    fn keys_of_other_certificates_are_found() {
+        let mistakes = Directory::new("keys").load("other.key", "other.key", "other.crt").unwrap_err();
+        let keys: Vec<_> = mistakes.iter().map(|mistake| mistake.key.as_str()).collect();
+        assert_eq!(keys, ["link", "tls.certificates[0]"]);
+    }
+
+    #[test]
+    fn an_absent_bundle_is_named_with_its_path() {
+        let mistakes = Directory::new("bundle").load("link.key", "contoso.key", "absent.crt").unwrap_err();
+        assert_eq!(mistakes.len(), 1);
+        assert!(mistakes[0].key == "tls.ca_file" && mistakes[0].found.contains("absent.crt"), "{}", mistakes[0]);
+    }
+}
