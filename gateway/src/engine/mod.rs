@@ -273,3 +273,6 @@ impl Engine {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -190,3 +190,16 @@ async fn expire(shared: Arc<Shared>, mut shutdown: watch::Receiver<bool>) {
         }
     }
 }
+
+#[cfg(test)]
+impl Receipt {
+    /// A receipt that tells nobody, for tests of what hands receipts on.
+    pub(crate) fn for_test(seq: u64) -> Self {
+        Self { outgoing: Arc::new(GatewayOutgoing::new(1)), seq, key: (0, seq) }
+    }
+
+    /// The number of the stanza it is for.
+    pub(crate) const fn seq(&self) -> u64 {
+        self.seq
+    }
+}

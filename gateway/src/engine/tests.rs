@@ -1,0 +1,389 @@
+use bytes::Bytes;
+use causeway_shared::domain::DomainPair;
+use causeway_shared::jid::Jid;
+use causeway_shared::link::{Method, PairContext, TraceContext};
+use causeway_shared::partner::PartnerType;
+use causeway_sip::endpoint::{EndpointConfig, SentBy};
+use causeway_sip::message::{Message, Request, Response};
+use causeway_sip::method::Status;
+use causeway_sip::parse::{Datagram, parse_datagram};
+use causeway_sip::target::{FlowId, Source, Target, TransportKind};
+use causeway_sip::uri::Uri;
+
+use super::*;
+use crate::policy::Domains;
+use crate::presence::PresenceSettings;
+
+/// An engine with a store in memory, a pool and a link that the test plays.
+struct Rig {
+    engine: Engine,
+    now: Now,
+    out: Outputs,
+    stored: HashMap<PairKey, Pair>,
+    seq: u64,
+}
+
+impl Rig {
+    fn new() -> Self {
+        let sent_by = SentBy::new(TransportKind::Tcp, "127.0.0.1:5060").unwrap();
+        let mut domains = Domains::default();
+        let domain = |name| DomainName::parse(name).unwrap();
+        domains.add_local(domain("contoso.example"));
+        domains.add_partner(&domain("fabrikam.example"), &[], PartnerType::Federated);
+        domains.add_partner(&domain("wingtip.example"), &[], PartnerType::PublicUnverified);
+        let settings = Settings {
+            endpoint: EndpointConfig::new(vec![sent_by]),
+            contact: Uri::parse(Bytes::from_static(b"sip:127.0.0.1:5060;transport=tcp")).unwrap(),
+            pool: vec![pool("127.0.0.9:5060"), pool("127.0.0.8:5060")],
+            transports: vec![TransportKind::Tcp],
+            max_message_bytes: 16_384,
+            max_stanza_bytes: 10_000,
+            presence: PresenceSettings::default(),
+            access: ExternalAccess { default: true, ..ExternalAccess::default() },
+            domains,
+            partner_domains: vec![domain("fabrikam.example"), domain("wingtip.example")],
+        };
+        Self {
+            engine: Engine::new(Arc::new(settings), Arc::default(), IdSource::counting()),
+            now: Now { instant: Instant::now(), unix_ms: 1_900_000_000_000 },
+            out: Outputs::default(),
+            stored: HashMap::new(),
+            seq: 0,
+        }
+    }
+
+    fn handle(&mut self, input: Input) {
+        self.engine.handle(input, self.now, &mut self.out);
+    }
+
+    /// Plays the store until it is asked nothing more.
+    fn settle(&mut self) {
+        while !self.out.loads.is_empty() || !self.out.commits.is_empty() {
+            for key in std::mem::take(&mut self.out.loads) {
+                let record = self.stored.get(&key).cloned();
+                self.handle(Input::Loaded(key, Ok(record)));
+            }
+            let changes = std::mem::take(&mut self.out.commits);
+            if changes.is_empty() {
+                continue;
+            }
+            let keys: Vec<PairKey> = changes.iter().map(|change| change.after.key.clone()).collect();
+            let mut committed = Vec::new();
+            for change in changes {
+                let mut after = change.after;
+                after.version += 1;
+                committed.push(Committed::Stored { version: after.version });
+                self.stored.insert(after.key.clone(), after);
+            }
+            self.handle(Input::Committed(keys, Ok(committed)));
+        }
+    }
+
+    /// A stanza of a partner arrives; returns its number.
+    fn stanza(&mut self, kind: StanzaKind, from: &str, to: &str, rest: &str) -> u64 {
+        self.seq += 1;
+        let name = kind.as_str();
+        let xml = format!("<{name} xmlns='jabber:server' from='{from}' to='{to}' {rest}</{name}>");
+        let (from, to) = (Jid::parse(from).unwrap(), Jid::parse(to).unwrap());
+        let context = PairContext {
+            pair: DomainPair { local: to.domain_name(), remote: from.domain_name() },
+            method: Method::SaslExternal,
+            stream_id: "s".to_owned(),
+            peer_address: "192.0.2.1:5269".to_owned(),
+            certificate_sha256: None,
+        };
+        let stanza = StanzaIn {
+            kind,
+            from,
+            to,
+            xml: xml.into(),
+            context: Arc::new(context),
+            origin: 7,
+            key: self.seq,
+            redelivered: false,
+            trace: TraceContext::default(),
+            arrived_ms: self.now.unix_ms,
+            receipt: Receipt::for_test(self.seq),
+        };
+        self.handle(Input::Link(LinkEvent::Stanzas(vec![stanza])));
+        self.settle();
+        self.seq
+    }
+
+    fn message(&mut self, from: &str, body: &str) -> u64 {
+        let rest = format!("type='chat' id='m1'><body>{body}</body>");
+        self.stanza(StanzaKind::Message, from, "alice@contoso.example", &rest)
+    }
+
+    /// What went to SIP since the last look.
+    fn sent(&mut self) -> Vec<Message> {
+        let sent = std::mem::take(&mut self.out.sip);
+        sent.into_iter().map(|(_, bytes, _)| parse(bytes)).collect()
+    }
+
+    fn requests(&mut self) -> Vec<Request> {
+        let requests = self.sent().into_iter().filter_map(|message| match message {
+            Message::Request(request) => Some(request),
+            Message::Response(_) => None,
+        });
+        requests.collect()
+    }
+
+    fn statuses(&mut self) -> Vec<u16> {
+        let statuses = self.sent().into_iter().filter_map(|message| match message {
+            Message::Request(_) => None,
+            Message::Response(response) => Some(response.status.code()),
+        });
+        statuses.collect()
+    }
+
+    fn answer(&mut self, request: &Request, status: Status) {
+        let response = Response::to(request, status);
+        self.receive(Message::Response(response));
+        self.settle();
+    }
+
+    fn receive(&mut self, message: Message) {
+        let source = Source {
+            flow: FlowId(1),
+            transport: TransportKind::Tcp,
+            local: "127.0.0.1:5060".parse().unwrap(),
+            remote: "127.0.0.9:5060".parse().unwrap(),
+            certificate: None,
+            peer: Some("pool".into()),
+        };
+        self.handle(Input::Sip(vec![endpoint::Input::Received { message, source }]));
+        self.settle();
+    }
+
+    fn receive_text(&mut self, text: &str) {
+        let datagram = Bytes::from(text.replace('\n', "\r\n"));
+        let message = parse(datagram);
+        self.receive(message);
+    }
+
+    /// A MESSAGE of alice.
+    fn sip_message(&mut self, to: &str, branch: &str, body: &str) {
+        self.receive_text(&format!(
+            "MESSAGE sip:{to} SIP/2.0\nVia: SIP/2.0/TCP 127.0.0.9;branch=z9hG4bK{branch}\nMax-Forwards: 70\n\
+             From: <sip:alice@contoso.example>;tag=a\nTo: <sip:{to}>\nCall-ID: {branch}\nCSeq: 1 MESSAGE\n\
+             Content-Type: text/plain\nContent-Length: {}\n\n{body}",
+            body.len()
+        ));
+    }
+
+    /// The outcome of the only stanza that is under way to partners.
+    fn stanza_ends(&mut self, outcome: Outcome) -> StanzaOut {
+        let stanza = self.out.stanzas.remove(0);
+        self.handle(Input::Link(LinkEvent::Outcomes(vec![(stanza.key, outcome)])));
+        self.settle();
+        stanza
+    }
+
+    fn finished(&mut self) -> Vec<u64> {
+        self.out.finished.drain(..).map(|(receipt, _)| receipt.seq()).collect()
+    }
+}
+
+fn parse(bytes: Bytes) -> Message {
+    match parse_datagram(bytes).unwrap() {
+        Datagram::Message(message) => message,
+        other => panic!("no message: {other:?}"),
+    }
+}
+
+fn pool(address: &str) -> Target {
+    Target { transport: TransportKind::Tcp, addr: address.parse().unwrap(), name: None }
+}
+
+fn text(stanza: &StanzaOut) -> String {
+    String::from_utf8(stanza.xml.to_vec()).unwrap()
+}
+
+#[test]
+fn a_message_is_finished_by_the_final_response() {
+    let mut rig = Rig::new();
+    let seq = rig.message("bob@fabrikam.example/desk", "hello");
+    let requests = rig.requests();
+    assert_eq!(requests[0].uri.as_str(), "sip:alice@contoso.example");
+    assert!(rig.finished().is_empty());
+    rig.answer(&requests[0], Status::OK);
+    assert_eq!(rig.finished(), [seq]);
+    assert_eq!(rig.engine.under_way(), 0);
+}
+
+#[test]
+fn a_refused_message_is_finished_when_its_error_has_arrived() {
+    let mut rig = Rig::new();
+    let seq = rig.message("bob@fabrikam.example/desk", "hello");
+    let request = rig.requests().remove(0);
+    rig.answer(&request, Status::TEMPORARILY_UNAVAILABLE);
+    assert!(rig.finished().is_empty());
+    let error = rig.stanza_ends(Outcome::Done);
+    assert_eq!(error.to.as_str(), "bob@fabrikam.example/desk");
+    assert!(text(&error).contains("type='error'") && text(&error).contains("recipient-unavailable"), "{}", text(&error));
+    assert_eq!(rig.finished(), [seq]);
+}
+
+// RFC 3428 section 8, mapping T17.
+#[test]
+fn a_second_message_to_an_address_leaves_after_the_answer_to_the_first() {
+    let mut rig = Rig::new();
+    rig.message("bob@fabrikam.example/desk", "one");
+    rig.message("bob@fabrikam.example/desk", "two");
+    let first = rig.requests();
+    assert_eq!(first.len(), 1);
+    rig.answer(&first[0], Status::OK);
+    let second = rig.requests();
+    assert_eq!(second[0].body.as_ref(), b"two");
+}
+
+#[test]
+fn a_target_that_cannot_be_reached_is_followed_by_the_next_one() {
+    let mut rig = Rig::new();
+    let seq = rig.message("bob@fabrikam.example/desk", "hello");
+    let (to, _, tag) = rig.out.sip.remove(0);
+    assert_eq!(to, Destination::Target(pool("127.0.0.9:5060")));
+    rig.handle(Input::Sip(vec![endpoint::Input::Unsent { tag }]));
+    let (to, _, tag) = rig.out.sip.remove(0);
+    assert_eq!(to, Destination::Target(pool("127.0.0.8:5060")));
+    rig.handle(Input::Sip(vec![endpoint::Input::Unsent { tag }]));
+    let error = rig.stanza_ends(Outcome::Done);
+    assert!(text(&error).contains("remote-server-timeout"), "{}", text(&error));
+    assert_eq!(rig.finished(), [seq]);
+}
+
+// Mapping, section 10.4: decided before any SIP traffic.
+#[test]
+fn a_stranger_of_an_unverified_partner_is_refused_without_sip() {
+    let mut rig = Rig::new();
+    let seq = rig.message("eve@wingtip.example/x", "hello");
+    let error = rig.stanza_ends(Outcome::Done);
+    assert!(text(&error).contains("service-unavailable"), "{}", text(&error));
+    assert_eq!((rig.finished(), rig.requests().len()), (vec![seq], 0));
+}
+
+#[test]
+fn a_sip_sender_hears_202_when_the_stanza_was_written_and_not_before() {
+    let mut rig = Rig::new();
+    rig.sip_message("bob@fabrikam.example", "x1", "hi");
+    assert_eq!(rig.statuses(), [] as [u16; 0]);
+    let stanza = rig.stanza_ends(Outcome::Done);
+    assert!(text(&stanza).contains("<body>hi</body>"), "{}", text(&stanza));
+    assert_eq!(rig.statuses(), [202]);
+}
+
+#[test]
+fn a_sip_sender_hears_why_the_stanza_was_not_written() {
+    for (condition, status) in [
+        (StanzaCondition::RemoteServerNotFound, 404),
+        (StanzaCondition::RemoteServerTimeout, 504),
+        (StanzaCondition::ResourceConstraint, 500),
+    ] {
+        let mut rig = Rig::new();
+        rig.sip_message("bob@fabrikam.example", "x1", "hi");
+        rig.stanza_ends(Outcome::Failed(Failure::new(condition, "no")));
+        assert_eq!(rig.statuses(), [status], "{condition:?}");
+    }
+}
+
+#[test]
+fn a_foreign_target_is_refused_with_404_and_a_verdict() {
+    let mut rig = Rig::new();
+    rig.sip_message("mallory@tailspin.example", "x1", "hi");
+    assert_eq!(rig.statuses(), [404]);
+    assert_eq!(rig.out.verdicts[0].rung, Rung::Policy);
+}
+
+#[test]
+fn a_reply_goes_to_the_device_that_wrote_and_is_a_chat() {
+    let mut rig = Rig::new();
+    rig.message("bob@fabrikam.example/desk", "hello");
+    rig.sip_message("bob@fabrikam.example", "x1", "hi");
+    let stanza = rig.stanza_ends(Outcome::Done);
+    assert_eq!(stanza.to.as_str(), "bob@fabrikam.example/desk");
+    assert!(text(&stanza).contains("type='chat'"), "{}", text(&stanza));
+}
+
+#[test]
+fn a_stanza_of_a_pair_that_is_not_allowed_here_is_not_believed() {
+    let mut rig = Rig::new();
+    let seq = rig.stanza(StanzaKind::Message, "x@tailspin.example", "alice@contoso.example", "><body>b</body>");
+    assert_eq!(rig.finished(), [seq]);
+    assert_eq!((rig.requests().len(), rig.out.verdicts[0].rung), (0, Rung::Policy));
+}
+
+#[test]
+fn subscribe_is_stored_before_the_pool_is_asked_and_finished_with_that() {
+    let mut rig = Rig::new();
+    let seq =
+        rig.stanza(StanzaKind::Presence, "bob@fabrikam.example", "alice@contoso.example", "type='subscribe' id='s1'>");
+    assert_eq!(rig.stored.len(), 1);
+    let requests = rig.requests();
+    assert_eq!(requests[0].method.as_str(), "SUBSCRIBE");
+    assert_eq!(rig.finished(), [seq]);
+}
+
+#[test]
+fn a_subscription_is_answered_and_the_contact_is_asked_once() {
+    let mut rig = Rig::new();
+    rig.receive_text(
+        "SUBSCRIBE sip:bob@fabrikam.example SIP/2.0\nVia: SIP/2.0/TCP 127.0.0.9;branch=z9hG4bKs1\nMax-Forwards: 70\n\
+         From: <sip:alice@contoso.example>;tag=a\nTo: <sip:bob@fabrikam.example>\nCall-ID: s1\nCSeq: 1 SUBSCRIBE\n\
+         Contact: <sip:alice@127.0.0.9;transport=tcp>\nEvent: presence\nExpires: 600\nContent-Length: 0\n\n",
+    );
+    let sent = rig.sent();
+    assert!(matches!(&sent[0], Message::Response(response) if response.status == Status::OK), "{sent:?}");
+    assert!(matches!(&sent[1], Message::Request(request) if request.method.as_str() == "NOTIFY"), "{sent:?}");
+    let stanza = rig.stanza_ends(Outcome::Done);
+    assert!(text(&stanza).contains("type='subscribe'"), "{}", text(&stanza));
+}
+
+#[test]
+fn a_store_that_fails_leaves_nobody_waiting() {
+    let mut rig = Rig::new();
+    let error = || StoreError {
+        path: Arc::new("x.sqlite".into()),
+        fault: crate::store::StoreFault::DiskFull,
+        detail: "full".into(),
+    };
+    rig.seq += 1;
+    rig.receive_subscribe_without_store();
+    let key = rig.out.loads.remove(0);
+    rig.handle(Input::Loaded(key, Err(error())));
+    assert_eq!(rig.statuses(), [500]);
+    assert_eq!(rig.out.verdicts[0].rung, Rung::Store);
+}
+
+impl Rig {
+    fn receive_subscribe_without_store(&mut self) {
+        let text = "SUBSCRIBE sip:bob@fabrikam.example SIP/2.0\r\nVia: SIP/2.0/TCP 127.0.0.9;branch=z9hG4bKs1\r\n\
+                    Max-Forwards: 70\r\nFrom: <sip:alice@contoso.example>;tag=a\r\nTo: <sip:bob@fabrikam.example>\r\n\
+                    Call-ID: s1\r\nCSeq: 1 SUBSCRIBE\r\nContact: <sip:alice@127.0.0.9>\r\nEvent: presence\r\n\
+                    Content-Length: 0\r\n\r\n";
+        let message = parse(Bytes::from(text));
+        let source = Source {
+            flow: FlowId(1),
+            transport: TransportKind::Tcp,
+            local: "127.0.0.1:5060".parse().unwrap(),
+            remote: "127.0.0.9:5060".parse().unwrap(),
+            certificate: None,
+            peer: Some("pool".into()),
+        };
+        self.handle(Input::Sip(vec![endpoint::Input::Received { message, source }]));
+    }
+}
+
+#[test]
+fn a_query_to_the_domain_is_answered_by_the_domain() {
+    let mut rig = Rig::new();
+    let seq = rig.stanza(
+        StanzaKind::Iq,
+        "fabrikam.example",
+        "contoso.example",
+        "type='get' id='q1'><ping xmlns='urn:xmpp:ping'/>",
+    );
+    let answer = rig.stanza_ends(Outcome::Done);
+    assert!(text(&answer).contains("type='result'"), "{}", text(&answer));
+    assert_eq!(rig.finished(), [seq]);
+}
