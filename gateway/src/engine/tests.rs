@@ -221,7 +221,11 @@ fn a_refused_message_is_finished_when_its_error_has_arrived() {
     assert!(rig.finished().is_empty());
     let error = rig.stanza_ends(Outcome::Done);
     assert_eq!(error.to.as_str(), "bob@fabrikam.example/desk");
-    assert!(text(&error).contains("type='error'") && text(&error).contains("recipient-unavailable"), "{}", text(&error));
+    assert!(
+        text(&error).contains("type='error'") && text(&error).contains("recipient-unavailable"),
+        "{}",
+        text(&error)
+    );
     assert_eq!(rig.finished(), [seq]);
 }
 
