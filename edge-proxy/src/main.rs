@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-use causeway_edge_proxy::run::{read, run};
+use causeway_edge_proxy::config::Config;
+use causeway_edge_proxy::run::run;
 use causeway_shared::config::args::{CommonArgs, EXIT_SURROUNDINGS, Start};
 use clap::Parser;
 
@@ -20,7 +21,7 @@ struct Args {
 
 fn main() -> ExitCode {
     let Args { common } = Args::parse();
-    let (config, warnings) = match common.start(read) {
+    let (config, warnings) = match common.start(Config::load) {
         Start::Run(config, warnings) => (config, warnings),
         Start::Exit(code) => return code,
     };

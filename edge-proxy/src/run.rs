@@ -1,12 +1,11 @@
 //! The life of the service: start-up is a list read from top to bottom, shutdown its mirror.
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use causeway_shared::config::args::{CommonArgs, Read};
-use causeway_shared::config::{ConfigError, ConfigWarning};
+use causeway_shared::config::ConfigWarning;
+use causeway_shared::config::args::CommonArgs;
 use causeway_shared::health::Leg;
 use causeway_shared::telemetry::{self, TelemetryError, TelemetryGuard};
 use prometheus_client::registry::Registry;
@@ -15,7 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
 use crate::admin::{self, Health};
-use crate::config::{Config, LinkFiles};
+use crate::config::Config;
 use crate::edge::{Edge, fresh_id};
 use crate::link::server::{LinkConfig, LinkServerHandle};
 use crate::link::{self, server};
@@ -23,7 +22,7 @@ use crate::listen;
 use crate::reload::Reload;
 use crate::resolve::{DnsFault, Resolver, lookup::HickoryDns};
 use crate::stream::pool::{Deliverer, Pool};
-use crate::tls::{Material, MaterialFault, Tls};
+use crate::tls::{MaterialFault, Tls};
 
 /// How often the end of a drain is looked for.
 const DRAIN_LOOK: Duration = Duration::from_millis(50);
@@ -56,37 +55,6 @@ pub enum RunError {
     System(std::io::Error),
 }
 
-/// Reads the configuration and the files that it names: `--check-config` and every reload stand on it.
-pub fn read(text: &str, environment: Vec<(String, String)>) -> Read<Config> {
-    let (config, warnings) = Config::parse(text, environment)?;
-    let mut mistakes = Vec::new();
-    if let Err(fault) = material(&config) {
-        mistakes.push(ConfigError {
-            key: "tls".to_owned(),
-            found: fault.to_string(),
-            expected: "write PEM files that can be read, each certificate with its own key".to_owned(),
-        });
-    }
-    if let Err(error) = link_tls(&config.link) {
-        mistakes.push(ConfigError {
-            key: "link".to_owned(),
-            found: error,
-            expected: "write PEM files that can be read: our certificate, its key, and the authority".to_owned(),
-        });
-    }
-    if mistakes.is_empty() { Ok((config, warnings)) } else { Err(mistakes) }
-}
-
-fn material(config: &Config) -> Result<Material, MaterialFault> {
-    Material::load(&config.certificates, config.ca_file.as_deref())
-}
-
-fn link_tls(files: &LinkFiles) -> Result<Arc<rustls::ServerConfig>, String> {
-    let read = |path: &Path| std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()));
-    link::tls::server_config(&read(&files.certificate)?, &read(&files.key)?, &read(&files.ca)?)
-        .map_err(|error| error.to_string())
-}
-
 /// Runs the edge until it is told to end. What it returns sends the last spans when it is dropped, outside of the
 /// runtime.
 pub async fn run(args: CommonArgs, config: Config, warnings: Vec<ConfigWarning>) -> Result<TelemetryGuard, RunError> {
@@ -96,7 +64,7 @@ pub async fn run(args: CommonArgs, config: Config, warnings: Vec<ConfigWarning>)
 
     let resolver = Resolver::new(Arc::new(HickoryDns::new(&config.dns_servers).map_err(RunError::Resolver)?));
     let (handle, end) = link::channel();
-    let tls = Tls::new(material(&config)?);
+    let tls = Tls::new(config.material()?);
     let edge = Arc::new(Edge::new(handle, tls, resolver, config.limits, config.caps));
     let pool = Pool::new(Arc::clone(&edge));
     let following = tokio::spawn({
@@ -105,7 +73,7 @@ pub async fn run(args: CommonArgs, config: Config, warnings: Vec<ConfigWarning>)
     });
 
     let (stop, stopping) = watch::channel(false);
-    let newest_tls = watch::Sender::new(link_tls(&config.link).map_err(RunError::Link)?);
+    let newest_tls = watch::Sender::new(config.link.load().map_err(RunError::Link)?);
     let allowed = watch::Sender::new(Arc::new(config.link.allowed_gateways.clone()));
     let link_config = LinkConfig {
         edge_id: config.edge_id.clone(),
@@ -195,7 +163,7 @@ fn health(edge: &Arc<Edge>, link: &LinkServerHandle) -> Health {
 
 /// Reads the configuration again; one with mistakes changes nothing.
 fn read_again(args: &CommonArgs) -> Option<Config> {
-    match args.read(read) {
+    match args.read(Config::load) {
         Ok(Ok((config, warnings))) => {
             log_warnings(&warnings);
             Some(config)
@@ -227,11 +195,11 @@ fn apply(
     newest_tls: &watch::Sender<Arc<rustls::ServerConfig>>,
     allowed: &watch::Sender<Arc<Vec<String>>>,
 ) {
-    match material(new) {
+    match new.material() {
         Ok(material) => edge.tls.replace(material),
         Err(fault) => tracing::error!(%fault, "the old certificates stay"),
     }
-    match link_tls(&new.link) {
+    match new.link.load() {
         Ok(config) => {
             newest_tls.send_replace(config);
         }

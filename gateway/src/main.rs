@@ -23,7 +23,7 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let Arguments { common } = Arguments::parse();
-    let (config, warnings) = match common.start(Config::parse) {
+    let (config, warnings) = match common.start(Config::load) {
         Start::Run(config, warnings) => (config, warnings),
         Start::Exit(code) => return code,
     };

@@ -1,9 +1,10 @@
 //! Start-up from top to bottom, reloading, and shut-down as its mirror.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use causeway_shared::config::args::environment;
 use causeway_shared::config::{ConfigError, ConfigWarning, Secret};
 use causeway_shared::health::Leg;
 use causeway_shared::telemetry;
@@ -13,23 +14,21 @@ use causeway_sip::target::{Target, TransportKind};
 use causeway_sip::transport::{self, Transport, TransportConfig};
 use causeway_sip::trust::TrustedPeers;
 use prometheus_client::registry::Registry;
-use rustls::RootCertStore;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
 
+use crate::config::files::{FileFault, SipTls};
 use crate::config::{Config, SipTlsFiles};
 use crate::engine::{Engine, Settings};
 use crate::health::{self, Health};
-use crate::link::{EdgeAddress, LinkConfig, Links, tls};
+use crate::link::{EdgeAddress, LinkConfig, Links};
 use crate::locate::Locator;
 use crate::metrics::Metrics;
 use crate::policy::Domains;
 use crate::reload::Reload;
 use crate::shell::{Shell, now};
-use crate::snapshot::{DialbackSecrets, FileFault, snapshot};
+use crate::snapshot::{DialbackSecrets, snapshot};
 use crate::store::sqlite::SqliteStore;
 
 /// How often the pool's names are looked up again.
@@ -101,7 +100,7 @@ pub async fn run(config: Config, warnings: &[ConfigWarning], path: PathBuf) -> R
     let pool = locator.locate(&config.sip.next_hops, &transports(&config)).await;
     let (settings, settings_changes) = watch::channel(Arc::new(engine_settings(&config, pool)?));
     let (peers, peer_changes) = watch::channel(Arc::new(TrustedPeers::new(config.sip.trusted_peers.clone())));
-    let (sip_server, sip_client) = sip_tls(config.sip.tls.as_ref())?.unzip();
+    let (sip_server, sip_client) = sip_tls(&config)?.map(|tls| (tls.server, tls.client)).unzip();
     let (sip_server, sip_server_changes) = sip_server.map(watch::channel).unzip();
     let (sip_client, sip_client_changes) = sip_client.map(watch::channel).unzip();
     let (transport, inbound) = Transport::start(TransportConfig {
@@ -118,7 +117,7 @@ pub async fn run(config: Config, warnings: &[ConfigWarning], path: PathBuf) -> R
     let (shutdown, shutting_down) = watch::channel(false);
     let (edges, edge_changes) = watch::channel(Arc::new(edge_addresses(&config)));
     let (allowed_edges, allowed_changes) = watch::channel(Arc::new(config.link.allowed_edges.clone()));
-    let (link_tls, link_tls_changes) = watch::channel(link_tls(&config)?);
+    let (link_tls, link_tls_changes) = watch::channel(config.link.load()?);
     let (links, link_events) = Links::start(
         LinkConfig {
             gateway_id: config.gateway_id.clone(),
@@ -215,22 +214,20 @@ impl Live {
 
     async fn reload(&mut self) -> Result<Config, StartError> {
         let text = std::fs::read_to_string(&self.path).map_err(|error| FileFault::new(&self.path, error))?;
-        let (config, warnings) = Config::parse(&text, std::env::vars()).map_err(StartError::Config)?;
+        let (config, warnings) = Config::load(&text, environment()).map_err(StartError::Config)?;
         for warning in warnings {
             tracing::warn!(%warning, "configuration");
         }
         // Everything that can fail comes before anything changes.
-        let link_tls = link_tls(&config)?;
-        let sip_tls = sip_tls(config.sip.tls.as_ref())?;
+        let link_tls = config.link.load()?;
+        let sip_tls = sip_tls(&config)?;
         let pool = self.locator.locate(&config.sip.next_hops, &transports(&config)).await;
         let settings = engine_settings(&config, pool)?;
         self.publish(&config)?;
         self.link_tls.send_replace(link_tls);
-        if let (Some((server, client)), Some(server_out), Some(client_out)) =
-            (sip_tls, &self.sip_server, &self.sip_client)
-        {
-            server_out.send_replace(server);
-            client_out.send_replace(client);
+        if let (Some(tls), Some(server), Some(client)) = (sip_tls, &self.sip_server, &self.sip_client) {
+            server.send_replace(tls.server);
+            client.send_replace(tls.client);
         }
         self.peers.send_replace(Arc::new(TrustedPeers::new(config.sip.trusted_peers.clone())));
         self.edges.send_replace(Arc::new(edge_addresses(&config)));
@@ -322,35 +319,8 @@ fn edge_addresses(config: &Config) -> Vec<EdgeAddress> {
     config.link.edges.iter().cloned().map(EdgeAddress).collect()
 }
 
-fn link_tls(config: &Config) -> Result<Arc<rustls::ClientConfig>, FileFault> {
-    let files = &config.link;
-    let (certificate, key, ca) = (read(&files.certificate)?, read(&files.key)?, read(&files.ca)?);
-    tls::client_config(&certificate, &key, &ca).map_err(|error| FileFault::new(&files.certificate, error))
-}
-
-type SipTls = (Arc<rustls::ServerConfig>, Arc<rustls::ClientConfig>);
-
-fn sip_tls(files: Option<&SipTlsFiles>) -> Result<Option<SipTls>, FileFault> {
-    let Some(files) = files else { return Ok(None) };
-    let chain = |path: &Path| -> Result<Vec<CertificateDer<'static>>, FileFault> {
-        let found = CertificateDer::pem_slice_iter(&read(path)?).collect::<Result<Vec<_>, _>>();
-        found.map_err(|error| FileFault::new(path, error))
-    };
-    let key = || PrivateKeyDer::from_pem_slice(&read(&files.key)?).map_err(|error| FileFault::new(&files.key, error));
-    let mut roots = RootCertStore::empty();
-    for anchor in chain(&files.ca)? {
-        roots.add(anchor).map_err(|error| FileFault::new(&files.ca, error))?;
-    }
-    let roots = Arc::new(roots);
-    let fault = |error| FileFault::new(&files.certificate, error);
-    let server =
-        transport::tls::server_config(chain(&files.certificate)?, key()?, Arc::clone(&roots)).map_err(fault)?;
-    let client = transport::tls::client_config(chain(&files.certificate)?, key()?, roots).map_err(fault)?;
-    Ok(Some((server, client)))
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, FileFault> {
-    std::fs::read(path).map_err(|error| FileFault::new(path, error))
+fn sip_tls(config: &Config) -> Result<Option<SipTls>, FileFault> {
+    config.sip.tls.as_ref().map(SipTlsFiles::load).transpose()
 }
 
 /// 256 bits for dialback where none are configured; good for one gateway.

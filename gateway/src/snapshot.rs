@@ -5,27 +5,12 @@ use std::path::Path;
 use bytes::Bytes;
 use causeway_shared::config::Secret;
 use causeway_shared::link::{PartnerRecord, Snapshot};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 
-use crate::config::{Config, MIN_PASSPHRASE};
+use crate::config::Config;
+use crate::config::files::{FileFault, passphrase};
 
 /// Dialback secrets that are honoured: the current one and the one before, while edges rotate.
 const SECRETS_KEPT: usize = 2;
-
-/// A file that cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[error("{path}: {reason}")]
-pub struct FileFault {
-    path: String,
-    reason: String,
-}
-
-impl FileFault {
-    pub(crate) fn new(path: &Path, reason: impl std::fmt::Display) -> Self {
-        Self { path: path.display().to_string(), reason: reason.to_string() }
-    }
-}
 
 /// The dialback secrets, the current one first.
 #[derive(Debug, Clone, Default)]
@@ -37,16 +22,7 @@ impl DialbackSecrets {
     pub fn renew(&mut self, file: Option<&Path>, made: &Secret) -> Result<(), FileFault> {
         let current = match file {
             None => made.clone(),
-            Some(path) => {
-                let bytes = std::fs::read(path).map_err(|error| FileFault::new(path, error))?;
-                let secret = Secret::from_file_bytes(&bytes);
-                if secret.expose().len() < MIN_PASSPHRASE {
-                    let reason =
-                        format!("the secret has {} bytes; write {MIN_PASSPHRASE} at least", secret.expose().len());
-                    return Err(FileFault::new(path, reason));
-                }
-                secret
-            }
+            Some(path) => passphrase(path)?,
         };
         if self.0.first() != Some(&current) {
             self.0.retain(|old| *old != current);
@@ -61,10 +37,6 @@ impl DialbackSecrets {
 pub fn snapshot(config: &Config, secrets: &DialbackSecrets, version: u64) -> Result<Snapshot, FileFault> {
     let mut partners = Vec::new();
     for partner in &config.partners {
-        let mut trust_anchors = Vec::new();
-        for path in &partner.trust_anchors {
-            trust_anchors.extend(certificates(path)?);
-        }
         partners.push(PartnerRecord {
             domain: partner.domain.clone(),
             additional_domains: partner.additional_domains.clone(),
@@ -74,7 +46,7 @@ pub fn snapshot(config: &Config, secrets: &DialbackSecrets, version: u64) -> Res
             connection_limit: partner.connection_limit.unwrap_or(0),
             proxy_fqdn: partner.proxy_fqdn.clone(),
             allow_private_addresses: partner.allow_private_addresses,
-            trust_anchors,
+            trust_anchors: partner.load_trust_anchors()?,
             use_public_trust: partner.use_public_trust,
         });
     }
@@ -85,16 +57,6 @@ pub fn snapshot(config: &Config, secrets: &DialbackSecrets, version: u64) -> Res
         settings: config.settings,
         dialback_secrets: secrets.0.iter().map(|secret| Bytes::copy_from_slice(secret.expose())).collect(),
     })
-}
-
-fn certificates(path: &Path) -> Result<Vec<Bytes>, FileFault> {
-    let pem = std::fs::read(path).map_err(|error| FileFault::new(path, error))?;
-    let found = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
-    let found = found.map_err(|error| FileFault::new(path, error))?;
-    if found.is_empty() {
-        return Err(FileFault::new(path, "there is no certificate in it"));
-    }
-    Ok(found.iter().map(|der| Bytes::copy_from_slice(der)).collect())
 }
 
 #[cfg(test)]

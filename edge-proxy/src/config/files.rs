@@ -11,7 +11,7 @@ use crate::link::tls::server_config;
 use crate::tls::{Material, MaterialFault};
 
 impl Config {
-    /// Reads the text, and then the files that it names: mistakes in either are mistakes of the configuration.
+    /// Reads the text, and then the files that it names: `--check-config` and every reload stand on it.
     pub fn load(text: &str, environment: impl IntoIterator<Item = (String, String)>) -> Read<Self> {
         let (config, warnings) = Self::parse(text, environment)?;
         let mistakes = config.mistakes_in_files();

@@ -1,5 +1,6 @@
 //! What is in the files that `gateway.toml` names: found before something needs them, and read anew when they change.
 
+use std::fmt::Display;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -14,6 +15,20 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use super::{Config, LinkFiles, MIN_PASSPHRASE, Partner, SipTlsFiles};
 use crate::link::tls::client_config;
 
+/// A file that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{path}: {reason}")]
+pub struct FileFault {
+    path: String,
+    reason: String,
+}
+
+impl FileFault {
+    pub(crate) fn new(path: &Path, reason: impl Display) -> Self {
+        Self { path: path.display().to_string(), reason: reason.to_string() }
+    }
+}
+
 /// Both roles of SIP over TLS.
 #[derive(Debug, Clone)]
 pub struct SipTls {
@@ -24,86 +39,80 @@ pub struct SipTls {
 }
 
 impl Config {
-    /// Reads the text, and then the files that it names: mistakes in either are mistakes of the configuration.
+    /// Reads the text, and then the files that it names: `--check-config` and every reload stand on it.
     pub fn load(text: &str, environment: impl IntoIterator<Item = (String, String)>) -> Read<Self> {
         let (config, warnings) = Self::parse(text, environment)?;
         let mistakes = config.mistakes_in_files();
         if mistakes.is_empty() { Ok((config, warnings)) } else { Err(mistakes) }
     }
 
-    /// The dialback secret, if there is one.
-    pub fn dialback_secret(&self) -> Result<Option<Secret>, String> {
-        let Some(path) = &self.dialback_passphrase else { return Ok(None) };
-        let secret = Secret::from_file_bytes(&read(path)?);
-        match secret.expose().len() {
-            length if length < MIN_PASSPHRASE => Err(format!("{} holds {length} bytes", path.display())),
-            _ => Ok(Some(secret)),
-        }
-    }
-
     fn mistakes_in_files(&self) -> Vec<ConfigError> {
-        let mut mistakes = Vec::new();
-        if let Err(problem) = self.link.load() {
-            mistakes.push(mistake(
-                "link",
-                problem,
-                "make certificate, key and ca readable PEM files that fit each other",
-            ));
-        }
-        if let Some(Err(problem)) = self.sip.tls.as_ref().map(SipTlsFiles::load) {
-            let write = "make certificate, key and ca readable PEM files that fit each other";
-            mistakes.push(mistake("sip.tls_files", problem, write));
-        }
-        if let Err(problem) = self.dialback_secret() {
-            let write = format!(
-                "write {MIN_PASSPHRASE} random bytes at least, the same on all gateways: `openssl rand -hex 32`"
-            );
-            mistakes.push(mistake("gateway_settings.dialback_passphrase_file", problem, &write));
-        }
+        let fit = "write PEM files that can be read: our certificate, its key, and the authority";
+        let mut found = Vec::new();
+        let mut note = |key: String, fault: Option<FileFault>, expected: &str| {
+            found.extend(fault.map(|fault| ConfigError {
+                key,
+                found: fault.to_string(),
+                expected: expected.to_owned(),
+            }));
+        };
+        note("link".to_owned(), self.link.load().err(), fit);
+        note("sip.tls_files".to_owned(), self.sip.tls.as_ref().and_then(|files| files.load().err()), fit);
+        note(
+            "gateway_settings.dialback_passphrase_file".to_owned(),
+            self.dialback_passphrase.as_deref().and_then(|path| passphrase(path).err()),
+            "write a secret such as that of `openssl rand -hex 32`, the same on all gateways",
+        );
         for (index, partner) in self.partners.iter().enumerate() {
-            if let Err(problem) = partner.load_trust_anchors() {
-                let write = "write PEM files of the authorities that this partner's certificates come from";
-                mistakes.push(mistake(&format!("partner[{index}].trust_anchors"), problem, write));
-            }
+            note(
+                format!("partner[{index}].trust_anchors"),
+                partner.load_trust_anchors().err(),
+                "write PEM files of the authorities that this partner's certificates come from",
+            );
         }
-        // SQLite makes the file and not the directory.
-        if let Some(directory) = self.store.parent().filter(|path| !path.as_os_str().is_empty() && !path.is_dir()) {
-            let problem = format!("{} is no directory", directory.display());
-            mistakes.push(mistake("store.path", problem, "make the directory, or name a file in another one"));
+        found
+    }
+}
+
+/// Reads the dialback secret.
+pub fn passphrase(path: &Path) -> Result<Secret, FileFault> {
+    let secret = Secret::from_file_bytes(&read(path)?);
+    match secret.expose().len() {
+        length if length < MIN_PASSPHRASE => {
+            Err(FileFault::new(path, format!("the secret has {length} bytes; it needs {MIN_PASSPHRASE} at least")))
         }
-        mistakes
+        _ => Ok(secret),
     }
 }
 
 impl LinkFiles {
     /// The link's TLS configuration, from the files as they are now.
-    pub fn load(&self) -> Result<Arc<rustls::ClientConfig>, String> {
-        client_config(&read(&self.certificate)?, &read(&self.key)?, &read(&self.ca)?).map_err(|error| error.to_string())
+    pub fn load(&self) -> Result<Arc<rustls::ClientConfig>, FileFault> {
+        let (certificate, key, ca) = (read(&self.certificate)?, read(&self.key)?, read(&self.ca)?);
+        client_config(&certificate, &key, &ca).map_err(|error| FileFault::new(&self.certificate, error))
     }
 }
 
 impl SipTlsFiles {
     /// The TLS configurations of the SIP side, from the files as they are now.
-    pub fn load(&self) -> Result<SipTls, String> {
+    pub fn load(&self) -> Result<SipTls, FileFault> {
         let chain = certificates(&self.certificate)?;
-        let key = PrivateKeyDer::from_pem_slice(&read(&self.key)?)
-            .map_err(|error| format!("{}: no private key in it: {error}", self.key.display()))?;
+        let key = PrivateKeyDer::from_pem_slice(&read(&self.key)?).map_err(|error| FileFault::new(&self.key, error))?;
         let mut pool = RootCertStore::empty();
         for authority in certificates(&self.ca)? {
-            pool.add(authority).map_err(|error| format!("{}: {error}", self.ca.display()))?;
+            pool.add(authority).map_err(|error| FileFault::new(&self.ca, error))?;
         }
         let pool = Arc::new(pool);
-        let server = tls::server_config(chain.clone(), key.clone_key(), Arc::clone(&pool));
-        Ok(SipTls {
-            server: server.map_err(|error| error.to_string())?,
-            client: tls::client_config(chain, key, pool).map_err(|error| error.to_string())?,
-        })
+        let fault = |error| FileFault::new(&self.certificate, error);
+        let server = tls::server_config(chain.clone(), key.clone_key(), Arc::clone(&pool)).map_err(fault)?;
+        let client = tls::client_config(chain, key, pool).map_err(fault)?;
+        Ok(SipTls { server, client })
     }
 }
 
 impl Partner {
     /// The authorities for this partner's domains only, in DER.
-    pub fn load_trust_anchors(&self) -> Result<Vec<Bytes>, String> {
+    pub fn load_trust_anchors(&self) -> Result<Vec<Bytes>, FileFault> {
         let mut anchors = Vec::new();
         for path in &self.trust_anchors {
             anchors.extend(certificates(path)?.iter().map(|der| Bytes::copy_from_slice(der)));
@@ -112,21 +121,14 @@ impl Partner {
     }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, String> {
-    std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))
-}
-
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, FileFault> {
     let found = CertificateDer::pem_slice_iter(&read(path)?).collect::<Result<Vec<_>, _>>();
-    match found {
-        Ok(found) if found.is_empty() => Err(format!("{}: no certificate in it", path.display())),
-        Ok(found) => Ok(found),
-        Err(error) => Err(format!("{}: not PEM: {error}", path.display())),
-    }
+    let found = found.map_err(|error| FileFault::new(path, error))?;
+    if found.is_empty() { Err(FileFault::new(path, "there is no certificate in it")) } else { Ok(found) }
 }
 
-fn mistake(key: &str, found: String, expected: &str) -> ConfigError {
-    ConfigError { key: key.to_owned(), found, expected: expected.to_owned() }
+fn read(path: &Path) -> Result<Vec<u8>, FileFault> {
+    std::fs::read(path).map_err(|error| FileFault::new(path, error))
 }
 
 #[cfg(test)]
@@ -173,7 +175,7 @@ mod tests {
     fn development_certificates_make_a_configuration_that_loads() {
         let directory = made("loads");
         let (config, _) = load(&directory, &"s".repeat(MIN_PASSPHRASE)).unwrap();
-        assert!(config.dialback_secret().unwrap().is_some());
+        assert!(passphrase(config.dialback_passphrase.as_deref().unwrap()).is_ok());
         assert_eq!(config.partners[0].load_trust_anchors().unwrap().len(), 1);
         std::fs::remove_dir_all(directory).unwrap();
     }

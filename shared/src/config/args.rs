@@ -1,5 +1,6 @@
 //! What both services take on the command line, and how they end when the configuration does not let them begin.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -26,6 +27,12 @@ pub struct CommonArgs {
     pub check_config: bool,
 }
 
+/// The environment of this process. A variable that is not UTF-8 is none of ours.
+pub fn environment() -> Vec<(String, String)> {
+    let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+    std::env::vars_os().filter_map(text).collect()
+}
+
 /// What reading a configuration yields.
 pub type Read<C> = Result<(C, Vec<ConfigWarning>), Vec<ConfigError>>;
 
@@ -45,10 +52,7 @@ impl CommonArgs {
         parse: impl FnOnce(&str, Vec<(String, String)>) -> Read<C>,
     ) -> Result<Read<C>, std::io::Error> {
         let text = std::fs::read_to_string(&self.config)?;
-        // A variable that is not UTF-8 is none of ours.
-        let variables =
-            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-        Ok(parse(&text, variables.collect()))
+        Ok(parse(&text, environment()))
     }
 
     /// Reads the configuration and says how to go on.
