@@ -8,7 +8,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 
-/// Names of a certificate that are compared and shown.
+/// Names of a certificate that are shown.
 const NAMES_SHOWN: usize = 64;
 
 /// Why no TLS configuration comes of the files.
@@ -60,10 +60,7 @@ fn certificates(file: &'static str, pem: &[u8]) -> Result<Vec<CertificateDer<'st
 /// The allowed name that a certificate bears; the handshake has verified its chain.
 pub fn allowed_name(certificate: &CertificateDer<'_>, allowed: &[String]) -> Result<String, String> {
     let facts = PeerCertificate::read(std::slice::from_ref(certificate)).map_err(|fault| fault.to_string())?;
-    let borne = facts.presented_names(NAMES_SHOWN);
-    allowed
-        .iter()
-        .find(|name| borne.iter().any(|borne| borne.eq_ignore_ascii_case(name)))
-        .cloned()
-        .ok_or_else(|| format!("its certificate names {}, none of which is allowed", borne.join(", ")))
+    facts.one_of(allowed).cloned().ok_or_else(|| {
+        format!("its certificate bears {}; none of these is allowed", facts.presented_names(NAMES_SHOWN).join(", "))
+    })
 }

@@ -139,7 +139,7 @@ fn jittered(pause: Duration) -> Duration {
 enum End {
     #[error("the edge did not answer within {ATTACH_PATIENCE:?}")]
     Silent,
-    #[error("cannot connect: {0}")]
+    #[error("cannot connect: {}", whole(.0))]
     Connect(#[from] tonic::transport::Error),
     #[error("{0}")]
     Status(#[from] Status),
@@ -149,6 +149,17 @@ enum End {
     Window(#[from] WindowFault),
     #[error("the gateway is stopping")]
     Stopping,
+}
+
+/// An error with its sources: the outermost alone only says that something is wrong.
+fn whole(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text = format!("{text}: {error}");
+        source = error.source();
+    }
+    text
 }
 
 async fn attach(shared: &Arc<Shared>, address: SocketAddr) -> Result<(), End> {

@@ -157,6 +157,18 @@ impl PeerCertificate {
         self.names.iter().take(most).map(PresentedName::describe).collect()
     }
 
+    /// The one of these names that a certificate bears as a DNS name, for peers that are known by a list of names: the
+    /// two ends of the link. No wildcards. The chain is the caller's business.
+    pub fn one_of<'n>(&self, allowed: &'n [String]) -> Option<&'n String> {
+        let bears = |name: &String| {
+            self.names.iter().any(|presented| match presented {
+                PresentedName::Dns(presented) => presented.eq_ignore_ascii_case(name),
+                _ => false,
+            })
+        };
+        allowed.iter().find(|name| bears(name))
+    }
+
     /// SHA-256 of the certificate as operators compare it: hexadecimal, colons between bytes.
     pub fn fingerprint(&self) -> String {
         self.sha256.iter().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().join(":")
