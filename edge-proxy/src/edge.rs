@@ -90,7 +90,9 @@ impl Edge {
             let version = federation.version;
             self.federation.store(Arc::new(federation));
             self.policy.send_replace(version);
-            tracing::info!(version, "policy applied");
+            if version > 0 {
+                tracing::info!(version, "policy applied");
+            }
             for (domain, fault) in faults {
                 let finding = Finding::new(
                     Rung::Policy,

@@ -10,13 +10,18 @@ use crate::edge::gone;
 use crate::stream::conn::Connection;
 use crate::stream::inbound;
 use crate::stream::pool::Pool;
+use crate::verdict::{Direction, Finding, Rung, Side};
 
 /// After an accept that failed, mostly for want of file descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// Refusals of one listener that become verdicts: the rest is counted only, or a flood would be one of logs, too.
+const VERDICT_INTERVAL: Duration = Duration::from_secs(1);
+
 /// Accepts connections until the edge goes away. Each connection holds a clone of `alive`.
 pub async fn accept(listener: TcpListener, pool: Arc<Pool>, alive: mpsc::Sender<()>) {
     let mut draining = pool.edge().draining();
+    let mut told: Option<Instant> = None;
     loop {
         let (tcp, peer) = tokio::select! {
             accepted = listener.accept() => match accepted {
@@ -41,7 +46,13 @@ pub async fn accept(listener: TcpListener, pool: Arc<Pool>, alive: mpsc::Sender<
             }
             Err(refused) => {
                 edge.metrics.refused(refused.as_str());
-                tracing::debug!(%peer, reason = refused.as_str(), "connection refused");
+                if told.is_none_or(|told| told.elapsed() >= VERDICT_INTERVAL) {
+                    told = Some(Instant::now());
+                    let remedy =
+                        "If the partner needs more connections, raise the limits of the edge or of the settings.";
+                    let finding = Finding::new(Rung::Limits, Side::Theirs, refused.to_string(), remedy);
+                    edge.report(finding, "", Direction::In, Some(peer));
+                }
             }
         }
     }

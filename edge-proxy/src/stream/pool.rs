@@ -28,7 +28,7 @@ use super::outbound::{Attained, Outbound};
 use super::outbox::{BackOff, LONGEST_PAUSE, Outbox, Queued};
 use crate::edge::{Edge, fresh_id, gone};
 use crate::link::{self, AckHandle, InboundStanza, OutboundStanza};
-use crate::verdict::{Direction, Rung};
+use crate::verdict::{Direction, Finding, Rung, Side, Verdict};
 
 /// Pairs that may have something to say at once; the partners' domains times ours in any sane deployment.
 const MAX_LANES: usize = 4096;
@@ -89,7 +89,7 @@ impl Lane {
         waiting.in_flight = batch.len();
         drop(waiting);
         for stanza in late {
-            fail(edge, stanza, StanzaCondition::RemoteServerTimeout, "the stream was busy for too long");
+            refuse(edge, stanza, StanzaCondition::RemoteServerTimeout, too_late());
         }
         batch
     }
@@ -149,16 +149,14 @@ impl Pool {
     pub fn send(self: &Arc<Self>, mut stanza: OutboundStanza) {
         loop {
             let Some(lane) = self.lane(stanza.from.domain(), stanza.to.domain()) else {
-                return self.fail(stanza, StanzaCondition::ResourceConstraint, "too many pairs have something to say");
+                let finding = too_much("too many pairs have something to say");
+                return refuse(&self.edge, stanza, StanzaCondition::ResourceConstraint, finding);
             };
             match lane.push(stanza) {
                 Pushed::Queued => return,
                 Pushed::Full(stanza) => {
-                    return self.fail(
-                        stanza,
-                        StanzaCondition::ResourceConstraint,
-                        "the queue towards the partner is full",
-                    );
+                    let finding = too_much("the queue towards the partner is full");
+                    return refuse(&self.edge, stanza, StanzaCondition::ResourceConstraint, finding);
                 }
                 Pushed::Retired(back) => {
                     self.forget(back.from.domain(), back.to.domain(), &lane);
@@ -257,15 +255,33 @@ impl Pool {
         }
         lanes.count = lanes.count.saturating_sub(1);
     }
-
-    fn fail(&self, stanza: OutboundStanza, condition: StanzaCondition, text: &str) {
-        fail(&self.edge, stanza, condition, text);
-    }
 }
 
-fn fail(edge: &Edge, stanza: OutboundStanza, condition: StanzaCondition, text: &str) {
+/// Tells the sender why a stanza is not delivered, and the operator once for each.
+fn refuse(edge: &Edge, stanza: OutboundStanza, condition: StanzaCondition, finding: Finding) {
+    let verdict = edge.report(finding, stanza.to.domain(), Direction::Out, None);
+    fail(edge, stanza, condition, &verdict);
+}
+
+/// Tells the sender why a stanza is not delivered, where the operator knows already.
+fn fail(edge: &Edge, stanza: OutboundStanza, condition: StanzaCondition, verdict: &Verdict) {
     edge.metrics.stanzas_failed.inc();
-    stanza.ack.failed(link::Failure::new(condition, text));
+    let (text, verdict) = (verdict.cause.clone(), Some(verdict.clone()));
+    stanza.ack.failed(link::Failure { condition, text, verdict });
+}
+
+fn too_much(cause: &'static str) -> Finding {
+    Finding::new(
+        Rung::Limits,
+        Side::Theirs,
+        cause,
+        "The partner's server takes less than is sent to it; or it is down.",
+    )
+}
+
+fn too_late() -> Finding {
+    let cause = "no stream to the partner could be had, or was free, for as long as the stanza may wait";
+    Finding::new(Rung::Stanza, Side::Theirs, cause, "Look at the verdicts of the attempts to connect to the partner.")
 }
 
 /// The life of one lane.
@@ -279,7 +295,7 @@ impl Pool {
                 self.forget(pair.local.as_str(), pair.remote.as_str(), &lane);
                 return;
             }
-            let failure = match self.dial_while_queued(&pair, &lane).await {
+            let (condition, verdict) = match self.dial_while_queued(&pair, &lane).await {
                 Ok(stream) => {
                     let since = Instant::now();
                     let failure = stream.carry(&lane, &pair).await;
@@ -289,29 +305,24 @@ impl Pool {
                     let Some(failure) = failure else {
                         continue;
                     };
-                    self.report(&failure, &pair);
+                    let verdict = self.report(&failure, &pair);
                     if since.elapsed() >= STABLE {
                         // Nothing was refused: what is queued is tried again on a new connection.
                         continue;
                     }
-                    failure
+                    (failure.condition, verdict)
                 }
                 Err(failure) => {
                     let verdict = self.report(&failure, &pair);
                     for stanza in drain(&lane) {
-                        self.edge.metrics.stanzas_failed.inc();
-                        stanza.ack.failed(link::Failure {
-                            condition: failure.condition,
-                            text: failure.finding.cause.clone(),
-                            verdict: Some(verdict.clone()),
-                        });
+                        fail(&self.edge, stanza, failure.condition, &verdict);
                     }
-                    failure
+                    (failure.condition, verdict)
                 }
             };
             let pause = back_off.pause(chance());
             tracing::debug!(seconds = pause.as_secs(), "pausing before the next attempt");
-            self.pause(Instant::now() + pause, &lane, &failure).await;
+            self.pause(Instant::now() + pause, &lane, condition, &verdict).await;
         }
     }
 
@@ -351,14 +362,18 @@ impl Pool {
                     };
                 }
                 () = lane.queued() => {}
-                () = at(deadline) => self.expire(lane, StanzaCondition::RemoteServerTimeout, "no stream in time"),
+                () = at(deadline) => {
+                    for stanza in late(lane) {
+                        refuse(&self.edge, stanza, StanzaCondition::RemoteServerTimeout, too_late());
+                    }
+                }
             }
         }
     }
 
     /// Holds the pair down; stanzas wait for the next attempt as long as they may. A change of policy may have been
     /// about this very failure.
-    async fn pause(&self, until: Instant, lane: &Lane, failure: &Failure) {
+    async fn pause(&self, until: Instant, lane: &Lane, condition: StanzaCondition, verdict: &Verdict) {
         let mut draining = self.edge.draining();
         let mut policy = self.edge.policy_changes();
         while Instant::now() < until {
@@ -366,23 +381,24 @@ impl Pool {
             tokio::select! {
                 () = at(Some(until)) => {}
                 () = lane.queued() => {}
-                () = at(deadline) => self.expire(lane, failure.condition, &failure.finding.cause),
+                () = at(deadline) => {
+                    for stanza in late(lane) {
+                        fail(&self.edge, stanza, condition, verdict);
+                    }
+                }
                 () = gone(&mut draining) => return,
                 Ok(()) = policy.changed() => return,
             }
         }
     }
 
-    fn expire(&self, lane: &Lane, condition: StanzaCondition, text: &str) {
-        let late = lock(&lane.waiting).outbox.expired(Instant::now());
-        for stanza in late {
-            self.fail(stanza, condition, text);
-        }
-    }
-
-    fn report(&self, failure: &Failure, pair: &DomainPair) -> crate::verdict::Verdict {
+    fn report(&self, failure: &Failure, pair: &DomainPair) -> Verdict {
         self.edge.report(failure.finding.clone(), pair.remote.as_str(), Direction::Out, failure.peer)
     }
+}
+
+fn late(lane: &Lane) -> Vec<OutboundStanza> {
+    lock(&lane.waiting).outbox.expired(Instant::now())
 }
 
 fn drain(lane: &Lane) -> Vec<OutboundStanza> {

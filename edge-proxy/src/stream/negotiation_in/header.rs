@@ -20,6 +20,7 @@ impl Receiving {
             return self.fault(StreamFault::new(StreamCondition::BadFormat, "a second stream header"), at, out);
         }
         self.stream_id = id;
+        self.claimed.clone_from(&header.from);
         let known = header.to.as_ref().filter(|to| at.federation.is_local(to.as_str()));
         let has_version = header.version.is_some_and(|version| version.major >= 1);
         let mut answer =

@@ -127,6 +127,8 @@ pub struct Receiving {
     security: Security,
     /// Of the first headers, never to change on this connection (CVE-2018-10847).
     identity: Option<Claim>,
+    /// The `from` of the last header, accepted or not: what a verdict is about.
+    claimed: Option<DomainName>,
     /// The id of the current stream.
     stream_id: String,
     /// Whether the response header of the current stream was sent.
@@ -193,6 +195,7 @@ impl Receiving {
             state: State::Silent,
             security: Security::Plain,
             identity: None,
+            claimed: None,
             stream_id: String::new(),
             header_sent: false,
             sasl: sasl::Receiving::Ready,
@@ -323,7 +326,7 @@ impl Receiving {
     pub fn claimed(&self) -> Option<&DomainName> {
         match self.pairs.first() {
             Some(authorised) => Some(&authorised.pair.remote),
-            None => self.identity.as_ref()?.from.as_ref(),
+            None => self.claimed.as_ref(),
         }
     }
 
