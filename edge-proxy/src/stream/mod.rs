@@ -5,6 +5,8 @@
 //! [`frames`]; [`identity`] is what TLS told about the peer. Shells: [`conn`] (one connection), [`inbound`] and
 //! [`outbound`] (its task), [`pool`] (all outbound streams), [`dial`] (how one comes to be).
 
+#[cfg(test)]
+mod back_to_back_tests;
 pub mod conn;
 pub mod dial;
 pub mod dialback;

@@ -184,3 +184,47 @@ async fn what_no_gateway_takes_bounces_to_its_sender() {
     assert!(xml.contains("type='error'") && xml.contains("<remote-server-timeout"), "{xml}");
     assert_eq!(back.to.as_str(), ALICE);
 }
+
+#[tokio::test]
+async fn a_stream_that_was_closed_for_idleness_is_opened_again_for_the_next_stanza() {
+    let (sender, mut receiver) = two(settings(Required, Required, true), Certificate::Good, Certificate::Good).await;
+    receiver.apply(|snapshot| snapshot.settings.stream_inactivity_timeout_s = 1).await;
+    assert_eq!(outcome(sender.send(ALICE, BOB, "first")).await, Outcome::Done);
+    let first = receiver.batch().await.context;
+    // The receiver closes its idle stream; the sender's pool has nothing left to do.
+    tokio::time::timeout(crate::support::PATIENCE, async {
+        while !receiver.is_without_connections() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .expect("the idle stream is closed");
+    assert_eq!(outcome(sender.send(ALICE, BOB, "second")).await, Outcome::Done);
+    let second = receiver.batch().await.context;
+    assert_ne!(first.stream_id, second.stream_id);
+}
+
+#[tokio::test]
+async fn an_edge_that_goes_away_finishes_what_it_took() {
+    let (sender, mut receiver) = two(settings(Required, Required, true), Certificate::Good, Certificate::Good).await;
+    let told: Vec<_> = (0..100).map(|n| sender.send(ALICE, BOB, &format!("number {n};"))).collect();
+    sender.edge.drain();
+    for told in told {
+        assert_eq!(outcome(told).await, Outcome::Done);
+    }
+    let mut seen = 0;
+    while seen < 100 {
+        seen += receiver.batch().await.stanzas.len();
+    }
+}
+
+#[tokio::test]
+async fn an_edge_that_goes_away_tells_its_partners() {
+    let (mut sender, mut receiver) =
+        two(settings(Required, Required, true), Certificate::Good, Certificate::Good).await;
+    assert_eq!(outcome(sender.send(ALICE, BOB, "hello")).await, Outcome::Done);
+    receiver.batch().await;
+    receiver.edge.drain();
+    let verdict = sender.verdict().await;
+    assert!(verdict.cause.contains("system-shutdown"), "{}", verdict.cause);
+}

@@ -194,6 +194,11 @@ impl TestEdge {
         told
     }
 
+    /// Whether no connection is open, in either direction.
+    pub(crate) fn is_without_connections(&self) -> bool {
+        self.edge.admission.total() == 0
+    }
+
     /// The next batch that the gateway gets.
     pub(crate) async fn batch(&mut self) -> Batch {
         timeout(PATIENCE, self.end.batches.recv()).await.expect("a batch in time").unwrap()
