@@ -1,0 +1,55 @@
+# One command for everything; `make` alone lists them.
+
+CARGO ?= cargo
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## List what can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort -u | awk -F '\t' '{ printf "  %-14s %s\n", $$1, $$2 }'
+
+.PHONY: setup
+setup: ## Install what building, testing and the demo need (Debian 12; does nothing where all is there)
+	deploy/setup
+
+.PHONY: build
+build: ## Build both services and the command line, optimised
+	$(CARGO) build --release --workspace --bins
+
+.PHONY: test
+test: ## Everything that has to hold: format, lints, docs, tests, the demo's conversation, licences
+	deploy/setup test
+	$(MAKE) lint unit interop deny
+
+.PHONY: lint
+lint: ## Format, clippy and documentation, warnings denied
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items
+
+.PHONY: unit
+unit: ## Unit and scenario tests (FILTER=... for some)
+	$(CARGO) build --workspace --bins
+	$(CARGO) nextest run --workspace $(FILTER)
+
+.PHONY: interop
+interop: demo ## The demo's conversation with real peers, as a test
+
+.PHONY: deny
+deny: ## Licences, sources and banned crates
+	$(CARGO) deny check licenses bans sources
+
+.PHONY: advisories
+advisories: ## Known vulnerabilities of dependencies (needs the network)
+	$(CARGO) deny check advisories
+
+.PHONY: fmt
+fmt: ## Format the code
+	$(CARGO) fmt --all
+
+.PHONY: run-ci
+run-ci: ## What the build server runs
+	.ci/run
+
+-include deploy/demo/demo.mk
+-include deploy/bench.mk
