@@ -64,7 +64,7 @@ enum Event {
 fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         4 => (0..HEADERS.len()).prop_map(Event::Header),
-        12 => (0..ELEMENTS.len(), prop::bool::weighted(0.1)).prop_map(|(index, followed)| Event::Element(index, followed)),
+        12 => (0..ELEMENTS.len(), prop::bool::weighted(0.1)).prop_map(|(index, more)| Event::Element(index, more)),
         3 => any::<bool>().prop_map(Event::Secured),
         1 => Just(Event::TlsFailed),
         3 => prop_oneof![Just(Event::Verified(Answer::Valid)), Just(Event::Verified(Answer::Invalid))],
@@ -151,7 +151,9 @@ proptest! {
                     negotiation_out::Input::Element { element: element(ELEMENTS[index]), followed }
                 }
                 Event::Secured(_) | Event::TlsFailed if !is_handshaking => continue,
-                Event::Secured(good) => negotiation_out::Input::Secured(if good { proving.clone() } else { other.clone() }),
+                Event::Secured(good) => {
+                    negotiation_out::Input::Secured(if good { proving.clone() } else { other.clone() })
+                }
                 Event::TlsFailed => negotiation_out::Input::TlsFailed("no".to_owned()),
                 Event::Verified(_) => negotiation_out::Input::Written,
                 Event::Whitespace => negotiation_out::Input::Whitespace,

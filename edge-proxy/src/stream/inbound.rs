@@ -1,4 +1,5 @@
-//! The task of one inbound connection: carries bytes between the socket and [`negotiation_in`], and stanzas to the link.
+//! The task of one inbound connection: carries bytes between the socket and [`super::negotiation_in`], and stanzas to
+//! the link.
 //!
 //! What one read brought goes to the link as one batch per pair, and the next read waits until the link has taken it:
 //! that is the back-pressure. Everything before an element is handed in before the element is answered, so a ping

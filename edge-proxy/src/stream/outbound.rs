@@ -1,4 +1,4 @@
-//! One outbound connection: carries bytes between the socket and [`negotiation_out`], and stanzas from a queue.
+//! One outbound connection: carries bytes between the socket and [`super::negotiation_out`], and stanzas from a queue.
 //!
 //! Several stanzas go into one write. A stanza is acknowledged when its bytes have been written and flushed on the
 //! authenticated stream; those of a write that failed go back to the head of the queue.

@@ -5,8 +5,8 @@
 //! s2s-streams, section 1.4, from the policy in force for the *claimed* domain; a claim only ever narrows what is
 //! offered, and nothing counts before it is proved. Each authorised pair is checked again on every stanza.
 //!
-//! [`header`] and [`element`] are what arrives before authentication, [`dialback`] the two roles a receiver has in it,
-//! [`life`] everything about time and the end. Not here: stream management, bidirectional streams, advertised limits.
+//! `header` and `element` are what arrives before authentication, `dialback` the two roles a receiver has in it,
+//! `life` everything about time and the end. Not here: stream management, bidirectional streams, advertised limits.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -5,7 +5,7 @@
 //! server about a key. What happens after a failure, the caller decides from [`Failure`]: this machine makes one
 //! attempt on one connection.
 //!
-//! [`header`] decides by what is offered, [`element`] by what is answered, [`life`] by time.
+//! `header` decides by what is offered, `element` by what is answered, `life` by time.
 //!
 //! Not here: several pairs on one stream, bidirectional streams, stream management.
 
