@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use causeway_shared::domain::DomainName;
 use hickory_resolver::TokioResolver;
-use hickory_resolver::config::{NameServerConfig, ResolverConfig};
+use hickory_resolver::config::{LookupIpStrategy, NameServerConfig, ResolverConfig};
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::ResponseCode;
@@ -179,6 +179,7 @@ impl HickoryDns {
         options.positive_min_ttl = Some(CACHE_TIME.0);
         options.positive_max_ttl = Some(CACHE_TIME.1);
         options.negative_max_ttl = Some(CACHE_ABSENCE);
+        options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
         // Names are absolute; a search list would send a partner's name to our own domain's servers.
         options.ndots = 0;
         builder.build().map(Self).map_err(|error| unavailable(&error))
