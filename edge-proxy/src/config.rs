@@ -183,10 +183,9 @@ fn limits(mut section: Section) -> (Caps, Limits) {
         burst: section.number("new_connections_burst", usual.burst, 1..=1_000_000),
     };
     let mut limits = Limits::default();
-    // RFC 6120, section 13.12: never below 10 000 bytes.
+    // RFC 6120, section 13.12: never below 10 000 bytes. The largest stanza has to fit into a frame of the link.
     let most = u32::try_from(limits.byte_stanza).unwrap_or(u32::MAX);
-    limits.byte_stanza =
-        usize::try_from(section.number("stanza_bytes", most, 10_000..=16_777_216)).unwrap_or(usize::MAX);
+    limits.byte_stanza = usize::try_from(section.number("stanza_bytes", most, 10_000..=524_288)).unwrap_or(usize::MAX);
     section.finish();
     (caps, limits)
 }
@@ -231,6 +230,13 @@ mod tests {
         ] {
             assert!(keys.iter().any(|found| found == key), "{key} is not among {keys:?}");
         }
+    }
+
+    #[test]
+    fn the_example_is_a_configuration() {
+        let (config, warnings) = Config::parse(include_str!("../../deploy/example/edge-proxy.toml"), []).unwrap();
+        assert_eq!((config.caps, config.limits), (Caps::default(), Limits::default()));
+        assert!(warnings.is_empty(), "{warnings:?}");
     }
 
     #[test]

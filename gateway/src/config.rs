@@ -395,6 +395,8 @@ fn partner(
     };
     let force = section.flag("force", false);
     let methods = methods(&section, negotiation, rules, force, warnings);
+    let proxy_fqdn = section.parsed("proxy_fqdn", proxy, "write host or host:port, such as \"xmpp.fabrikam.example\"");
+    let connection_limit = section.optional_number("connection_limit", 1..=1000);
     let description = section.text("description").unwrap_or_default();
     if description.chars().count() > MAX_DESCRIPTION {
         section.mistake("description", "it is too long", format!("write at most {MAX_DESCRIPTION} characters"));
@@ -406,8 +408,8 @@ fn partner(
         negotiation,
         methods,
         keep_alive: section.flag("enable_keep_alive", true),
-        connection_limit: section.optional_number("connection_limit", 1..=1000),
-        proxy_fqdn: section.text("proxy_fqdn").filter(|proxy| !proxy.is_empty()),
+        connection_limit,
+        proxy_fqdn,
         description,
         allow_private_addresses: section.flag("allow_private_addresses", false),
         trust_anchors: section.texts("trust_anchors").into_iter().map(PathBuf::from).collect(),
@@ -417,6 +419,16 @@ fn partner(
         section.finish();
     }
     partner
+}
+
+/// A host, or a host and a port: an edge that could not read it would go where SRV says instead.
+fn proxy(text: &str) -> Result<String, String> {
+    let (host, port) = text.split_once(':').unwrap_or((text, "5269"));
+    DomainName::parse(host).map_err(|error| error.to_string())?;
+    match port.parse::<u16>() {
+        Ok(port) if port > 0 => Ok(text.to_owned()),
+        Ok(_) | Err(_) => Err("that is no port".to_owned()),
+    }
 }
 
 /// Refuses settings that leave no method, and warns as the matrix does.
@@ -528,6 +540,28 @@ mod tests {
     fn settings_without_a_method_are_refused_with_the_reason() {
         let refused = partner("tls_negotiation = \"NotSupported\"\nsupport_dialback_negotiation = false").unwrap_err();
         assert!(refused[0].found.contains("SASL needs TLS"), "{refused:?}");
+    }
+
+    #[test]
+    fn the_example_is_a_configuration() {
+        let (config, warnings) = Config::parse(include_str!("../../deploy/example/gateway.toml"), []).unwrap();
+        let methods: Vec<_> = config.partners.iter().map(|partner| partner.methods.to_string()).collect();
+        assert_eq!(methods, ["S", "S, DT", "DT"]);
+        let warnings: Vec<_> = warnings.iter().map(ToString::to_string).collect();
+        assert_eq!(warnings.len(), 1, "{warnings:?}");
+        assert!(warnings[0].contains("WeakIdentity"), "{warnings:?}");
+    }
+
+    #[test]
+    fn a_proxy_that_the_edge_could_not_read_is_refused() {
+        assert!(partner("proxy_fqdn = 'xmpp.fabrikam.example:5299'").is_ok());
+        for wrong in ["", "a b", "192.0.2.1", "host:0", "host:port"] {
+            assert_eq!(
+                partner(&format!("proxy_fqdn = '{wrong}'")).unwrap_err()[0].key,
+                "partner[0].proxy_fqdn",
+                "{wrong}"
+            );
+        }
     }
 
     #[test]

@@ -411,10 +411,21 @@ fn shown(value: &Value) -> String {
     }
 }
 
-/// The known key that a misspelt one is nearest to, within two changes.
+/// The known key that a misspelt one was meant to be: within two changes, or complete but for an ending such as
+/// `_secs`. Only letters count, so that the original's TlsNegotiation leads to tls_negotiation.
 fn closest(key: &str, known: &[&'static str]) -> Option<&'static str> {
-    known.iter().map(|known| (distance(key, known), *known)).min().filter(|(changes, _)| *changes <= 2).map(|(_, k)| k)
+    let letters = |key: &str| key.replace('_', "").to_lowercase();
+    let key = letters(key);
+    let changes = |known: &&'static str| {
+        let candidate = letters(known);
+        let is_beginning = key.len() >= SHORTEST_BEGINNING && candidate.starts_with(&key);
+        (if is_beginning { 0 } else { distance(&key, &candidate) }, *known)
+    };
+    known.iter().map(changes).min().filter(|(changes, _)| *changes <= 2).map(|(_, known)| known)
 }
+
+/// Letters after which a key counts as the beginning of another one.
+const SHORTEST_BEGINNING: usize = 4;
 
 /// Levenshtein's distance.
 fn distance(a: &str, b: &str) -> usize {
@@ -504,6 +515,15 @@ mod tests {
         let secret = Secret::from_file_bytes(b" key \n");
         assert_eq!(format!("{secret:?}"), "Secret(..)");
         assert_eq!(secret.expose(), b" key");
+    }
+
+    #[test]
+    fn the_names_of_the_original_lead_to_ours() {
+        let known = ["tls_negotiation", "keep_alive_interval_secs", "dialback_passphrase_file"];
+        assert_eq!(closest("TlsNegotiation", &known), Some("tls_negotiation"));
+        assert_eq!(closest("KeepAliveInterval", &known), Some("keep_alive_interval_secs"));
+        assert_eq!(closest("dialback_passphrase", &known), Some("dialback_passphrase_file"));
+        assert_eq!(closest("colour", &known), None);
     }
 
     #[test]
