@@ -334,18 +334,18 @@ impl Engine {
         &mut self,
         transaction: ServerTransaction,
         request: Request,
-        pair: PairKey,
-        partner: PartnerEntry,
+        pair: &PairKey,
+        partner: &PartnerEntry,
         now: Now,
         out: &mut Outputs,
     ) {
         // The device of the XMPP user, if the pool addressed one; else where he wrote from.
         let named = crate::translate::address::uri_to_jid(&request.uri).ok().filter(|jid| jid.resource().is_some());
-        let to = named.unwrap_or_else(|| self.conversations.address(&pair, now.unix_ms));
+        let to = named.unwrap_or_else(|| self.conversations.address(pair, now.unix_ms));
         let from = pair.local.as_jid().clone();
         let context = ToXmppContext {
             now_ms: now.unix_ms,
-            is_chat: self.conversations.is_chat(&pair, now.unix_ms),
+            is_chat: self.conversations.is_chat(pair, now.unix_ms),
             max_stanza_bytes: self.settings.max_stanza_bytes,
         };
         match message::message_to_xmpp(&request, &from, &to, &context) {

@@ -48,6 +48,7 @@ pub struct Now {
 
 /// What the world tells the engine.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "an input is moved once; a box would cost an allocation each")]
 pub enum Input {
     /// Something from the edges.
     Link(LinkEvent),
@@ -123,6 +124,7 @@ pub struct Engine {
 
 /// Why a stanza of ours is under way.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "the large one is the hot one: a box would cost an allocation each")]
 enum StanzaPurpose {
     /// A SIP MESSAGE whose sender waits for the answer.
     Message(messages::Inquiry),
@@ -170,7 +172,7 @@ impl Engine {
             }
             Input::Link(LinkEvent::Outcomes(outcomes)) => {
                 for (key, outcome) in outcomes {
-                    self.stanza_ended(key, outcome, now, out);
+                    self.stanza_ended(key, &outcome, now, out);
                 }
             }
             Input::Link(LinkEvent::Verdicts(verdicts)) => self.metrics.edge_verdicts(&verdicts),
@@ -235,14 +237,14 @@ impl Engine {
     }
 
     /// A stanza of ours ended.
-    fn stanza_ended(&mut self, key: u64, outcome: Outcome, now: Now, out: &mut Outputs) {
+    fn stanza_ended(&mut self, key: u64, outcome: &Outcome, now: Now, out: &mut Outputs) {
         match self.stanzas.remove(&key) {
-            Some(StanzaPurpose::Message(inquiry)) => self.message_to_xmpp_ended(inquiry, &outcome, now, out),
+            Some(StanzaPurpose::Message(inquiry)) => self.message_to_xmpp_ended(inquiry, outcome, now, out),
             Some(StanzaPurpose::Answer(receipt)) => {
                 // The partner cannot be told: the edge has the verdict of the failed answer already.
                 out.finished.push((receipt, Outcome::Done));
             }
-            Some(StanzaPurpose::Presence(pair, serial)) => self.presence_sent(pair, serial, &outcome, now, out),
+            Some(StanzaPurpose::Presence(pair, serial)) => self.presence_sent(pair, serial, outcome, now, out),
             None => {}
         }
     }

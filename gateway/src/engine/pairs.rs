@@ -47,6 +47,7 @@ pub(super) struct Held {
 
 /// Something that happens to a pair, or needs to look at it.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "an event is moved a few times; a box would cost an allocation each")]
 pub(super) enum PairEvent {
     /// A message of an unverified partner's user.
     Message(Box<StanzaIn>, PartnerEntry),
@@ -76,6 +77,7 @@ pub(super) struct Arrived {
 
 /// Who waits for a step.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "an origin is moved a few times; a box would cost an allocation each")]
 pub(super) enum Origin {
     /// Nobody.
     Nobody,

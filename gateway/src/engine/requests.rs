@@ -239,56 +239,54 @@ impl Engine {
         out: &mut Outputs,
     ) {
         self.metrics.request_in(&request.method);
-        let admitted = match &request.method {
-            Method::Message => self.parties(&request, Ends::Outside).map(|(pair, partner)| {
-                self.message_from_sip(transaction, request.clone(), pair, partner, now, out);
-            }),
-            Method::Subscribe => self.parties(&request, Ends::Subscription).map(|(pair, _)| {
-                let input = PairInput::Subscribe(Box::new(request.clone()));
-                self.pair_event(
-                    pair,
-                    PairEvent::Step { input, origin: Origin::Request(transaction, request.clone()) },
-                    now,
-                    out,
-                );
-            }),
-            Method::Notify => self.parties(&request, Ends::Notification).map(|(pair, _)| {
-                let input = PairInput::Notify(Box::new(request.clone()));
-                self.pair_event(
-                    pair,
-                    PairEvent::Step { input, origin: Origin::Request(transaction, request.clone()) },
-                    now,
-                    out,
-                );
-            }),
+        let ends = match &request.method {
+            Method::Message => Ends::Outside,
+            Method::Subscribe => Ends::Subscription,
+            Method::Notify => Ends::Notification,
             // The endpoint lets no other method up.
-            _ => Err(RequestRefusal::NotLocal),
+            _ => return self.respond(transaction, Response::to(&request, Status::METHOD_NOT_ALLOWED), now, out),
         };
-        if let Err(refusal) = admitted {
-            out.verdicts.push(Verdict {
-                rung: Rung::Policy,
-                side: Side::Operator,
-                cause: format!("{} refused: {refusal}", request.method.as_str()),
-                remedy: match refusal {
-                    RequestRefusal::NotAPartner => {
-                        "Add the domain as a partner, or stop the pool from sending it here."
-                    }
-                    RequestRefusal::Sips => "XMPP cannot promise TLS on each hop: have the pool use sip: targets.",
-                    RequestRefusal::Loop => "The pool routes a local domain to the gateway: check its routing.",
-                    RequestRefusal::NotLocal => {
-                        "The sender must be a user of a local domain: check From and \
-                                                 P-Asserted-Identity."
-                    }
-                    RequestRefusal::NotAllowed => "Allow the user in external_access if he is to reach XMPP partners.",
-                }
-                .to_owned(),
-                partner: request.uri.host().to_ascii_lowercase(),
-                direction: Direction::Out,
-                peer: Some(source.remote),
-                at_ms: now.unix_ms,
-            });
-            self.respond(transaction, Response::to(&request, refusal.status()), now, out);
-        }
+        let (pair, partner) = match self.parties(&request, ends) {
+            Ok(parties) => parties,
+            Err(refusal) => return self.refuse_request(transaction, &request, refusal, source, now, out),
+        };
+        let input = match ends {
+            Ends::Outside => return self.message_from_sip(transaction, request, &pair, &partner, now, out),
+            Ends::Subscription => PairInput::Subscribe(Box::new(request.clone())),
+            Ends::Notification => PairInput::Notify(Box::new(request.clone())),
+        };
+        self.pair_event(pair, PairEvent::Step { input, origin: Origin::Request(transaction, request) }, now, out);
+    }
+
+    fn refuse_request(
+        &mut self,
+        transaction: ServerTransaction,
+        request: &Request,
+        refusal: RequestRefusal,
+        source: &Source,
+        now: Now,
+        out: &mut Outputs,
+    ) {
+        let remedy = match refusal {
+            RequestRefusal::NotAPartner => "Add the domain as a partner, or stop the pool from sending it here.",
+            RequestRefusal::Sips => "XMPP cannot promise TLS on each hop: have the pool use sip: targets.",
+            RequestRefusal::Loop => "The pool routes a local domain to the gateway: check its routing.",
+            RequestRefusal::NotLocal => {
+                "The sender must be a user of a local domain: check From and P-Asserted-Identity."
+            }
+            RequestRefusal::NotAllowed => "Allow the user in external_access if he is to reach XMPP partners.",
+        };
+        out.verdicts.push(Verdict {
+            rung: Rung::Policy,
+            side: Side::Operator,
+            cause: format!("{} refused: {refusal}", request.method.as_str()),
+            remedy: remedy.to_owned(),
+            partner: request.uri.host().to_ascii_lowercase(),
+            direction: Direction::Out,
+            peer: Some(source.remote),
+            at_ms: now.unix_ms,
+        });
+        self.respond(transaction, Response::to(request, refusal.status()), now, out);
     }
 
     /// The SIP user and the XMPP user of a request, if they may talk.

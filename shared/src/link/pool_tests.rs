@@ -1,3 +1,5 @@
+#![allow(clippy::disallowed_methods, reason = "a test needs some moment to count from")]
+
 use std::time::Duration;
 
 use proptest::prelude::*;

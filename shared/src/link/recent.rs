@@ -88,6 +88,7 @@ impl<W> Recent<W> {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "a test needs some moment to count from")]
 mod tests {
     use super::*;
 
