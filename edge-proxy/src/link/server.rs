@@ -157,7 +157,7 @@ async fn accept(
                 Ok(connection) => {
                     let _server_gone_is_shutdown = incoming.send(Ok(connection)).await;
                 }
-                Err(cause) => refuse(peer, cause),
+                Err(cause) => refuse(peer, &cause),
             }
             drop(permit);
         });
@@ -181,7 +181,7 @@ async fn shake_hands(
     Ok(GatewayConnection { stream, peer: GatewayPeer { name, address: peer } })
 }
 
-fn refuse(peer: SocketAddr, cause: String) {
+fn refuse(peer: SocketAddr, cause: &str) {
     Verdict {
         rung: Rung::Link,
         side: Side::Operator,

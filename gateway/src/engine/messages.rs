@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use causeway_shared::jid::Jid;
 use causeway_shared::link::{Outcome, StanzaKind, TraceContext};
+use causeway_shared::telemetry;
 use causeway_shared::verdict::{Direction, Rung, Side, Verdict};
 use causeway_shared::xmpp::stanza_error::{ErrorType, StanzaCondition, StanzaError};
 use causeway_sip::endpoint::ServerTransaction;
@@ -339,6 +340,8 @@ impl Engine {
         now: Now,
         out: &mut Outputs,
     ) {
+        let span = tracing::debug_span!(target: "causeway::stanza", "sip_message");
+        let trace = telemetry::context_of(&span);
         // The device of the XMPP user, if the pool addressed one; else where he wrote from.
         let named = crate::translate::address::uri_to_jid(&request.uri).ok().filter(|jid| jid.resource().is_some());
         let to = named.unwrap_or_else(|| self.conversations.address(pair, now.unix_ms));
@@ -359,7 +362,7 @@ impl Engine {
                     to,
                     xml,
                     patience: MESSAGE_PATIENCE,
-                    trace: TraceContext::default(),
+                    trace,
                 });
             }
             FromSip::Discard => self.respond(transaction, Response::to(&request, Status::ACCEPTED), now, out),

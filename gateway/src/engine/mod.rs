@@ -1,9 +1,9 @@
 //! The core of the gateway: what partners send, what the pool sends, what the store says, what time brings. Sans-IO.
 //!
 //! [`Engine`] owns the SIP endpoint and knows every stanza and request under way, so that each accepted one ends exactly
-//! once: delivered, or answered with the reason. One file per road: [`messages`] (pager messages), [`pairs`] (presence,
-//! through the store), [`requests`] (SIP in and out, next hops), [`queries`] (iq). [`lanes`], [`records`] and
-//! [`conversations`] are its memory. The shell is `run`.
+//! once: delivered, or answered with the reason. One file per road: `messages` (pager messages), `pairs` (presence,
+//! through the store), `requests` (SIP in and out, next hops), `queries` (iq). `lanes`, `records` and `conversations` are
+//! its memory. The shell is `crate::shell`.
 //!
 //! Not here: what a message or document means in the other protocol (`translate`), what a pair's state becomes
 //! (`presence`), whether something may pass (`policy`).
@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use causeway_shared::domain::DomainName;
 use causeway_shared::link::{Failure, Outcome, StanzaKind};
+use causeway_shared::telemetry;
 use causeway_shared::verdict::{Direction, Rung, Side, Verdict};
 use causeway_shared::xmpp::stanza_error::StanzaCondition;
 use causeway_sip::endpoint::{self, Endpoint, SendTag};
@@ -229,6 +230,9 @@ impl Engine {
             out.finished.push((stanza.receipt, Outcome::Failed(failure)));
             return;
         };
+        let span = tracing::debug_span!(target: "causeway::stanza", "gateway_in", kind = stanza.kind.as_str());
+        telemetry::continue_trace(&span, stanza.trace);
+        let _entered = span.enter();
         match stanza.kind {
             StanzaKind::Message => self.message_from_xmpp(stanza, &partner, now, out),
             StanzaKind::Presence => self.presence_from_xmpp(stanza, &partner, now, out),

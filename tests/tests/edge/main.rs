@@ -1,5 +1,7 @@
 //! The edge over real sockets: two edges with each other, and an edge with peers that behave badly.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
 mod attacks;
 mod federation;
 mod support;
