@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, watch};
 use crate::admin::{self, Health};
 use crate::config::Config;
 use crate::edge::{Edge, fresh_id};
-use crate::link::server::{LinkConfig, LinkServerHandle};
+use crate::link::server::LinkConfig;
 use crate::link::{self, server};
 use crate::listen;
 use crate::reload::Reload;
@@ -63,7 +63,7 @@ pub async fn run(args: CommonArgs, config: Config, warnings: Vec<ConfigWarning>)
     log_warnings(&warnings);
 
     let resolver = Resolver::new(Arc::new(HickoryDns::new(&config.dns_servers).map_err(RunError::Resolver)?));
-    let (handle, end) = link::channel();
+    let (handle, core) = link::open(instance, link::GATEWAY_PATIENCE);
     let tls = Tls::new(config.material()?);
     let edge = Arc::new(Edge::new(handle, tls, resolver, config.limits, config.caps));
     let pool = Pool::new(Arc::clone(&edge));
@@ -77,13 +77,12 @@ pub async fn run(args: CommonArgs, config: Config, warnings: Vec<ConfigWarning>)
     let allowed = watch::Sender::new(Arc::new(config.link.allowed_gateways.clone()));
     let link_config = LinkConfig {
         edge_id: config.edge_id.clone(),
-        instance_id: instance,
         listen: config.link.listen,
         tls: newest_tls.subscribe(),
         allowed_gateways: allowed.subscribe(),
     };
     let deliverer = Arc::new(Deliverer(Arc::clone(&pool)));
-    let link = server::start(link_config, end, Arc::clone(&deliverer) as _, deliverer as _, stopping.clone())
+    let link = server::start(link_config, core, Arc::clone(&deliverer) as _, deliverer as _, stopping.clone())
         .await
         .map_err(|error| RunError::Listen { address: config.link.listen, error })?;
 
@@ -95,7 +94,7 @@ pub async fn run(args: CommonArgs, config: Config, warnings: Vec<ConfigWarning>)
     drop(alive);
 
     let admin = bind(config.admin).await?;
-    let admin = tokio::spawn(admin::serve(admin, Arc::new(health(&edge, &link)), stopping));
+    let admin = tokio::spawn(admin::serve(admin, Arc::new(health(&edge)), stopping));
 
     let mut ends = signal(SignalKind::terminate()).map_err(RunError::System)?;
     let mut interrupts = signal(SignalKind::interrupt()).map_err(RunError::System)?;
@@ -119,17 +118,18 @@ pub async fn run(args: CommonArgs, config: Config, warnings: Vec<ConfigWarning>)
     }
 
     tracing::info!("draining");
+    edge.link.drain();
     edge.drain();
     let until = Instant::now() + in_force.drain;
     let drained = async {
         // Ends when the last connection has dropped its clone.
         let _never_sent = all_closed.recv().await;
-        while link.hub.load() != (0, 0) || !pool.is_idle() {
+        while edge.link.facts().held() > 0 || !pool.is_idle() {
             tokio::time::sleep(DRAIN_LOOK).await;
         }
     };
     if tokio::time::timeout_at(until.into(), drained).await.is_err() {
-        tracing::warn!(load = ?link.hub.load(), "not everything was finished in time");
+        tracing::warn!(link = ?edge.link.facts(), "not everything was finished in time");
     }
     stop.send_replace(true);
     let _ended = tokio::time::timeout(in_force.drain, async { (admin.await, link.task.await) }).await;
@@ -143,13 +143,13 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, RunError> {
 }
 
 /// The legs that the edge stands on: a gateway behind it, and a policy from it.
-fn health(edge: &Arc<Edge>, link: &LinkServerHandle) -> Health {
+fn health(edge: &Arc<Edge>) -> Health {
     let mut registry = Registry::default();
     edge.metrics.register(&mut registry);
-    let (edge, hub) = (Arc::clone(edge), Arc::clone(&link.hub));
+    let edge = Arc::clone(edge);
     let draining = edge.draining();
     let legs = move || {
-        let gateways = hub.ready_gateways();
+        let gateways = edge.link.facts().ready_gateways;
         let version = edge.moment().federation.version;
         let is_draining = *draining.borrow();
         vec![

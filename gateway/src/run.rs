@@ -34,6 +34,9 @@ use crate::store::sqlite::SqliteStore;
 /// How often the pool's names are looked up again.
 const LOCATE_INTERVAL: Duration = Duration::from_secs(30);
 
+/// How long the last acknowledgements may take to reach the edges.
+const LINK_PATIENCE: Duration = Duration::from_secs(1);
+
 /// Why the gateway does not start, or does not take a new configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -173,7 +176,7 @@ pub async fn run(config: Config, warnings: &[ConfigWarning], path: PathBuf) -> R
     if tokio::time::timeout(config.drain, drained.notified()).await.is_err() {
         tracing::warn!("not everything was finished in time; the edges give it to another gateway");
     }
-    links.close();
+    links.shut_down(LINK_PATIENCE).await;
     shutdown.send_replace(true);
     engine.abort();
     let _aborted = engine.await;

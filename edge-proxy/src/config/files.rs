@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use causeway_shared::config::ConfigError;
 use causeway_shared::config::args::Read;
+use causeway_shared::link::tls::server_config;
 
 use super::{Config, LinkFiles};
-use crate::link::tls::server_config;
 use crate::tls::{Material, MaterialFault};
 
 impl Config {

@@ -1,42 +1,44 @@
 //! The attached gateways: what each is owed, and who gets what partners send.
 //!
-//! One lock around the machine of [`Pool`]; it is held for a batch, never across an await.
+//! One lock around the machine of [`Pool`]; it is held for a batch, never across an await. A stream hands its stanzas
+//! in here and the connection to the gateway takes them out: no task stands between. Permits bound the whole, and who
+//! waits for one does not read its socket.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use causeway_proto::link::v1 as proto;
-use causeway_shared::link::convert;
-use causeway_shared::link::outgoing::Outgoing;
-use causeway_shared::link::pool::{Effect, PeerId, Pool, Routed};
+use causeway_shared::link::outgoing::{Outgoing, VERDICTS_WAITING};
+use causeway_shared::link::pool::{Effect, PeerId, Pool, Routed, cost_of};
 use causeway_shared::link::window::WindowFault;
-use causeway_shared::link::{Failure, Outcome, PairContext, Stanza};
-use causeway_shared::xmpp::stanza_error::StanzaCondition;
-use tokio::sync::Notify;
+use causeway_shared::link::{Failure, HELD_COST, Outcome, PairContext, Stanza, convert, rendezvous};
+use causeway_shared::verdict::Verdict;
+use tokio::sync::Semaphore;
 
-use super::{Batch, InboundStanza};
-
-/// Stanzas that wait for a gateway before the partners' sockets are no longer read.
-pub const BACKLOG: usize = 4096;
+use super::contexts::Contexts;
+use super::{InboundStanza, LinkClosed};
 
 /// How long a partner's stanza may wait for a gateway before its sender gets an error. A gateway restarts in seconds.
 pub const GATEWAY_PATIENCE: Duration = Duration::from_secs(30);
 
-/// Contexts announced to one gateway at a time; beyond it those of ended streams give up their numbers.
-pub const MAX_CONTEXTS: u32 = 16_384;
+/// What is handed in at once: a larger batch goes in parts, so that it finds room beside others.
+const PART_COST: usize = HELD_COST / 8;
 
 /// What only the edge's direction of the link has.
-#[derive(Debug)]
-pub enum EdgeExtra {
+#[derive(Debug, Default)]
+pub(super) struct EdgeExtra {
     /// The first frame.
-    Hello(proto::EdgeHello),
-    /// A snapshot is in force.
-    Applied(u64),
+    pub(super) hello: Option<proto::EdgeHello>,
+    /// A snapshot is in force; 0 is no change.
+    pub(super) applied: u64,
+    /// No new stanzas, please.
+    pub(super) draining: bool,
 }
 
 /// What waits for one gateway.
-pub type EdgeOutgoing = Outgoing<EdgeExtra>;
+pub(super) type EdgeOutgoing = Outgoing<EdgeExtra>;
 
 /// A partner's stanza on its way to a gateway.
 #[derive(Debug)]
@@ -55,188 +57,210 @@ impl Routed for Pending {
     fn give_up_at(&self) -> Instant {
         self.give_up_at
     }
+
+    fn cost(&self) -> usize {
+        cost_of(self.stanza.xml.len())
+    }
 }
 
 /// A stanza that comes back from the hub.
 #[derive(Debug)]
-pub struct Undelivered {
+pub(super) struct Undelivered {
     /// The stanza.
-    pub stanza: InboundStanza,
+    pub(super) stanza: InboundStanza,
     /// Why; `None` if no gateway took it in time.
-    pub failure: Option<Failure>,
+    pub(super) failure: Option<Failure>,
     /// The pair's authentication.
-    pub context: Arc<PairContext>,
+    pub(super) context: Arc<PairContext>,
+}
+
+/// A gateway as it attaches.
+#[derive(Debug, Clone)]
+pub(super) struct GatewayPeer {
+    /// The allowed name that its certificate bears.
+    pub(super) certificate_name: String,
+    /// Its end of the connection.
+    pub(super) address: SocketAddr,
 }
 
 /// The hub.
-pub struct Hub {
+pub(super) struct Hub {
     state: Mutex<State>,
-    /// Told whenever the backlog may have room again.
-    room: Notify,
+    room: Semaphore,
     origin: u64,
+    patience: Duration,
 }
 
+#[derive(Default)]
 struct State {
     pool: Pool<Pending>,
     gateways: HashMap<PeerId, Gateway>,
     last_key: u64,
+    /// Kept from step to step for its memory.
     effects: Vec<Effect<Pending>>,
+    /// For the first gateway that comes, while none is attached.
+    verdicts: VecDeque<proto::Verdict>,
+    draining: bool,
 }
 
 struct Gateway {
+    peer: GatewayPeer,
     outgoing: Arc<EdgeOutgoing>,
     contexts: Contexts,
 }
 
-/// The contexts that one gateway knows by number.
+/// What a step brought back.
 #[derive(Default)]
-struct Contexts {
-    /// By the address of the shared value, which stays taken because the value is kept beside it.
-    numbers: HashMap<usize, (u32, Arc<PairContext>)>,
-    free: Vec<u32>,
-    next: u32,
-}
-
-impl Contexts {
-    /// The number of a context; with the announcement if the gateway does not know it yet.
-    fn number(&mut self, context: &Arc<PairContext>) -> (u32, Option<proto::PairContext>) {
-        let address = Arc::as_ptr(context).addr();
-        if let Some((number, _)) = self.numbers.get(&address) {
-            return (*number, None);
-        }
-        if self.free.is_empty() && self.next >= MAX_CONTEXTS {
-            self.forget_ended();
-        }
-        let number = self.free.pop().unwrap_or_else(|| {
-            // With every number in use by a live stream the oldest meaning is announced anew: it is only a label.
-            self.next = (self.next + 1) % (MAX_CONTEXTS + 1);
-            self.next
-        });
-        self.numbers.insert(address, (number, Arc::clone(context)));
-        (number, Some(convert::context_to_proto(number, context)))
-    }
-
-    /// Frees the numbers of contexts that nobody else holds any more.
-    fn forget_ended(&mut self) {
-        let free = &mut self.free;
-        self.numbers.retain(|_, (number, context)| {
-            let live = Arc::strong_count(context) > 1;
-            if !live {
-                free.push(*number);
-            }
-            live
-        });
-    }
+pub(super) struct Returned {
+    /// Stanzas that no gateway delivers.
+    pub(super) undelivered: Vec<Undelivered>,
+    /// Gateways that acknowledge nothing any more.
+    pub(super) stalled: Vec<PeerId>,
 }
 
 impl Hub {
-    /// A hub without gateways. `origin` names this process in stanza keys.
-    pub fn new(origin: u64) -> Self {
-        let state = State { pool: Pool::new(BACKLOG), gateways: HashMap::new(), last_key: 0, effects: Vec::new() };
-        Self { state: Mutex::new(state), room: Notify::new(), origin }
+    /// A hub without gateways. The instance names this process in stanza keys.
+    pub(super) fn new(instance_id: &str, patience: Duration) -> Self {
+        Self {
+            state: Mutex::default(),
+            room: Semaphore::new(HELD_COST),
+            origin: rendezvous::name_hash(instance_id),
+            patience,
+        }
+    }
+
+    /// Takes what one read brought; waits while the hub is full. Whoever stops waiting has handed in whole parts only.
+    pub(super) async fn submit(
+        &self,
+        context: &Arc<PairContext>,
+        mut batch: Vec<InboundStanza>,
+        now: Instant,
+    ) -> Result<(), LinkClosed> {
+        while !batch.is_empty() {
+            let (count, cost) = leading_part(&batch);
+            let rest = batch.split_off(count);
+            let permits = self.room.acquire_many(u32::try_from(cost).unwrap_or(u32::MAX)).await;
+            permits.map_err(|_| LinkClosed)?.forget();
+            self.offer(context, batch, now);
+            batch = rest;
+        }
+        Ok(())
+    }
+
+    fn offer(&self, context: &Arc<PairContext>, batch: Vec<InboundStanza>, now: Instant) {
+        let mut state = self.lock();
+        for stanza in batch {
+            state.last_key += 1;
+            let (context, key, give_up_at) = (Arc::clone(context), state.last_key, now + self.patience);
+            state.step(|pool, effects| pool.offer(Pending { stanza, context, key, give_up_at }, effects));
+        }
+        self.perform(state);
     }
 
     /// A gateway attached.
-    pub fn attach(&self, name: &str, window: u32, outgoing: Arc<EdgeOutgoing>) -> PeerId {
+    pub(super) fn attach(&self, name: &str, window: u32, peer: GatewayPeer, outgoing: Arc<EdgeOutgoing>) -> PeerId {
         let mut state = self.lock();
-        let State { pool, effects, .. } = &mut *state;
-        let id = pool.attach(name, window, effects);
-        state.gateways.insert(id, Gateway { outgoing, contexts: Contexts::default() });
+        for verdict in state.verdicts.drain(..) {
+            outgoing.push_verdict(verdict);
+        }
+        if state.draining {
+            outgoing.say(|extra| extra.draining = true);
+        }
+        let id = state.step(|pool, effects| pool.attach(name, window, effects));
+        state.gateways.insert(id, Gateway { peer, outgoing, contexts: Contexts::default() });
         self.perform(state);
         id
     }
 
-    /// A gateway is gone; what it had not acknowledged goes to the others or waits.
-    pub fn detach(&self, id: PeerId) {
+    /// A gateway is gone, or has to go; what it had not acknowledged goes to the others or waits.
+    pub(super) fn detach(&self, id: PeerId) {
         let mut state = self.lock();
         if let Some(gateway) = state.gateways.remove(&id) {
-            gateway.outgoing.close();
+            gateway.outgoing.cut();
         }
-        let State { pool, effects, .. } = &mut *state;
-        pool.detach(id, effects);
+        state.step(|pool, effects| pool.detach(id, effects));
         self.perform(state);
     }
 
-    /// A gateway wants nothing new.
-    pub fn drain(&self, id: PeerId) {
-        self.lock().pool.drain(id);
-    }
-
-    /// Gateways that take new stanzas.
-    pub fn ready_gateways(&self) -> usize {
-        self.lock().pool.ready_peers()
-    }
-
-    /// Stanzas that wait for a gateway, and stanzas that a gateway has not finished.
-    pub fn load(&self) -> (usize, usize) {
-        self.lock().pool.load()
-    }
-
-    /// Takes what one read brought; waits while the backlog is full.
-    pub async fn submit(&self, batch: Batch, now: Instant) -> Vec<Undelivered> {
-        let Batch { context, stanzas } = batch;
-        let mut undelivered = Vec::new();
-        let mut rest = stanzas.into_iter();
-        let mut held: Option<Pending> = None;
-        loop {
-            // Registered before the look at the backlog, so that room made in between is not missed.
-            let room = self.room.notified();
-            {
-                let mut state = self.lock();
-                let give_up_at = now + GATEWAY_PATIENCE;
-                loop {
-                    let State { pool, effects, last_key, .. } = &mut *state;
-                    let pending = held.take().or_else(|| {
-                        let stanza = rest.next()?;
-                        *last_key += 1;
-                        Some(Pending { stanza, context: Arc::clone(&context), key: *last_key, give_up_at })
-                    });
-                    let Some(pending) = pending else { break };
-                    if let Err(pending) = pool.offer(pending, effects) {
-                        held = Some(pending);
-                        break;
-                    }
-                }
-                undelivered.extend(self.perform(state));
-            }
-            if held.is_none() {
-                return undelivered;
-            }
-            room.await;
+    /// Asks all gateways for no new stanzas; what partners still send goes on.
+    pub(super) fn drain(&self) {
+        let mut state = self.lock();
+        state.draining = true;
+        for gateway in state.gateways.values() {
+            gateway.outgoing.say(|extra| extra.draining = true);
         }
     }
 
-    /// A gateway acknowledged. What it could not deliver and did not bounce itself comes back for the log.
-    pub fn acknowledge(
+    /// A gateway wants nothing new.
+    pub(super) fn gateway_drains(&self, id: PeerId) {
+        let mut state = self.lock();
+        state.step(|pool, effects| pool.drain(id, effects));
+        self.perform(state);
+    }
+
+    /// A gateway acknowledged. What it did not deliver comes back for the log: it has answered the sender itself.
+    pub(super) fn acknowledge(
         &self,
         id: PeerId,
         ranges: &[u64],
         failures: Vec<(u64, Failure)>,
-    ) -> Result<Vec<Undelivered>, WindowFault> {
+    ) -> Result<Returned, WindowFault> {
         let mut state = self.lock();
-        let State { pool, effects, .. } = &mut *state;
-        let acknowledged = pool.acknowledge(id, ranges, failures, effects);
-        let undelivered = self.perform(state);
-        acknowledged.map(|()| undelivered)
+        let acknowledged = state.step(|pool, effects| pool.acknowledge(id, ranges, failures, effects));
+        let returned = self.perform(state);
+        acknowledged.map(|()| returned)
     }
 
-    /// Gives up what waited too long.
-    pub fn expire(&self, now: Instant) -> Vec<Undelivered> {
+    /// Gives up what waited too long, and names who stalled.
+    pub(super) fn expire(&self, now: Instant) -> Returned {
         let mut state = self.lock();
-        let State { pool, effects, .. } = &mut *state;
-        pool.expire(now, effects);
+        state.step(|pool, effects| pool.expire(now, effects));
         self.perform(state)
     }
 
-    /// When [`Hub::expire`] has to be called.
-    pub fn deadline(&self) -> Option<Instant> {
-        self.lock().pool.deadline()
+    /// Sends a verdict to all gateways, or to the first that comes; beyond a bound the oldest are dropped.
+    pub(super) fn report(&self, verdict: &Verdict) {
+        let verdict = convert::verdict_to_proto(verdict);
+        let mut state = self.lock();
+        if state.gateways.is_empty() {
+            if state.verdicts.len() >= VERDICTS_WAITING {
+                state.verdicts.pop_front();
+            }
+            return state.verdicts.push_back(verdict);
+        }
+        for gateway in state.gateways.values() {
+            gateway.outgoing.push_verdict(verdict.clone());
+        }
+    }
+
+    /// Ends all attachments after what is already queued, and takes nothing new.
+    pub(super) fn close(&self) {
+        self.room.close();
+        for gateway in self.lock().gateways.values() {
+            gateway.outgoing.close();
+        }
+    }
+
+    /// The attached gateways.
+    pub(super) fn gateways(&self) -> Vec<(PeerId, GatewayPeer)> {
+        self.lock().gateways.iter().map(|(id, gateway)| (*id, gateway.peer.clone())).collect()
+    }
+
+    /// Gateways that take new stanzas.
+    pub(super) fn ready_gateways(&self) -> usize {
+        self.lock().pool.ready_peers()
+    }
+
+    /// Stanzas that wait for a gateway, and stanzas that a gateway has not finished.
+    pub(super) fn load(&self) -> (usize, usize) {
+        self.lock().pool.load()
     }
 
     /// Carries out the effects of a step and ends it.
-    fn perform(&self, mut state: MutexGuard<'_, State>) -> Vec<Undelivered> {
-        let mut undelivered = Vec::new();
-        let mut transmissions: HashMap<PeerId, (Vec<proto::PairContext>, Vec<proto::Stanza>)> = HashMap::new();
+    fn perform(&self, mut state: MutexGuard<'_, State>) -> Returned {
+        let mut returned = Returned::default();
+        let mut transmissions = Transmissions::default();
+        let mut freed = 0;
         let State { pool, gateways, effects, .. } = &mut *state;
         for effect in effects.drain(..) {
             match effect {
@@ -245,43 +269,80 @@ impl Hub {
                     else {
                         continue;
                     };
-                    let (contexts, stanzas) = transmissions.entry(peer).or_default();
                     let (number, announcement) = gateway.contexts.number(&pending.context);
-                    contexts.extend(announcement);
-                    stanzas.push(convert::stanza_to_proto(
-                        &link_stanza(pending, self.origin, redelivered),
-                        seq,
-                        number,
-                    ));
+                    let stanza = link_stanza(pending, self.origin, redelivered);
+                    transmissions.add(peer, announcement, convert::stanza_to_proto(&stanza, seq, number));
                 }
-                Effect::Finished { outcome: Outcome::Done, .. } => {}
-                Effect::Finished { item, outcome: Outcome::Failed(failure) } => {
-                    undelivered.push(Undelivered {
-                        stanza: item.stanza,
-                        failure: Some(failure),
-                        context: item.context,
-                    });
+                Effect::Finished { item, outcome } => {
+                    freed += item.cost();
+                    if let Outcome::Failed(failure) = outcome {
+                        returned.undelivered.push(item.undelivered(Some(failure)));
+                    }
                 }
                 Effect::GivenUp(item) => {
-                    undelivered.push(Undelivered { stanza: item.stanza, failure: None, context: item.context });
+                    freed += item.cost();
+                    returned.undelivered.push(item.undelivered(None));
                 }
+                Effect::Stalled(peer) => returned.stalled.push(peer),
             }
         }
-        for (peer, (contexts, stanzas)) in transmissions {
+        for (peer, contexts, stanzas) in transmissions.0 {
             if let Some(gateway) = gateways.get(&peer) {
                 gateway.outgoing.push_stanzas(contexts, stanzas);
             }
         }
-        if pool.has_room() {
-            self.room.notify_waiters();
+        drop(state);
+        if freed > 0 {
+            self.room.add_permits(freed);
         }
-        undelivered
+        returned
     }
 
     /// Every change of the state is whole, so a panic elsewhere does not spoil it.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl State {
+    fn step<R>(&mut self, step: impl FnOnce(&mut Pool<Pending>, &mut Vec<Effect<Pending>>) -> R) -> R {
+        step(&mut self.pool, &mut self.effects)
+    }
+}
+
+impl Pending {
+    fn undelivered(self, failure: Option<Failure>) -> Undelivered {
+        Undelivered { stanza: self.stanza, failure, context: self.context }
+    }
+}
+
+/// What one step sends, by gateway: nearly always one.
+#[derive(Default)]
+struct Transmissions(Vec<(PeerId, Vec<proto::PairContext>, Vec<proto::Stanza>)>);
+
+impl Transmissions {
+    fn add(&mut self, to: PeerId, context: Option<proto::PairContext>, stanza: proto::Stanza) {
+        match self.0.iter_mut().find(|(peer, ..)| *peer == to) {
+            Some((_, contexts, stanzas)) => {
+                contexts.extend(context);
+                stanzas.push(stanza);
+            }
+            None => self.0.push((to, context.into_iter().collect(), vec![stanza])),
+        }
+    }
+}
+
+/// How many of the first stanzas are handed in together, and their cost.
+fn leading_part(batch: &[InboundStanza]) -> (usize, usize) {
+    let mut cost = 0;
+    for (count, stanza) in batch.iter().enumerate() {
+        let more = cost + cost_of(stanza.xml.len());
+        if count > 0 && more > PART_COST {
+            return (count, cost);
+        }
+        cost = more;
+    }
+    (batch.len(), cost)
 }
 
 fn link_stanza(pending: &Pending, origin: u64, redelivered: bool) -> Stanza {
@@ -299,6 +360,3 @@ fn link_stanza(pending: &Pending, origin: u64, redelivered: bool) -> Stanza {
         patience: Duration::ZERO,
     }
 }
-
-/// What the sender of an undelivered stanza hears when no gateway took it.
-pub const NO_GATEWAY: StanzaCondition = StanzaCondition::RemoteServerTimeout;

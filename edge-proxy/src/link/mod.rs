@@ -1,11 +1,11 @@
 //! The edge's end of the link to the gateways: what streams hand in, and what they are given to send.
 //!
-//! [`channel`] makes the two ends of it: a [`LinkHandle`] for streams and a [`LinkEnd`] for whoever talks to the
-//! gateways. A read of a stream is one hop over a bounded queue; a full queue stops the read (back-pressure).
+//! [`open`] makes a [`LinkHandle`] for streams and a [`LinkCore`] for [`server::start`]. A stream's batch goes straight
+//! to the connection of its gateway; when everything that may be held is held, [`LinkHandle::submit`] waits, and the
+//! stream does not read (back-pressure). [`channel`] makes a handle whose other end is a queue, for tests of streams.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use causeway_shared::jid::Jid;
@@ -14,14 +14,19 @@ use causeway_shared::verdict::Verdict;
 use causeway_shared::xmpp::stanza_error::StanzaCondition;
 use tokio::sync::{mpsc, watch};
 
-pub mod hub;
+mod attach;
+mod contexts;
+mod frames;
+mod hub;
 pub mod server;
-pub mod tls;
 
-/// Batches that wait for the link; each is what one read brought.
+pub use hub::GATEWAY_PATIENCE;
+use hub::Hub;
+
+/// Batches that wait in [`channel`]; each is what one read brought.
 const BATCHES: usize = 64;
 
-/// Verdicts that wait for the link; more are logged only.
+/// Verdicts that wait in [`channel`].
 const VERDICTS: usize = 256;
 
 /// A stanza from a partner, in the canonical form, of a pair that was authorised.
@@ -136,14 +141,60 @@ pub struct LinkClosed;
 /// The streams' end.
 #[derive(Clone)]
 pub struct LinkHandle {
-    batches: mpsc::Sender<Batch>,
-    verdicts: mpsc::Sender<Verdict>,
+    road: Road,
     snapshots: watch::Receiver<Arc<Snapshot>>,
     has_gateway: watch::Receiver<bool>,
-    lost_verdicts: Arc<AtomicU64>,
 }
 
-/// The other end: what the streams handed in, and what they are told.
+#[derive(Clone)]
+enum Road {
+    /// To the gateways.
+    Hub(Arc<Hub>),
+    /// To a test that holds the other end.
+    Queues { batches: mpsc::Sender<Batch>, verdicts: mpsc::Sender<Verdict> },
+}
+
+/// The gateways' end, for [`server::start`].
+pub struct LinkCore {
+    hub: Arc<Hub>,
+    instance_id: String,
+    snapshots: watch::Sender<Arc<Snapshot>>,
+    has_gateway: watch::Sender<bool>,
+}
+
+/// How the link stands, for readiness and metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LinkFacts {
+    /// Attached gateways.
+    pub gateways: usize,
+    /// Of these, gateways that take new stanzas.
+    pub ready_gateways: usize,
+    /// Stanzas that wait for a gateway.
+    pub waiting: usize,
+    /// Stanzas that a gateway has and has not finished.
+    pub outstanding: usize,
+    /// The version of the snapshot in force; 0 is none.
+    pub snapshot_version: u64,
+}
+
+impl LinkFacts {
+    /// Stanzas of partners that are not finished.
+    pub const fn held(self) -> usize {
+        self.waiting + self.outstanding
+    }
+}
+
+/// Makes both ends. `instance_id` names this process; `patience` is how long a stanza may wait for a gateway, normally
+/// [`GATEWAY_PATIENCE`].
+pub fn open(instance_id: String, patience: Duration) -> (LinkHandle, LinkCore) {
+    let hub = Arc::new(Hub::new(&instance_id, patience));
+    let (snapshots_in, snapshots) = watch::channel(Arc::new(Snapshot::default()));
+    let (gateway_in, has_gateway) = watch::channel(false);
+    let handle = LinkHandle { road: Road::Hub(Arc::clone(&hub)), snapshots, has_gateway };
+    (handle, LinkCore { hub, instance_id, snapshots: snapshots_in, has_gateway: gateway_in })
+}
+
+/// What a test of streams holds instead of gateways.
 pub struct LinkEnd {
     /// Batches, in order.
     pub batches: mpsc::Receiver<Batch>,
@@ -155,13 +206,13 @@ pub struct LinkEnd {
     pub has_gateway: watch::Sender<bool>,
 }
 
-/// Makes the two ends.
+/// Makes a handle for a test of streams, and its other end.
 pub fn channel() -> (LinkHandle, LinkEnd) {
     let (batches, batches_out) = mpsc::channel(BATCHES);
     let (verdicts, verdicts_out) = mpsc::channel(VERDICTS);
     let (snapshots_in, snapshots) = watch::channel(Arc::new(Snapshot::default()));
     let (gateway_in, has_gateway) = watch::channel(false);
-    let handle = LinkHandle { batches, verdicts, snapshots, has_gateway, lost_verdicts: Arc::default() };
+    let handle = LinkHandle { road: Road::Queues { batches, verdicts }, snapshots, has_gateway };
     let end =
         LinkEnd { batches: batches_out, verdicts: verdicts_out, snapshots: snapshots_in, has_gateway: gateway_in };
     (handle, end)
@@ -170,8 +221,13 @@ pub fn channel() -> (LinkHandle, LinkEnd) {
 impl LinkHandle {
     /// Hands in what one read brought for one pair; waits while the link is full.
     pub async fn submit(&self, context: &Arc<PairContext>, batch: Vec<InboundStanza>) -> Result<(), LinkClosed> {
-        let batch = Batch { context: Arc::clone(context), stanzas: batch };
-        self.batches.send(batch).await.map_err(|_| LinkClosed)
+        match &self.road {
+            Road::Hub(hub) => hub.submit(context, batch, Instant::now()).await,
+            Road::Queues { batches, .. } => {
+                let batch = Batch { context: Arc::clone(context), stanzas: batch };
+                batches.send(batch).await.map_err(|_| LinkClosed)
+            }
+        }
     }
 
     /// The snapshot in force, and its changes.
@@ -179,15 +235,39 @@ impl LinkHandle {
         self.snapshots.clone()
     }
 
-    /// Whether some gateway is attached.
+    /// Whether some gateway is attached that takes stanzas, and a snapshot is in force.
     pub fn has_gateway(&self) -> watch::Receiver<bool> {
         self.has_gateway.clone()
     }
 
-    /// Sends a verdict to the gateways if there is room; it is logged in any case, by the caller.
+    /// Sends a verdict to the gateways; it is logged in any case, by the caller.
     pub fn report(&self, verdict: Verdict) {
-        if self.verdicts.try_send(verdict).is_err() {
-            self.lost_verdicts.fetch_add(1, Ordering::Relaxed);
+        match &self.road {
+            Road::Hub(hub) => hub.report(&verdict),
+            Road::Queues { verdicts, .. } => {
+                let _full_is_lost = verdicts.try_send(verdict);
+            }
+        }
+    }
+
+    /// Asks the gateways for no new stanzas: the edge is going away.
+    pub fn drain(&self) {
+        match &self.road {
+            Road::Hub(hub) => hub.drain(),
+            Road::Queues { .. } => {}
+        }
+    }
+
+    /// How the link stands.
+    pub fn facts(&self) -> LinkFacts {
+        let snapshot_version = self.snapshots.borrow().version;
+        match &self.road {
+            Road::Hub(hub) => {
+                let (waiting, outstanding) = hub.load();
+                let (gateways, ready_gateways) = (hub.gateways().len(), hub.ready_gateways());
+                LinkFacts { gateways, ready_gateways, waiting, outstanding, snapshot_version }
+            }
+            Road::Queues { .. } => LinkFacts { snapshot_version, ..LinkFacts::default() },
         }
     }
 }

@@ -7,13 +7,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use causeway_shared::config::args::Read;
 use causeway_shared::config::{ConfigError, Secret};
+use causeway_shared::link::tls::client_config;
 use causeway_sip::transport::tls;
 use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::{Config, LinkFiles, MIN_PASSPHRASE, Partner, SipTlsFiles};
-use crate::link::tls::client_config;
 
 /// A file that cannot be used.
 #[derive(Debug, thiserror::Error)]

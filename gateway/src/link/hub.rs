@@ -1,9 +1,10 @@
 //! The attached edges: what each is owed, and which edge takes what this gateway sends.
 //!
-//! One lock around the machine of [`Pool`], held for a batch and never across an await. Outcomes leave by a queue of
+//! One lock around the machine of [`Pool`], held for a batch and never across an await. Outcomes leave by the queue of
 //! events that the engine reads.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,27 +12,30 @@ use bytes::Bytes;
 use causeway_proto::link::v1 as proto;
 use causeway_shared::jid::Jid;
 use causeway_shared::link::outgoing::Outgoing;
-use causeway_shared::link::pool::{Effect, PeerId, Pool, Routed};
+use causeway_shared::link::pool::{Effect, PeerId, Pool, Routed, cost_of};
 use causeway_shared::link::window::WindowFault;
-use causeway_shared::link::{Failure, Outcome, Snapshot, Stanza, StanzaKind, TraceContext, convert};
+use causeway_shared::link::{
+    Failure, HELD_COST, Outcome, Snapshot, Stanza, StanzaKind, TraceContext, convert, rendezvous,
+};
 use causeway_shared::xmpp::stanza_error::StanzaCondition;
+use tokio::sync::{Notify, watch};
 
-/// Stanzas that wait for an edge; beyond it new ones fail at once with `resource-constraint`.
-pub const BACKLOG: usize = 16_384;
+/// A stanza that is sent again in its last moment is given this much: enough for a stream that is open.
+const LEAST_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What only the gateway's direction of the link has.
-#[derive(Debug)]
-pub enum GatewayExtra {
-    /// The first frame, with the snapshot.
-    Hello(proto::GatewayHello, Option<proto::Snapshot>),
+#[derive(Debug, Default)]
+pub(super) struct GatewayExtra {
+    /// The first frame.
+    pub(super) hello: Option<proto::GatewayHello>,
     /// A new snapshot.
-    Snapshot(proto::Snapshot),
+    pub(super) snapshot: Option<proto::Snapshot>,
     /// No new stanzas, please.
-    Draining,
+    pub(super) draining: bool,
 }
 
 /// What waits for one edge.
-pub type GatewayOutgoing = Outgoing<GatewayExtra>;
+pub(super) type GatewayOutgoing = Outgoing<GatewayExtra>;
 
 /// A stanza for a partner.
 #[derive(Debug, Clone)]
@@ -68,74 +72,109 @@ impl Routed for Pending {
     fn give_up_at(&self) -> Instant {
         self.give_up_at
     }
-}
 
-/// The hub.
-pub struct Hub {
-    state: Mutex<State>,
-    origin: u64,
-}
-
-struct State {
-    pool: Pool<Pending>,
-    edges: HashMap<PeerId, Arc<GatewayOutgoing>>,
-    effects: Vec<Effect<Pending>>,
-    snapshot: Option<Arc<Snapshot>>,
-    draining: bool,
+    fn cost(&self) -> usize {
+        cost_of(self.stanza.xml.len())
+    }
 }
 
 /// Stanzas that ended, by key.
-pub type Outcomes = Vec<(u64, Outcome)>;
+pub(super) type Outcomes = Vec<(u64, Outcome)>;
+
+/// An attached edge, for readiness and the panel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EdgeFacts {
+    /// The name it gave itself.
+    pub name: String,
+    /// Where it is.
+    pub address: SocketAddr,
+    /// The version of the snapshot it has in force.
+    pub applied: u64,
+}
+
+/// An edge as it attaches.
+pub(super) struct Edge {
+    pub(super) facts: EdgeFacts,
+    pub(super) outgoing: Arc<GatewayOutgoing>,
+    /// Told when the call must end.
+    pub(super) end: Arc<Notify>,
+}
+
+/// The hub.
+pub(super) struct Hub {
+    state: Mutex<State>,
+    snapshot: watch::Sender<Option<Arc<Snapshot>>>,
+    origin: u64,
+}
+
+#[derive(Default)]
+struct State {
+    pool: Pool<Pending>,
+    edges: HashMap<PeerId, Edge>,
+    /// Kept from step to step for its memory.
+    effects: Vec<Effect<Pending>>,
+    draining: bool,
+}
 
 impl Hub {
-    /// A hub without edges. `origin` names this process in stanza keys.
-    pub fn new(origin: u64) -> Self {
-        Self {
-            state: Mutex::new(State {
-                pool: Pool::new(BACKLOG),
-                edges: HashMap::new(),
-                effects: Vec::new(),
-                snapshot: None,
-                draining: false,
-            }),
-            origin,
-        }
+    /// A hub without edges. The instance names this process in stanza keys.
+    pub(super) fn new(instance_id: &str) -> Self {
+        let origin = rendezvous::name_hash(instance_id);
+        Self { state: Mutex::default(), snapshot: watch::Sender::new(None), origin }
     }
 
-    /// An edge took us in.
-    pub fn attach(&self, name: &str, window: u32, outgoing: Arc<GatewayOutgoing>, now: Instant) -> (PeerId, Outcomes) {
+    /// An edge took us in, with the snapshot of this version.
+    pub(super) fn attach(&self, edge: Edge, window: u32, told: u64, now: Instant) -> (PeerId, Outcomes) {
         let mut state = self.lock();
         if state.draining {
-            outgoing.push_extra(GatewayExtra::Draining);
+            edge.outgoing.say(|extra| extra.draining = true);
         }
-        let State { pool, effects, .. } = &mut *state;
-        let id = pool.attach(name, window, effects);
-        state.edges.insert(id, outgoing);
+        // One that was published in the meantime has to get out, too.
+        if let Some(newest) = self.snapshot.borrow().as_ref().filter(|newest| newest.version != told) {
+            edge.outgoing.say(|extra| extra.snapshot = Some(convert::snapshot_to_proto(newest)));
+        }
+        let id = state.step(|pool, effects| pool.attach(&edge.facts.name, window, effects));
+        state.edges.insert(id, edge);
         (id, self.perform(state, now))
     }
 
     /// An edge is gone; what it had not acknowledged goes to the others or waits.
-    pub fn detach(&self, id: PeerId, now: Instant) -> Outcomes {
+    pub(super) fn detach(&self, id: PeerId, now: Instant) -> Outcomes {
         let mut state = self.lock();
-        if let Some(outgoing) = state.edges.remove(&id) {
-            outgoing.close();
+        if let Some(edge) = state.edges.remove(&id) {
+            edge.outgoing.cut();
         }
-        let State { pool, effects, .. } = &mut *state;
-        pool.detach(id, effects);
+        state.step(|pool, effects| pool.detach(id, effects));
         self.perform(state, now)
     }
 
-    /// Sends stanzas. What cannot even wait fails at once.
-    pub fn send(&self, stanzas: impl IntoIterator<Item = StanzaOut>, now: Instant) -> Outcomes {
+    /// An edge wants nothing new.
+    pub(super) fn edge_drains(&self, id: PeerId, now: Instant) -> Outcomes {
+        let mut state = self.lock();
+        state.step(|pool, effects| pool.drain(id, effects));
+        self.perform(state, now)
+    }
+
+    /// An edge has a snapshot in force.
+    pub(super) fn applied(&self, id: PeerId, version: u64) {
+        if let Some(edge) = self.lock().edges.get_mut(&id) {
+            edge.facts.applied = version;
+        }
+    }
+
+    /// Sends stanzas. What goes beyond what may be held fails at once.
+    pub(super) fn send(&self, stanzas: impl IntoIterator<Item = StanzaOut>, now: Instant) -> Outcomes {
         let mut state = self.lock();
         let mut refused = Vec::new();
         for stanza in stanzas {
-            let State { pool, effects, .. } = &mut *state;
             let give_up_at = now + stanza.patience;
-            if let Err(pending) = pool.offer(Pending { stanza, give_up_at }, effects) {
-                let failure = Failure::new(StanzaCondition::ResourceConstraint, "too many stanzas wait for an edge");
+            let pending = Pending { stanza, give_up_at };
+            if state.pool.held() + pending.cost() > HELD_COST {
+                let failure = Failure::new(StanzaCondition::ResourceConstraint, "too many stanzas wait for the edges");
                 refused.push((pending.stanza.key, Outcome::Failed(failure)));
+                continue;
             }
+            state.step(|pool, effects| pool.offer(pending, effects));
         }
         let mut outcomes = self.perform(state, now);
         outcomes.append(&mut refused);
@@ -143,95 +182,109 @@ impl Hub {
     }
 
     /// An edge acknowledged.
-    pub fn acknowledge(
+    pub(super) fn acknowledge(
         &self,
         id: PeerId,
         ranges: &[u64],
         failures: Vec<(u64, Failure)>,
         now: Instant,
-    ) -> Result<Outcomes, WindowFault> {
+    ) -> (Outcomes, Result<(), WindowFault>) {
         let mut state = self.lock();
-        let State { pool, effects, .. } = &mut *state;
-        let acknowledged = pool.acknowledge(id, ranges, failures, effects);
-        let outcomes = self.perform(state, now);
-        acknowledged.map(|()| outcomes)
+        let acknowledged = state.step(|pool, effects| pool.acknowledge(id, ranges, failures, effects));
+        (self.perform(state, now), acknowledged)
     }
 
-    /// Gives up what waited too long for an edge.
-    pub fn expire(&self, now: Instant) -> Outcomes {
+    /// Gives up what waited too long for an edge, and ends the calls of edges that stalled.
+    pub(super) fn expire(&self, now: Instant) -> Outcomes {
         let mut state = self.lock();
-        let State { pool, effects, .. } = &mut *state;
-        pool.expire(now, effects);
+        state.step(|pool, effects| pool.expire(now, effects));
         self.perform(state, now)
     }
 
     /// Puts a snapshot in force: all edges get it, now and when they attach.
-    pub fn publish(&self, snapshot: Arc<Snapshot>) {
-        let mut state = self.lock();
-        for outgoing in state.edges.values() {
-            outgoing.push_extra(GatewayExtra::Snapshot(convert::snapshot_to_proto(&snapshot)));
+    pub(super) fn publish(&self, snapshot: Arc<Snapshot>) {
+        let state = self.lock();
+        for edge in state.edges.values() {
+            edge.outgoing.say(|extra| extra.snapshot = Some(convert::snapshot_to_proto(&snapshot)));
         }
-        state.snapshot = Some(snapshot);
+        self.snapshot.send_replace(Some(snapshot));
     }
 
-    /// The snapshot in force.
-    pub fn snapshot(&self) -> Option<Arc<Snapshot>> {
-        self.lock().snapshot.clone()
+    /// The snapshot in force, once there is one.
+    pub(super) async fn snapshot(&self) -> Option<Arc<Snapshot>> {
+        let mut published = self.snapshot.subscribe();
+        let snapshot = published.wait_for(Option::is_some).await;
+        snapshot.ok().and_then(|snapshot| snapshot.clone())
     }
 
     /// Asks all edges for no new stanzas; what is under way is finished.
-    pub fn drain(&self) {
+    pub(super) fn drain(&self) {
         let mut state = self.lock();
         state.draining = true;
-        for outgoing in state.edges.values() {
-            outgoing.push_extra(GatewayExtra::Draining);
+        for edge in state.edges.values() {
+            edge.outgoing.say(|extra| extra.draining = true);
         }
     }
 
     /// Ends all attachments after what is already queued.
-    pub fn close(&self) {
-        for outgoing in self.lock().edges.values() {
-            outgoing.close();
+    pub(super) fn close(&self) {
+        for edge in self.lock().edges.values() {
+            edge.outgoing.close();
         }
     }
 
+    /// The attached edges, for the panel.
+    pub(super) fn edge_facts(&self) -> Vec<EdgeFacts> {
+        self.lock().edges.values().map(|edge| edge.facts.clone()).collect()
+    }
+
     /// Attached edges.
-    pub fn edges(&self) -> usize {
+    pub(super) fn edges(&self) -> usize {
         self.lock().edges.len()
     }
 
     /// Stanzas that wait for an edge, and stanzas that an edge has not finished.
-    pub fn load(&self) -> (usize, usize) {
+    pub(super) fn load(&self) -> (usize, usize) {
         self.lock().pool.load()
     }
 
     /// Stanzas of edges that this gateway has not finished.
-    pub fn unfinished(&self) -> u32 {
-        self.lock().edges.values().map(|outgoing| outgoing.unfinished()).sum()
+    pub(super) fn unfinished(&self) -> u32 {
+        self.lock().edges.values().map(|edge| edge.outgoing.unfinished()).sum()
     }
 
     /// Carries out the effects of a step and ends it.
     fn perform(&self, mut state: MutexGuard<'_, State>, now: Instant) -> Outcomes {
         let mut outcomes = Vec::new();
-        let mut transmissions: HashMap<PeerId, Vec<proto::Stanza>> = HashMap::new();
+        // By edge: nearly always one.
+        let mut transmissions: Vec<(PeerId, Vec<proto::Stanza>)> = Vec::new();
         let State { pool, edges, effects, .. } = &mut *state;
         for effect in effects.drain(..) {
             match effect {
                 Effect::Transmit { peer, seq } => {
                     let Some((pending, redelivered)) = pool.item(peer, seq) else { continue };
-                    let stanza = self.link_stanza(pending, redelivered, now);
-                    transmissions.entry(peer).or_default().push(convert::stanza_to_proto(&stanza, seq, 0));
+                    let stanza = convert::stanza_to_proto(&self.link_stanza(pending, redelivered, now), seq, 0);
+                    match transmissions.iter_mut().find(|(to, _)| *to == peer) {
+                        Some((_, stanzas)) => stanzas.push(stanza),
+                        None => transmissions.push((peer, vec![stanza])),
+                    }
                 }
                 Effect::Finished { item, outcome } => outcomes.push((item.stanza.key, outcome)),
                 Effect::GivenUp(item) => {
                     let failure = Failure::new(StanzaCondition::RemoteServerTimeout, "no edge took the stanza in time");
                     outcomes.push((item.stanza.key, Outcome::Failed(failure)));
                 }
+                Effect::Stalled(peer) => {
+                    if let Some(edge) = edges.get(&peer) {
+                        tracing::error!(edge = edge.facts.name, "an edge acknowledges nothing any more");
+                        edge.end.notify_one();
+                    }
+                }
             }
         }
         for (peer, stanzas) in transmissions {
-            if let Some(outgoing) = edges.get(&peer) {
-                outgoing.push_stanzas([], stanzas);
+            if let Some(edge) = edges.get(&peer) {
+                edge.outgoing.push_stanzas([], stanzas);
             }
         }
         outcomes
@@ -249,13 +302,18 @@ impl Hub {
             redelivered,
             trace: stanza.trace,
             arrived_ms: 0,
-            // At least a moment, so that a stanza sent again in its last second is tried once more.
-            patience: pending.give_up_at.saturating_duration_since(now).max(Duration::from_secs(1)),
+            patience: pending.give_up_at.saturating_duration_since(now).max(LEAST_PATIENCE),
         }
     }
 
     /// Every change of the state is whole, so a panic elsewhere does not spoil it.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn step<R>(&mut self, step: impl FnOnce(&mut Pool<Pending>, &mut Vec<Effect<Pending>>) -> R) -> R {
+        step(&mut self.pool, &mut self.effects)
     }
 }

@@ -10,23 +10,28 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use causeway_shared::jid::Jid;
 use causeway_shared::link::recent::{Recent, StanzaKey};
-use causeway_shared::link::rendezvous;
 pub use causeway_shared::link::{Failure, Outcome, PairContext, Snapshot, StanzaKind, TraceContext};
 use tokio::sync::{mpsc, watch};
 
+mod attach;
 mod client;
-pub mod hub;
-pub mod tls;
+mod hub;
 
 pub use client::EdgeAddress;
-pub use hub::StanzaOut;
-use hub::{GatewayOutgoing, Hub};
+pub use hub::{EdgeFacts, StanzaOut};
+use hub::{GatewayOutgoing, Hub, Outcomes};
 
 /// Events that wait for the engine; beyond it the edges are not read.
 const EVENTS: usize = 256;
 
-/// How often the backlog is looked through for what must be given up.
+/// How often what waits is looked through for what must be given up.
 const EXPIRY_TICK: Duration = Duration::from_millis(250);
+
+/// How often [`Links::shut_down`] looks whether everything is finished.
+const DRAIN_TICK: Duration = Duration::from_millis(20);
+
+/// How long the edges may take to part.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What the link is told.
 pub struct LinkConfig {
@@ -36,7 +41,7 @@ pub struct LinkConfig {
     pub instance_id: String,
     /// The edges; names are resolved again and again, and each address is an edge.
     pub edges: watch::Receiver<Arc<Vec<EdgeAddress>>>,
-    /// Certificate, key and authority; each attempt takes the newest. See [`tls::client_config`].
+    /// Certificate, key and authority; each attempt takes the newest. See [`causeway_shared::link::tls`].
     pub tls: watch::Receiver<Arc<rustls::ClientConfig>>,
     /// The DNS names of which an edge's certificate must bear one.
     pub allowed_edges: watch::Receiver<Arc<Vec<String>>>,
@@ -84,13 +89,34 @@ pub struct StanzaIn {
     pub receipt: Receipt,
 }
 
-/// The duty to tell an edge how a stanza ended: given back with [`Links::finish`], exactly once.
-#[derive(Debug)]
+/// The duty to tell an edge how a stanza ended: given back with [`Links::finish`], exactly once. One that is dropped
+/// instead leaves the stanza to be sent again, to this gateway or another, when the edge's call ends.
 #[must_use]
 pub struct Receipt {
-    outgoing: Arc<GatewayOutgoing>,
     seq: u64,
+    /// Until it is discharged.
+    duty: Option<Duty>,
+}
+
+struct Duty {
+    shared: Arc<Shared>,
+    outgoing: Arc<GatewayOutgoing>,
     key: StanzaKey,
+}
+
+impl std::fmt::Debug for Receipt {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Receipt({})", self.seq)
+    }
+}
+
+impl Drop for Receipt {
+    fn drop(&mut self) {
+        if let Some(Duty { shared, key, .. }) = self.duty.take() {
+            tracing::debug!("a partner's stanza was dropped unfinished; its edge sends it again");
+            shared.recent().abandoned(key);
+        }
+    }
 }
 
 /// The link. Cheap to clone.
@@ -99,37 +125,51 @@ pub struct Links {
     shared: Arc<Shared>,
 }
 
-pub(crate) struct Shared {
-    pub(crate) hub: Hub,
-    recent: Mutex<Recent<(Arc<GatewayOutgoing>, u64)>>,
-    pub(crate) events: mpsc::Sender<LinkEvent>,
-    pub(crate) gateway_id: String,
-    pub(crate) instance_id: String,
-    pub(crate) tls: watch::Receiver<Arc<rustls::ClientConfig>>,
-    pub(crate) allowed_edges: watch::Receiver<Arc<Vec<String>>>,
+struct Shared {
+    hub: Hub,
+    /// What edges sent lately, and whom to tell how it ended.
+    recent: Mutex<Recent<Acknowledge>>,
+    events: mpsc::Sender<LinkEvent>,
+    config: LinkConfig,
+    /// True ends all attachments and dials no more.
+    stop: watch::Sender<bool>,
 }
 
+/// A stanza of an edge that has to be acknowledged: on which call, under which number.
+type Acknowledge = (Arc<GatewayOutgoing>, u64);
+
 impl Shared {
-    pub(crate) fn recent(&self) -> MutexGuard<'_, Recent<(Arc<GatewayOutgoing>, u64)>> {
+    fn recent(&self) -> MutexGuard<'_, Recent<Acknowledge>> {
         self.recent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells the engine what ended. An engine that is gone needs to know nothing.
+    async fn tell(&self, outcomes: Outcomes) {
+        if !outcomes.is_empty() {
+            let _engine_gone = self.events.send(LinkEvent::Outcomes(outcomes)).await;
+        }
     }
 }
 
 impl Links {
-    /// Starts dialling. Nothing is attached before a snapshot is published.
-    pub fn start(config: LinkConfig, shutdown: watch::Receiver<bool>) -> (Self, mpsc::Receiver<LinkEvent>) {
+    /// Starts dialling. Nothing is attached before a snapshot is published. When `shutdown` becomes true everything ends
+    /// where it stands; [`Links::shut_down`] before that ends it in order.
+    pub fn start(config: LinkConfig, mut shutdown: watch::Receiver<bool>) -> (Self, mpsc::Receiver<LinkEvent>) {
         let (events, receiver) = mpsc::channel(EVENTS);
         let shared = Arc::new(Shared {
-            hub: Hub::new(rendezvous::name_hash(&config.instance_id)),
+            hub: Hub::new(&config.instance_id),
             recent: Mutex::default(),
             events,
-            gateway_id: config.gateway_id,
-            instance_id: config.instance_id,
-            tls: config.tls,
-            allowed_edges: config.allowed_edges,
+            config,
+            stop: watch::Sender::new(false),
         });
-        tokio::spawn(client::dial_all(Arc::clone(&shared), config.edges, shutdown.clone()));
-        tokio::spawn(expire(Arc::clone(&shared), shutdown));
+        tokio::spawn(client::dial_all(Arc::clone(&shared)));
+        tokio::spawn(expire(Arc::clone(&shared)));
+        let stopping = Arc::clone(&shared);
+        tokio::spawn(async move {
+            let _sender_gone_is_shutdown = shutdown.wait_for(|stop| *stop).await;
+            stopping.stop.send_replace(true);
+        });
         (Self { shared }, receiver)
     }
 
@@ -141,12 +181,28 @@ impl Links {
     /// Tells the edges how stanzas ended.
     pub fn finish(&self, receipts: impl IntoIterator<Item = (Receipt, Outcome)>) {
         let now = Instant::now();
-        for (Receipt { outgoing, seq, key }, outcome) in receipts {
-            let others = self.shared.recent().finished(key, &outcome, now);
-            for (other, seq) in others {
-                other.finish([(seq, outcome.clone())]);
+        // By call: nearly always one.
+        let mut calls: Vec<(Arc<GatewayOutgoing>, Vec<(u64, Outcome)>)> = Vec::new();
+        let mut add = |(outgoing, seq): Acknowledge, outcome: Outcome| match calls
+            .iter_mut()
+            .find(|(call, _)| Arc::ptr_eq(call, &outgoing))
+        {
+            Some((_, outcomes)) => outcomes.push((seq, outcome)),
+            None => calls.push((outgoing, vec![(seq, outcome)])),
+        };
+        // Collected before the lock is taken: a receipt that the iterator drops takes it, too.
+        let receipts: Vec<_> = receipts.into_iter().collect();
+        let mut recent = self.shared.recent();
+        for (mut receipt, outcome) in receipts {
+            let (seq, Some(Duty { outgoing, key, .. })) = (receipt.seq, receipt.duty.take()) else { continue };
+            for other in recent.finished(key, &outcome, now) {
+                add(other, outcome.clone());
             }
-            outgoing.finish([(seq, outcome)]);
+            add((outgoing, seq), outcome);
+        }
+        drop(recent);
+        for (outgoing, outcomes) in calls {
+            outgoing.finish(outcomes);
         }
     }
 
@@ -160,14 +216,31 @@ impl Links {
         self.shared.hub.drain();
     }
 
-    /// Ends all attachments.
-    pub fn close(&self) {
+    /// Ends in order: asks the edges for no new stanzas, lets everything under way finish, for at most `patience`, and
+    /// parts. What is not finished then, the edges send to another gateway.
+    pub async fn shut_down(&self, patience: Duration) {
+        let give_up_at = Instant::now() + patience;
+        self.drain();
+        while self.load() != (0, 0, 0) && Instant::now() < give_up_at {
+            tokio::time::sleep(DRAIN_TICK).await;
+        }
         self.shared.hub.close();
+        // The last acknowledgements are on their way; each edge ends its call when it has them.
+        let close_by = Instant::now() + CLOSE_PATIENCE;
+        while self.shared.hub.edges() > 0 && Instant::now() < close_by {
+            tokio::time::sleep(DRAIN_TICK).await;
+        }
+        self.shared.stop.send_replace(true);
     }
 
     /// Attached edges, for readiness.
     pub fn edges(&self) -> usize {
         self.shared.hub.edges()
+    }
+
+    /// The attached edges, for the panel.
+    pub fn edge_facts(&self) -> Vec<EdgeFacts> {
+        self.shared.hub.edge_facts()
     }
 
     /// Stanzas that wait for an edge, stanzas that an edge has not finished, stanzas that we have not finished.
@@ -177,17 +250,15 @@ impl Links {
     }
 }
 
-async fn expire(shared: Arc<Shared>, mut shutdown: watch::Receiver<bool>) {
+async fn expire(shared: Arc<Shared>) {
     let mut tick = tokio::time::interval(EXPIRY_TICK);
+    let mut stop = shared.stop.subscribe();
     loop {
         tokio::select! {
             _ = tick.tick() => {}
-            _ = shutdown.wait_for(|stop| *stop) => return,
+            _ = stop.wait_for(|stop| *stop) => return,
         }
-        let outcomes = shared.hub.expire(Instant::now());
-        if !outcomes.is_empty() && shared.events.send(LinkEvent::Outcomes(outcomes)).await.is_err() {
-            return;
-        }
+        shared.tell(shared.hub.expire(Instant::now())).await;
     }
 }
 
@@ -195,7 +266,7 @@ async fn expire(shared: Arc<Shared>, mut shutdown: watch::Receiver<bool>) {
 impl Receipt {
     /// A receipt that tells nobody, for tests of what hands receipts on.
     pub(crate) fn for_test(seq: u64) -> Self {
-        Self { outgoing: Arc::new(GatewayOutgoing::new(1)), seq, key: (0, seq) }
+        Self { seq, duty: None }
     }
 
     /// The number of the stanza it is for.

@@ -176,13 +176,19 @@ pub fn failure_to_proto(seq: u64, failure: &Failure) -> proto::Failure {
     }
 }
 
-/// A failure from its frame form. An unknown condition is `undefined-condition` (RFC 6120, section 8.3.2).
-pub fn failure_from_proto(frame: proto::Failure) -> Result<Failure, FrameFault> {
-    Ok(Failure {
+/// A failure from its frame form. A condition that this build does not know is `undefined-condition` (RFC 6120, section
+/// 8.3.2), and a verdict in words that it does not know is none: builds of different age work together.
+pub fn failure_from_proto(frame: proto::Failure) -> Failure {
+    Failure {
         condition: StanzaCondition::parse(&frame.condition).unwrap_or(StanzaCondition::UndefinedCondition),
         text: frame.text,
-        verdict: frame.verdict.map(verdict_from_proto).transpose()?,
-    })
+        verdict: frame.verdict.and_then(|verdict| verdict_from_proto(verdict).ok()),
+    }
+}
+
+/// Failures from their frame form, with their numbers.
+pub fn failures_from_proto(frames: Vec<proto::Failure>) -> Vec<(u64, Failure)> {
+    frames.into_iter().map(|frame| (frame.seq, failure_from_proto(frame))).collect()
 }
 
 /// A verdict to its frame form.
@@ -394,8 +400,9 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_condition_is_read_as_undefined() {
-        let frame = proto::Failure { seq: 1, condition: "future".to_owned(), text: String::new(), verdict: None };
-        assert_eq!(failure_from_proto(frame).unwrap().condition, StanzaCondition::UndefinedCondition);
+    fn words_of_a_newer_build_end_no_call() {
+        let verdict = Some(proto::Verdict { rung: "future".to_owned(), ..proto::Verdict::default() });
+        let frame = proto::Failure { seq: 1, condition: "future".to_owned(), text: String::new(), verdict };
+        assert_eq!(failure_from_proto(frame), Failure::new(StanzaCondition::UndefinedCondition, ""));
     }
 }

@@ -1,7 +1,9 @@
 //! The words of the link between edge and gateway, as values; [`convert`] turns them into frames and back.
 //!
 //! The contract and its rules stand in `proto/causeway/link/v1/link.proto`. [`window`] is the bookkeeping of an Attach
-//! call, [`rendezvous`] decides which node has a pair. Not here: gRPC, sockets, retries.
+//! call, [`rendezvous`] decides which node has a pair, [`pool`] which peer gets which stanza and what waits,
+//! [`outgoing`] gathers frames, [`recent`] knows what came before, [`tls`] who may attach. Not here: gRPC, sockets,
+//! retries.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +23,7 @@ pub mod outgoing;
 pub mod pool;
 pub mod recent;
 pub mod rendezvous;
+pub mod tls;
 pub mod window;
 
 /// The version of the contract that this build speaks.
@@ -30,14 +33,27 @@ pub const PROTOCOL: u32 = 1;
 /// 1000 stanzas in flight.
 pub const DEFAULT_WINDOW: u32 = 1024;
 
+/// Stanzas an edge takes unacknowledged from one gateway: more, because those for partners that are slow to answer
+/// stay for seconds and must not hold up the others. The edge's queue of each partner bounds what one of them can take.
+pub const EDGE_WINDOW: u32 = 8192;
+
+/// The largest window that is believed.
+pub const MAX_WINDOW: u32 = 65_536;
+
+/// Bound of all stanzas that one end holds for its peers, by [`pool::cost_of`]: 16 384 short ones, or 16 MiB.
+pub const HELD_COST: usize = 16_384;
+
 /// Stanzas in one frame at most; beyond 32 little is gained (measured).
 pub const BATCH_STANZAS: usize = 32;
 
 /// Bytes of stanzas in one frame after which no further one is added.
 pub const BATCH_BYTES: usize = 64 * 1024;
 
-/// A frame's largest size: a batch closed by one stanza of the largest allowed size, with its envelope.
-pub const MAX_FRAME_BYTES: usize = 4 * 1024 * 1024;
+/// A frame's largest size: a snapshot of 50 000 partners fits, and any batch of stanzas.
+pub const MAX_FRAME_BYTES: usize = 16 * 1024 * 1024;
+
+/// Contexts that one edge may have announced on a call. Edges forget those of ended streams long before.
+pub const MAX_CONTEXTS: usize = 262_144;
 
 /// A stanza on its way over the link.
 #[derive(Debug, Clone, PartialEq, Eq)]

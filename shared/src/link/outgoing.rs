@@ -15,7 +15,7 @@ use super::{BATCH_BYTES, BATCH_STANZAS, Outcome, convert};
 /// Verdicts that wait for a frame; beyond it the oldest are dropped, they are in the log.
 pub const VERDICTS_WAITING: usize = 256;
 
-/// One peer's outgoing side. `X` is what only one direction has: hello, snapshot, draining.
+/// One peer's outgoing side. `X` is what only one direction has (hello, snapshot, draining), of each the newest.
 #[derive(Debug)]
 pub struct Outgoing<X> {
     state: Mutex<State<X>>,
@@ -23,7 +23,7 @@ pub struct Outgoing<X> {
 
 #[derive(Debug)]
 struct State<X> {
-    extras: VecDeque<X>,
+    extra: Option<X>,
     contexts: Vec<proto::PairContext>,
     stanzas: VecDeque<proto::Stanza>,
     receiver: Receiver,
@@ -38,7 +38,7 @@ struct State<X> {
 #[derive(Debug)]
 pub struct Parts<X> {
     /// What only this direction has.
-    pub extra: Option<X>,
+    pub extra: X,
     /// Contexts to announce.
     pub contexts: Vec<proto::PairContext>,
     /// Stanzas in order.
@@ -49,12 +49,12 @@ pub struct Parts<X> {
     pub verdicts: Vec<proto::Verdict>,
 }
 
-impl<X> Outgoing<X> {
+impl<X: Default> Outgoing<X> {
     /// Nothing to say yet; the peer is granted `window` unfinished stanzas.
     pub fn new(window: u32) -> Self {
         Self {
             state: Mutex::new(State {
-                extras: VecDeque::new(),
+                extra: None,
                 contexts: Vec::new(),
                 stanzas: VecDeque::new(),
                 receiver: Receiver::new(window),
@@ -67,9 +67,9 @@ impl<X> Outgoing<X> {
         }
     }
 
-    /// Adds something that only this direction has.
-    pub fn push_extra(&self, extra: X) {
-        self.change(|state| state.extras.push_back(extra));
+    /// Adds to what only this direction has; it goes out with the next frame.
+    pub fn say(&self, change: impl FnOnce(&mut X)) {
+        self.change(|state| change(state.extra.get_or_insert_default()));
     }
 
     /// Adds stanzas with the contexts they name. The caller's window bounds them.
@@ -126,6 +126,15 @@ impl<X> Outgoing<X> {
         self.change(|state| state.closed = true);
     }
 
+    /// Ends the stream of frames without the stanzas that wait: they go to somebody else. Acknowledgements still go out.
+    pub fn cut(&self) {
+        self.change(|state| {
+            state.closed = true;
+            state.stanzas.clear();
+            state.contexts.clear();
+        });
+    }
+
     /// The next frame's contents; `None` after [`Outgoing::close`].
     pub fn poll_parts(&self, cx: &mut Context<'_>) -> Poll<Option<Parts<X>>> {
         let mut state = self.lock();
@@ -156,9 +165,9 @@ impl<X> Outgoing<X> {
     }
 }
 
-impl<X> State<X> {
+impl<X: Default> State<X> {
     fn take_parts(&mut self) -> Option<Parts<X>> {
-        let idle = self.extras.is_empty()
+        let idle = self.extra.is_none()
             && self.contexts.is_empty()
             && self.stanzas.is_empty()
             && !self.has_acks
@@ -180,7 +189,7 @@ impl<X> State<X> {
             failures: std::mem::take(&mut self.failures),
         });
         let verdicts = self.verdicts.drain(..).collect();
-        Some(Parts { extra: self.extras.pop_front(), contexts, stanzas, acks, verdicts })
+        Some(Parts { extra: self.extra.take().unwrap_or_default(), contexts, stanzas, acks, verdicts })
     }
 }
 
@@ -222,11 +231,23 @@ mod tests {
     #[test]
     fn what_is_there_when_it_closes_still_goes_out() {
         let outgoing = Outgoing::new(1);
-        outgoing.push_extra('x');
+        outgoing.say(|extra| *extra = 'x');
         outgoing.close();
-        assert_eq!(parts(&outgoing).unwrap().extra, Some('x'));
+        assert_eq!(parts(&outgoing).unwrap().extra, 'x');
         let end = outgoing.poll_parts(&mut Context::from_waker(Waker::noop()));
         assert!(matches!(end, Poll::Ready(None)));
+    }
+
+    #[test]
+    fn what_is_cut_sends_no_stanzas_any_more_but_says_what_is_finished() {
+        let outgoing: Outgoing<char> = Outgoing::new(1);
+        outgoing.push_stanzas([], [proto::Stanza::default()]);
+        outgoing.arrived([1]).unwrap();
+        outgoing.finish([(1, Outcome::Done)]);
+        outgoing.cut();
+        let last = parts(&outgoing).unwrap();
+        assert_eq!((last.stanzas.len(), last.acks.unwrap().first_last), (0, vec![1, 1]));
+        assert!(parts(&outgoing).is_none());
     }
 
     #[test]

@@ -1,16 +1,22 @@
 //! Who gets which stanza: the peers of one end of the link, their windows, and what waits. Sans-IO.
 //!
 //! Both ends use it: an edge spreads what partners send over the attached gateways, a gateway what it sends over the
-//! attached edges. A pair of addresses goes to one peer (rendezvous hashing) and stays there while anything of it is
-//! unacknowledged, so its order holds when peers come and go. What a lost peer had not acknowledged goes to the next
-//! one, in order and ahead of everything newer. What finds no peer waits in a bounded backlog until it must be given up.
+//! attached edges. A pair of addresses goes to one peer (rendezvous hashing) and stays there while that peer has
+//! anything of it, so its order holds when peers come and go. What a lost peer had not acknowledged goes to the next
+//! one, in order and ahead of everything newer. What finds no peer waits until it must be given up.
+//!
+//! Not here: a bound on the whole. The owner of a pool bounds it by [`Pool::held`].
 
-use std::collections::{HashMap, HashSet, VecDeque};
-use std::time::Instant;
+use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, Instant};
 
 use super::rendezvous;
 use super::window::{Sender, WindowFault};
-use super::{Failure, Outcome};
+use super::{Failure, HELD_COST, MAX_WINDOW, Outcome};
+
+/// A peer that holds stanzas and acknowledges none for so long is taken for lost. The slowest honest answer is a SIP
+/// transaction that times out (32 s, RFC 3261 section 17.1.2.2) and an error stanza that waits for a stream after it.
+pub const STALLED_AFTER: Duration = Duration::from_secs(120);
 
 /// What can be routed.
 pub trait Routed {
@@ -18,6 +24,13 @@ pub trait Routed {
     fn keys(&self) -> (&str, &str);
     /// When its sender must have an answer.
     fn give_up_at(&self) -> Instant;
+    /// What it takes of the owner's bound.
+    fn cost(&self) -> usize;
+}
+
+/// The cost of a stanza of this size: a place, and one more for each KiB. So one bound holds for count and bytes.
+pub fn cost_of(bytes: usize) -> usize {
+    (1 + bytes / 1024).min(HELD_COST)
 }
 
 /// An attached peer; never reused while the pool lives.
@@ -34,7 +47,7 @@ pub enum Effect<T> {
         /// The number it has there.
         seq: u64,
     },
-    /// The stanza is finished.
+    /// The stanza is finished; it is out of the pool.
     Finished {
         /// The stanza.
         item: T,
@@ -43,6 +56,8 @@ pub enum Effect<T> {
     },
     /// No peer took the stanza in time; it is out of the pool.
     GivenUp(T),
+    /// The peer acknowledges nothing any more: end its call, and [`Pool::detach`] it.
+    Stalled(PeerId),
 }
 
 /// A stanza in the pool.
@@ -59,13 +74,18 @@ struct Peer<T> {
     window: usize,
     draining: bool,
     sender: Sender<Entry<T>>,
+    /// What waits for the window, in order; in a draining peer only pairs of which something is unacknowledged.
+    queue: VecDeque<Entry<T>>,
+    /// Since when nothing was acknowledged, while something is outstanding.
+    silent_since: Option<Instant>,
 }
 
-/// Where the unacknowledged stanzas of a pair are.
+/// Where the stanzas of a pair are, while there are any.
 #[derive(Debug)]
 struct Affinity {
     peer: PeerId,
-    outstanding: u32,
+    outstanding: usize,
+    queued: usize,
 }
 
 /// The pool.
@@ -74,74 +94,63 @@ pub struct Pool<T> {
     peers: HashMap<PeerId, Peer<T>>,
     last_peer: u64,
     affinity: HashMap<u64, Affinity>,
-    backlog: VecDeque<Entry<T>>,
-    /// How many stanzas of each pair are in the backlog.
-    waiting: HashMap<u64, u32>,
-    capacity: usize,
+    /// What no peer takes, in order of arrival. Empty while some peer takes new stanzas.
+    homeless: VecDeque<Entry<T>>,
+    held: usize,
+}
+
+impl<T> Default for Pool<T> {
+    fn default() -> Self {
+        Self { peers: HashMap::new(), last_peer: 0, affinity: HashMap::new(), homeless: VecDeque::new(), held: 0 }
+    }
 }
 
 impl<T: Routed> Pool<T> {
-    /// A pool without peers whose backlog takes `capacity` new stanzas (what lost peers gave back always fits).
-    pub fn new(capacity: usize) -> Self {
-        Self {
-            peers: HashMap::new(),
-            last_peer: 0,
-            affinity: HashMap::new(),
-            backlog: VecDeque::new(),
-            waiting: HashMap::new(),
-            capacity,
-        }
-    }
-
     /// A peer attached that takes `window` unacknowledged stanzas. Equal names weigh alike; the newest wins ties.
     pub fn attach(&mut self, name: &str, window: u32, out: &mut Vec<Effect<T>>) -> PeerId {
         self.last_peer += 1;
         let id = PeerId(self.last_peer);
-        let window = usize::try_from(window).unwrap_or(usize::MAX).max(1);
-        self.peers.insert(id, Peer { name: name.to_owned(), window, draining: false, sender: Sender::default() });
-        self.pump(out);
+        let window = usize::try_from(window.clamp(1, MAX_WINDOW)).unwrap_or(1);
+        let peer = Peer {
+            name: name.to_owned(),
+            window,
+            draining: false,
+            sender: Sender::default(),
+            queue: VecDeque::new(),
+            silent_since: None,
+        };
+        self.peers.insert(id, peer);
+        for entry in std::mem::take(&mut self.homeless) {
+            self.place(entry, out);
+        }
         id
     }
 
-    /// A peer is gone: what it did not acknowledge goes elsewhere, ahead of what waits.
+    /// A peer is gone: what it did not acknowledge goes elsewhere, ahead of what waited for it.
     pub fn detach(&mut self, id: PeerId, out: &mut Vec<Effect<T>>) {
-        let Some(peer) = self.peers.remove(&id) else { return };
+        let Some(Peer { sender, queue, .. }) = self.peers.remove(&id) else { return };
         self.affinity.retain(|_, affinity| affinity.peer != id);
-        let unacknowledged: Vec<Entry<T>> = peer.sender.into_unacknowledged().collect();
-        for mut entry in unacknowledged.into_iter().rev() {
-            entry.redelivered = true;
-            *self.waiting.entry(entry.pair).or_default() += 1;
-            self.backlog.push_front(entry);
+        for entry in sender.into_unacknowledged() {
+            self.place(Entry { redelivered: true, ..entry }, out);
         }
-        self.pump(out);
+        for entry in queue {
+            self.place(entry, out);
+        }
     }
 
     /// A peer wants nothing new; it finishes what it has.
-    pub fn drain(&mut self, id: PeerId) {
+    pub fn drain(&mut self, id: PeerId, out: &mut Vec<Effect<T>>) {
         if let Some(peer) = self.peers.get_mut(&id) {
             peer.draining = true;
+            self.pump(id, out);
         }
     }
 
-    /// A stanza to route. It comes back when the backlog is full.
-    pub fn offer(&mut self, item: T, out: &mut Vec<Effect<T>>) -> Result<(), T> {
+    /// A stanza to route.
+    pub fn offer(&mut self, item: T, out: &mut Vec<Effect<T>>) {
+        self.held += item.cost();
         let (a, b) = item.keys();
-        let entry = Entry { pair: rendezvous::weight("", a, b), item, redelivered: false };
-        // Nothing overtakes what waits for the same pair.
-        let entry = if self.waiting.contains_key(&entry.pair) {
-            entry
-        } else {
-            match self.place(entry, out) {
-                Ok(()) => return Ok(()),
-                Err(entry) => entry,
-            }
-        };
-        if self.backlog.len() >= self.capacity {
-            return Err(entry.item);
-        }
-        *self.waiting.entry(entry.pair).or_default() += 1;
-        self.backlog.push_back(entry);
-        Ok(())
+        self.place(Entry { pair: rendezvous::weight("", a, b), item, redelivered: false }, out);
     }
 
     /// An outstanding stanza, and whether it may have been delivered before.
@@ -150,7 +159,8 @@ impl<T: Routed> Pool<T> {
         Some((&entry.item, entry.redelivered))
     }
 
-    /// A peer acknowledged: `ranges` are done, `failures` are not delivered.
+    /// A peer acknowledged: `ranges` are done, `failures` are not delivered. What comes from a peer that is detached
+    /// already changes nothing.
     pub fn acknowledge(
         &mut self,
         id: PeerId,
@@ -159,9 +169,11 @@ impl<T: Routed> Pool<T> {
         out: &mut Vec<Effect<T>>,
     ) -> Result<(), WindowFault> {
         let Some(peer) = self.peers.get_mut(&id) else { return Ok(()) };
-        let affinity = &mut self.affinity;
+        peer.silent_since = None;
+        let (affinity, held) = (&mut self.affinity, &mut self.held);
         let mut finish = |entry: Entry<T>, outcome| {
-            release(affinity, entry.pair);
+            *held -= entry.item.cost();
+            release(affinity, entry.pair, |pair| pair.outstanding -= 1);
             out.push(Effect::Finished { item: entry.item, outcome });
         };
         for range in ranges.chunks(2) {
@@ -171,33 +183,41 @@ impl<T: Routed> Pool<T> {
         for (seq, failure) in failures {
             finish(peer.sender.acknowledge(seq)?, Outcome::Failed(failure));
         }
-        self.pump(out);
+        self.pump(id, out);
         Ok(())
     }
 
-    /// Gives up what has waited too long.
+    /// Gives up what has waited too long for a peer, and names the peers that stalled.
     pub fn expire(&mut self, now: Instant, out: &mut Vec<Effect<T>>) {
-        if self.backlog.iter().all(|entry| entry.item.give_up_at() > now) {
-            return;
-        }
-        for entry in std::mem::take(&mut self.backlog) {
-            if entry.item.give_up_at() > now {
-                self.backlog.push_back(entry);
-            } else {
-                forget_waiting(&mut self.waiting, entry.pair);
+        let (affinity, held) = (&mut self.affinity, &mut self.held);
+        let mut sift = |queue: &mut VecDeque<Entry<T>>| {
+            if queue.iter().all(|entry| entry.item.give_up_at() > now) {
+                return;
+            }
+            for entry in std::mem::take(queue) {
+                if entry.item.give_up_at() > now {
+                    queue.push_back(entry);
+                    continue;
+                }
+                *held -= entry.item.cost();
+                release(affinity, entry.pair, |pair| pair.queued -= 1);
                 out.push(Effect::GivenUp(entry.item));
+            }
+        };
+        sift(&mut self.homeless);
+        self.peers.values_mut().for_each(|peer| sift(&mut peer.queue));
+        for (id, peer) in &mut self.peers {
+            if peer.sender.outstanding() == 0 {
+                peer.silent_since = None;
+            } else if *peer.silent_since.get_or_insert(now) + STALLED_AFTER <= now {
+                out.push(Effect::Stalled(*id));
             }
         }
     }
 
-    /// When [`Pool::expire`] has to be called.
-    pub fn deadline(&self) -> Option<Instant> {
-        self.backlog.iter().map(|entry| entry.item.give_up_at()).min()
-    }
-
-    /// Whether the backlog takes more.
-    pub fn has_room(&self) -> bool {
-        self.backlog.len() < self.capacity
+    /// The cost of everything in the pool.
+    pub const fn held(&self) -> usize {
+        self.held
     }
 
     /// Attached peers that take new stanzas.
@@ -207,70 +227,85 @@ impl<T: Routed> Pool<T> {
 
     /// Stanzas that wait, and stanzas that are unacknowledged.
     pub fn load(&self) -> (usize, usize) {
-        (self.backlog.len(), self.peers.values().map(|peer| peer.sender.outstanding()).sum())
+        let waiting: usize = self.peers.values().map(|peer| peer.queue.len()).sum();
+        (self.homeless.len() + waiting, self.peers.values().map(|peer| peer.sender.outstanding()).sum())
     }
 
-    /// Sends what waits and can go, in order per pair.
-    fn pump(&mut self, out: &mut Vec<Effect<T>>) {
-        if self.backlog.is_empty() {
-            return;
-        }
-        let mut blocked = HashSet::new();
-        for entry in std::mem::take(&mut self.backlog) {
-            let pair = entry.pair;
-            if blocked.contains(&pair) {
-                self.backlog.push_back(entry);
-                continue;
-            }
-            match self.place(entry, out) {
-                Ok(()) => forget_waiting(&mut self.waiting, pair),
-                Err(entry) => {
-                    blocked.insert(pair);
-                    self.backlog.push_back(entry);
-                }
-            }
+    /// Hands the entry to the window of its peer, or behind it, or to those that wait for any peer.
+    fn place(&mut self, entry: Entry<T>, out: &mut Vec<Effect<T>>) {
+        let found = self.peer_of(&entry).and_then(|id| Some((id, self.peers.get_mut(&id)?)));
+        let Some((id, peer)) = found else { return self.homeless.push_back(entry) };
+        let affinity = self.affinity.entry(entry.pair).or_insert(Affinity { peer: id, outstanding: 0, queued: 0 });
+        if peer.takes_more() && peer.queue.is_empty() {
+            affinity.outstanding += 1;
+            out.push(Effect::Transmit { peer: id, seq: peer.sender.send(entry) });
+        } else {
+            affinity.queued += 1;
+            peer.queue.push_back(entry);
         }
     }
 
-    /// Hands the entry to its peer, or back if there is none or its window is full.
-    fn place(&mut self, entry: Entry<T>, out: &mut Vec<Effect<T>>) -> Result<(), Entry<T>> {
-        let Some(id) = self.peer_of(&entry) else { return Err(entry) };
-        let Some(peer) = self.peers.get_mut(&id) else { return Err(entry) };
-        if peer.sender.outstanding() >= peer.window {
-            return Err(entry);
-        }
-        self.affinity.entry(entry.pair).or_insert(Affinity { peer: id, outstanding: 0 }).outstanding += 1;
-        let seq = peer.sender.send(entry);
-        out.push(Effect::Transmit { peer: id, seq });
-        Ok(())
-    }
-
+    /// The peer that has the pair, or the one that should.
     fn peer_of(&self, entry: &Entry<T>) -> Option<PeerId> {
         if let Some(affinity) = self.affinity.get(&entry.pair) {
-            // A draining peer finishes what it has of the pair before the pair moves.
-            let peer = self.peers.get(&affinity.peer)?;
-            return (!peer.draining).then_some(affinity.peer);
+            return Some(affinity.peer);
         }
         let (a, b) = entry.item.keys();
         let ready = self.peers.iter().filter(|(_, peer)| !peer.draining);
         ready.max_by_key(|(id, peer)| (rendezvous::weight(&peer.name, a, b), **id)).map(|(id, _)| *id)
     }
-}
 
-fn release(affinity: &mut HashMap<u64, Affinity>, pair: u64) {
-    if let Some(held) = affinity.get_mut(&pair) {
-        held.outstanding -= 1;
-        if held.outstanding == 0 {
-            affinity.remove(&pair);
+    /// Sends what waits for the peer and can go.
+    fn pump(&mut self, id: PeerId, out: &mut Vec<Effect<T>>) {
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        while peer.takes_more()
+            && let Some(entry) = peer.queue.pop_front()
+        {
+            if let Some(affinity) = self.affinity.get_mut(&entry.pair) {
+                affinity.queued -= 1;
+                affinity.outstanding += 1;
+            }
+            out.push(Effect::Transmit { peer: id, seq: peer.sender.send(entry) });
+        }
+        if peer.draining && !peer.queue.is_empty() {
+            let queue = std::mem::take(&mut peer.queue);
+            self.move_away(id, queue, out);
+        }
+    }
+
+    /// What waits for a draining peer goes elsewhere, except pairs that the peer still works on: they would be
+    /// overtaken.
+    fn move_away(&mut self, id: PeerId, queue: VecDeque<Entry<T>>, out: &mut Vec<Effect<T>>) {
+        for entry in queue {
+            let stays = self.affinity.get(&entry.pair).is_some_and(|held| held.peer == id && held.outstanding > 0);
+            match self.peers.get_mut(&id) {
+                Some(peer) if stays => {
+                    peer.queue.push_back(entry);
+                    continue;
+                }
+                Some(_) | None => {}
+            }
+            // The first of its pair ends the affinity; those behind it follow where it went.
+            if self.affinity.get(&entry.pair).is_some_and(|held| held.peer == id) {
+                self.affinity.remove(&entry.pair);
+            }
+            self.place(entry, out);
         }
     }
 }
 
-fn forget_waiting(waiting: &mut HashMap<u64, u32>, pair: u64) {
-    if let Some(count) = waiting.get_mut(&pair) {
-        *count -= 1;
-        if *count == 0 {
-            waiting.remove(&pair);
+impl<T> Peer<T> {
+    fn takes_more(&self) -> bool {
+        !self.draining && self.sender.outstanding() < self.window
+    }
+}
+
+/// Changes the counts of a pair; the last one ends its affinity.
+fn release(affinity: &mut HashMap<u64, Affinity>, pair: u64, change: impl FnOnce(&mut Affinity)) {
+    if let Some(held) = affinity.get_mut(&pair) {
+        change(held);
+        if held.outstanding == 0 && held.queued == 0 {
+            affinity.remove(&pair);
         }
     }
 }

@@ -1,5 +1,6 @@
 #![allow(clippy::disallowed_methods, reason = "a test needs some moment to count from")]
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -22,6 +23,10 @@ impl Routed for Item {
     fn give_up_at(&self) -> Instant {
         self.give_up_at
     }
+
+    fn cost(&self) -> usize {
+        1
+    }
 }
 
 /// The pool and its effects; transmitted items are kept in the order in which they went out.
@@ -31,16 +36,18 @@ struct Rig {
     sent: Vec<(PeerId, u64, Item, bool)>,
     finished: Vec<Item>,
     given_up: Vec<Item>,
+    stalled: Vec<PeerId>,
 }
 
 impl Rig {
-    fn new(capacity: usize) -> Self {
+    fn new() -> Self {
         Self {
-            pool: Pool::new(capacity),
+            pool: Pool::default(),
             now: Instant::now(),
             sent: Vec::new(),
             finished: Vec::new(),
             given_up: Vec::new(),
+            stalled: Vec::new(),
         }
     }
 
@@ -53,6 +60,7 @@ impl Rig {
                 }
                 Effect::Finished { item, .. } => self.finished.push(item),
                 Effect::GivenUp(item) => self.given_up.push(item),
+                Effect::Stalled(peer) => self.stalled.push(peer),
             }
         }
     }
@@ -70,12 +78,23 @@ impl Rig {
         self.perform(out);
     }
 
-    fn offer(&mut self, pair: &str, number: u32) -> bool {
+    fn drain(&mut self, id: PeerId) {
+        let mut out = Vec::new();
+        self.pool.drain(id, &mut out);
+        self.perform(out);
+    }
+
+    fn offer(&mut self, pair: &str, number: u32) {
         let item = Item { pair: pair.to_owned(), number, give_up_at: self.now + Duration::from_secs(30) };
         let mut out = Vec::new();
-        let taken = self.pool.offer(item, &mut out).is_ok();
+        self.pool.offer(item, &mut out);
         self.perform(out);
-        taken
+    }
+
+    fn expire(&mut self, after: Duration) {
+        let mut out = Vec::new();
+        self.pool.expire(self.now + after, &mut out);
+        self.perform(out);
     }
 
     fn acknowledge(&mut self, id: PeerId, seq: u64) {
@@ -91,7 +110,7 @@ impl Rig {
 
 #[test]
 fn a_lost_peers_stanzas_go_to_the_next_in_order_and_marked() {
-    let mut rig = Rig::new(8);
+    let mut rig = Rig::new();
     let first = rig.attach("gw1", 10);
     for number in 1..=3 {
         rig.offer("bob", number);
@@ -105,7 +124,7 @@ fn a_lost_peers_stanzas_go_to_the_next_in_order_and_marked() {
 
 #[test]
 fn a_pair_stays_with_its_peer_while_anything_is_unacknowledged() {
-    let mut rig = Rig::new(8);
+    let mut rig = Rig::new();
     let only = rig.attach("gw1", 10);
     rig.offer("bob", 1);
     for name in ["gw2", "gw3", "gw4", "gw5"] {
@@ -116,37 +135,83 @@ fn a_pair_stays_with_its_peer_while_anything_is_unacknowledged() {
 }
 
 #[test]
-fn a_full_window_makes_newer_stanzas_wait_and_a_full_backlog_refuses() {
-    let mut rig = Rig::new(1);
-    let peer = rig.attach("gw1", 1);
-    assert!(rig.offer("bob", 1));
-    assert!(rig.offer("bob", 2));
-    assert!(!rig.offer("bob", 3));
-    rig.acknowledge(peer, 1);
-    assert_eq!(rig.numbers_sent_to(peer), [1, 2]);
-    assert_eq!(rig.pool.load(), (0, 1));
+fn a_full_window_makes_newer_stanzas_wait_for_their_peer_only() {
+    let mut rig = Rig::new();
+    let first = rig.attach("gw1", 1);
+    rig.offer("bob", 1);
+    rig.offer("bob", 2);
+    rig.offer("carol", 3);
+    let second = rig.attach("gw2", 10);
+    let moved =
+        (0..20).find(|n| rendezvous::pick(["gw1", "gw2"], &format!("dave{n}"), "alice@contoso.example") == Some("gw2"));
+    rig.offer(&format!("dave{}", moved.expect("half of them")), 4);
+    assert_eq!((rig.numbers_sent_to(first), rig.numbers_sent_to(second)), (vec![1], vec![4]));
+    assert_eq!((rig.pool.load(), rig.pool.held()), ((2, 2), 4));
+    rig.acknowledge(first, 1);
+    rig.acknowledge(first, 2);
+    assert_eq!(rig.numbers_sent_to(first), [1, 2, 3]);
+    assert_eq!((rig.pool.load(), rig.pool.held()), ((0, 2), 2));
+}
+
+#[test]
+fn what_waited_for_a_lost_peer_follows_what_it_had() {
+    let mut rig = Rig::new();
+    let first = rig.attach("gw1", 1);
+    rig.offer("bob", 1);
+    rig.offer("bob", 2);
+    rig.detach(first);
+    rig.offer("bob", 3);
+    assert_eq!(rig.pool.load(), (3, 0));
+    let second = rig.attach("gw2", 2);
+    assert_eq!(rig.numbers_sent_to(second), [1, 2]);
+    let redelivered: Vec<bool> = rig.sent.iter().map(|(.., redelivered)| *redelivered).collect();
+    assert_eq!(redelivered, [false, true, false]);
 }
 
 #[test]
 fn without_a_peer_stanzas_wait_and_are_given_up_in_time() {
-    let mut rig = Rig::new(8);
+    let mut rig = Rig::new();
     rig.offer("bob", 1);
-    let deadline = rig.pool.deadline().expect("something waits");
-    let mut out = Vec::new();
-    rig.pool.expire(deadline - Duration::from_millis(1), &mut out);
-    assert!(out.is_empty());
-    rig.pool.expire(deadline, &mut out);
-    rig.perform(out);
+    rig.expire(Duration::from_millis(29_999));
+    assert!(rig.given_up.is_empty());
+    rig.expire(Duration::from_secs(30));
     assert_eq!(rig.given_up.len(), 1);
-    assert_eq!((rig.pool.deadline(), rig.pool.load()), (None, (0, 0)));
+    assert_eq!((rig.pool.load(), rig.pool.held()), ((0, 0), 0));
+}
+
+#[test]
+fn what_waits_for_a_full_window_is_given_up_in_time_and_what_was_sent_is_not() {
+    let mut rig = Rig::new();
+    let peer = rig.attach("gw1", 1);
+    rig.offer("bob", 1);
+    rig.offer("bob", 2);
+    rig.expire(Duration::from_secs(30));
+    assert_eq!(rig.given_up.iter().map(|item| item.number).collect::<Vec<_>>(), [2]);
+    rig.acknowledge(peer, 1);
+    assert_eq!((rig.finished.len(), rig.pool.held()), (1, 0));
+}
+
+#[test]
+fn a_peer_that_acknowledges_nothing_for_long_has_stalled() {
+    let mut rig = Rig::new();
+    let peer = rig.attach("gw1", 8);
+    rig.expire(Duration::ZERO);
+    rig.offer("bob", 1);
+    rig.offer("bob", 2);
+    rig.expire(STALLED_AFTER);
+    rig.acknowledge(peer, 1);
+    rig.expire(STALLED_AFTER * 2);
+    assert!(rig.stalled.is_empty());
+    rig.expire(STALLED_AFTER * 3);
+    assert_eq!(rig.stalled, [peer]);
 }
 
 #[test]
 fn a_draining_peer_finishes_its_pairs_before_they_move() {
-    let mut rig = Rig::new(8);
+    let mut rig = Rig::new();
     let first = rig.attach("gw1", 10);
     rig.offer("bob", 1);
-    rig.pool.drain(first);
+    rig.drain(first);
     let second = rig.attach("gw2", 10);
     rig.offer("bob", 2);
     assert_eq!(rig.numbers_sent_to(second), [] as [u32; 0]);
@@ -156,7 +221,7 @@ fn a_draining_peer_finishes_its_pairs_before_they_move() {
 
 #[test]
 fn a_failure_carries_its_reason_and_a_wrong_number_is_a_fault() {
-    let mut rig = Rig::new(8);
+    let mut rig = Rig::new();
     let peer = rig.attach("edge1", 10);
     rig.offer("bob", 1);
     let failure = Failure::new(StanzaCondition::RemoteServerTimeout, "no answer");
@@ -171,8 +236,10 @@ fn a_failure_carries_its_reason_and_a_wrong_number_is_a_fault() {
 enum Step {
     Attach(u8),
     DetachOldest,
+    DrainOldest,
     Offer(u8),
     AcknowledgeOldest,
+    AcknowledgeNewest,
 }
 
 proptest! {
@@ -182,44 +249,51 @@ proptest! {
     fn every_stanza_ends_exactly_once_and_pairs_keep_their_order(steps in proptest::collection::vec(prop_oneof![
         2 => (0..4_u8).prop_map(Step::Attach),
         1 => Just(Step::DetachOldest),
+        1 => Just(Step::DrainOldest),
         6 => (0..3_u8).prop_map(Step::Offer),
         4 => Just(Step::AcknowledgeOldest),
+        1 => Just(Step::AcknowledgeNewest),
     ], 0..120)) {
-        let mut rig = Rig::new(1000);
+        let mut rig = Rig::new();
         let (mut peers, mut offered): (Vec<PeerId>, u32) = (Vec::new(), 0);
-        // Sent and neither acknowledged nor lost, in order.
+        // Sent, and neither acknowledged nor lost, in the order of sending.
         let mut acknowledged: HashSet<(PeerId, u64)> = HashSet::new();
-        let oldest = |rig: &Rig, peers: &[PeerId], acknowledged: &HashSet<(PeerId, u64)>| {
-            rig.sent.iter().map(|(peer, seq, ..)| (*peer, *seq))
-                .find(|sent| peers.contains(&sent.0) && !acknowledged.contains(sent))
+        let open = |rig: &Rig, peers: &[PeerId], acknowledged: &HashSet<(PeerId, u64)>| -> Vec<(PeerId, u64)> {
+            let sent = rig.sent.iter().map(|(peer, seq, ..)| (*peer, *seq));
+            sent.filter(|sent| peers.contains(&sent.0) && !acknowledged.contains(sent)).collect()
         };
         for step in steps {
-            match step {
-                Step::Attach(name) => peers.push(rig.attach(&format!("gw{name}"), 4)),
-                Step::DetachOldest if !peers.is_empty() => rig.detach(peers.remove(0)),
-                Step::Offer(pair) => {
-                    offered += 1;
-                    let taken = rig.offer(&format!("bob{pair}"), offered);
-                    prop_assert!(taken, "the backlog has room");
-                }
-                Step::AcknowledgeOldest => if let Some((peer, seq)) = oldest(&rig, &peers, &acknowledged) {
-                    rig.acknowledge(peer, seq);
-                    acknowledged.insert((peer, seq));
-                },
-                Step::DetachOldest => {}
+            let open = open(&rig, &peers, &acknowledged);
+            let acknowledge = match step {
+                Step::Attach(name) => { peers.push(rig.attach(&format!("gw{name}"), 4)); None }
+                Step::DetachOldest => { if !peers.is_empty() { rig.detach(peers.remove(0)); } None }
+                Step::DrainOldest => { if let Some(peer) = peers.first() { rig.drain(*peer); } None }
+                Step::Offer(pair) => { offered += 1; rig.offer(&format!("bob{pair}"), offered); None }
+                Step::AcknowledgeOldest => open.first().copied(),
+                Step::AcknowledgeNewest => open.last().copied(),
+            };
+            if let Some((peer, seq)) = acknowledge {
+                rig.acknowledge(peer, seq);
+                acknowledged.insert((peer, seq));
             }
         }
         peers.push(rig.attach("last", 4));
-        while let Some((peer, seq)) = oldest(&rig, &peers, &acknowledged) {
+        while let Some((peer, seq)) = open(&rig, &peers, &acknowledged).first().copied() {
             rig.acknowledge(peer, seq);
             acknowledged.insert((peer, seq));
         }
-        let mut numbers: Vec<u32> = rig.finished.iter().map(|item| item.number).collect();
         for pair in ["bob0", "bob1", "bob2"] {
-            let of_pair: Vec<u32> = rig.finished.iter().filter(|item| item.pair == pair).map(|item| item.number).collect();
-            prop_assert!(of_pair.is_sorted(), "{}: {:?}", pair, of_pair);
+            let first: Vec<u32> = rig.sent.iter().filter(|(.., item, again)| item.pair == pair && !again).map(|(.., item, _)| item.number).collect();
+            prop_assert!(first.is_sorted(), "first sent of {}: {:?}", pair, first);
+            // What goes to one peer goes in order, whether for the first time or again.
+            for peer in &peers {
+                let to_peer: Vec<u32> = rig.sent.iter().filter(|(id, _, item, _)| id == peer && item.pair == pair).map(|(.., item, _)| item.number).collect();
+                prop_assert!(to_peer.is_sorted(), "to {:?} of {}: {:?}", peer, pair, to_peer);
+            }
         }
+        let mut numbers: Vec<u32> = rig.finished.iter().map(|item| item.number).collect();
         numbers.sort_unstable();
         prop_assert_eq!(numbers, (1..=offered).collect::<Vec<_>>());
+        prop_assert_eq!((rig.pool.load(), rig.pool.held()), ((0, 0), 0));
     }
 }

@@ -1,10 +1,10 @@
 //! What arrived lately, so that a stanza sent again after a lost call is not delivered twice. Sans-IO.
 //!
-//! A sender marks what it sends again. If this side still works on the first delivery, the second waits for the same
-//! outcome; if it finished, the outcome is repeated. What was forgotten is taken for new: the bounds below are far
+//! If this side still works on the first delivery, the second waits for the same outcome; if it finished, the outcome is
+//! repeated. What was forgotten is taken for new: the bounds below are far
 //! beyond the time in which a call is re-established.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque, hash_map};
 use std::time::{Duration, Instant};
 
 use super::Outcome;
@@ -49,32 +49,49 @@ impl<W> Default for Recent<W> {
 }
 
 impl<W> Recent<W> {
-    /// A stanza arrived.
-    pub fn arrived(&mut self, key: StanzaKey, redelivered: bool, waiter: W, now: Instant) -> Arrival<W> {
-        if redelivered && let Some(entry) = self.entries.get_mut(&key) {
-            return match entry {
+    /// A stanza arrived. Its key decides whether it is known; the sender's mark does not.
+    pub fn arrived(&mut self, key: StanzaKey, waiter: W, now: Instant) -> Arrival<W> {
+        self.sweep(now);
+        match self.entries.entry(key) {
+            hash_map::Entry::Vacant(vacant) => {
+                vacant.insert(Entry::InProgress(Vec::new()));
+                Arrival::New(waiter)
+            }
+            hash_map::Entry::Occupied(mut known) => match known.get_mut() {
                 Entry::InProgress(waiters) => {
                     waiters.push(waiter);
                     Arrival::InProgress
                 }
                 Entry::Finished(outcome) => Arrival::Finished(waiter, outcome.clone()),
-            };
+            },
         }
-        self.forget(now);
-        self.entries.insert(key, Entry::InProgress(Vec::new()));
-        Arrival::New(waiter)
     }
 
     /// A stanza is finished: returns who waited besides the first.
     pub fn finished(&mut self, key: StanzaKey, outcome: &Outcome, now: Instant) -> Vec<W> {
-        self.order.push_back((now, key));
+        self.sweep(now);
         match self.entries.insert(key, Entry::Finished(outcome.clone())) {
-            Some(Entry::InProgress(waiters)) => waiters,
-            Some(Entry::Finished(_)) | None => Vec::new(),
+            Some(Entry::InProgress(waiters)) => {
+                self.order.push_back((now, key));
+                waiters
+            }
+            Some(Entry::Finished(_)) => Vec::new(),
+            None => {
+                self.order.push_back((now, key));
+                Vec::new()
+            }
         }
     }
 
-    fn forget(&mut self, now: Instant) {
+    /// Nobody works on a stanza any more and it has no outcome: when it comes again it is new. Who waited is dropped
+    /// unanswered, so the sender sends it again.
+    pub fn abandoned(&mut self, key: StanzaKey) {
+        if let Some(Entry::InProgress(_)) = self.entries.get(&key) {
+            self.entries.remove(&key);
+        }
+    }
+
+    fn sweep(&mut self, now: Instant) {
         while let Some((at, key)) = self.order.front() {
             if self.order.len() < RECENT_STANZAS && now.saturating_duration_since(*at) < RECENT_TIME {
                 return;
@@ -97,27 +114,38 @@ mod tests {
     #[test]
     fn what_comes_again_while_it_is_worked_on_waits_for_the_same_outcome() {
         let (mut recent, now) = (Recent::default(), Instant::now());
-        assert_eq!(recent.arrived(KEY, false, 'a', now), Arrival::New('a'));
-        assert_eq!(recent.arrived(KEY, true, 'b', now), Arrival::InProgress);
+        assert_eq!(recent.arrived(KEY, 'a', now), Arrival::New('a'));
+        assert_eq!(recent.arrived(KEY, 'b', now), Arrival::InProgress);
         assert_eq!(recent.finished(KEY, &Outcome::Done, now), ['b']);
-        assert_eq!(recent.arrived(KEY, true, 'c', now), Arrival::Finished('c', Outcome::Done));
+        assert_eq!(recent.arrived(KEY, 'c', now), Arrival::Finished('c', Outcome::Done));
     }
 
     #[test]
     fn a_finished_stanza_is_forgotten_after_its_time() {
         let (mut recent, now) = (Recent::default(), Instant::now());
-        recent.arrived(KEY, false, 'a', now);
+        recent.arrived(KEY, 'a', now);
         recent.finished(KEY, &Outcome::Done, now);
         let later = now + RECENT_TIME;
-        recent.arrived((1, 3), false, 'x', later);
-        assert_eq!(recent.arrived(KEY, true, 'b', later), Arrival::New('b'));
+        recent.arrived((1, 3), 'x', later);
+        assert_eq!(recent.arrived(KEY, 'b', later), Arrival::New('b'));
+    }
+
+    #[test]
+    fn what_was_abandoned_is_new_when_it_comes_again() {
+        let (mut recent, now) = (Recent::default(), Instant::now());
+        recent.arrived(KEY, 'a', now);
+        recent.abandoned(KEY);
+        assert_eq!(recent.arrived(KEY, 'b', now), Arrival::New('b'));
+        recent.finished(KEY, &Outcome::Done, now);
+        recent.abandoned(KEY);
+        assert_eq!(recent.arrived(KEY, 'c', now), Arrival::Finished('c', Outcome::Done));
     }
 
     #[test]
     fn the_memory_is_bounded() {
         let (mut recent, now) = (Recent::default(), Instant::now());
         for number in 0..RECENT_STANZAS as u64 + 100 {
-            recent.arrived((1, number), false, (), now);
+            recent.arrived((1, number), (), now);
             recent.finished((1, number), &Outcome::Done, now);
         }
         assert!(recent.entries.len() <= RECENT_STANZAS + 1);

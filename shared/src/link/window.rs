@@ -27,43 +27,45 @@ pub enum WindowFault {
     MalformedRange,
 }
 
-/// The sending half: numbers and holds.
+/// The sending half: numbers and holds. Its memory follows what is outstanding, however long one item stays.
 #[derive(Debug)]
 pub struct Sender<T> {
-    /// Slots from `first`; `None` is acknowledged but not yet trimmed.
-    slots: VecDeque<Option<T>>,
-    first: u64,
+    /// In the order of sending; `None` is acknowledged and not yet swept.
+    slots: VecDeque<(u64, Option<T>)>,
+    next: u64,
     outstanding: usize,
 }
 
+/// Acknowledged slots that may stand between outstanding ones before they are swept.
+const SLACK: usize = 64;
+
 impl<T> Default for Sender<T> {
     fn default() -> Self {
-        Self { slots: VecDeque::new(), first: 1, outstanding: 0 }
+        Self { slots: VecDeque::new(), next: 1, outstanding: 0 }
     }
 }
 
 impl<T> Sender<T> {
     /// Takes an item and names its number. The bound is the caller's window.
     pub fn send(&mut self, item: T) -> u64 {
-        self.slots.push_back(Some(item));
+        let seq = self.next;
+        self.next += 1;
+        self.slots.push_back((seq, Some(item)));
         self.outstanding += 1;
-        self.first + self.slots.len() as u64 - 1
+        seq
     }
 
     /// An item by its number, while it is outstanding.
     pub fn outstanding_item(&self, seq: u64) -> Option<&T> {
-        self.slots.get(self.index(seq)?)?.as_ref()
+        self.slots.get(self.position(seq)?)?.1.as_ref()
     }
 
     /// One number is finished: returns its item.
     pub fn acknowledge(&mut self, seq: u64) -> Result<T, WindowFault> {
-        let item = self.index(seq).and_then(|index| self.slots.get_mut(index)).and_then(Option::take);
+        let item = self.position(seq).and_then(|position| self.slots.get_mut(position)).and_then(|slot| slot.1.take());
         let item = item.ok_or(WindowFault::NotOutstanding(seq))?;
         self.outstanding -= 1;
-        while let Some(None) = self.slots.front() {
-            self.slots.pop_front();
-            self.first += 1;
-        }
+        self.sweep();
         Ok(item)
     }
 
@@ -72,7 +74,7 @@ impl<T> Sender<T> {
         if last < first {
             return Err(WindowFault::MalformedRange);
         }
-        if last >= self.first + self.slots.len() as u64 {
+        if last >= self.next {
             return Err(WindowFault::NotOutstanding(last));
         }
         for seq in first..=last {
@@ -88,11 +90,26 @@ impl<T> Sender<T> {
 
     /// The call ended: everything unacknowledged, in the order it was sent.
     pub fn into_unacknowledged(self) -> impl Iterator<Item = T> {
-        self.slots.into_iter().flatten()
+        self.slots.into_iter().filter_map(|(_, item)| item)
     }
 
-    fn index(&self, seq: u64) -> Option<usize> {
-        usize::try_from(seq.checked_sub(self.first)?).ok()
+    /// Where a number stands: as far behind the first as it is larger, unless something between was swept.
+    fn position(&self, seq: u64) -> Option<usize> {
+        let (first, _) = self.slots.front()?;
+        let straight = usize::try_from(seq.checked_sub(*first)?).ok()?;
+        match self.slots.get(straight) {
+            Some((found, _)) if *found == seq => Some(straight),
+            Some(_) | None => self.slots.binary_search_by_key(&seq, |(seq, _)| *seq).ok(),
+        }
+    }
+
+    fn sweep(&mut self) {
+        while let Some((_, None)) = self.slots.front() {
+            self.slots.pop_front();
+        }
+        if self.slots.len() > 2 * self.outstanding + SLACK {
+            self.slots.retain(|(_, item)| item.is_some());
+        }
     }
 }
 
@@ -166,6 +183,20 @@ mod tests {
         assert_eq!(sender.acknowledge(9), Err(WindowFault::NotOutstanding(9)));
         assert_eq!(sender.acknowledge(0), Err(WindowFault::NotOutstanding(0)));
         assert_eq!(sender.into_unacknowledged().collect::<String>(), "ac");
+    }
+
+    #[test]
+    fn one_item_that_stays_does_not_make_the_memory_grow() {
+        let mut sender = Sender::default();
+        sender.send(0);
+        for item in 1..100_000_u64 {
+            let seq = sender.send(item);
+            assert_eq!(sender.acknowledge(seq), Ok(item));
+        }
+        assert!(sender.slots.len() <= 2 + SLACK);
+        assert_eq!((sender.outstanding_item(1), sender.outstanding_item(2)), (Some(&0), None));
+        assert_eq!(sender.acknowledge(1), Ok(0));
+        assert_eq!(sender.send(7), 100_001);
     }
 
     #[test]

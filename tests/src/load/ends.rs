@@ -12,7 +12,7 @@ use causeway_gateway::link as gateway;
 use causeway_shared::domain::{DomainName, DomainPair};
 use causeway_shared::jid::Jid;
 use causeway_shared::link::{
-    GatewaySettings, Method, Outcome, PairContext, PartnerRecord, Snapshot, StanzaKind, TraceContext,
+    GatewaySettings, Method, Outcome, PairContext, PartnerRecord, Snapshot, StanzaKind, TraceContext, tls,
 };
 use causeway_shared::partner::NegotiationSettings;
 use causeway_shared::xmpp::stanza_error::StanzaCondition;
@@ -48,13 +48,13 @@ impl Stage {
 /// TLS of a fake gateway.
 pub fn gateway_tls(road: &Road) -> io::Result<Arc<ClientConfig>> {
     let [certificate, key, ca] = road.gateway_link()?;
-    gateway::tls::client_config(&certificate, &key, &ca).map_err(io::Error::other)
+    tls::client_config(&certificate, &key, &ca).map_err(io::Error::other)
 }
 
 /// TLS of a fake edge.
 pub fn edge_tls(road: &Road) -> io::Result<Arc<ServerConfig>> {
     let [certificate, key, ca] = road.edge_link()?;
-    edge::tls::server_config(&certificate, &key, &ca).map_err(io::Error::other)
+    tls::server_config(&certificate, &key, &ca).map_err(io::Error::other)
 }
 
 /// What a fake gateway tells an edge: the partners of the plan, by certificate only, and no limits.
@@ -258,19 +258,14 @@ impl FakeEdge {
         stage: Stage,
         on_stanza: impl FnOnce(edge::LinkHandle) -> OnStanza,
     ) -> io::Result<Self> {
-        let (handle, end) = edge::channel();
+        let instance = format!("bench-{}", std::process::id());
+        let (handle, core) = edge::open(instance, edge::GATEWAY_PATIENCE);
         let (tls_in, tls) = watch::channel(tls);
         let (allowed_in, allowed_gateways) = watch::channel(Arc::new(vec![gateway_name.to_owned()]));
         let (stop, stopping) = watch::channel(false);
-        let config = edge::server::LinkConfig {
-            edge_id: "bench".to_owned(),
-            instance_id: format!("bench-{}", std::process::id()),
-            listen,
-            tls,
-            allowed_gateways,
-        };
+        let config = edge::server::LinkConfig { edge_id: "bench".to_owned(), listen, tls, allowed_gateways };
         let outbound = Arc::new(Partners(on_stanza(handle.clone())));
-        let server = edge::server::start(config, end, outbound, Arc::new(Bounces(stage)), stopping).await?;
+        let server = edge::server::start(config, core, outbound, Arc::new(Bounces(stage)), stopping).await?;
         Ok(Self { handle, listening: server.listening, stop, _tls: tls_in, _allowed: allowed_in })
     }
 

@@ -1,0 +1,104 @@
+//! Stanzas in quantity, in both directions.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use causeway_shared::link::{Failure, Outcome};
+use causeway_shared::xmpp::stanza_error::StanzaCondition;
+
+use crate::support::*;
+
+#[test]
+fn ten_thousand_stanzas_of_partners_arrive_once_in_order_and_are_finished() {
+    let authority = Authority::new();
+    let edge = EdgeNode::start("edge1", &authority.files(EDGE_NAME), Streams::Write);
+    let gateway = GatewayNode::start("gw1", &authority.files(GATEWAY_NAME), &[edge.address], 1);
+    let senders = ["bob@fabrikam.example/a", "carol@fabrikam.example", "dan@wingtip.example"];
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for read in 0..2000 {
+                edge.submit(senders[read % 3], (0..5).map(|n| (read * 5 + n).to_string()));
+            }
+        });
+        let mut seen: HashMap<String, Vec<u32>> = HashMap::new();
+        let mut count = 0;
+        while count < 10_000 {
+            let stanzas = gateway.next_stanzas();
+            count += stanzas.len();
+            for stanza in &stanzas {
+                assert_eq!((stanza.trace, stanza.arrived_ms, stanza.redelivered), (TRACE, 5, false));
+                assert_eq!(stanza.context, context(stanza.from.as_str()));
+                let number = texts(std::slice::from_ref(stanza))[0].parse().unwrap();
+                seen.entry(stanza.from.as_str().to_owned()).or_default().push(number);
+            }
+            finish(&gateway, stanzas);
+        }
+        for sender in senders {
+            assert!(seen[sender].is_sorted(), "{sender}");
+        }
+        let mut all: Vec<u32> = seen.into_values().flatten().collect();
+        all.sort_unstable();
+        assert!(all.into_iter().eq(0..10_000));
+    });
+    eventually("everything is finished", || edge.handle.facts().outstanding == 0);
+}
+
+#[test]
+fn ten_thousand_stanzas_for_partners_are_written_in_order_and_their_outcomes_come_back() {
+    let authority = Authority::new();
+    let edge = EdgeNode::start("edge1", &authority.files(EDGE_NAME), Streams::Write);
+    let gateway = GatewayNode::start("gw1", &authority.files(GATEWAY_NAME), &[edge.address], 1);
+    gateway.attached(1);
+    for batch in 0..1000 {
+        gateway.send("bob@fabrikam.example", batch * 10..batch * 10 + 10, PATIENCE);
+    }
+    let mut outcomes = gateway.outcomes(10_000);
+    assert!(outcomes.iter().all(|(_, outcome)| *outcome == Outcome::Done));
+    outcomes.sort_unstable_by_key(|(key, _)| *key);
+    assert!(outcomes.into_iter().map(|(key, _)| key).eq(0..10_000));
+    assert!(edge.written.rest().into_iter().eq((0..10_000).map(|key: u64| key.to_string())));
+}
+
+#[test]
+fn a_failure_comes_back_with_its_reason() {
+    let authority = Authority::new();
+    let edge = EdgeNode::start("edge1", &authority.files(EDGE_NAME), Streams::Hold);
+    let gateway = GatewayNode::start("gw1", &authority.files(GATEWAY_NAME), &[edge.address], 1);
+    gateway.attached(1);
+    gateway.send("bob@fabrikam.example", [1, 2], PATIENCE);
+    eventually("both are there", || edge.held.lock().unwrap().len() == 2);
+    let failure = Failure::new(StanzaCondition::RemoteServerNotFound, "no server in DNS");
+    let mut held = std::mem::take(&mut *edge.held.lock().unwrap()).into_iter();
+    held.next().unwrap().failed(failure.clone());
+    assert_eq!(gateway.outcomes(1), [(1, Outcome::Failed(failure))]);
+    drop(held);
+    let dropped = gateway.outcomes(1);
+    assert!(
+        matches!(&dropped[..], [(2, Outcome::Failed(failure))] if failure.condition == StanzaCondition::InternalServerError)
+    );
+}
+
+#[test]
+fn when_everything_is_held_that_may_be_the_stream_waits_and_goes_on_when_there_is_room() {
+    let authority = Authority::new();
+    let edge = EdgeNode::start("edge1", &authority.files(EDGE_NAME), Streams::Write);
+    // 16 MiB may be held; a stanza of 64 KiB takes 65 places of 16 384.
+    let big = "x".repeat(64 * 1024);
+    let most = 16_384 / 65;
+    edge.submit("bob@fabrikam.example", (0..most).map(|_| big.clone()));
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| edge.submit("bob@fabrikam.example", (0..most).map(|_| big.clone())));
+        std::thread::sleep(Duration::from_millis(100));
+        assert!(!waiting.is_finished());
+        assert!(edge.handle.facts().waiting <= most);
+        let gateway = GatewayNode::start("gw1", &authority.files(GATEWAY_NAME), &[edge.address], 1);
+        let mut count = 0;
+        while count < 2 * most {
+            let stanzas = gateway.next_stanzas();
+            count += stanzas.len();
+            finish(&gateway, stanzas);
+        }
+        waiting.join().unwrap();
+    });
+    eventually("everything is finished", || edge.handle.facts().outstanding == 0);
+}
