@@ -21,6 +21,7 @@ use causeway_sip::uri::Uri;
 
 use crate::engine::ExternalAccess;
 use crate::presence::PresenceSettings;
+use crate::quota::QuotaLimits;
 use crate::translate::message::{MAX_BYTES_RELIABLE, MAX_BYTES_UDP};
 
 pub mod files;
@@ -60,6 +61,8 @@ pub struct Config {
     pub presence: PresenceSettings,
     /// Which local users may.
     pub access: ExternalAccess,
+    /// How much partners' users may do in a minute.
+    pub quotas: QuotaLimits,
     /// Where health and metrics are served.
     pub admin: SocketAddr,
     /// Logs and traces.
@@ -172,6 +175,7 @@ impl Config {
             .filter_map(|section| partner(section, &rules, &domains, &mut warnings))
             .collect();
         let access = access(document.section("external_access"));
+        let quotas = quotas(document.section("quotas"));
         let mut admin = document.section("admin");
         let admin_listen = admin
             .parsed("listen", str::parse::<SocketAddr>, "write address:port, such as \"127.0.0.1:9090\"")
@@ -201,6 +205,7 @@ impl Config {
             dialback_passphrase: rules.passphrase,
             presence,
             access,
+            quotas,
             admin: admin_listen,
             telemetry,
             drain,
@@ -482,6 +487,18 @@ fn access(mut section: Section) -> ExternalAccess {
     };
     section.finish();
     access
+}
+
+/// What one user of a partner may do in a minute; 0 is without limit.
+fn quotas(mut section: Section) -> QuotaLimits {
+    let usual = QuotaLimits::default();
+    let limits = QuotaLimits {
+        subscribe: section.number("subscribes_per_minute", usual.subscribe, 0..=100_000),
+        probe: section.number("probes_per_minute", usual.probe, 0..=100_000),
+        message: section.number("messages_per_minute", usual.message, 0..=100_000),
+    };
+    section.finish();
+    limits
 }
 
 /// No domain may belong to two partners.

@@ -298,6 +298,7 @@ fn engine_settings(config: &Config, pool: Vec<Target>) -> Result<Settings, Start
         max_stanza_bytes: 10_000,
         presence: config.presence.clone(),
         access: config.access.clone(),
+        quotas: config.quotas,
         domains,
         partner_domains,
     })

@@ -24,9 +24,9 @@ use super::{Engine, Now, Outputs, StanzaPurpose};
 use crate::link::{Receipt, StanzaIn, StanzaOut};
 use crate::policy::{self, Admission, Intent, PartnerEntry, Standing};
 use crate::presence::record::PairKey;
+use crate::quota::Counted;
 use crate::presence::{Answer, PairInput};
-use crate::translate::canonical::push_attribute;
-use crate::translate::error::{self, Purpose as Asked, Recipient, SipFailure, push_error};
+use crate::translate::error::{self, Purpose as Asked, Recipient, SipFailure};
 use crate::translate::message::{self, FromSip, FromXmpp, MessageType, StanzaKey, ToXmppContext};
 
 /// How long the sender of a SIP MESSAGE waits for the stanza to be written: less than Timer F, 32 s.
@@ -105,6 +105,24 @@ impl Engine {
             };
         }
         match admission {
+            Admission::Pass if self.is_too_much(&stanza, &partner, Counted::Message, now) => {
+                let id = message::stanza_id(&stanza.xml);
+                let answered = Answered {
+                    kind: stanza.kind,
+                    from: &stanza.from,
+                    to: &stanza.to,
+                    id: id.as_deref(),
+                    trace: stanza.trace,
+                };
+                self.metrics.message_refused();
+                match message_type {
+                    MessageType::Normal | MessageType::Chat | MessageType::Groupchat => {
+                        let error = StanzaError::new(ErrorType::Wait, StanzaCondition::ResourceConstraint);
+                        self.refuse_stanza(&answered, stanza.receipt, &error, out);
+                    }
+                    MessageType::Headline | MessageType::Error => out.finished.push((stanza.receipt, Outcome::Done)),
+                }
+            }
             Admission::Pass => self.translate_to_sip(stanza, partner, now, out),
             Admission::Drop | Admission::Unsubscribed => out.finished.push((stanza.receipt, Outcome::Done)),
             Admission::Error(error) => {
@@ -120,6 +138,12 @@ impl Engine {
                 self.refuse_stanza(&answered, stanza.receipt, &error, out);
             }
         }
+    }
+
+    /// Whether a remote user or his partner asks for more than a minute allows (RFC 8048, section 8.1).
+    pub(super) fn is_too_much(&mut self, stanza: &StanzaIn, partner: &PartnerEntry, what: Counted, now: Now) -> bool {
+        let limits = &self.settings.quotas;
+        !self.quotas.take(&stanza.from.bare(), &partner.primary, what, limits, now.unix_ms)
     }
 
     fn translate_to_sip(&mut self, stanza: StanzaIn, partner: PartnerEntry, now: Now, out: &mut Outputs) {
@@ -274,17 +298,8 @@ impl Engine {
         error: &StanzaError,
         out: &mut Outputs,
     ) {
-        let mut xml = String::with_capacity(320);
-        xml.extend(["<", answered.kind.as_str(), " xmlns='jabber:server'"]);
-        push_attribute(&mut xml, "from", answered.to.as_str());
-        push_attribute(&mut xml, "to", answered.from.as_str());
-        if let Some(id) = answered.id {
-            push_attribute(&mut xml, "id", id);
-        }
-        xml.push_str(" type='error'>");
-        push_error(&mut xml, error);
-        xml.extend(["</", answered.kind.as_str(), ">"]);
-        self.answer_stanza(answered, receipt, xml.into(), out);
+        let xml = error::error_stanza(answered.kind, answered.from, answered.to, answered.id, error);
+        self.answer_stanza(answered, receipt, xml, out);
     }
 
     /// Sends an answer to a partner's stanza, which is finished when the answer has arrived.

@@ -25,6 +25,7 @@ use causeway_sip::target::Destination;
 use crate::link::{LinkEvent, Receipt, StanzaIn, StanzaOut};
 use crate::metrics::Metrics;
 use crate::presence::record::{Pair, PairKey};
+use crate::quota::Quotas;
 use crate::store::{Committed, PairChange, StoreError};
 
 mod conversations;
@@ -116,6 +117,7 @@ pub struct Engine {
     stanzas: HashMap<u64, StanzaPurpose>,
     pairs: pairs::Pairs,
     conversations: conversations::Conversations,
+    quotas: Quotas,
     dead_targets: requests::DeadTargets,
     last_key: u64,
     next_claim: Option<Instant>,
@@ -149,6 +151,7 @@ impl Engine {
             stanzas: HashMap::new(),
             pairs: pairs::Pairs::default(),
             conversations: conversations::Conversations::default(),
+            quotas: Quotas::default(),
             dead_targets: requests::DeadTargets::default(),
             last_key: 0,
             next_claim: None,

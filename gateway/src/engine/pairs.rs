@@ -19,6 +19,7 @@ use crate::link::{Receipt, StanzaIn, StanzaOut};
 use crate::policy::{self, Admission, Intent, PartnerEntry, Standing};
 use crate::presence::record::{Change, InAuthorisation, Pair, PairKey};
 use crate::presence::{PairContext, PairInput, PairOutput};
+use crate::quota::Counted;
 use crate::store::{Committed, PairChange, StoreError};
 use crate::translate::presence::{PresenceKind, PresenceOut, PresenceStanza, read_presence};
 
@@ -118,6 +119,20 @@ impl Engine {
             // Presence of a domain says nothing to anybody here.
             return out.finished.push((stanza.receipt, Outcome::Done));
         };
+        let counted = match read.kind {
+            PresenceKind::Subscribe | PresenceKind::Unsubscribe => Some(Counted::Subscribe),
+            PresenceKind::Probe => Some(Counted::Probe),
+            PresenceKind::Available
+            | PresenceKind::Unavailable
+            | PresenceKind::Subscribed
+            | PresenceKind::Unsubscribed
+            | PresenceKind::Error => None,
+        };
+        if let Some(what) = counted
+            && self.is_too_much(&stanza, partner, what, now)
+        {
+            return out.finished.push((stanza.receipt, Outcome::Done));
+        }
         if matches!(read.kind, PresenceKind::Available | PresenceKind::Unavailable) {
             self.conversations.unlock(&stanza.to.bare(), &stanza.from);
         }

@@ -10,6 +10,7 @@ use causeway_sip::uri::Uri;
 
 use crate::policy::{Domains, PartnerEntry};
 use crate::presence::PresenceSettings;
+use crate::quota::QuotaLimits;
 
 /// Which local users may reach XMPP partners at all.
 #[derive(Debug, Clone, Default)]
@@ -41,6 +42,8 @@ pub struct Settings {
     pub presence: PresenceSettings,
     /// Who may.
     pub access: ExternalAccess,
+    /// How much partners' users may do in a minute.
+    pub quotas: QuotaLimits,
     /// Who is local, who is a partner.
     pub domains: Domains,
     /// Every domain of every partner.

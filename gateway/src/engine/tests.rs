@@ -40,6 +40,7 @@ impl Rig {
             max_stanza_bytes: 10_000,
             presence: PresenceSettings::default(),
             access: ExternalAccess { default: true, ..ExternalAccess::default() },
+            quotas: crate::quota::QuotaLimits::default(),
             domains,
             partner_domains: vec![domain("fabrikam.example"), domain("wingtip.example")],
         };
@@ -390,4 +391,17 @@ fn a_query_to_the_domain_is_answered_by_the_domain() {
     let answer = rig.stanza_ends(Outcome::Done);
     assert!(text(&answer).contains("type='result'"), "{}", text(&answer));
     assert_eq!(rig.finished(), [seq]);
+}
+
+// Mapping, section 10.4, rule 6.
+#[test]
+fn a_flood_of_one_user_is_answered_with_resource_constraint() {
+    let mut rig = Rig::new();
+    for number in 0..120 {
+        rig.message("bob@fabrikam.example/desk", &number.to_string());
+    }
+    rig.out.stanzas.clear();
+    rig.message("bob@fabrikam.example/desk", "one too many");
+    let error = rig.stanza_ends(Outcome::Done);
+    assert!(text(&error).contains("resource-constraint") && text(&error).contains("type='wait'"), "{}", text(&error));
 }

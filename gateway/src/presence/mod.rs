@@ -21,9 +21,8 @@ use causeway_sip::field::{CallId, Token};
 use causeway_sip::message::{Request, Response};
 use causeway_sip::uri::Uri;
 
-use crate::translate::address::{AddressFault, uri_to_bare_jid};
 use crate::translate::presence::{PidfStyle, PresenceKind, PresenceOut, PresenceStanza, ResourcePresence};
-use record::{InAuthorisation, OutAuthorisation, Owed, Pair, PairKey};
+use record::{InAuthorisation, OutAuthorisation, Owed, Pair};
 use verdict::PairVerdict;
 
 /// What an operator may choose about presence.
@@ -194,22 +193,6 @@ impl Pair {
         step.notify_what_changed();
         self.due_at = self.next_due(context.settings);
     }
-}
-
-/// The pair of a SUBSCRIBE: `sender` is who sends it, as policy found out. Inside a dialog the Request-URI is our own
-/// address, so To names the XMPP user; outside, the Request-URI does.
-pub fn pair_of_subscribe(request: &Request, sender: &Uri) -> Result<PairKey, AddressFault> {
-    let to = request.headers.to().ok();
-    let is_inside = to.as_ref().is_some_and(|to| to.tag().is_some());
-    let target = to.filter(|_| is_inside).map_or_else(|| request.uri.clone(), |to| to.uri);
-    Ok(PairKey { local: uri_to_bare_jid(sender)?, remote: uri_to_bare_jid(&target)? })
-}
-
-/// The pair of a NOTIFY: From is the SIP user, To is the XMPP user, as our SUBSCRIBE named them.
-pub fn pair_of_notify(request: &Request) -> Result<PairKey, AddressFault> {
-    let (from, to) = (request.headers.from(), request.headers.to());
-    let (from, to) = (from.map_err(|_| AddressFault::NoUser)?, to.map_err(|_| AddressFault::NoUser)?);
-    Ok(PairKey { local: uri_to_bare_jid(&from.uri)?, remote: uri_to_bare_jid(&to.uri)? })
 }
 
 /// One step of a pair; the directions add their part to it.

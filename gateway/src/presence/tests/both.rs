@@ -63,28 +63,6 @@ fn an_unverified_stranger_causes_no_sip_traffic() {
     }
 }
 
-#[test]
-fn requests_name_their_pair() {
-    let mut lab = Lab::new(FED);
-    let subscribe = lab.authorised("");
-    let notify = lab.notify(&subscribe, "p1", 2, "active", "");
-    drop(notify);
-    let text = |method: &str, uri: &str, to_tag: &str| {
-        request(&format!(
-            "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/TLS p;branch=z9hG4bK1\r\nFrom: <sip:Alice@contoso.example;gr=x>;tag=1\r\n\
-             To: <sip:bob@fabrikam.example>{to_tag}\r\nCall-ID: x\r\nCSeq: 1 {method}\r\nContent-Length: 0\r\n\r\n"
-        ))
-    };
-    let alice: Uri = "sip:alice@contoso.example".parse().unwrap();
-    let key = lab.pair.key.clone();
-    assert_eq!(pair_of_subscribe(&text("SUBSCRIBE", "sip:bob@fabrikam.example", ""), &alice), Ok(key.clone()));
-    assert_eq!(
-        pair_of_subscribe(&text("SUBSCRIBE", "sip:gw1.contoso.example:5061", ";tag=2"), &alice),
-        Ok(key.clone())
-    );
-    assert_eq!(pair_of_notify(&text("NOTIFY", "sip:gw1.contoso.example:5061", ";tag=2")), Ok(key));
-}
-
 // RFC 8048 section 6.2 and 6.3: xml:lang and Content-Language.
 #[test]
 fn one_language_is_told_in_the_header() {
