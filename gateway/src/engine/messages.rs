@@ -24,8 +24,8 @@ use super::{Engine, Now, Outputs, StanzaPurpose};
 use crate::link::{Receipt, StanzaIn, StanzaOut};
 use crate::policy::{self, Admission, Intent, PartnerEntry, Standing};
 use crate::presence::record::PairKey;
-use crate::quota::Counted;
 use crate::presence::{Answer, PairInput};
+use crate::quota::Counted;
 use crate::translate::error::{self, Purpose as Asked, Recipient, SipFailure};
 use crate::translate::message::{self, FromSip, FromXmpp, MessageType, StanzaKey, ToXmppContext};
 
