@@ -14,9 +14,10 @@ use super::rendezvous;
 use super::window::{Sender, WindowFault};
 use super::{Failure, HELD_COST, MAX_WINDOW, Outcome};
 
-/// A peer that holds stanzas and acknowledges none for so long is taken for lost. The slowest honest answer is a SIP
-/// transaction that times out (32 s, RFC 3261 section 17.1.2.2) and an error stanza that waits for a stream after it.
-pub const STALLED_AFTER: Duration = Duration::from_secs(120);
+/// A peer that holds stanzas and acknowledges none for so long is taken for lost. The slowest honest answer waits for
+/// its turn, for a SIP transaction that times out (32 s, RFC 3261 section 17.1.2.2), and then with an error stanza for a
+/// stream: two minutes and a bit.
+pub const STALLED_AFTER: Duration = Duration::from_secs(180);
 
 /// What can be routed.
 pub trait Routed {

@@ -2,6 +2,7 @@
 //! gateway or the road between them is lost (DESIGN, promises 1 and 4).
 
 mod attach;
+mod breach;
 mod loss;
 mod support;
 mod traffic;

@@ -65,6 +65,11 @@ pub(crate) struct LinkPem {
     ca: Vec<u8>,
 }
 
+/// The TLS configuration of a gateway.
+pub(crate) fn client_config(files: &LinkPem) -> Arc<rustls::ClientConfig> {
+    tls::client_config(&files.certificate, &files.key, &files.ca).unwrap()
+}
+
 /// The TLS configuration of an edge.
 pub(crate) fn server_config(files: &LinkPem) -> Arc<rustls::ServerConfig> {
     tls::server_config(&files.certificate, &files.key, &files.ca).unwrap()
@@ -101,7 +106,7 @@ impl Authority {
     }
 }
 
-fn runtime() -> Runtime {
+pub(crate) fn runtime() -> Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
 }
 
@@ -239,6 +244,19 @@ pub(crate) fn context(from: &str) -> Arc<PairContext> {
     })
 }
 
+/// A message of ours; its text is its key.
+pub(crate) fn outbound(to: &str, key: u64, patience: Duration) -> gateway::StanzaOut {
+    gateway::StanzaOut {
+        key,
+        kind: StanzaKind::Message,
+        from: Jid::parse("alice@contoso.example").unwrap(),
+        to: Jid::parse(to).unwrap(),
+        xml: Bytes::from(key.to_string()),
+        patience,
+        trace: TRACE,
+    }
+}
+
 /// A gateway without an engine.
 pub(crate) struct GatewayNode {
     pub(crate) links: gateway::Links,
@@ -255,12 +273,11 @@ impl GatewayNode {
         let (edges_in, edges) =
             watch::channel(Arc::new(edges.iter().map(|edge| gateway::EdgeAddress(edge.to_string())).collect()));
         let (alive, shutdown) = watch::channel(false);
-        let client_config = tls::client_config(&files.certificate, &files.key, &files.ca).unwrap();
         let config = gateway::LinkConfig {
             gateway_id: name.to_owned(),
             instance_id: format!("instance of {name}"),
             edges,
-            tls: watch::channel(client_config).1,
+            tls: watch::channel(client_config(files)).1,
             allowed_edges: watch::channel(names(EDGE_NAME)).1,
         };
         let (links, mut incoming) = {
@@ -323,15 +340,7 @@ impl GatewayNode {
 
     /// Sends messages of one pair; each text is its key.
     pub(crate) fn send(&self, to: &str, keys: impl IntoIterator<Item = u64>, patience: Duration) {
-        let stanza = |key: u64| gateway::StanzaOut {
-            key,
-            kind: StanzaKind::Message,
-            from: Jid::parse("alice@contoso.example").unwrap(),
-            to: Jid::parse(to).unwrap(),
-            xml: Bytes::from(key.to_string()),
-            patience,
-            trace: TRACE,
-        };
+        let stanza = |key| outbound(to, key, patience);
         let refused = self.links.send(keys.into_iter().map(stanza).collect());
         assert_eq!(refused, []);
     }

@@ -79,6 +79,15 @@ fn a_failure_comes_back_with_its_reason() {
 }
 
 #[test]
+fn what_goes_beyond_the_bound_of_a_gateway_without_edges_fails_at_once() {
+    let gateway = GatewayNode::start("gw1", &Authority::new().files(GATEWAY_NAME), &[], 1);
+    gateway.send("bob@fabrikam.example", 0..16_384, PATIENCE);
+    let refused = gateway.links.send(vec![outbound("bob@fabrikam.example", 16_384, PATIENCE)]);
+    let [(16_384, Outcome::Failed(failure))] = &refused[..] else { panic!("{refused:?}") };
+    assert_eq!(failure.condition, StanzaCondition::ResourceConstraint);
+}
+
+#[test]
 fn when_everything_is_held_that_may_be_the_stream_waits_and_goes_on_when_there_is_room() {
     let authority = Authority::new();
     let edge = EdgeNode::start("edge1", &authority.files(EDGE_NAME), Streams::Write);
