@@ -5,6 +5,7 @@ services are ours, as built in this checkout.
 """
 
 import contextlib
+import functools
 import glob
 import http.client
 import json
@@ -36,6 +37,7 @@ READY_PATIENCE = 30.0
 _HTTP_PATIENCE = 5.0
 _EJABBERD_API = 5280
 _METRICS_PORT = 9090
+_ADDRESS = {"edge-proxy": EDGE, "gateway": GATEWAY}
 
 
 def peers():
@@ -78,12 +80,14 @@ def peers():
 
 
 def services():
-    """The edge proxy and the gateway."""
+    """The edge proxy and the gateway. They are alive before they are ready, which each is only with the other."""
     return [
         Process(
-            "edge-proxy", [TARGET / "edge-proxy", "--config", STATE / "edge-proxy.toml"], lambda: _healthy(EDGE, "/livez")
-        ),
-        Process("gateway", [TARGET / "gateway", "--config", STATE / "gateway.toml"], lambda: _healthy(GATEWAY, "/readyz")),
+            name,
+            [TARGET / name, "--config", STATE / f"{name}.toml"],
+            functools.partial(_healthy, _ADDRESS[name], "/livez"),
+        )
+        for name in _ADDRESS
     ]
 
 
@@ -126,7 +130,7 @@ def running():
 
 def metrics(name):
     """The metrics of one of our services: name with labels -> value."""
-    text = _get({"edge-proxy": EDGE, "gateway": GATEWAY}[name], _METRICS_PORT, "/metrics")[1]
+    text = _get(_ADDRESS[name], _METRICS_PORT, "/metrics")[1]
     lines = (line.rpartition(" ") for line in text.splitlines() if line and not line.startswith("#"))
     return {key: float(value) for key, _, value in lines}
 
@@ -188,11 +192,15 @@ def _register_users_of_ejabberd():
                 raise DemoError(f"ejabberd did not take the user {user}: {status} {answer}")
 
 
+def is_ready(name):
+    """Whether one of our services says that it can serve."""
+    return _healthy(_ADDRESS[name], "/readyz")
+
+
 def _wait_for_road():
     """Waits until the gateway has found the edge, so that the first message is not the one that waits for it."""
-    for name in ["edge-proxy", "gateway"]:
-        process = service(name)
-        process.ready = lambda address={"edge-proxy": EDGE, "gateway": GATEWAY}[name]: _healthy(address, "/readyz")
+    for process in services():
+        process.ready = functools.partial(is_ready, process.name)
         process.wait_ready(READY_PATIENCE)
 
 

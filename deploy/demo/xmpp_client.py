@@ -85,6 +85,10 @@ class Client:
         """Says how it is: show is empty, away, xa, dnd or chat."""
         self._stream.send_presence(pshow=show or None, pstatus=status or None)
 
+    def publish_unavailable(self, status=""):
+        """Says that it is not there, without logging out."""
+        self._stream.send_presence(ptype="unavailable", pstatus=status or None)
+
     def subscription(self, to, kind):
         """subscribe, subscribed, unsubscribe or unsubscribed."""
         self._stream.send_presence(pto=to, ptype=kind)
