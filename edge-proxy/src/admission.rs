@@ -1,4 +1,4 @@
-//! Who may connect, and how often (s2s-streams, sections 6.1 and 7; XEP-0205): counted before anything is read.
+//! Who may connect, and how often (XEP-0205): counted before anything is read.
 //!
 //! A [`Ticket`] stands for one connection and gives back what it holds when it is dropped. Limits act on what comes;
 //! lowering one never ends a connection.

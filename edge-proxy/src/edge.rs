@@ -150,7 +150,7 @@ pub async fn gone(draining: &mut watch::Receiver<bool>) {
     let _either = draining.wait_for(|draining| *draining).await;
 }
 
-/// 128 bits that nobody can guess, as text for a stream id (s2s-streams, section 6.3).
+/// 128 bits that nobody can guess, as text for a stream id.
 pub fn fresh_id() -> Option<String> {
     let mut bytes = [0_u8; 16];
     getrandom::fill(&mut bytes).ok()?;

@@ -1,4 +1,4 @@
-//! What this edge may do, and with whom: the gateways' snapshot, prepared for look-ups (s2s-streams, section 1.4).
+//! What this edge may do, and with whom: the gateways' snapshot, prepared for look-ups.
 //!
 //! A value, replaced as a whole whenever the snapshot changes. Machines get the one in force with each input, so a
 //! change of policy acts on live streams, and nothing that a peer says can relax it.
@@ -38,7 +38,7 @@ pub struct PartnerPolicy {
     pub name: DomainName,
     /// The negotiation setting for TLS.
     pub tls: Negotiation,
-    /// The methods that the negotiation settings leave (s2s-streams, section 1.2).
+    /// The methods that the negotiation settings leave.
     pub methods: Methods,
     /// Whether silence for a keep-alive interval ends a stream.
     pub keep_alive: bool,
@@ -54,7 +54,7 @@ pub struct PartnerPolicy {
     anchors: Vec<TrustAnchor<'static>>,
 }
 
-/// The gateway settings, as the streams use them (s2s-streams, section 2.3).
+/// The gateway settings, as the streams use them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StreamSettings {
     /// Connections at once, all partners together.

@@ -186,7 +186,7 @@ fn anchors(bundle: &Path) -> Result<Vec<TrustAnchor<'static>>, MaterialFault> {
     Ok(anchors)
 }
 
-/// RFC 9325, section 4.2: every suite of the provider is an AEAD one; groups as in s2s-streams, section 3.9.
+/// RFC 9325, section 4.2: every suite of the provider is an AEAD one; groups of the provider.
 fn provider() -> CryptoProvider {
     let groups = vec![aws_lc_rs::kx_group::X25519, aws_lc_rs::kx_group::SECP256R1, aws_lc_rs::kx_group::SECP384R1];
     CryptoProvider { kx_groups: groups, ..aws_lc_rs::default_provider() }

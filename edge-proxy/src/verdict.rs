@@ -1,4 +1,4 @@
-//! Findings: why an attempt failed or was refused, before it is known about whom (DESIGN, promise 2).
+//! Findings: why an attempt failed or was refused, before it is known about whom (ARCHITECTURE.md, promise 2).
 //!
 //! A machine knows the rung, the side, the cause and the remedy; its shell knows partner, peer and time and makes the
 //! [`Verdict`] that operators read.

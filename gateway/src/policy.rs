@@ -1,4 +1,4 @@
-//! Who may do what: the action table of the three partner types (mapping digest, section 10), as pure functions.
+//! Who may do what: the action table of the three partner types, as pure functions.
 //!
 //! Decided here: whether a stanza or request goes on, is dropped, or is answered, before any SIP traffic and in the same
 //! way whether or not the local user exists. Not here: the streams' authentication, which is the edge's, and what a
@@ -148,7 +148,7 @@ pub fn admit_stanza(intent: Intent, standing: Standing) -> Admission {
     }
 }
 
-/// The one answer for "does not exist", "not permitted" and "blocked" (mapping digest, section 10.4).
+/// The one answer for "does not exist", "not permitted" and "blocked".
 fn refuse(intent: Intent) -> Admission {
     match intent {
         Intent::Presence(PresenceKind::Probe) => Admission::Unsubscribed,

@@ -1,4 +1,4 @@
-//! Partners: their types, and which methods of authentication their negotiation settings leave (s2s-streams, section 1).
+//! Partners: their types, and which methods of authentication their negotiation settings leave.
 //!
 //! Pure values and one closed form. Not here: reading them from a file, looking them up, applying them to a stream.
 
@@ -33,7 +33,7 @@ impl PartnerType {
         }
     }
 
-    /// Whether answers must hide which local accounts exist (mapping, section 10.4).
+    /// Whether answers must hide which local accounts exist.
     pub const fn is_public(self) -> bool {
         match self {
             Self::Federated => false,
@@ -220,7 +220,7 @@ impl Warning {
 }
 
 impl NegotiationSettings {
-    /// The closed form of the 18 published combinations (s2s-streams, section 1.2).
+    /// The closed form of the 18 published combinations.
     pub fn methods(self) -> Methods {
         let tls = self.tls != Negotiation::NotSupported;
         let sasl_only = self.tls == Negotiation::Required && self.sasl == Negotiation::Required;
@@ -271,7 +271,7 @@ impl NegotiationSettings {
 mod tests {
     use super::*;
 
-    /// The published table (s2s-streams, section 1.1): TLS, SASL, dialback, methods.
+    /// The published table: TLS, SASL, dialback, methods.
     const ROWS: [(&str, &str, bool, &str); 18] = [
         ("Required", "Required", true, "S"),
         ("Required", "Required", false, "S"),

@@ -1,4 +1,4 @@
-//! Verdicts: the named outcome of everything that was refused or failed (DESIGN, promise 2).
+//! Verdicts: the named outcome of everything that was refused or failed (ARCHITECTURE.md, promise 2).
 //!
 //! A verdict says how far an attempt came, whose side can mend it, what happened and what to do. It is logged as
 //! fields, counted by rung and side, and travels over the link. Made by the machines' shells, which know partner and

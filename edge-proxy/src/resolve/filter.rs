@@ -1,4 +1,4 @@
-//! Which addresses may be dialled (s2s-streams, section 5.3): a partner's DNS must not point us at our own network.
+//! Which addresses may be dialled: a partner's DNS must not point us at our own network.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

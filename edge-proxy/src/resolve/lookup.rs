@@ -27,7 +27,7 @@ const MAX_ADDRESSES: usize = 8;
 /// Addresses that are tried in all.
 const MAX_ATTEMPTS: usize = 32;
 
-/// One question, all its retries included (s2s-streams, section 7: 5 s, 2 retries).
+/// One question, all its retries included.
 const QUESTION: Duration = Duration::from_secs(5);
 
 /// See [`QUESTION`].
@@ -36,7 +36,7 @@ const ATTEMPTS: usize = 3;
 /// All questions for one partner.
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// Answers that are remembered, all names together (s2s-streams, section 5.5).
+/// Answers that are remembered, all names together.
 const CACHE_ENTRIES: u64 = 10_000;
 
 /// The shortest and longest time an answer is remembered.

@@ -32,7 +32,7 @@ pub struct Target {
     pub port: u16,
 }
 
-/// A partner's proxy: an address that replaces SRV (s2s-streams, section 5.4).
+/// A partner's proxy: an address that replaces SRV.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Proxy(pub Target);
 

@@ -1,5 +1,5 @@
 //! Both machines back to back in memory: what two servers with the same settings for each other agree on, for each of
-//! the 18 rows of the negotiation matrix (s2s-streams, section 1.1).
+//! the 18 rows of the negotiation matrix.
 
 use std::time::Duration;
 

@@ -19,7 +19,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
 use super::identity::PeerIdentity;
 
-/// A write that makes no progress for this long is a dead peer (s2s-streams, section 7).
+/// A write that makes no progress for this long is a dead peer.
 const WRITE_STALL: Duration = Duration::from_secs(15);
 
 /// From our closing tag to the peer's.

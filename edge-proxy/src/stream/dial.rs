@@ -1,5 +1,5 @@
-//! From a pair to a stream: policy, a place, addresses, and one attempt after the other (s2s-streams, sections 1.4, 4.5
-//! and 5.3).
+//! From a pair to a stream: policy, a place, addresses, and one attempt after the other (RFC 6120,
+//! section 3.2).
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -15,7 +15,7 @@ use crate::edge::Edge;
 use crate::resolve::ResolveFault;
 use crate::verdict::{Finding, Rung, Side};
 
-/// Finds the partner and tries its addresses in order (s2s-streams, sections 1.4 and 5.3).
+/// Finds the partner and tries its addresses in order.
 pub async fn dial(edge: &Arc<Edge>, pair: &DomainPair, goal: Goal) -> Result<Attained, Failure> {
     let moment = edge.moment();
     let settings = moment.federation.settings;

@@ -13,7 +13,7 @@ use causeway_shared::xmpp::stanza_error::{ErrorType, StanzaCondition, StanzaErro
 
 use crate::policy::{Federation, Moment};
 
-/// How long a verification may take (s2s-streams, section 7).
+/// How long a verification may take.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Verifications under way on one stream.

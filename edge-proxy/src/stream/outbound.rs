@@ -26,7 +26,7 @@ use crate::edge::{Edge, gone};
 use crate::resolve::Address;
 use crate::verdict::{Finding, Rung, Side};
 
-/// To one address (s2s-streams, section 7).
+/// To one address.
 const CONNECT: Duration = Duration::from_secs(10);
 
 /// Bytes that go into one write: one TLS record.

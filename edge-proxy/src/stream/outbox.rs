@@ -1,4 +1,4 @@
-//! The queue of one pair towards its partner (s2s-streams, section 7): bounded in stanzas, bytes and time, and the
+//! The queue of one pair towards its partner: bounded in stanzas, bytes and time, and the
 //! pauses between attempts to get rid of it.
 //!
 //! Sans-IO: time and chance are arguments. Order is kept whatever happens; what cannot be sent is handed back with its

@@ -114,7 +114,7 @@ fn a_request_with_another_tag_belongs_to_another_dialog() {
     assert!(!notify_answers(&other, &call_id, &Token::new("x").unwrap(), &event));
 }
 
-// RFC 6665 section 4.4.1 and mapping section 3.11: From is the presentity with our tag.
+// RFC 6665 section 4.4.1: From is the presentity with our tag.
 #[test]
 fn a_notifier_answers_and_notifies_in_the_dialog_of_the_subscribe() {
     let subscribe = subscribe("Record-Route: <sip:kam.contoso.example;lr;ftag=al>\n");

@@ -1,5 +1,5 @@
 //! What a reply has to know: whether the conversation is a chat, and which device the XMPP user last wrote from
-//! (RFC 6121, section 5.1; mapping, section 5.4). Memory only: losing it costs a device the reply is addressed to.
+//! (RFC 6121, section 5.1). Memory only: losing it costs a device the reply is addressed to.
 
 use std::collections::{HashMap, VecDeque};
 

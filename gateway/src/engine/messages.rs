@@ -1,4 +1,4 @@
-//! Pager messages under way, both directions (RFC 7572; mapping, section 5).
+//! Pager messages under way, both directions (RFC 7572).
 //!
 //! Towards SIP: policy, translation, one at a time per address, final response, and for a failure the error stanza. The
 //! partner's stanza is finished when that is. Towards XMPP: the sender's transaction is answered when the edge says how
@@ -176,7 +176,7 @@ impl Engine {
             }
             FromXmpp::Nothing(_) => out.finished.push((receipt, Outcome::Done)),
             FromXmpp::Error { error, .. } => {
-                // The answer to a message that SIP was told is accepted: it cannot be taken back (mapping, section 5.3).
+                // The answer to a message that SIP was told is accepted: it cannot be taken back.
                 self.metrics.late_error();
                 out.verdicts.push(Verdict {
                     rung: Rung::Stanza,

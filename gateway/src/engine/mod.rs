@@ -100,7 +100,7 @@ const CLAIM_LIMIT: usize = 200;
 /// How long a claimed record is ours before another replica may take it.
 pub const CLAIM_TIME: Duration = Duration::from_secs(30);
 
-/// Records taken up again per second after a start (mapping, section 3.13).
+/// Records taken up again per second after a start.
 const RESTART_RATE: u32 = 20;
 
 /// Records of one page when the store is read through.

@@ -1,4 +1,4 @@
-//! Iq stanzas of partners: answered at once, never translated (mapping, section 8).
+//! Iq stanzas of partners: answered at once, never translated.
 
 use causeway_shared::link::Outcome;
 

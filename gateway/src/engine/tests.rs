@@ -230,7 +230,7 @@ fn a_refused_message_is_finished_when_its_error_has_arrived() {
     assert_eq!(rig.finished(), [seq]);
 }
 
-// RFC 3428 section 8, mapping T17.
+// RFC 3428 section 8.
 #[test]
 fn a_second_message_to_an_address_leaves_after_the_answer_to_the_first() {
     let mut rig = Rig::new();
@@ -258,7 +258,7 @@ fn a_target_that_cannot_be_reached_is_followed_by_the_next_one() {
     assert_eq!(rig.finished(), [seq]);
 }
 
-// Mapping, section 10.4: decided before any SIP traffic.
+// Decided before any SIP traffic, so that the answer says nothing about the user.
 #[test]
 fn a_stranger_of_an_unverified_partner_is_refused_without_sip() {
     let mut rig = Rig::new();
@@ -393,7 +393,7 @@ fn a_query_to_the_domain_is_answered_by_the_domain() {
     assert_eq!(rig.finished(), [seq]);
 }
 
-// Mapping, section 10.4, rule 6.
+// RFC 8048 section 8.1.
 #[test]
 fn a_flood_of_one_user_is_answered_with_resource_constraint() {
     let mut rig = Rig::new();

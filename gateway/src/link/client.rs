@@ -1,4 +1,4 @@
-//! Dials the edges: one task per address, which attaches again after every loss (DESIGN section 2).
+//! Dials the edges: one task per address, which attaches again after every loss.
 
 use std::collections::{HashMap, HashSet};
 use std::io;

@@ -271,7 +271,7 @@ impl Pair {
         }
     }
 
-    /// Whether the SIP user has added the XMPP user: it outlives her logout (mapping digest, section 10.2).
+    /// Whether the SIP user has added the XMPP user: it outlives her logout.
     pub fn is_added(&self) -> bool {
         match self.outbound.authorisation {
             OutAuthorisation::PendingOut | OutAuthorisation::To => true,

@@ -228,7 +228,7 @@ mod tests {
         uri_to_jid(&uri.parse().unwrap()).unwrap_err()
     }
 
-    // Mapping digest T1 to T4 and the samples of RFC 7247, sections 6.4 and 6.5.
+    // The samples of RFC 7247, sections 6.4 and 6.5.
     #[test]
     fn uris_become_jids_and_come_back() {
         check("sip:O'Neil%40x@contoso.example", r"o\27neil\40x@contoso.example", "sip:o'neil%40x@contoso.example");

@@ -177,7 +177,7 @@ pub fn failure_to_error(failure: &SipFailure, partner: PartnerType) -> StanzaErr
     }
 }
 
-/// Answers that would show a stranger whether an account exists or is online (mapping digest 10.4).
+/// Answers that would show a stranger whether an account exists or is online.
 fn tells_of_the_account(code: u16) -> bool {
     matches!(code, 300..=399 | 403 | 404 | 410 | 480 | 484 | 485 | 486 | 487 | 600 | 603 | 604)
 }

@@ -1,4 +1,4 @@
-//! The figures beside their targets (DESIGN, section 6): one table, and the same as JSON.
+//! The figures beside their targets: one table, and the same as JSON.
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
 //! The link over real sockets: who may attach, order, acknowledgements, and what becomes of stanzas when an edge, a
-//! gateway or the road between them is lost (DESIGN, promises 1 and 4).
+//! gateway or the road between them is lost (ARCHITECTURE.md, promises 1 and 4).
 
 mod attach;
 mod breach;

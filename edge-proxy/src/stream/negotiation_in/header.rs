@@ -93,7 +93,7 @@ impl Receiving {
         }
     }
 
-    /// The features that this peer gets now (s2s-streams, section 1.4).
+    /// The features that this peer gets now.
     pub(super) fn features(&mut self, at: &Moment, out: &mut Vec<Output>) {
         let mut features = Element::new(ns::STREAM, "features");
         let mut external = false;

@@ -1,9 +1,8 @@
 //! The receiving server of a stream (RFC 6120, sections 4 to 6; XEP-0178, section 3; XEP-0220): who may say what, when.
 //!
 //! The machine is told what arrived, one header or element at a time, and says what to send and what to do. It decides
-//! everything about the protocol; its shell [`super::inbound`] only carries bytes. What is offered follows the table of
-//! s2s-streams, section 1.4, from the policy in force for the *claimed* domain; a claim only ever narrows what is
-//! offered, and nothing counts before it is proved. Each authorised pair is checked again on every stanza.
+//! everything about the protocol; its shell [`super::inbound`] only carries bytes. What is offered follows
+//! from the policy in force for the *claimed* domain; a claim only ever narrows what is offered, and nothing counts before it is proved. Each authorised pair is checked again on every stanza.
 //!
 //! `header` and `element` are what arrives before authentication, `dialback` the two roles a receiver has in it,
 //! `life` everything about time and the end. Not here: stream management, bidirectional streams, advertised limits.
@@ -30,7 +29,7 @@ mod element;
 mod header;
 mod life;
 
-/// From accept to the first byte (s2s-streams, section 7).
+/// From accept to the first byte.
 pub const FIRST_BYTE: Duration = Duration::from_secs(10);
 
 /// From `<proceed/>` to the end of the TLS handshake.

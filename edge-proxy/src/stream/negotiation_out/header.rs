@@ -1,4 +1,4 @@
-//! Headers and features: which method the stream is to be authenticated by (s2s-streams, section 1.4, outbound).
+//! Headers and features: which method the stream is to be authenticated by.
 
 use causeway_shared::partner::Negotiation;
 use causeway_shared::pki::ChainFault;
@@ -60,7 +60,7 @@ impl Initiating {
         self.state = State::AwaitProceed;
     }
 
-    /// EXTERNAL if both can, else dialback (s2s-streams, section 1.4, outbound, steps 3 to 5).
+    /// EXTERNAL if both can, else dialback.
     pub(super) fn prove(&mut self, features: Option<&Element>, at: &Moment, out: &mut Vec<Output>) {
         let Some(partner) = at.federation.partner(self.pair.remote.as_str()).cloned() else {
             return self.not_a_partner(out);

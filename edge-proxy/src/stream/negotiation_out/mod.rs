@@ -109,7 +109,7 @@ pub enum Output {
 /// Why an attempt failed, and what to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
-    /// What senders hear (s2s-streams, section 4.5).
+    /// What senders hear.
     pub condition: StanzaCondition,
     /// What operators read.
     pub finding: Finding,
