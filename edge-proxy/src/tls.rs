@@ -175,7 +175,8 @@ pub fn certified(
     Ok((Arc::new(key), facts))
 }
 
-fn anchors(bundle: &Path) -> Result<Vec<TrustAnchor<'static>>, MaterialFault> {
+/// The public authorities in a bundle.
+pub(crate) fn anchors(bundle: &Path) -> Result<Vec<TrustAnchor<'static>>, MaterialFault> {
     let certificates = certificates(bundle)?;
     // A public bundle may hold what this library cannot read; the rest still counts.
     let anchors: Vec<_> = certificates.iter().filter_map(|der| pki::trust::anchor(der).ok()).collect();

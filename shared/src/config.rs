@@ -2,7 +2,8 @@
 //!
 //! A file is TOML. Environment variables override it: `PREFIX__SECTION__KEY=value`, where the value is TOML or, failing
 //! that, a string. The services walk the file with [`Section`]s and get typed values; what nobody asked for is unknown.
-//! [`args`] is the command line of both services. Not here: what the keys are, and what is in the files they name.
+//! [`args`] is the command line of both services, [`files`] judges the files that a configuration names. Not here: what the
+//! keys are.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -13,6 +14,7 @@ use std::time::Duration;
 use toml::{Table, Value};
 
 pub mod args;
+pub mod files;
 
 /// One mistake.
 #[derive(Debug, Clone, PartialEq, Eq)]

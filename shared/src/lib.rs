@@ -2,7 +2,7 @@
 //!
 //! Everything here is sans-IO: no sockets, no clock, no random numbers, no database. What a peer may send enters
 //! through [`xmpp`], [`jid`], [`domain`] and [`pki`]; the rest is what the two services say to each other and to
-//! their operators. Only [`config::args`] and [`watch`] read files, only [`telemetry`] writes logs and traces.
+//! their operators. Only [`config`] and [`watch`] read files, only [`telemetry`] writes logs and traces.
 
 pub mod config;
 pub mod domain;

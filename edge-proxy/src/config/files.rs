@@ -3,56 +3,39 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use causeway_shared::config::ConfigError;
 use causeway_shared::config::args::Read;
+use causeway_shared::config::files::Files;
 use causeway_shared::link::tls::server_config;
 
 use super::{Config, LinkFiles};
-use crate::tls::{Material, MaterialFault};
+use crate::tls::{Material, MaterialFault, anchors};
 
 impl Config {
     /// Reads the text, and then the files that it names: `--check-config` and every reload stand on it.
     pub fn load(text: &str, environment: impl IntoIterator<Item = (String, String)>) -> Read<Self> {
         let (config, warnings) = Self::parse(text, environment)?;
-        let mistakes = config.mistakes_in_files();
-        if mistakes.is_empty() { Ok((config, warnings)) } else { Err(mistakes) }
+        let mut files = Files::default();
+        let LinkFiles { certificate, key, ca, .. } = &config.link;
+        let link: [(&str, &Path); 3] = [("certificate", certificate), ("key", key), ("ca", ca)];
+        files.judge("link", &link, || config.link.load(), "make certificate, key and ca fit each other");
+        for (index, pair) in config.certificates.iter().enumerate() {
+            files.judge(
+                &format!("tls.certificates[{index}]"),
+                &[("certificate", &pair.chain), ("key", &pair.key)],
+                || Material::load(std::slice::from_ref(pair), None),
+                "make certificate and key fit each other",
+            );
+        }
+        if let Some(bundle) = &config.ca_file {
+            let write = "write a bundle such as /etc/ssl/certs/ca-certificates.crt";
+            files.judge("tls.ca_file", &[("", bundle)], || anchors(bundle), write);
+        }
+        files.finish((config, warnings))
     }
 
     /// The certificates and authorities for streams, read now.
     pub fn material(&self) -> Result<Material, MaterialFault> {
         Material::load(&self.certificates, self.ca_file.as_deref())
-    }
-
-    fn mistakes_in_files(&self) -> Vec<ConfigError> {
-        let mut mistakes = Vec::new();
-        if let Err(problem) = self.link.load() {
-            mistakes.push(mistake(
-                "link",
-                problem,
-                "make certificate, key and ca readable PEM files that fit each other",
-            ));
-        }
-        let mut sound = None;
-        for (index, files) in self.certificates.iter().enumerate() {
-            match Material::load(std::slice::from_ref(files), None) {
-                Ok(_) => sound = Some(files),
-                Err(fault) => {
-                    let write = "make certificate and key readable PEM files that fit each other";
-                    mistakes.push(mistake(&format!("tls.certificates[{index}]"), fault.to_string(), write));
-                }
-            }
-        }
-        // A bundle loads only beside a certificate; without a sound one it is looked at in the next run.
-        if let (Some(files), Some(bundle)) = (sound, &self.ca_file)
-            && let Err(fault) = Material::load(std::slice::from_ref(files), Some(bundle))
-        {
-            mistakes.push(mistake(
-                "tls.ca_file",
-                fault.to_string(),
-                "write a bundle such as /etc/ssl/certs/ca-certificates.crt",
-            ));
-        }
-        mistakes
     }
 }
 
@@ -62,10 +45,6 @@ impl LinkFiles {
         let read = |path: &Path| std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()));
         server_config(&read(&self.certificate)?, &read(&self.key)?, &read(&self.ca)?).map_err(|error| error.to_string())
     }
-}
-
-fn mistake(key: &str, found: String, expected: &str) -> ConfigError {
-    ConfigError { key: key.to_owned(), found, expected: expected.to_owned() }
 }
 
 #[cfg(test)]

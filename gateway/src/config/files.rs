@@ -5,8 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use causeway_shared::config::Secret;
 use causeway_shared::config::args::Read;
-use causeway_shared::config::{ConfigError, Secret};
+use causeway_shared::config::files::Files;
 use causeway_shared::link::tls::client_config;
 use causeway_sip::transport::tls;
 use rustls::RootCertStore;
@@ -42,35 +43,33 @@ impl Config {
     /// Reads the text, and then the files that it names: `--check-config` and every reload stand on it.
     pub fn load(text: &str, environment: impl IntoIterator<Item = (String, String)>) -> Read<Self> {
         let (config, warnings) = Self::parse(text, environment)?;
-        let mistakes = config.mistakes_in_files();
-        if mistakes.is_empty() { Ok((config, warnings)) } else { Err(mistakes) }
-    }
-
-    fn mistakes_in_files(&self) -> Vec<ConfigError> {
-        let fit = "write PEM files that can be read: our certificate, its key, and the authority";
-        let mut found = Vec::new();
-        let mut note = |key: String, fault: Option<FileFault>, expected: &str| {
-            found.extend(fault.map(|fault| ConfigError {
-                key,
-                found: fault.to_string(),
-                expected: expected.to_owned(),
-            }));
-        };
-        note("link".to_owned(), self.link.load().err(), fit);
-        note("sip.tls_files".to_owned(), self.sip.tls.as_ref().and_then(|files| files.load().err()), fit);
-        note(
-            "gateway_settings.dialback_passphrase_file".to_owned(),
-            self.dialback_passphrase.as_deref().and_then(|path| passphrase(path).err()),
-            "write a secret such as that of `openssl rand -hex 32`, the same on all gateways",
-        );
-        for (index, partner) in self.partners.iter().enumerate() {
-            note(
-                format!("partner[{index}].trust_anchors"),
-                partner.load_trust_anchors().err(),
+        let mut files = Files::default();
+        let fit = "make certificate, key and ca fit each other";
+        let LinkFiles { certificate, key, ca, .. } = &config.link;
+        let link: [(&str, &Path); 3] = [("certificate", certificate), ("key", key), ("ca", ca)];
+        files.judge("link", &link, || config.link.load(), fit);
+        if let Some(tls) = &config.sip.tls {
+            let pool: [(&str, &Path); 3] = [("certificate", &tls.certificate), ("key", &tls.key), ("ca", &tls.ca)];
+            files.judge("sip.tls_files", &pool, || tls.load(), fit);
+        }
+        if let Some(path) = &config.dialback_passphrase {
+            files.judge(
+                "gateway_settings.dialback_passphrase_file",
+                &[("", path)],
+                || passphrase(path),
+                "write a secret such as that of `openssl rand -hex 32`, the same on all gateways",
+            );
+        }
+        for (index, partner) in config.partners.iter().enumerate() {
+            let anchors: Vec<_> = partner.trust_anchors.iter().map(|path| ("", path.as_path())).collect();
+            files.judge(
+                &format!("partner[{index}].trust_anchors"),
+                &anchors,
+                || partner.load_trust_anchors(),
                 "write PEM files of the authorities that this partner's certificates come from",
             );
         }
-        found
+        files.finish((config, warnings))
     }
 }
 

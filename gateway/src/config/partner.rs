@@ -1,0 +1,169 @@
+//! The sections `partner`: who may federate, and how each proves who it is (New-CsXmppAllowedPartner).
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use causeway_shared::config::{ConfigWarning, Section};
+use causeway_shared::domain::DomainName;
+use causeway_shared::partner::{Methods, Negotiation, NegotiationSettings, PartnerType, Warning};
+
+use super::settings::Rules;
+
+/// Longest description of a partner, in characters.
+const MAX_DESCRIPTION: usize = 1024;
+
+/// A partner (New-CsXmppAllowedPartner).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Partner {
+    /// Domain.
+    pub domain: DomainName,
+    /// AdditionalDomains.
+    pub additional_domains: Vec<DomainName>,
+    /// PartnerType.
+    pub partner_type: PartnerType,
+    /// TlsNegotiation, SaslNegotiation, SupportDialbackNegotiation.
+    pub negotiation: NegotiationSettings,
+    /// What the settings, the floor and strictness leave.
+    pub methods: Methods,
+    /// EnableKeepAlive.
+    pub keep_alive: bool,
+    /// ConnectionLimit.
+    pub connection_limit: Option<u32>,
+    /// ProxyFqdn.
+    pub proxy_fqdn: Option<String>,
+    /// Description.
+    pub description: String,
+    /// Whether private and loopback addresses may be dialled.
+    pub allow_private_addresses: bool,
+    /// PEM files of authorities for this partner's domains only.
+    pub trust_anchors: Vec<PathBuf>,
+    /// Whether the edge's public authorities count.
+    pub use_public_trust: bool,
+}
+
+/// Reads one section; `None` only where a mistake was noted.
+pub(super) fn read(
+    mut section: Section,
+    rules: &Rules,
+    locals: &[DomainName],
+    warnings: &mut Vec<ConfigWarning>,
+) -> Option<Partner> {
+    let name = section.required_text("domain", "\"fabrikam.example\"");
+    let domain = match DomainName::parse(&name) {
+        Ok(domain) => Some(domain),
+        Err(error) => {
+            if !name.is_empty() {
+                section.mistake("domain", format!("\"{name}\" does not do: {error}"), "write a domain name");
+            }
+            None
+        }
+    };
+    let additional_domains = section.parsed_list("additional_domains", DomainName::parse, "write domain names");
+    for name in domain.iter().chain(&additional_domains).filter(|name| locals.contains(name)) {
+        section.mistake("domain", format!("{name} is one of our own domains"), "remove it here or in domains");
+    }
+    let types = [PartnerType::Federated, PartnerType::PublicVerified, PartnerType::PublicUnverified];
+    let negotiations = [Negotiation::Required, Negotiation::Optional, Negotiation::NotSupported];
+    let negotiations = negotiations.map(|setting| (setting.as_str(), setting));
+    let partner_type = section.choice("partner_type", &types.map(|kind| (kind.as_str(), kind)), PartnerType::default());
+    let negotiation = NegotiationSettings {
+        tls: section.choice("tls_negotiation", &negotiations, Negotiation::Required),
+        sasl: section.choice("sasl_negotiation", &negotiations, Negotiation::Required),
+        dialback: section.flag("support_dialback_negotiation", true),
+    };
+    let force = section.flag("force", false);
+    let methods = methods(&section, negotiation, rules, force, warnings);
+    let proxy_fqdn = section.parsed("proxy_fqdn", proxy, "write host or host:port, such as \"xmpp.fabrikam.example\"");
+    let connection_limit = section.optional_number("connection_limit", 1..=1000);
+    let description = section.text("description").unwrap_or_default();
+    if description.chars().count() > MAX_DESCRIPTION {
+        section.mistake("description", "it is too long", format!("write at most {MAX_DESCRIPTION} characters"));
+    }
+    let keep_alive = section.flag("enable_keep_alive", true);
+    let allow_private_addresses = section.flag("allow_private_addresses", false);
+    let trust_anchors = section.texts("trust_anchors").into_iter().map(PathBuf::from).collect();
+    let use_public_trust = section.flag("use_public_trust", true);
+    section.finish();
+    Some(Partner {
+        domain: domain?,
+        additional_domains,
+        partner_type,
+        negotiation,
+        methods,
+        keep_alive,
+        connection_limit,
+        proxy_fqdn,
+        description,
+        allow_private_addresses,
+        trust_anchors,
+        use_public_trust,
+    })
+}
+
+/// A host, or a host and a port: an edge that could not read it would go where SRV says instead.
+fn proxy(text: &str) -> Result<String, String> {
+    let (host, port) = text.split_once(':').unwrap_or((text, "5269"));
+    DomainName::parse(host).map_err(|error| error.to_string())?;
+    match port.parse::<u16>() {
+        Ok(port) if port > 0 => Ok(text.to_owned()),
+        Ok(_) | Err(_) => Err("that is no port".to_owned()),
+    }
+}
+
+/// Refuses settings that leave no method, and warns as the matrix does.
+fn methods(
+    section: &Section,
+    negotiation: NegotiationSettings,
+    rules: &Rules,
+    force: bool,
+    warnings: &mut Vec<ConfigWarning>,
+) -> Methods {
+    if let Err(reason) = negotiation.validate() {
+        section.mistake(
+            "sasl_negotiation",
+            format!("the negotiation settings leave no method: {reason}"),
+            "set tls_negotiation to Required, or support_dialback_negotiation to true",
+        );
+        return Methods::default();
+    }
+    let methods = if rules.strict { negotiation.methods_strict() } else { negotiation.methods() };
+    let methods = rules.floor.apply(methods);
+    if methods.is_empty() {
+        section.mistake(
+            "tls_negotiation",
+            "min_s2s_method and strict_required leave no method",
+            "allow TLS and SASL for this partner, or lower min_s2s_method",
+        );
+    }
+    for warning in negotiation.warnings() {
+        if warning == Warning::SaslImpossibleWithoutTls && !force {
+            section.mistake(
+                "sasl_negotiation",
+                "SASL is enabled and TLS is NotSupported",
+                "set sasl_negotiation = \"NotSupported\", or force = true to keep it",
+            );
+            continue;
+        }
+        warnings.push(ConfigWarning {
+            key: section.key("tls_negotiation"),
+            text: format!("{}: {}", warning.as_str(), warning.explanation()),
+        });
+    }
+    methods
+}
+
+/// No domain may belong to two partners.
+pub(super) fn unique_domains(root: &Section, partners: &[Partner]) {
+    let mut owners: HashMap<&DomainName, usize> = HashMap::new();
+    for (index, partner) in partners.iter().enumerate() {
+        for domain in std::iter::once(&partner.domain).chain(&partner.additional_domains) {
+            if let Some(other) = owners.insert(domain, index) {
+                root.mistake(
+                    &format!("partner[{index}].domain"),
+                    format!("{domain} belongs to partner[{other}] already"),
+                    "name each domain once",
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! The section `sip`: where the gateway listens, where the pool is, and whom it believes.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use causeway_shared::config::Section;
+use causeway_sip::locate::NextHop;
+use causeway_sip::target::TransportKind;
+use causeway_sip::trust::{IpNet, TrustedPeer};
+use causeway_sip::uri::Uri;
+
+use crate::translate::message::{MAX_BYTES_RELIABLE, MAX_BYTES_UDP};
+
+/// The SIP side.
+#[derive(Debug, Clone)]
+pub struct SipConfig {
+    /// Where to listen.
+    pub listen: Vec<(TransportKind, SocketAddr)>,
+    /// Where the pool reaches us: Contact of what we send.
+    pub contact: Uri,
+    /// Where requests go.
+    pub next_hops: Vec<NextHop>,
+    /// Who may send us requests.
+    pub trusted_peers: Vec<TrustedPeer>,
+    /// Certificate, key and CA for TLS.
+    pub tls: Option<SipTlsFiles>,
+    /// The largest MESSAGE.
+    pub max_message_bytes: usize,
+}
+
+/// Files for SIP over TLS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SipTlsFiles {
+    /// PEM: our certificate, then its intermediates.
+    pub certificate: PathBuf,
+    /// PEM: the private key.
+    pub key: PathBuf,
+    /// PEM: the authorities of the pool.
+    pub ca: PathBuf,
+}
+
+/// Reads the section; `None` only where a mistake was noted.
+pub(super) fn read(mut section: Section) -> Option<SipConfig> {
+    let mut listen = Vec::new();
+    for (key, kind) in [("tls", TransportKind::Tls), ("tcp", TransportKind::Tcp), ("udp", TransportKind::Udp)] {
+        let expected = "write address:port, such as \"0.0.0.0:5061\"";
+        let addresses = section.parsed_list(key, str::parse::<SocketAddr>, expected);
+        listen.extend(addresses.into_iter().map(|address| (kind, address)));
+    }
+    if listen.is_empty() {
+        section.mistake("tls", "there is nothing to listen on", "write tls, tcp or udp = [\"0.0.0.0:5061\"]");
+    }
+    let mut files = section.section("tls_files");
+    let tls = (!files.is_empty()).then(|| SipTlsFiles {
+        certificate: files.required_text("certificate", "\"gateway.crt\"").into(),
+        key: files.required_text("key", "\"gateway.key\"").into(),
+        ca: files.required_text("ca", "\"pool-ca.pem\"").into(),
+    });
+    if tls.is_none() && listen.iter().any(|(kind, _)| *kind == TransportKind::Tls) {
+        files.mistake("certificate", "it is missing", "write certificate, key and ca: SIP over TLS is mutual");
+    }
+    files.finish();
+    let example = "\"sip:gateway.contoso.example:5061;transport=tls\"";
+    let text = section.required_text("contact", example);
+    let contact = Uri::parse(text.clone().into());
+    if let Err(fault) = &contact
+        && !text.is_empty()
+    {
+        section.mistake(
+            "contact",
+            format!("\"{text}\" does not do: {fault}"),
+            format!("write, for example, {example}"),
+        );
+    }
+    let next_hops = section.parsed_list("next_hops", NextHop::parse, "write [udp:|tcp:|tls:]host[:port]");
+    if next_hops.is_empty() {
+        section.mistake(
+            "next_hops",
+            "there is none",
+            "write where the pool is, such as [\"tls:sip.contoso.example:5061\"]",
+        );
+    }
+    for hop in &next_hops {
+        let usable = |(kind, _): &(TransportKind, SocketAddr)| hop.transport.is_none_or(|wanted| wanted == *kind);
+        if !listen.is_empty() && !listen.iter().any(usable) {
+            let kind = hop.transport.map_or("", TransportKind::uri_param);
+            let found = format!("{} needs {kind}, and there is no address for it", hop.host);
+            section.mistake("next_hops", found, format!("write {kind} = [\"address:port\"], too: answers come to it"));
+        }
+    }
+    let any_udp = listen.iter().any(|(kind, _)| *kind == TransportKind::Udp)
+        && next_hops.iter().any(|hop| matches!(hop.transport, None | Some(TransportKind::Udp)));
+    let usual = if any_udp { MAX_BYTES_UDP } else { MAX_BYTES_RELIABLE };
+    let usual = u32::try_from(usual).unwrap_or(u32::MAX);
+    let max_message_bytes = section.number("max_message_bytes", usual, 600..=65_535);
+    let with_tls = tls.is_some();
+    let trusted_peers = section.sections("trusted_peers").into_iter();
+    let trusted_peers: Vec<_> = trusted_peers.filter_map(|peer| trusted_peer(peer, with_tls)).collect();
+    if trusted_peers.is_empty() {
+        section.mistake(
+            "trusted_peers",
+            "there is none, so every request would be refused",
+            "write [[sip.trusted_peers]] with name, and addresses = [\"10.0.0.0/24\"] or identities = [\"contoso.example\"]",
+        );
+    }
+    section.finish();
+    let max_message_bytes = usize::try_from(max_message_bytes).unwrap_or(usize::MAX);
+    Some(SipConfig { listen, contact: contact.ok()?, next_hops, trusted_peers, tls, max_message_bytes })
+}
+
+fn trusted_peer(mut section: Section, with_tls: bool) -> Option<TrustedPeer> {
+    let name = section.required_text("name", "\"pool\"");
+    let addresses = section.parsed_list("addresses", str::parse::<IpNet>, "write address or address/prefix");
+    let identities = section.texts("identities");
+    if addresses.is_empty() && identities.is_empty() {
+        section.mistake("addresses", "there are neither addresses nor identities", "write one of them at least");
+    }
+    if !identities.is_empty() && !with_tls {
+        section.mistake("identities", "only TLS proves them, and there is none", "write addresses, or sip.tls_files");
+    }
+    section.finish();
+    (!name.is_empty()).then(|| TrustedPeer { name: name.into(), addresses, identities })
+}
