@@ -16,13 +16,27 @@ struct Arguments {
     scenarios: Vec<String>,
 }
 
+/// What shells say of a program that was interrupted.
+const INTERRUPTED: i32 = 130;
+
+/// Until somebody wants us to stop.
+async fn interrupted() -> std::io::Result<()> {
+    let mut terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted,
+        _ = terminated.recv() => Ok(()),
+    }
+}
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let measured = tokio::select! {
         measured = scenarios::run(&arguments.scenarios, |line| eprintln!("{line}")) => measured,
-        // Dropping the scenario ends its processes.
-        _ = tokio::signal::ctrl_c() => return ExitCode::from(130),
+        _ = interrupted() => {
+            // The scenario is dropped by now, and its processes with it; the senders' threads end with ours.
+            std::process::exit(INTERRUPTED)
+        }
     };
     let written = measured.and_then(|report| {
         println!("{}", report.table());

@@ -37,6 +37,15 @@ impl Sample {
     }
 }
 
+/// Stops a flight when dropped.
+struct Landing(Arc<Flight>);
+
+impl Drop for Landing {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
+}
+
 /// Drives a wire in a thread of its own and looks at one window; gives the wire back.
 pub async fn run<W: Wire + Send + 'static>(
     pace: Pace,
@@ -44,6 +53,7 @@ pub async fn run<W: Wire + Send + 'static>(
     flight: &Arc<Flight>,
     processes: &[&Process],
 ) -> io::Result<(Sample, W)> {
+    let _stops_on_every_path_out = Landing(Arc::clone(flight));
     let driven = Arc::clone(flight);
     let driver = tokio::task::spawn_blocking(move || (pace::drive(pace, &driven, &mut wire), wire));
     tokio::time::sleep(WARM_UP).await;

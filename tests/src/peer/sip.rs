@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::sync::broadcast;
 use tokio::task::JoinHandle;
 
 use super::inbox::Inbox;
@@ -101,8 +102,12 @@ pub struct Pool {
     /// The requests it got.
     pub requests: Inbox<Message>,
     answer: Arc<Mutex<Answer>>,
+    late: broadcast::Sender<String>,
     task: JoinHandle<()>,
 }
+
+/// Texts that wait for connections.
+const LATE: usize = 64;
 
 impl Drop for Pool {
     fn drop(&mut self) {
@@ -116,25 +121,40 @@ impl Pool {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
         let (requests, answer) = (Inbox::default(), Arc::new(Mutex::new(accept_all())));
-        let (seen, how) = (requests.clone(), Arc::clone(&answer));
+        let late = broadcast::Sender::new(LATE);
+        let (seen, how, lately) = (requests.clone(), Arc::clone(&answer), late.clone());
         let task = tokio::spawn(async move {
             while let Ok((io, _)) = listener.accept().await {
-                tokio::spawn(serve(io, seen.clone(), Arc::clone(&how)));
+                tokio::spawn(serve(io, seen.clone(), Arc::clone(&how), lately.subscribe()));
             }
         });
-        Ok(Self { address, requests, answer, task })
+        Ok(Self { address, requests, answer, late, task })
     }
 
     /// Answers like this from now on.
     pub fn answer(&self, answer: impl Fn(&Message) -> Option<String> + Send + Sync + 'static) {
         *self.answer.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(answer);
     }
+
+    /// Sends a text, such as a late response or a NOTIFY, on every connection that the gateway has opened.
+    pub fn send(&self, text: String) {
+        let _nobody_is_connected = self.late.send(text);
+    }
 }
 
-async fn serve(mut io: TcpStream, seen: Inbox<Message>, how: Arc<Mutex<Answer>>) -> io::Result<()> {
+async fn serve(
+    mut io: TcpStream,
+    seen: Inbox<Message>,
+    how: Arc<Mutex<Answer>>,
+    mut late: broadcast::Receiver<String>,
+) -> io::Result<()> {
     io.set_nodelay(true)?;
     let mut buffer = Vec::new();
-    while io.read_buf(&mut buffer).await? > 0 {
+    loop {
+        tokio::select! {
+            read = io.read_buf(&mut buffer) => if read? == 0 { return Ok(()) },
+            Ok(text) = late.recv() => io.write_all(text.as_bytes()).await?,
+        }
         while let Some(message) = Message::take(&mut buffer) {
             if message.method().is_none() {
                 continue;
@@ -147,7 +167,6 @@ async fn serve(mut io: TcpStream, seen: Inbox<Message>, how: Arc<Mutex<Answer>>)
             }
         }
     }
-    Ok(())
 }
 
 /// A user agent behind the pool, on a connection of its own.

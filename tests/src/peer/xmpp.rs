@@ -241,6 +241,7 @@ pub struct Partner {
     pub streams: Arc<AtomicUsize>,
     /// While true, headers are read and not answered: streams are not established.
     pub is_mute: Arc<AtomicBool>,
+    dialled: Arc<AtomicUsize>,
     task: JoinHandle<()>,
 }
 
@@ -276,13 +277,21 @@ impl Partner {
             is_mute: Arc::clone(&is_mute),
             taker,
         });
+        let dialled = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&dialled);
         let task = tokio::spawn(async move {
             while let Ok((io, _)) = listener.accept().await {
+                count.fetch_add(1, Ordering::Relaxed);
                 let served = Arc::clone(&served);
                 tokio::spawn(async move { served.serve(io).await });
             }
         });
-        Ok(Self { address, stanzas, streams, is_mute, task })
+        Ok(Self { address, stanzas, streams, is_mute, dialled, task })
+    }
+
+    /// Connections it has accepted.
+    pub fn dialled(&self) -> usize {
+        self.dialled.load(Ordering::Relaxed)
     }
 }
 

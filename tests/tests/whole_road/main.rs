@@ -1,0 +1,14 @@
+//! The real `edge-proxy` and `gateway` between fake peers, over real sockets: bad input, and processes that die.
+//!
+//! Each test has addresses, certificates, state and processes of its own. Whatever happens, a good message goes
+//! through afterwards.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod configuration;
+mod deaths;
+mod hostile_sip;
+mod hostile_streams;
+mod identities;
+mod messages;
+mod support;
