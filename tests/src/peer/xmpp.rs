@@ -118,11 +118,15 @@ impl Stream {
         .await
     }
 
-    /// Everything until the other side closes the connection.
+    /// Everything until the other side closes the connection; the end of its stream is answered with ours.
     pub async fn rest(&mut self) -> String {
         let mut text = String::new();
         while let Ok(piece) = self.next().await {
             text.push_str(piece.text());
+            if piece == Piece::Close {
+                // It may not wait for it.
+                let _closed_early = self.send("</stream:stream>").await;
+            }
         }
         text
     }

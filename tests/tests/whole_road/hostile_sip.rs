@@ -14,8 +14,10 @@ async fn what_is_not_served_gets_its_status() {
     let world = World::start("statuses").await;
     let client = world.client().await;
     let pidf = "Contact: <sip:pool@127.0.0.1>\r\nAccept: application/pidf+xml\r\nExpires: 3600\r\n";
-    let cases: [(&str, &str, String, u16, &str); 5] = [
-        ("FROBNICATE", BOB, String::new(), 405, "Allow"),
+    let cases: [(&str, &str, String, u16, &str); 6] = [
+        // A method that nobody knows, and one that we do not serve (RFC 3261, sections 21.5.2 and 8.2.1).
+        ("FROBNICATE", BOB, String::new(), 501, "Allow"),
+        ("REGISTER", BOB, String::new(), 405, "Allow"),
         ("SUBSCRIBE", BOB, format!("Event: weather\r\n{pidf}"), 489, "Allow-Events"),
         ("MESSAGE", "somebody@elsewhere.example", "Content-Type: text/plain\r\n".to_owned(), 404, "CSeq"),
         ("MESSAGE", BOB, "Content-Type: application/x-ink\r\n".to_owned(), 415, "Accept"),
