@@ -27,7 +27,11 @@ async fn what_breaks_the_rules_of_streams_ends_the_stream_with_its_condition() {
         ("mismatched tags", padded("</x>").into(), &["not-well-formed"]),
         ("an undeclared prefix", padded("<x:y/>").into(), &["not-well-formed"]),
         ("a control character", padded("\u{1}").into(), &["not-well-formed"]),
-        ("not UTF-8", [&b"<message>"[..], b"\xff\xfe</message>"].concat(), &["not-well-formed", "unsupported-encoding"]),
+        (
+            "not UTF-8",
+            [&b"<message>"[..], b"\xff\xfe</message>"].concat(),
+            &["not-well-formed", "unsupported-encoding"],
+        ),
         (
             "overlong UTF-8",
             [&b"<message>\xc0\xaf"[..], b"</message>"].concat(),
