@@ -59,11 +59,23 @@ impl TelemetryConfig {
             instance: instance.to_owned(),
             level: level.unwrap_or_else(|| "info".to_owned()),
             format: section.choice("format", &[("text", LogFormat::Text), ("json", LogFormat::Json)], LogFormat::Text),
-            otlp_endpoint: section.text("otlp_endpoint"),
+            otlp_endpoint: section.parsed(
+                "otlp_endpoint",
+                endpoint,
+                "write a collector such as \"http://127.0.0.1:4317\"",
+            ),
             sample_ratio: section.share("sample_ratio", 0.01),
         };
         section.finish();
         config
+    }
+}
+
+/// OTLP goes to a collector beside the service, so the exporter is built without TLS.
+fn endpoint(text: &str) -> Result<String, &'static str> {
+    match text.strip_prefix("http://") {
+        Some(rest) if !rest.is_empty() => Ok(text.to_owned()),
+        Some(_) | None => Err("that is no http:// address"),
     }
 }
 
@@ -173,10 +185,11 @@ mod tests {
         let mut document = Document::parse("", "X", []).unwrap();
         let config = TelemetryConfig::read(document.section("telemetry"), "edge-proxy", "edge-1");
         assert_eq!((config.level.as_str(), config.format), ("info", LogFormat::Text));
-        let text = "[telemetry]\nlevel = 'nonsense=maybe=x'\nformat = 'xml'\nsample_ratio = 2\n";
+        let text =
+            "[telemetry]\nlevel = 'nonsense=maybe=x'\nformat = 'xml'\nsample_ratio = 2\notlp_endpoint = 'https://x'\n";
         let mut document = Document::parse(text, "X", []).unwrap();
         TelemetryConfig::read(document.section("telemetry"), "edge-proxy", "edge-1");
-        assert_eq!(document.finish().unwrap_err().len(), 3);
+        assert_eq!(document.finish().unwrap_err().len(), 4);
     }
 
     #[test]
