@@ -1,6 +1,6 @@
 # Benchmarks; included by the root Makefile.
 
 .PHONY: bench
-bench: ## Measure both services beside the targets of DESIGN section 6 (BENCH="edge whole" for some scenarios only)
+bench: ## Measure both services beside their targets (BENCH="edge whole" for some scenarios only)
 	cargo build --release --workspace --bins
 	target/release/bench $(BENCH)
