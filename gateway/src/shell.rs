@@ -169,9 +169,9 @@ impl Shell {
             let mailbox = Arc::clone(mailbox);
             self.store.claim_due(at, until, limit, Box::new(move |claimed| mailbox.put(Input::Claimed(claimed))));
         }
-        for (domain, after) in out.pages.drain(..) {
-            let (mailbox, asked) = (Arc::clone(mailbox), domain.clone());
-            let done = Box::new(move |page| mailbox.put(Input::Page(asked, page)));
+        for (round, after) in out.pages.drain(..) {
+            let (mailbox, domain) = (Arc::clone(mailbox), round.domain.clone());
+            let done = Box::new(move |page| mailbox.put(Input::Page(round, page)));
             self.store.pairs_of_domain(domain, after, PAGE, done);
         }
     }

@@ -24,6 +24,7 @@ use causeway_sip::target::Destination;
 
 use crate::link::{LinkEvent, Receipt, StanzaIn, StanzaOut};
 use crate::metrics::Metrics;
+use crate::presence::PairInput;
 use crate::presence::record::{Pair, PairKey};
 use crate::quota::Quotas;
 use crate::store::{Committed, PairChange, StoreError};
@@ -63,7 +64,7 @@ pub enum Input {
     /// The store answered [`Outputs::claim_due`].
     Claimed(Result<Vec<Pair>, StoreError>),
     /// The store answered [`Outputs::pages`].
-    Page(DomainName, Result<Vec<Pair>, StoreError>),
+    Page(Round, Result<Vec<Pair>, StoreError>),
     /// The configuration changed.
     Settings(Arc<Settings>),
     /// [`Engine::deadline`] has passed.
@@ -86,9 +87,18 @@ pub struct Outputs {
     /// Whether due records are wanted: up to this many.
     pub claim_due: Option<usize>,
     /// Records of a domain that are wanted, behind the one named.
-    pub pages: Vec<(DomainName, Option<PairKey>)>,
+    pub pages: Vec<(Round, Option<PairKey>)>,
     /// What operators should know.
     pub verdicts: Vec<Verdict>,
+}
+
+/// A reading of all records of a domain, page by page, to tell each pair something.
+#[derive(Debug, Clone)]
+pub struct Round {
+    /// The domain.
+    pub domain: DomainName,
+    /// What its pairs are told.
+    pub input: PairInput,
 }
 
 /// How often due records are asked for. Presence is paced in seconds.
@@ -100,8 +110,8 @@ const CLAIM_LIMIT: usize = 200;
 /// How long a claimed record is ours before another replica may take it.
 pub const CLAIM_TIME: Duration = Duration::from_secs(30);
 
-/// Records taken up again per second after a start.
-const RESTART_RATE: u32 = 20;
+/// Pairs told something per second, after a start or a change of their partner.
+const ROUND_RATE: u32 = 20;
 
 /// Records of one page when the store is read through.
 pub const PAGE: usize = 200;
@@ -121,8 +131,9 @@ pub struct Engine {
     dead_targets: requests::DeadTargets,
     last_key: u64,
     next_claim: Option<Instant>,
-    restarts: VecDeque<PairKey>,
-    next_restart: Option<Instant>,
+    to_tell: VecDeque<(PairKey, PairInput)>,
+    tell_next_at: Option<Instant>,
+    more_pages: Vec<(Round, Option<PairKey>)>,
 }
 
 /// Why a stanza of ours is under way.
@@ -155,15 +166,17 @@ impl Engine {
             dead_targets: requests::DeadTargets::default(),
             last_key: 0,
             next_claim: None,
-            restarts: VecDeque::new(),
-            next_restart: None,
+            to_tell: VecDeque::new(),
+            tell_next_at: None,
+            more_pages: Vec::new(),
         }
     }
 
     /// Takes up what another life of this gateway left in the store.
     pub fn start(&mut self, now: Now, out: &mut Outputs) {
         self.next_claim = Some(now.instant);
-        out.pages.extend(self.settings.partner_domains.iter().map(|domain| (domain.clone(), None)));
+        let domains = self.settings.partner_domains.iter();
+        out.pages.extend(domains.map(|domain| (Round { domain: domain.clone(), input: PairInput::Restart }, None)));
     }
 
     /// Takes one step.
@@ -190,7 +203,7 @@ impl Engine {
             Input::Loaded(key, loaded) => self.pair_loaded(&key, loaded, now, out),
             Input::Committed(keys, committed) => self.pairs_committed(keys, committed, now, out),
             Input::Claimed(claimed) => self.pairs_claimed(claimed, now, out),
-            Input::Page(domain, page) => self.page_read(domain, page, now, out),
+            Input::Page(round, page) => self.page_read(round, page, now, out),
             Input::Settings(settings) => self.settings_changed(settings, now, out),
             Input::DeadlinePassed => self.deadline_passed(now, out),
         }
@@ -198,7 +211,7 @@ impl Engine {
 
     /// When the engine wants [`Input::DeadlinePassed`].
     pub fn deadline(&self) -> Option<Instant> {
-        let others = [self.lanes.deadline(), self.next_claim, self.next_restart];
+        let others = [self.lanes.deadline(), self.next_claim, self.tell_next_at];
         others.into_iter().chain([self.endpoint.deadline()]).flatten().min()
     }
 
@@ -277,8 +290,8 @@ impl Engine {
             self.next_claim = None;
             out.claim_due = Some(CLAIM_LIMIT);
         }
-        if self.next_restart.is_some_and(|at| at <= now.instant) {
-            self.restart_next(now, out);
+        if self.tell_next_at.is_some_and(|at| at <= now.instant) {
+            self.tell_next(now, out);
         }
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use causeway_shared::domain::DomainName;
 use causeway_shared::link::{Failure, Outcome, StanzaKind, TraceContext};
+use causeway_shared::partner::PartnerType;
 use causeway_shared::verdict::{Direction, Rung, Side, Verdict};
 use causeway_shared::xmpp::stanza_error::{ErrorType, StanzaCondition, StanzaError};
 use causeway_sip::endpoint::ServerTransaction;
@@ -14,7 +15,7 @@ use super::messages::{ANSWER_PATIENCE, Answered};
 use super::records::{Offer, Records};
 use super::requests::{Purpose, Route};
 use super::settings::Settings;
-use super::{CLAIM_INTERVAL, CLAIM_LIMIT, Engine, Now, Outputs, PAGE, RESTART_RATE, StanzaPurpose};
+use super::{CLAIM_INTERVAL, CLAIM_LIMIT, Engine, Now, Outputs, PAGE, ROUND_RATE, Round, StanzaPurpose};
 use crate::link::{Receipt, StanzaIn, StanzaOut};
 use crate::policy::{self, Admission, Intent, PartnerEntry, Standing};
 use crate::presence::record::{Change, InAuthorisation, Pair, PairKey};
@@ -430,10 +431,10 @@ impl Engine {
         }
     }
 
-    /// A page of what another life of this gateway left: its pairs are taken up one after the other.
+    /// A page of a round: its pairs are told one after the other, so that a start does not flood the pool.
     pub(super) fn page_read(
         &mut self,
-        domain: DomainName,
+        round: Round,
         page: Result<Vec<Pair>, StoreError>,
         now: Now,
         out: &mut Outputs,
@@ -442,40 +443,49 @@ impl Engine {
             Ok(pairs) => pairs,
             Err(error) => return self.store_failed(&error, now, out),
         };
+        let is_start = matches!(round.input, PairInput::Restart);
+        for pair in &pairs {
+            if is_start {
+                self.pairs.count_held(&pair.key, InAuthorisation::None, pair.inbound.authorisation);
+            }
+            self.to_tell.push_back((pair.key.clone(), round.input.clone()));
+        }
         if pairs.len() >= PAGE {
-            out.pages.push((domain, pairs.last().map(|pair| pair.key.clone())));
+            self.more_pages.push((round, pairs.last().map(|pair| pair.key.clone())));
         }
-        for pair in pairs {
-            self.pairs.count_held(&pair.key, InAuthorisation::None, pair.inbound.authorisation);
-            self.restarts.push_back(pair.key);
-        }
-        if self.next_restart.is_none() && !self.restarts.is_empty() {
-            self.next_restart = Some(now.instant);
+        if self.tell_next_at.is_none() && !self.to_tell.is_empty() {
+            self.tell_next_at = Some(now.instant);
         }
     }
 
-    pub(super) fn restart_next(&mut self, now: Now, out: &mut Outputs) {
-        self.next_restart = match self.restarts.pop_front() {
-            Some(key) => {
-                self.pair_event(key, PairEvent::quiet(PairInput::Restart), now, out);
-                Some(now.instant + Duration::from_secs(1) / RESTART_RATE)
+    pub(super) fn tell_next(&mut self, now: Now, out: &mut Outputs) {
+        self.tell_next_at = match self.to_tell.pop_front() {
+            Some((key, input)) => {
+                self.pair_event(key, PairEvent::quiet(input), now, out);
+                Some(now.instant + Duration::from_secs(1) / ROUND_RATE)
             }
-            None => None,
+            None => {
+                // The next page is read when this one is through, so a round holds one page of keys in memory.
+                out.pages.extend(self.more_pages.pop());
+                None
+            }
         };
     }
 
-    /// Tells the pairs of partners whose type changed or who are partners no more. Pairs in memory only matter for
-    /// speed; the store names all of them.
+    /// Tells the pairs of partners whose type changed or who are partners no more: those in memory now, the others as
+    /// the store names them.
     pub(super) fn partners_changed(&mut self, before: &Settings, now: Now, out: &mut Outputs) {
-        let kind = |settings: &Settings, domain| settings.partner(domain).map(|partner| partner.partner_type);
+        fn kind(settings: &Settings, domain: &DomainName) -> Option<PartnerType> {
+            settings.partner(domain).map(|partner| partner.partner_type)
+        }
         let changed = before
             .partner_domains
             .iter()
             .filter(|domain| kind(before, domain) != kind(&self.settings, domain))
             .cloned()
             .collect::<Vec<_>>();
-        for domain in &changed {
-            let input = if kind(&self.settings, domain).is_some() {
+        for domain in changed {
+            let input = if kind(&self.settings, &domain).is_some() {
                 PairInput::PartnerChanged
             } else {
                 PairInput::PartnerRemoved
@@ -483,6 +493,7 @@ impl Engine {
             for key in self.pairs.records.keys_where(|key| key.remote.domain() == domain.as_str()) {
                 self.pair_event(key, PairEvent::quiet(input.clone()), now, out);
             }
+            out.pages.push((Round { domain, input }, None));
         }
     }
 

@@ -405,3 +405,23 @@ fn a_flood_of_one_user_is_answered_with_resource_constraint() {
     let error = rig.stanza_ends(Outcome::Done);
     assert!(text(&error).contains("resource-constraint") && text(&error).contains("type='wait'"), "{}", text(&error));
 }
+
+#[test]
+fn a_removed_partners_pairs_are_told_also_those_that_only_the_store_knows() {
+    let mut rig = Rig::new();
+    rig.stanza(StanzaKind::Presence, "bob@fabrikam.example", "alice@contoso.example", "type='subscribe'>");
+    let stored: Vec<Pair> = rig.stored.values().cloned().collect();
+    let mut fresh = Rig::new();
+    fresh.stored = rig.stored;
+    let mut settings = Settings::clone(&fresh.engine.settings);
+    settings.domains = Domains::default();
+    settings.domains.add_local(DomainName::parse("contoso.example").unwrap());
+    settings.partner_domains.clear();
+    fresh.handle(Input::Settings(Arc::new(settings)));
+    let pages = std::mem::take(&mut fresh.out.pages);
+    let (round, _) = pages.into_iter().find(|(round, _)| round.domain.as_str() == "fabrikam.example").unwrap();
+    fresh.handle(Input::Page(round, Ok(stored)));
+    fresh.handle(Input::DeadlinePassed);
+    fresh.settle();
+    assert!(fresh.stored.values().all(Pair::is_blank), "{:?}", fresh.stored);
+}
