@@ -432,13 +432,7 @@ impl Engine {
     }
 
     /// A page of a round: its pairs are told one after the other, so that a start does not flood the pool.
-    pub(super) fn page_read(
-        &mut self,
-        round: Round,
-        page: Result<Vec<Pair>, StoreError>,
-        now: Now,
-        out: &mut Outputs,
-    ) {
+    pub(super) fn page_read(&mut self, round: Round, page: Result<Vec<Pair>, StoreError>, now: Now, out: &mut Outputs) {
         let pairs = match page {
             Ok(pairs) => pairs,
             Err(error) => return self.store_failed(&error, now, out),
