@@ -35,6 +35,7 @@ pub(super) struct Service {
     pub(super) bouncer: Arc<dyn Bouncer>,
     pub(super) snapshots: watch::Sender<Arc<Snapshot>>,
     pub(super) has_gateway: watch::Sender<bool>,
+    pub(super) allowed: watch::Receiver<Arc<Vec<String>>>,
     /// What gateways sent lately, and whom to tell how it ended.
     pub(super) recent: Mutex<Recent<Acknowledge>>,
 }
@@ -52,6 +53,8 @@ enum End {
     Silent,
     #[error("more than {MAX_GATEWAYS} gateways")]
     TooMany,
+    #[error("the name {0} is allowed no more")]
+    Stranger(String),
     #[error("the connection broke: {0}")]
     Broken(Status),
     #[error("the gateway breaks the contract: {0}")]
@@ -65,6 +68,7 @@ impl End {
         match self {
             Self::Silent => Status::deadline_exceeded(self.to_string()),
             Self::TooMany => Status::resource_exhausted(self.to_string()),
+            Self::Stranger(_) => Status::permission_denied(self.to_string()),
             Self::Broken(status) => status.clone(),
             Self::Frame(FrameFault::Protocol(_)) => Status::failed_precondition(self.to_string()),
             Self::Frame(_) | Self::Window(_) => Status::invalid_argument(self.to_string()),
@@ -126,7 +130,13 @@ impl Service {
         let id = self.hub.attach(&name, hello.window, peer.clone(), Arc::clone(outgoing));
         tracing::info!(gateway = name, certificate = peer.certificate_name, peer = %peer.address, "a gateway attached");
         self.announce();
-        let ended = self.read(id, first, &mut frames, outgoing).await;
+        // The list may have changed since the handshake; from here on a change finds this gateway.
+        let is_allowed = self.allowed.borrow().contains(&peer.certificate_name);
+        let ended = if is_allowed {
+            self.read(id, first, &mut frames, outgoing).await
+        } else {
+            Err(End::Stranger(peer.certificate_name.clone()))
+        };
         self.detach(id);
         tracing::info!(gateway = name, peer = %peer.address, "a gateway detached");
         ended

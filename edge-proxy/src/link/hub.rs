@@ -166,6 +166,9 @@ impl Hub {
         if state.draining {
             outgoing.say(|extra| extra.draining = true);
         }
+        if self.room.is_closed() {
+            outgoing.close();
+        }
         let id = state.step(|pool, effects| pool.attach(name, window, effects));
         state.gateways.insert(id, Gateway { peer, outgoing, contexts: Contexts::default() });
         self.perform(state);

@@ -84,6 +84,7 @@ pub async fn start(
         bouncer,
         snapshots,
         has_gateway,
+        allowed: config.allowed_gateways.clone(),
         recent: Mutex::default(),
     });
     let door = Door {
@@ -95,20 +96,19 @@ pub async fn start(
     };
     tokio::spawn(door.accept(listener, shutdown.clone()));
     tokio::spawn(part_with_strangers(Arc::clone(&service), config.allowed_gateways, shutdown.clone()));
-    tokio::spawn(expire(Arc::clone(&service), shutdown.clone()));
+    tokio::spawn(keep(Arc::clone(&service), shutdown.clone()));
     let server = Server::builder()
         .http2_keepalive_interval(Some(KEEP_ALIVE))
         .http2_keepalive_timeout(Some(KEEP_ALIVE_PATIENCE))
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_concurrent_streams(CALLS);
-    let grpc = LinkServer::new(Attachments(Arc::clone(&service)))
+    let grpc = LinkServer::new(Attachments(service))
         .max_decoding_message_size(MAX_FRAME_BYTES)
         .max_encoding_message_size(MAX_FRAME_BYTES);
     let task = tokio::spawn(async move {
         let stop = async move {
             let _sender_gone_is_shutdown = shutdown.wait_for(|stop| *stop).await;
-            service.hub.close();
         };
         if let Err(error) = server.serve_with_incoming_shutdown(grpc, ReceiverStream::new(connections), stop).await {
             tracing::error!(%error, "the link server ended");
@@ -213,12 +213,14 @@ async fn part_with_strangers(
     }
 }
 
-async fn expire(service: Arc<Service>, mut shutdown: watch::Receiver<bool>) {
+/// Looks after what waits, and at the end closes the attachments: not the gRPC server, which does not hear of the end
+/// when its connections have run out first.
+async fn keep(service: Arc<Service>, mut shutdown: watch::Receiver<bool>) {
     let mut tick = tokio::time::interval(EXPIRY_TICK);
     loop {
         tokio::select! {
             _ = tick.tick() => service.settle(service.hub.expire(Instant::now())),
-            _ = shutdown.wait_for(|stop| *stop) => return,
+            _ = shutdown.wait_for(|stop| *stop) => return service.hub.close(),
         }
     }
 }

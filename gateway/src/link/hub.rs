@@ -78,7 +78,7 @@ impl Routed for Pending {
     }
 }
 
-/// Stanzas that ended, by key.
+/// Stanzas that ended, by key or by number.
 pub(super) type Outcomes = Vec<(u64, Outcome)>;
 
 /// An attached edge, for readiness and the panel.

@@ -182,7 +182,7 @@ impl Links {
     pub fn finish(&self, receipts: impl IntoIterator<Item = (Receipt, Outcome)>) {
         let now = Instant::now();
         // By call: nearly always one.
-        let mut calls: Vec<(Arc<GatewayOutgoing>, hub::Outcomes)> = Vec::new();
+        let mut calls: Vec<(Arc<GatewayOutgoing>, Outcomes)> = Vec::new();
         let mut add = |(outgoing, seq): Acknowledge, outcome: Outcome| match calls
             .iter_mut()
             .find(|(call, _)| Arc::ptr_eq(call, &outgoing))

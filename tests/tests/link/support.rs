@@ -346,7 +346,7 @@ impl GatewayNode {
     }
 
     pub(crate) fn attached(&self, count: usize) {
-        eventually("attached edges", || self.links.edges() == count);
+        eventually(&format!("{count} attached edges"), || self.links.edges() == count);
     }
 
     /// Ends in order.
