@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use causeway_shared::config::args::environment;
@@ -149,6 +150,7 @@ pub async fn run(config: Config, warnings: &[ConfigWarning], path: PathBuf) -> R
 
     let (drain, draining) = watch::channel(false);
     let drained = Arc::new(Notify::new());
+    let store_works = Arc::new(AtomicBool::new(true));
     let shell = Shell {
         engine: Engine::new(Arc::clone(&live.settings.borrow()), Arc::clone(&metrics), IdSource::os()),
         links: links.clone(),
@@ -159,11 +161,12 @@ pub async fn run(config: Config, warnings: &[ConfigWarning], path: PathBuf) -> R
         settings: settings_changes,
         draining,
         drained: Arc::clone(&drained),
+        store_works: Arc::clone(&store_works),
         metrics,
     };
     let engine = tokio::spawn(shell.run());
     let (ready_links, ready_settings) = (links.clone(), live.settings.subscribe());
-    let legs = Box::new(move || legs(&ready_links, &ready_settings.borrow()));
+    let legs = Box::new(move || legs(&ready_links, &ready_settings.borrow(), store_works.load(Ordering::Relaxed)));
     let admin = TcpListener::bind(config.admin).await.map_err(StartError::Admin)?;
     tokio::spawn(health::serve(admin, Arc::new(Health { registry, legs }), shutdown.subscribe()));
     tracing::info!(gateway = config.gateway_id, "the gateway runs");
@@ -263,11 +266,12 @@ impl Live {
     }
 }
 
-fn legs(links: &Links, settings: &Settings) -> Vec<Leg> {
+fn legs(links: &Links, settings: &Settings, store_works: bool) -> Vec<Leg> {
     let edges = links.edges();
     vec![
         Leg::new("link", edges > 0, format!("{edges} edges attached")),
         Leg::new("sip", !settings.pool.is_empty(), format!("{} targets known", settings.pool.len())),
+        Leg::new("store", store_works, if store_works { "it answers" } else { "it fails; see the verdicts" }),
     ]
 }
 

@@ -1,5 +1,6 @@
 //! The loop around the engine: feeds it what came, performs what it asks. It decides nothing.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -30,6 +31,8 @@ pub struct Shell {
     pub inbound: mpsc::Receiver<Vec<Inbound>>,
     /// The records.
     pub store: Arc<dyn Store>,
+    /// Whether the store did what it was asked last, for readiness.
+    pub store_works: Arc<AtomicBool>,
     /// The configuration, whenever it changes.
     pub settings: watch::Receiver<Arc<Settings>>,
     /// Becomes true when the process shall end.
@@ -166,8 +169,12 @@ impl Shell {
         if let Some(limit) = out.claim_due.take() {
             let at = now().unix_ms;
             let until = at + u64::try_from(CLAIM_TIME.as_millis()).unwrap_or(u64::MAX);
-            let mailbox = Arc::clone(mailbox);
-            self.store.claim_due(at, until, limit, Box::new(move |claimed| mailbox.put(Input::Claimed(claimed))));
+            let (mailbox, works) = (Arc::clone(mailbox), Arc::clone(&self.store_works));
+            let done = Box::new(move |claimed: Result<_, _>| {
+                works.store(claimed.is_ok(), Ordering::Relaxed);
+                mailbox.put(Input::Claimed(claimed));
+            });
+            self.store.claim_due(at, until, limit, done);
         }
         for (round, after) in out.pages.drain(..) {
             let (mailbox, domain) = (Arc::clone(mailbox), round.domain.clone());
