@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 
 use crate::link::OutboundStanza;
 
-/// Stanzas that wait for one partner.
-pub const MAX_STANZAS: usize = 1000;
+/// Stanzas that wait for one partner: a burst of a busy one fits, and a slow one cannot take more than half of what the
+/// edge takes from a gateway at a time.
+pub const MAX_STANZAS: usize = 4096;
 
 /// Bytes that wait for one partner.
 pub const MAX_BYTES: usize = 8 * 1024 * 1024;
