@@ -207,6 +207,22 @@ async def notes_are_for_the_federated(cast):
     return f"bob sees {bob_saw}; eve sees {eve_saw}, and never saw any note"
 
 
+@step("operator", "looks how the partners proved themselves")
+async def partners_are_authenticated(cast):
+    counted = {
+        (method, direction): observe.count(
+            "edge-proxy", f'causeway_edge_streams_authenticated_total{{direction="{direction}",method="{method}"}}'
+        )
+        for method in ("sasl-external", "tls-dialback", "tcp-dialback")
+        for direction in ("in", "out")
+    }
+    for method, partner in [("sasl-external", "fabrikam"), ("tls-dialback", "wingtip")]:
+        for direction in ("in", "out"):
+            require(counted[method, direction] > 0, f"no stream of {partner}, {direction}, by {method}: {counted}")
+    require(not counted["tcp-dialback", "in"] + counted["tcp-dialback", "out"], f"a stream without TLS: {counted}")
+    return "SASL EXTERNAL with fabrikam and dialback over TLS with wingtip, in both directions"
+
+
 # Nobody's partner.
 
 
@@ -248,6 +264,9 @@ def command():
     with environment.alone():
         if not parties.running():
             parties.up()
+        if not names and parties.PLAYED.exists():
+            raise environment.DemoError("everybody remembers the last conversation: make demo-down, then begin again")
+        parties.PLAYED.touch()
         passed, failed = asyncio.run(_converse(chosen, "--until-failure" in sys.argv))
     print(f"{passed} passed, {failed} failed")
     return 1 if failed or not passed else 0

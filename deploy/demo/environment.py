@@ -9,6 +9,7 @@ import fcntl
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -21,6 +22,9 @@ NAMESPACE = os.environ.get("CAUSEWAY_DEMO_NAMESPACE", "causeway-demo")
 PROFILE = os.environ.get("CAUSEWAY_PROFILE", "debug")
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / PROFILE
 
+#: How the gateway and Kamailio speak with each other: tls (both show certificates), tcp or udp.
+SIP = os.environ.get("CAUSEWAY_DEMO_SIP", "tls")
+
 DNS = "127.0.10.53"
 PROSODY = "127.0.10.1"
 EJABBERD = "127.0.10.2"
@@ -29,7 +33,7 @@ KAMAILIO = "127.0.10.10"
 GATEWAY = "127.0.10.20"
 
 #: Every domain with a certificate of the development CA. wingtip.example signs its own.
-DOMAINS = ["contoso.example", "fabrikam.example", "tailspin.example"]
+DOMAINS = ["contoso.example", "gateway.contoso.example", "fabrikam.example", "tailspin.example"]
 SELF_SIGNED = "wingtip.example"
 
 #: Users of the XMPP servers; each one's password is the name followed by "pw".
@@ -112,7 +116,8 @@ def render(name, target, **values):
 
 
 def main(command):
-    """Runs a command and turns what ends it into a line on stderr and an exit code."""
+    """Runs a command and turns what ends it into a line on stderr and an exit code. SIGTERM ends it as Ctrl-C does."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         sys.exit(command() or 0)
     except DemoError as error:

@@ -27,6 +27,7 @@ _RESEND_AFTER = 0.5
 @step("operator", "reloads edge and gateway (SIGHUP)", within=15)
 async def reload_keeps_streams(cast):
     streams = observe.count("edge-proxy", "causeway_edge_streams_authenticated")
+    require(streams > 0, "there are no streams to keep")
     pids = parties.running()
     for name in ["edge-proxy", "gateway"]:
         parties.service(name).signal(signal.SIGHUP)
@@ -79,10 +80,12 @@ class _Talk:
         lost = sorted(text for text in self.accepted if not arrivals[text] and text not in bounced)
         both = sorted(text for text in self.accepted if arrivals[text] and text in bounced)
         again = sorted(text for text, times in arrivals.items() if times > 1)
+        order = list(dict.fromkeys(text for text in arrived if text in self.accepted))
         require(not lost, f"lost: {', '.join(lost)}")
         require(not both, f"delivered and bounced: {', '.join(both)}")
         require(len(again) <= _MAY_COME_TWICE + len(self.refusals), f"arrived more than once: {', '.join(again)}")
-        parts = [f"{len(arrivals)} of {len(self.accepted)} arrived"]
+        require(order == sorted(order, key=_number), f"they arrived in the order {', '.join(map(str, map(_number, order)))}")
+        parts = [f"{len(arrivals)} of {len(self.accepted)} arrived in order"]
         parts += [f"{len(bounced)} bounced"] if bounced else []
         parts += [f"{sum(self.refusals.values())} refused and sent again"] if self.refusals else []
         parts += [f"{len(again)} twice"] if again else []
@@ -159,6 +162,10 @@ async def _presence_goes_on(cast, note):
     require(sum(p.kind == "subscribe" for p in cast.bob.presences) == asked, "bob was asked again")
     require(sum(p.kind == "subscribed" for p in cast.bob.presences) == answered, "bob was let in again")
     return f"bob sees {seen}; alice sees {saw}; nobody subscribed again, and alice's dialog can be refreshed"
+
+
+def _number(text):
+    return int(text.rpartition(" ")[2])
 
 
 def _ready(process):

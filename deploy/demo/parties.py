@@ -23,6 +23,7 @@ from environment import (
     KAMAILIO,
     LOG,
     PROSODY,
+    SIP,
     STATE,
     TARGET,
     XMPP_USERS,
@@ -34,6 +35,8 @@ from process import Process
 
 #: How long a server may take to be ready. ejabberd needs about five seconds on a small machine.
 READY_PATIENCE = 30.0
+#: Says that the memory is not empty any more.
+PLAYED = STATE / "played"
 _HTTP_PATIENCE = 5.0
 _EJABBERD_API = 5280
 _METRICS_PORT = 9090
@@ -100,10 +103,9 @@ def up(with_services=True):
     """Starts everybody with an empty memory and waits until all are ready."""
     everybody = peers() + (services() if with_services else [])
     _refuse_to_disturb(everybody)
-    if with_services:
-        for process in services():
-            if not process.command[0].exists():
-                raise DemoError(f"{process.command[0]} is not built: run make build, or `up peers` for the peers alone")
+    unbuilt = [process.command[0] for process in everybody if not shutil.which(process.command[0])]
+    if unbuilt:
+        raise DemoError(f"{unbuilt[0]} is missing: run deploy/setup demo, and cargo build --bins")
     _prepare()
     for process in everybody:
         process.start()
@@ -161,6 +163,7 @@ def _refuse_to_disturb(everybody):
 
 def _prepare():
     """Empties the memory of the last run and writes the configurations. Certificates and logs stay."""
+    PLAYED.unlink(missing_ok=True)
     for name in ["knot", "prosody", "ejabberd", "kamailio", "gateway"]:
         shutil.rmtree(STATE / name, ignore_errors=True)
         (STATE / name).mkdir(parents=True)
@@ -171,15 +174,32 @@ def _prepare():
     render("knot.conf", STATE / "knot.conf")
     render("prosody.cfg.lua", STATE / "prosody.cfg.lua")
     render("ejabberd.yml", STATE / "ejabberd.yml")
-    render("kamailio.cfg", STATE / "kamailio.cfg", KAMAILIO_MODULES=glob.glob("/usr/lib/*/kamailio/modules/")[0])
+    sip = _sip_leg(SIP)
+    modules = glob.glob("/usr/lib/*/kamailio/modules/")[0]
+    render("kamailio.cfg", STATE / "kamailio.cfg", KAMAILIO_MODULES=modules, **sip)
+    render("kamailio-tls.cfg", STATE / "kamailio-tls.cfg")
     for name in ["edge-proxy.toml", "gateway.toml"]:
-        render(name, STATE / name)
+        render(name, STATE / name, **sip)
     for user in XMPP_USERS:
         name, _, domain = user.partition("@")
         if XMPP_USERS[user] == PROSODY:
             accounts = STATE / "prosody" / urllib.parse.quote(domain, safe="").replace(".", "%2e") / "accounts"
             accounts.mkdir(parents=True, exist_ok=True)
             (accounts / f"{name}.dat").write_text(f'return {{ ["password"] = "{name}pw"; }};\n', encoding="ascii")
+
+
+def _sip_leg(transport):
+    """How gateway and Kamailio find and know each other."""
+    if transport not in ("tls", "tcp", "udp"):
+        raise DemoError(f"CAUSEWAY_DEMO_SIP is {transport}; it can be tls, tcp or udp")
+    port = 5061 if transport == "tls" else 5060
+    is_tls = transport == "tls"
+    return {
+        "GATEWAY_URI": f"sip:{GATEWAY}:{port};transport={transport}",
+        "KAMAILIO_URI": f"sip:{KAMAILIO}:{port};transport={transport}",
+        "NEXT_HOP": "tls:sip.contoso.example" if is_tls else f"{transport}:{KAMAILIO}:{port}",
+        "TRUST": 'identities = ["contoso.example"]' if is_tls else f'addresses = ["{KAMAILIO}"]',
+    }
 
 
 def _register_users_of_ejabberd():

@@ -289,4 +289,5 @@ class Subscription:
     def _next_hop(self):
         if self._remote_tag is None:
             return None
-        return place_of(uri_of(self._routes[0]) if self._routes else self._target)
+        place = place_of(uri_of(self._routes[0]) if self._routes else self._target)
+        return place if place[2] in ("udp", "tcp") else None  # what a phone cannot reach itself, its proxy can
