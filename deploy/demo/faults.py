@@ -73,6 +73,7 @@ class _Talk:
 
     accepted: set = field(default_factory=set)
     refusals: Counter = field(default_factory=Counter)
+    last_answer: str = ""
 
     def account(self, arrived, bounced):
         """Checks the promise."""
@@ -108,7 +109,8 @@ async def _talk_through_a_blow(cast, victim):
         process.kill()
         await asyncio.sleep(_AWAY)
         process.start()
-        await until("everybody has spoken", lambda: bob.done() and alice.done())
+        await until("bob has spoken", bob.done)
+        await until(lambda: f"alice has spoken (she was refused last with: {from_alice.last_answer})", alice.done)
         await asyncio.gather(bob, alice)
     finally:
         bob.cancel()
@@ -144,6 +146,7 @@ async def _alice_talks(cast, talk, label):
         text = f"{label} Alice {number}"
         while (response := await cast.alice.send(BOB, text)).status not in (200, 202):
             talk.refusals[text] += 1
+            talk.last_answer = f"{response.status} {response.reason}"
             await asyncio.sleep(_RESEND_AFTER)
         talk.accepted.add(text)
         await asyncio.sleep(_PACE)

@@ -48,7 +48,7 @@ def all_steps():
 
 
 async def until(expected, look):
-    """Waits until `look` finds something and returns it; `expected` says what, should it never come."""
+    """Waits until `look` finds something and returns it; `expected` says what, or tells it when asked, should it never come."""
     global _awaiting
     _awaiting = expected
     while not (found := look()):
@@ -82,7 +82,8 @@ async def _play(each, cast):
     try:
         return "ok", await asyncio.wait_for(each.play(cast), each.within)
     except asyncio.TimeoutError:
-        return "FAILED", f"waited {each.within:.0f} s until {_awaiting}"
+        expected = _awaiting() if callable(_awaiting) else _awaiting
+        return "FAILED", f"waited {each.within:.0f} s until {expected}"
     except Unmet as unmet:
         return "FAILED", str(unmet)
     except Exception as error:  # the other steps still have something to say
