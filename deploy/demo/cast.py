@@ -31,7 +31,9 @@ class Cast:
 
     async def leave(self):
         """Everybody goes home, whatever happened."""
-        await asyncio.gather(*(asyncio.wait_for(member.stop(), 10) for member in self._everybody()), return_exceptions=True)
+        await asyncio.gather(
+            *(asyncio.wait_for(member.stop(), 10) for member in self._everybody()), return_exceptions=True
+        )
 
     def _everybody(self):
         return [self.alice, self.dave, self.bob, self.eve, self.mallory]

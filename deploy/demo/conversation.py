@@ -38,7 +38,9 @@ async def bob_subscribes(cast):
     observe.ok(await cast.alice.publish(activity="on-the-phone", note=NOTE))
     cast.bob.subscription(ALICE, "subscribe")
     await until("bob is subscribed", lambda: cast.bob.last_presence(ALICE, "subscribed"))
-    seen = await observe.bob_sees(cast, "her note and that she is on the phone", lambda p: p.show == "dnd" and p.status == NOTE)
+    seen = await observe.bob_sees(
+        cast, "her note and that she is on the phone", lambda p: p.show == "dnd" and p.status == NOTE
+    )
     return f"subscribed; bob sees {seen}"
 
 
@@ -51,7 +53,9 @@ async def alice_subscribes(cast):
     await until("bob is asked", lambda: cast.bob.last_presence(ALICE, "subscribe"))
     cast.bob.subscription(ALICE, "subscribed")
     await until("the subscription is active", lambda: cast.alice_watches_bob.state == "active")
-    seen = await observe.alice_sees_bob(cast, "bob away, with his status", lambda d: "away" in d.shows and d.says(STATUS))
+    seen = await observe.alice_sees_bob(
+        cast, "bob away, with his status", lambda d: "away" in d.shows and d.says(STATUS)
+    )
     return f"pending, active after bob agreed; alice sees {seen}"
 
 
@@ -68,7 +72,9 @@ async def bob_changes(cast):
     cast.bob.publish("dnd", "bitte nicht stören")
     seen = await observe.alice_sees_bob(cast, "bob busy", lambda d: "dnd" in d.shows and d.says("bitte nicht stören"))
     cast.bob.publish("chat")
-    free = await observe.alice_sees_bob(cast, "bob ready to chat", lambda d: d.shows == ["chat"] and not d.says("bitte nicht stören"))
+    free = await observe.alice_sees_bob(
+        cast, "bob ready to chat", lambda d: d.shows == ["chat"] and not d.says("bitte nicht stören")
+    )
     return f"{seen}, then {free}"
 
 
@@ -231,7 +237,9 @@ async def stranger_domain_is_refused(cast):
     before = len(observe.verdicts_about("tailspin.example"))
     sent = cast.mallory.send(ALICE, "Hallo!")
     error = await until("the message comes back", lambda: cast.mallory.error_for(sent))
-    verdict = (await until("the edge gives its verdict", lambda: observe.verdicts_about("tailspin.example")[before:]))[-1]
+    verdict = (await until("the edge gives its verdict", lambda: observe.verdicts_about("tailspin.example")[before:]))[
+        -1
+    ]
     require(not observe.read_by_phone(cast.alice, "Hallo!"), "alice read it all the same")
     return f"{error.condition} came back; verdict: {verdict['rung']}, {verdict['side']}: {verdict['cause']}"
 

@@ -1,7 +1,7 @@
 """Where the demo lives: one network namespace, one folder of state, and an address for everybody in it.
 
-Every server has a loopback address of its own inside the namespace, so that all of them can use the well-known ports and
-none of them is reachable from outside. The namespace has its own resolv.conf; the machine's is never touched.
+Every server has a loopback address of its own inside the namespace, so that all of them can use the well-known ports
+and none of them is reachable from outside. The namespace has its own resolv.conf; the machine's is never touched.
 """
 
 import contextlib
@@ -25,7 +25,6 @@ TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / PRO
 #: How the gateway and Kamailio speak with each other: tls (both show certificates), tcp or udp.
 SIP = os.environ.get("CAUSEWAY_DEMO_SIP", "tls")
 
-DNS = "127.0.10.53"
 PROSODY = "127.0.10.1"
 EJABBERD = "127.0.10.2"
 EDGE = "127.0.10.3"

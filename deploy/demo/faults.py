@@ -85,7 +85,9 @@ class _Talk:
         require(not lost, f"lost: {', '.join(lost)}")
         require(not both, f"delivered and bounced: {', '.join(both)}")
         require(len(again) <= _MAY_COME_TWICE + len(self.refusals), f"arrived more than once: {', '.join(again)}")
-        require(order == sorted(order, key=_number), f"they arrived in the order {', '.join(map(str, map(_number, order)))}")
+        require(
+            order == sorted(order, key=_number), f"they arrived in the order {', '.join(map(str, map(_number, order)))}"
+        )
         parts = [f"{len(arrivals)} of {len(self.accepted)} arrived in order"]
         parts += [f"{len(bounced)} bounced"] if bounced else []
         parts += [f"{sum(self.refusals.values())} refused and sent again"] if self.refusals else []

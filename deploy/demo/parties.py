@@ -16,7 +16,6 @@ import urllib.parse
 import certificates
 from environment import (
     CONF,
-    DNS,
     EDGE,
     EJABBERD,
     GATEWAY,

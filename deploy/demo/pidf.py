@@ -1,6 +1,6 @@
 """Presence documents (PIDF, RFC 3863; person and activities, RFC 4479 and RFC 4480): what a phone writes and reads."""
 
-import xml.etree.ElementTree as ElementTree
+from xml.etree import ElementTree
 from dataclasses import dataclass
 from xml.sax.saxutils import escape, quoteattr
 

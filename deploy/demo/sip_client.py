@@ -39,7 +39,9 @@ class Phone:
     def __init__(self, address, host, transport="tcp", port=5060, proxy=("127.0.10.10", 5060)):
         self.address, self.transport = address, transport
         self.messages, self.subscriptions = [], {}
-        self.contact = f"sip:{address.partition('@')[0]}@{host}:{port}" + (";transport=tcp" if transport == "tcp" else "")
+        self.contact = f"sip:{address.partition('@')[0]}@{host}:{port}" + (
+            ";transport=tcp" if transport == "tcp" else ""
+        )
         self._wire = Transport(host, port, self._arrived)
         self._proxy = (*proxy, transport)
         self._waiting, self._answers = {}, {}
@@ -116,8 +118,10 @@ class Phone:
         request.headers.insert(0, ("via", via))
         final = self._waiting[branch] = asyncio.get_running_loop().create_future()
         try:
-            return await asyncio.wait_for(self._send_until(request.encode(), host, port, kind, final), _TRANSACTION_PATIENCE)
-        except asyncio.TimeoutError:
+            return await asyncio.wait_for(
+                self._send_until(request.encode(), host, port, kind, final), _TRANSACTION_PATIENCE
+            )
+        except TimeoutError:
             return Message(status=408, reason="nobody answered")
         except OSError as error:
             return Message(status=503, reason=f"not sent: {error}")

@@ -54,7 +54,11 @@ class Message:
     def encode(self):
         """The bytes on the wire."""
         start = f"{self.method} {self.uri} SIP/2.0" if self.method else f"SIP/2.0 {self.status} {self.reason}"
-        lines = [start, *(f"{name.title()}: {value}" for name, value in self.headers), f"Content-Length: {len(self.body)}"]
+        lines = [
+            start,
+            *(f"{name.title()}: {value}" for name, value in self.headers),
+            f"Content-Length: {len(self.body)}",
+        ]
         return "\r\n".join(lines).encode() + b"\r\n\r\n" + self.body
 
 

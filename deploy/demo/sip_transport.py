@@ -57,7 +57,7 @@ class Transport:
         opening = asyncio.open_connection(host, port, local_addr=(self.address, 0))
         try:
             reader, writer = await asyncio.wait_for(opening, _CONNECT_PATIENCE)
-        except asyncio.TimeoutError:
+        except TimeoutError:
             raise OSError(f"no connection to {host}:{port} within {_CONNECT_PATIENCE:.0f} s") from None
         self._serve(reader, writer, (host, port))
         return writer

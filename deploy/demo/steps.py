@@ -48,7 +48,7 @@ def all_steps():
 
 
 async def until(expected, look):
-    """Waits until `look` finds something and returns it; `expected` says what, or tells it when asked, should it never come."""
+    """Waits until `look` finds something and returns it; `expected` says what, or tells it when it never came."""
     global _awaiting
     _awaiting = expected
     while not (found := look()):
@@ -69,7 +69,9 @@ async def run(steps, cast, until_failure=False):
         began = time.monotonic()
         outcome, seen = await _play(each, cast)
         took = time.monotonic() - began
-        print(f"{time.strftime('%H:%M:%S')}  {outcome:<6} {took:5.2f} s  {each.who:<33}  {each.what}: {seen}", flush=True)
+        print(
+            f"{time.strftime('%H:%M:%S')}  {outcome:<6} {took:5.2f} s  {each.who:<33}  {each.what}: {seen}", flush=True
+        )
         passed, failed = passed + (outcome == "ok"), failed + (outcome != "ok")
         if failed and until_failure:
             break
@@ -81,7 +83,7 @@ async def _play(each, cast):
     _awaiting = "it is over"
     try:
         return "ok", await asyncio.wait_for(each.play(cast), each.within)
-    except asyncio.TimeoutError:
+    except TimeoutError:
         expected = _awaiting() if callable(_awaiting) else _awaiting
         return "FAILED", f"waited {each.within:.0f} s until {expected}"
     except Unmet as unmet:

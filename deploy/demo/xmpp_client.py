@@ -63,13 +63,15 @@ class Client:
         stream.auto_reconnect = False
         started = asyncio.get_running_loop().create_future()
         stream.add_event_handler("session_start", lambda _: started.done() or started.set_result(None))
-        stream.add_event_handler("failed_auth", lambda _: started.done() or started.set_exception(OSError("login refused")))
+        stream.add_event_handler(
+            "failed_auth", lambda _: started.done() or started.set_exception(OSError("login refused"))
+        )
         stream.register_handler(Callback("every presence", MatchXPath("{jabber:client}presence"), self._presence))
         stream.register_handler(Callback("every message", MatchXPath("{jabber:client}message"), self._message))
         stream.connect((self.server, self.port), force_starttls=False, disable_starttls=True)
         try:
             await asyncio.wait_for(started, _LOGIN_PATIENCE)
-        except asyncio.TimeoutError:
+        except TimeoutError:
             raise OSError(f"{self.address} could not log in at {self.server} in {_LOGIN_PATIENCE:.0f} s") from None
         await stream.get_roster()
         self.publish(show, status)
