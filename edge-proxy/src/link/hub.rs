@@ -181,7 +181,7 @@ impl Hub {
         if let Some(gateway) = state.gateways.remove(&id) {
             gateway.outgoing.cut();
         }
-        state.step(|pool, effects| pool.detach(id, effects));
+        state.step(|pool, effects| pool.detach(id, Instant::now(), effects));
         self.perform(state);
     }
 

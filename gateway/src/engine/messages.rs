@@ -320,6 +320,7 @@ impl Engine {
             xml,
             patience: ANSWER_PATIENCE,
             trace: answered.trace,
+            is_owed: true,
         });
     }
 
@@ -378,6 +379,7 @@ impl Engine {
                     xml,
                     patience: MESSAGE_PATIENCE,
                     trace,
+                    is_owed: false,
                 });
             }
             FromSip::Discard => self.respond(transaction, Response::to(&request, Status::ACCEPTED), now, out),

@@ -54,6 +54,9 @@ pub struct StanzaOut {
     pub patience: Duration,
     /// The trace it belongs to.
     pub trace: TraceContext,
+    /// Whether it answers a partner's stanza. Such answers are never refused for want of room: the windows of the edges
+    /// bound them, and a refused one would leave the partner without delivery and without error.
+    pub is_owed: bool,
 }
 
 /// A stanza on its way, with its deadline.
@@ -75,6 +78,11 @@ impl Routed for Pending {
 
     fn cost(&self) -> usize {
         cost_of(self.stanza.xml.len())
+    }
+
+    /// Its sender has been told by his own timers that it failed (Timer F, RFC 3261 section 17.1.2.2).
+    fn is_over(&self, now: Instant) -> bool {
+        self.give_up_at <= now
     }
 }
 
@@ -144,7 +152,7 @@ impl Hub {
         if let Some(edge) = state.edges.remove(&id) {
             edge.outgoing.cut();
         }
-        state.step(|pool, effects| pool.detach(id, effects));
+        state.step(|pool, effects| pool.detach(id, now, effects));
         self.perform(state, now)
     }
 
@@ -169,7 +177,7 @@ impl Hub {
         for stanza in stanzas {
             let give_up_at = now + stanza.patience;
             let pending = Pending { stanza, give_up_at };
-            if state.pool.held() + pending.cost() > HELD_COST {
+            if !pending.stanza.is_owed && state.pool.held() + pending.cost() > HELD_COST {
                 let failure = Failure::new(StanzaCondition::ResourceConstraint, "too many stanzas wait for the edges");
                 refused.push((pending.stanza.key, Outcome::Failed(failure)));
                 continue;
@@ -315,5 +323,32 @@ impl Hub {
 impl State {
     fn step<R>(&mut self, step: impl FnOnce(&mut Pool<Pending>, &mut Vec<Effect<Pending>>) -> R) -> R {
         step(&mut self.pool, &mut self.effects)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stanza(key: u64, is_owed: bool) -> StanzaOut {
+        StanzaOut {
+            key,
+            kind: StanzaKind::Message,
+            from: Jid::parse("alice@contoso.example").unwrap(),
+            to: Jid::parse("bob@fabrikam.example").unwrap(),
+            xml: Bytes::from(vec![b'x'; 1024]),
+            patience: Duration::from_secs(25),
+            trace: TraceContext::default(),
+            is_owed,
+        }
+    }
+
+    #[test]
+    fn a_full_hub_refuses_what_is_new_but_never_an_answer_that_a_partner_is_owed() {
+        let (hub, now) = (Hub::new("gw1-1"), Instant::now());
+        let count = HELD_COST as u64 / 2;
+        assert!(hub.send((0..count).map(|key| stanza(key, false)), now).is_empty());
+        assert!(matches!(hub.send([stanza(count, false)], now)[..], [(_, Outcome::Failed(_))]));
+        assert!(hub.send([stanza(count + 1, true)], now).is_empty());
     }
 }

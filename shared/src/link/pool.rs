@@ -27,6 +27,10 @@ pub trait Routed {
     fn give_up_at(&self) -> Instant;
     /// What it takes of the owner's bound.
     fn cost(&self) -> usize;
+    /// Whether its sender has heard already that it failed: what a lost peer may have had is then not sent once more.
+    fn is_over(&self, _now: Instant) -> bool {
+        false
+    }
 }
 
 /// The cost of a stanza of this size: a place, and one more for each KiB. So one bound holds for count and bytes.
@@ -127,11 +131,17 @@ impl<T: Routed> Pool<T> {
         id
     }
 
-    /// A peer is gone: what it did not acknowledge goes elsewhere, ahead of what waited for it.
-    pub fn detach(&mut self, id: PeerId, out: &mut Vec<Effect<T>>) {
+    /// A peer is gone: what it did not acknowledge goes elsewhere, ahead of what waited for it, or is given up if it is
+    /// over.
+    pub fn detach(&mut self, id: PeerId, now: Instant, out: &mut Vec<Effect<T>>) {
         let Some(Peer { sender, queue, .. }) = self.peers.remove(&id) else { return };
         self.affinity.retain(|_, affinity| affinity.peer != id);
         for entry in sender.into_unacknowledged() {
+            if entry.item.is_over(now) {
+                self.held -= entry.item.cost();
+                out.push(Effect::GivenUp(entry.item));
+                continue;
+            }
             self.place(Entry { redelivered: true, ..entry }, out);
         }
         for entry in queue {

@@ -27,6 +27,10 @@ impl Routed for Item {
     fn cost(&self) -> usize {
         1
     }
+
+    fn is_over(&self, now: Instant) -> bool {
+        self.give_up_at <= now
+    }
 }
 
 /// The pool and its effects; transmitted items are kept in the order in which they went out.
@@ -74,7 +78,7 @@ impl Rig {
 
     fn detach(&mut self, id: PeerId) {
         let mut out = Vec::new();
-        self.pool.detach(id, &mut out);
+        self.pool.detach(id, self.now, &mut out);
         self.perform(out);
     }
 
@@ -120,6 +124,21 @@ fn a_lost_peers_stanzas_go_to_the_next_in_order_and_marked() {
     rig.detach(first);
     assert_eq!(rig.numbers_sent_to(second), [1, 3]);
     assert!(rig.sent.iter().filter(|(peer, ..)| *peer == second).all(|(.., redelivered)| *redelivered));
+}
+
+#[test]
+fn what_a_lost_peer_held_beyond_its_time_is_given_up_and_not_sent_again() {
+    let mut rig = Rig::new();
+    let first = rig.attach("edge1", 10);
+    rig.offer("bob", 1);
+    rig.now += Duration::from_secs(20);
+    rig.offer("bob", 2);
+    let second = rig.attach("edge2", 10);
+    rig.now += Duration::from_secs(10);
+    rig.detach(first);
+    assert_eq!(rig.numbers_sent_to(second), [2]);
+    assert_eq!(rig.given_up.iter().map(|item| item.number).collect::<Vec<_>>(), [1]);
+    assert_eq!(rig.pool.held(), 1);
 }
 
 #[test]

@@ -195,6 +195,7 @@ impl Wire for LinkWire {
                 xml: Bytes::copy_from_slice(stanza.xml.with(number)),
                 patience: STANZA_PATIENCE,
                 trace: TraceContext::default(),
+                is_owed: false,
             });
         }
         Ok(())

@@ -254,6 +254,7 @@ pub(crate) fn outbound(to: &str, key: u64, patience: Duration) -> gateway::Stanz
         xml: Bytes::from(key.to_string()),
         patience,
         trace: TRACE,
+        is_owed: false,
     }
 }
 
