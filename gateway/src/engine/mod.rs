@@ -113,6 +113,9 @@ pub const CLAIM_TIME: Duration = Duration::from_secs(30);
 /// Pairs told something per second, after a start or a change of their partner.
 const ROUND_RATE: u32 = 20;
 
+/// Pairs that may wait for that; beyond it no further page is read. About 200 bytes each.
+const TOLD_LATER: usize = 10_000;
+
 /// Records of one page when the store is read through.
 pub const PAGE: usize = 200;
 
@@ -131,9 +134,11 @@ pub struct Engine {
     dead_targets: requests::DeadTargets,
     last_key: u64,
     next_claim: Option<Instant>,
+    /// Rounds with the last pair that was read; the first is being read.
+    rounds: VecDeque<(Round, Option<PairKey>)>,
+    is_page_asked: bool,
     to_tell: VecDeque<(PairKey, PairInput)>,
     tell_next_at: Option<Instant>,
-    more_pages: Vec<(Round, Option<PairKey>)>,
 }
 
 /// Why a stanza of ours is under way.
@@ -166,17 +171,19 @@ impl Engine {
             dead_targets: requests::DeadTargets::default(),
             last_key: 0,
             next_claim: None,
+            rounds: VecDeque::new(),
+            is_page_asked: false,
             to_tell: VecDeque::new(),
             tell_next_at: None,
-            more_pages: Vec::new(),
         }
     }
 
     /// Takes up what another life of this gateway left in the store.
     pub fn start(&mut self, now: Now, out: &mut Outputs) {
         self.next_claim = Some(now.instant);
-        let domains = self.settings.partner_domains.iter();
-        out.pages.extend(domains.map(|domain| (Round { domain: domain.clone(), input: PairInput::Restart }, None)));
+        let domains = self.settings.partner_domains.iter().cloned();
+        self.rounds.extend(domains.map(|domain| (Round { domain, input: PairInput::Restart }, None)));
+        self.read_page(out);
     }
 
     /// Takes one step.
@@ -203,7 +210,7 @@ impl Engine {
             Input::Loaded(key, loaded) => self.pair_loaded(&key, loaded, now, out),
             Input::Committed(keys, committed) => self.pairs_committed(keys, committed, now, out),
             Input::Claimed(claimed) => self.pairs_claimed(claimed, now, out),
-            Input::Page(round, page) => self.page_read(round, page, now, out),
+            Input::Page(round, page) => self.page_read(&round, page, now, out),
             Input::Settings(settings) => self.settings_changed(settings, now, out),
             Input::DeadlinePassed => self.deadline_passed(now, out),
         }
@@ -215,9 +222,9 @@ impl Engine {
         others.into_iter().chain([self.endpoint.deadline()]).flatten().min()
     }
 
-    /// Stanzas and requests under way, for draining.
+    /// Stanzas and requests under way, and pairs that the store works on, for draining.
     pub fn under_way(&self) -> usize {
-        self.requests.len() + self.stanzas.len() + self.lanes.waiting()
+        self.requests.len() + self.stanzas.len() + self.lanes.waiting() + self.pairs.under_way()
     }
 
     /// Answers OPTIONS with 503 from now on.

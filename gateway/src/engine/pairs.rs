@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use causeway_shared::domain::DomainName;
 use causeway_shared::link::{Failure, Outcome, StanzaKind, TraceContext};
-use causeway_shared::partner::PartnerType;
 use causeway_shared::verdict::{Direction, Rung, Side, Verdict};
 use causeway_shared::xmpp::stanza_error::{ErrorType, StanzaCondition, StanzaError};
 use causeway_sip::endpoint::ServerTransaction;
@@ -15,7 +14,7 @@ use super::messages::{ANSWER_PATIENCE, Answered};
 use super::records::{Offer, Records};
 use super::requests::{Purpose, Route};
 use super::settings::Settings;
-use super::{CLAIM_INTERVAL, CLAIM_LIMIT, Engine, Now, Outputs, PAGE, ROUND_RATE, Round, StanzaPurpose};
+use super::{CLAIM_INTERVAL, CLAIM_LIMIT, Engine, Now, Outputs, ROUND_RATE, Round, StanzaPurpose, TOLD_LATER};
 use crate::link::{Receipt, StanzaIn, StanzaOut};
 use crate::policy::{self, Admission, Intent, PartnerEntry, Standing};
 use crate::presence::record::{Change, InAuthorisation, Pair, PairKey};
@@ -45,6 +44,8 @@ pub(super) struct Held {
     pub(super) pair: Pair,
     /// Whether the store has it.
     is_stored: bool,
+    /// The authorisation that is in [`Pairs::held`].
+    counted: InAuthorisation,
 }
 
 /// Something that happens to a pair, or needs to look at it.
@@ -102,13 +103,26 @@ impl Pairs {
         self.records.settled(key)
     }
 
-    fn count_held(&mut self, key: &PairKey, before: InAuthorisation, after: InAuthorisation) {
-        let count = self.held.entry(key.remote.domain_name()).or_default();
-        match (before == InAuthorisation::Held, after == InAuthorisation::Held) {
-            (false, true) => *count += 1,
-            (true, false) => *count = count.saturating_sub(1),
-            (true, true) | (false, false) => {}
+    /// Held requests of a domain.
+    #[cfg(test)]
+    pub(super) fn held_of(&self, domain: &DomainName) -> u64 {
+        self.held.get(domain).copied().unwrap_or_default()
+    }
+
+    /// Records that the store works on.
+    pub(super) fn under_way(&self) -> usize {
+        self.records.under_way()
+    }
+}
+
+fn count_held(held: &mut HashMap<DomainName, u64>, key: &PairKey, before: InAuthorisation, after: InAuthorisation) {
+    match (before == InAuthorisation::Held, after == InAuthorisation::Held) {
+        (false, true) => *held.entry(key.remote.domain_name()).or_default() += 1,
+        (true, false) => {
+            let count = held.entry(key.remote.domain_name()).or_default();
+            *count = count.saturating_sub(1);
         }
+        (true, true) | (false, false) => {}
     }
 }
 
@@ -217,22 +231,25 @@ impl Engine {
         let mut effects = Vec::new();
         after.handle(&input, &context, &mut effects);
         let change = after.change_since(&held.pair);
-        self.pairs.count_held(key, held.pair.inbound.authorisation, after.inbound.authorisation);
-        let event = match change {
+        let before = held.is_stored.then_some(held.pair);
+        let next = Held { pair: after, is_stored: true, counted: held.counted };
+        match change {
             Change::None => {
                 self.perform(key, origin, effects, now, out);
                 return false;
             }
-            // Losing the confirmation costs one repetition, so its effects need not wait for the disk.
+            // Losing the confirmation costs one repetition, so its effects need not wait for the disk. They come last:
+            // what they bring about at once must find the record under way.
             Change::Lazy => {
-                self.perform(key, origin, std::mem::take(&mut effects), now, out);
-                PairEvent::quiet(input)
+                out.commits.push(PairChange { before, after: next.pair.clone() });
+                self.pairs.records.commit(key, next, PairEvent::quiet(input), Vec::new());
+                self.perform(key, origin, effects, now, out);
             }
-            Change::Durable => PairEvent::Step { input, origin },
-        };
-        let before = held.is_stored.then_some(held.pair);
-        out.commits.push(PairChange { before, after: after.clone() });
-        self.pairs.records.commit(key, Held { pair: after, is_stored: true }, event, effects);
+            Change::Durable => {
+                out.commits.push(PairChange { before, after: next.pair.clone() });
+                self.pairs.records.commit(key, next, PairEvent::Step { input, origin }, effects);
+            }
+        }
         true
     }
 
@@ -329,6 +346,7 @@ impl Engine {
             xml: presence.to_xml(),
             patience: ANSWER_PATIENCE,
             trace: TraceContext::default(),
+            is_owed: false,
         });
     }
 
@@ -359,7 +377,8 @@ impl Engine {
             Ok(stored) => {
                 let is_stored = stored.is_some();
                 let pair = stored.unwrap_or_else(|| Pair::new(key.clone()));
-                self.pairs.records.loaded(key, Held { pair, is_stored });
+                let counted = pair.inbound.authorisation;
+                self.pairs.records.loaded(key, Held { pair, is_stored, counted });
                 self.run_pair(key, now, out);
             }
             Err(error) => {
@@ -394,9 +413,14 @@ impl Engine {
         for (key, result) in keys.into_iter().zip(results) {
             match result {
                 Committed::Stored { version } => {
-                    let settled = self.pairs.records.committed(&key, |held| {
+                    let Pairs { records, held: held_count } = &mut self.pairs;
+                    let settled = records.committed(&key, |held| {
+                        let authorisation = held.pair.inbound.authorisation;
+                        count_held(held_count, &key, held.counted, authorisation);
+                        held.counted = authorisation;
                         if held.pair.is_blank() {
-                            *held = Held { pair: Pair::new(held.pair.key.clone()), is_stored: false };
+                            held.pair = Pair::new(held.pair.key.clone());
+                            held.is_stored = false;
                         } else {
                             held.pair.version = version;
                         }
@@ -427,68 +451,100 @@ impl Engine {
         };
         self.next_claim = Some(now.instant + pause);
         for pair in claimed.unwrap_or_default() {
-            self.pair_event(pair.key, PairEvent::quiet(PairInput::Due), now, out);
+            self.tell_pair(pair.key, PairInput::Due, now, out);
+        }
+    }
+
+    /// Brings time or a change to a stored pair. Its partner may have been removed since, or while no gateway ran.
+    fn tell_pair(&mut self, key: PairKey, input: PairInput, now: Now, out: &mut Outputs) {
+        let is_partner = self.settings.partner(&key.remote.domain_name()).is_some();
+        let input = match input {
+            PairInput::PartnerRemoved if is_partner => PairInput::PartnerChanged,
+            _ if !is_partner => PairInput::PartnerRemoved,
+            input => input,
+        };
+        self.pair_event(key, PairEvent::quiet(input), now, out);
+    }
+
+    /// Asks for the next page of the first round, if it is wanted and there is room.
+    pub(super) fn read_page(&mut self, out: &mut Outputs) {
+        if self.is_page_asked || self.to_tell.len() >= TOLD_LATER {
+            return;
+        }
+        if let Some(next) = self.rounds.front() {
+            self.is_page_asked = true;
+            out.pages.push(next.clone());
         }
     }
 
     /// A page of a round: its pairs are told one after the other, so that a start does not flood the pool.
-    pub(super) fn page_read(&mut self, round: Round, page: Result<Vec<Pair>, StoreError>, now: Now, out: &mut Outputs) {
+    pub(super) fn page_read(
+        &mut self,
+        round: &Round,
+        page: Result<Vec<Pair>, StoreError>,
+        now: Now,
+        out: &mut Outputs,
+    ) {
+        self.is_page_asked = false;
         let pairs = match page {
             Ok(pairs) => pairs,
-            Err(error) => return self.store_failed(&error, now, out),
-        };
-        let is_start = matches!(round.input, PairInput::Restart);
-        for pair in &pairs {
-            if is_start {
-                self.pairs.count_held(&pair.key, InAuthorisation::None, pair.inbound.authorisation);
+            Err(error) => {
+                // Asked again then.
+                self.tell_next_at.get_or_insert(now.instant + STORE_PAUSE);
+                return self.store_failed(&error, now, out);
             }
-            self.to_tell.push_back((pair.key.clone(), round.input.clone()));
+        };
+        let Some((_, after)) = self.rounds.front_mut() else { return };
+        match pairs.last() {
+            Some(last) => *after = Some(last.key.clone()),
+            None => {
+                self.rounds.pop_front();
+                return self.read_page(out);
+            }
         }
-        if pairs.len() >= PAGE {
-            self.more_pages.push((round, pairs.last().map(|pair| pair.key.clone())));
+        for pair in pairs {
+            if matches!(round.input, PairInput::Restart) {
+                count_held(&mut self.pairs.held, &pair.key, InAuthorisation::None, pair.inbound.authorisation);
+            }
+            self.to_tell.push_back((pair.key, round.input.clone()));
         }
-        if self.tell_next_at.is_none() && !self.to_tell.is_empty() {
-            self.tell_next_at = Some(now.instant);
-        }
+        self.tell_next_at.get_or_insert(now.instant);
+        self.read_page(out);
     }
 
     pub(super) fn tell_next(&mut self, now: Now, out: &mut Outputs) {
         self.tell_next_at = match self.to_tell.pop_front() {
             Some((key, input)) => {
-                self.pair_event(key, PairEvent::quiet(input), now, out);
+                self.tell_pair(key, input, now, out);
                 Some(now.instant + Duration::from_secs(1) / ROUND_RATE)
             }
-            None => {
-                // The next page is read when this one is through, so a round holds one page of keys in memory.
-                out.pages.extend(self.more_pages.pop());
-                None
-            }
+            None => None,
         };
+        self.read_page(out);
     }
 
-    /// Tells the pairs of partners whose type changed or who are partners no more: those in memory now, the others as
-    /// the store names them.
+    /// Tells the pairs of partners whose type changed, who are partners no more, or again: those in memory at once, all
+    /// others as the store names them.
     pub(super) fn partners_changed(&mut self, before: &Settings, now: Now, out: &mut Outputs) {
-        fn kind(settings: &Settings, domain: &DomainName) -> Option<PartnerType> {
-            settings.partner(domain).map(|partner| partner.partner_type)
-        }
-        let changed = before
-            .partner_domains
-            .iter()
-            .filter(|domain| kind(before, domain) != kind(&self.settings, domain))
-            .cloned()
-            .collect::<Vec<_>>();
-        for domain in changed {
-            let input = if kind(&self.settings, &domain).is_some() {
-                PairInput::PartnerChanged
-            } else {
-                PairInput::PartnerRemoved
+        let kind =
+            |settings: &Settings, domain: &DomainName| settings.partner(domain).map(|partner| partner.partner_type);
+        let mut domains: Vec<_> =
+            before.partner_domains.iter().chain(&self.settings.partner_domains).cloned().collect();
+        domains.sort_unstable();
+        domains.dedup();
+        for domain in &domains {
+            let input = match (kind(before, domain), kind(&self.settings, domain)) {
+                (was, is) if was == is => continue,
+                (_, None) => PairInput::PartnerRemoved,
+                (Some(_), Some(_)) => PairInput::PartnerChanged,
+                (None, Some(_)) => PairInput::Restart,
             };
             for key in self.pairs.records.keys_where(|key| key.remote.domain() == domain.as_str()) {
                 self.pair_event(key, PairEvent::quiet(input.clone()), now, out);
             }
-            out.pages.push((Round { domain, input }, None));
+            self.rounds.push_back((Round { domain: domain.clone(), input }, None));
         }
+        self.read_page(out);
     }
 
     fn event_failed(&mut self, event: PairEvent, why: &'static str, now: Now, out: &mut Outputs) {

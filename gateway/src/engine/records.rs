@@ -174,6 +174,11 @@ impl<K: Eq + Hash + Clone, P: Clone, E, O> Records<K, P, E, O> {
         });
     }
 
+    /// Records that are being loaded or committed. Looks at all of them.
+    pub(crate) fn under_way(&self) -> usize {
+        self.entries.values().filter(|entry| !matches!(entry.state, State::Ready(_))).count()
+    }
+
     /// The keys in memory that fulfil a condition.
     pub(crate) fn keys_where(&self, condition: impl Fn(&K) -> bool) -> Vec<K> {
         self.entries.keys().filter(|key| condition(key)).cloned().collect()

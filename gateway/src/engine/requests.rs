@@ -180,7 +180,8 @@ impl Engine {
 
     /// Sends the request to the next target with a branch of its own, or gives back its purpose.
     fn try_next(&mut self, mut pending: Pending, now: Now, out: &mut Outputs) -> Result<(), Purpose> {
-        if let Some(target) = pending.tried.last() {
+        // Where a dialog leads is the peer's choice, and not worth remembering.
+        if let Some(target) = pending.tried.last().filter(|target| self.settings.pool.contains(target)) {
             self.dead_targets.mark(target, now.instant);
         }
         let next = self.next_target(&pending.tried, now).filter(|_| pending.tried.len() < TARGETS_TRIED);

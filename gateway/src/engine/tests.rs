@@ -406,6 +406,130 @@ fn a_flood_of_one_user_is_answered_with_resource_constraint() {
     assert!(text(&error).contains("resource-constraint") && text(&error).contains("type='wait'"), "{}", text(&error));
 }
 
+impl Rig {
+    /// The settings of the rig, changed.
+    fn change(&mut self, change: impl FnOnce(&mut Settings)) {
+        let mut settings = Settings::clone(&self.engine.settings);
+        change(&mut settings);
+        self.handle(Input::Settings(Arc::new(settings)));
+    }
+
+    /// Plays the pages that are asked for, and lets time pass until all pairs on them were told.
+    fn read_through(&mut self) {
+        for _ in 0..100 {
+            for (round, after) in std::mem::take(&mut self.out.pages) {
+                let mut page: Vec<_> = self
+                    .stored
+                    .values()
+                    .filter(|pair| pair.key.remote.domain() == round.domain.as_str())
+                    .cloned()
+                    .collect();
+                page.sort_by(|a, b| a.key.remote.as_str().cmp(b.key.remote.as_str()));
+                page.retain(|pair| after.as_ref().is_none_or(|after| pair.key.remote.as_str() > after.remote.as_str()));
+                page.truncate(1);
+                self.handle(Input::Page(round, Ok(page)));
+            }
+            self.now.instant += Duration::from_millis(50);
+            self.now.unix_ms += 50;
+            self.handle(Input::DeadlinePassed);
+            self.out.claim_due = None;
+            self.settle();
+        }
+    }
+
+    /// An engine that knows nothing over the same store, as after a restart.
+    fn restarted(self) -> Self {
+        Self { stored: self.stored, now: self.now, ..Self::new() }
+    }
+
+    fn disk_full() -> StoreError {
+        StoreError {
+            path: Arc::new("x.sqlite".into()),
+            fault: crate::store::StoreFault::DiskFull,
+            detail: "full".into(),
+        }
+    }
+
+    fn subscribe(&mut self, from: &str) -> u64 {
+        self.stanza(StanzaKind::Presence, from, "alice@contoso.example", "type='subscribe' id='s1'>")
+    }
+
+    fn without_fabrikam(settings: &mut Settings) {
+        let mut domains = Domains::default();
+        domains.add_local(DomainName::parse("contoso.example").unwrap());
+        domains.add_partner(&DomainName::parse("wingtip.example").unwrap(), &[], PartnerType::PublicUnverified);
+        settings.domains = domains;
+        settings.partner_domains.remove(0);
+    }
+}
+
+#[test]
+fn pairs_of_a_removed_partner_are_told_though_they_are_only_in_the_store() {
+    let mut rig = Rig::new();
+    rig.subscribe("bob@fabrikam.example");
+    rig.subscribe("carol@fabrikam.example");
+    let mut rig = rig.restarted();
+    rig.change(Rig::without_fabrikam);
+    rig.read_through();
+    assert_eq!(rig.stored.values().filter(|pair| !pair.is_blank()).count(), 0);
+}
+
+#[test]
+fn a_pair_whose_partner_was_removed_while_no_gateway_ran_is_told_when_it_is_due() {
+    let mut rig = Rig::new();
+    rig.subscribe("bob@fabrikam.example");
+    let pair = rig.stored.values().next().unwrap().clone();
+    let mut rig = rig.restarted();
+    rig.change(Rig::without_fabrikam);
+    rig.handle(Input::Claimed(Ok(vec![pair])));
+    rig.settle();
+    assert!(rig.stored.values().all(Pair::is_blank));
+}
+
+#[test]
+fn a_page_that_could_not_be_read_is_asked_for_again() {
+    let mut rig = Rig::new();
+    rig.engine.start(rig.now, &mut rig.out);
+    let (round, _) = rig.out.pages.remove(0);
+    let domain = round.domain.clone();
+    rig.handle(Input::Page(round, Err(Rig::disk_full())));
+    assert!(rig.out.pages.is_empty());
+    rig.now.instant += Duration::from_secs(1);
+    rig.handle(Input::DeadlinePassed);
+    assert_eq!(rig.out.pages.iter().map(|(round, _)| &round.domain).collect::<Vec<_>>(), [&domain]);
+}
+
+// Ten thousand failures of the store would otherwise close the door for a partner's users.
+#[test]
+fn a_request_that_was_not_stored_is_not_counted_as_held() {
+    let mut rig = Rig::new();
+    let wingtip = DomainName::parse("wingtip.example").unwrap();
+    rig.seq += 1;
+    let key = PairKey {
+        local: Jid::parse("alice@contoso.example").unwrap().bare(),
+        remote: Jid::parse("eve@wingtip.example").unwrap().bare(),
+    };
+    let input = || {
+        crate::translate::presence::read_presence(
+            b"<presence xmlns='jabber:server' from='eve@wingtip.example' to='alice@contoso.example' type='subscribe'/>",
+            key.remote.as_jid(),
+            key.local.as_jid(),
+        )
+    };
+    let event = pairs::PairEvent::quiet(PairInput::Presence(Box::new(input().unwrap())));
+    rig.engine.pair_event(key.clone(), event, rig.now, &mut rig.out);
+    rig.out.loads.clear();
+    rig.handle(Input::Loaded(key.clone(), Ok(None)));
+    assert_eq!(rig.out.commits.len(), 1);
+    assert!(rig.engine.under_way() > 0, "the store works on it");
+    rig.out.commits.clear();
+    rig.handle(Input::Committed(vec![key], Err(Rig::disk_full())));
+    assert_eq!(rig.engine.pairs.held_of(&wingtip), 0);
+    rig.subscribe("eve@wingtip.example");
+    assert_eq!(rig.engine.pairs.held_of(&wingtip), 1);
+    assert_eq!(rig.engine.under_way(), rig.out.stanzas.len());
+}
+
 #[test]
 fn a_removed_partners_pairs_are_told_also_those_that_only_the_store_knows() {
     let mut rig = Rig::new();

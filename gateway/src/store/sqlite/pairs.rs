@@ -90,7 +90,16 @@ pub(super) fn of_domain(
         "SELECT * FROM pair WHERE remote_domain = ?1 AND (local, remote) > (?2, ?3) ORDER BY local, remote LIMIT ?4",
     )?;
     let heads = statement.query_map(params![domain.as_str(), local, remote, count_of(limit)], Head::read)?;
-    heads.collect::<Result<Vec<_>, _>>()?.into_iter().map(|head| load_rest(connection, &head)).collect()
+    let mut pairs = Vec::new();
+    for head in heads.collect::<Result<Vec<_>, _>>()? {
+        // The others must not wait for a record that cannot be read.
+        match load_rest(connection, &head) {
+            Ok(pair) => pairs.push(pair),
+            Err(Fault::Row(_)) => {}
+            Err(fault @ Fault::Sql(_)) => return Err(fault),
+        }
+    }
+    Ok(pairs)
 }
 
 pub(super) fn count_held(connection: &Connection, domain: &DomainName) -> Sql<u64> {
