@@ -85,6 +85,8 @@ struct Live {
     link_tls: watch::Sender<Arc<rustls::ClientConfig>>,
     links: Links,
     locator: Locator,
+    /// The version of the newest snapshot.
+    version: u64,
 }
 
 /// Runs the gateway until a signal ends it.
@@ -145,6 +147,7 @@ pub async fn run(config: Config, warnings: &[ConfigWarning], path: PathBuf) -> R
         link_tls,
         links: links.clone(),
         locator,
+        version: 0,
     };
     live.publish(&config)?;
 
@@ -209,7 +212,12 @@ impl Live {
                     reload.replace(self.files(&fresh));
                     config = fresh;
                 }
-                Err(error) => tracing::error!(%error, "the new configuration is not used; the old one stays in force"),
+                Err(error) => {
+                    tracing::error!(%error, "the new configuration is not used; the old one stays in force");
+                    // A file that it names may be mended or come later.
+                    let named = self.read().map(|(refused, _)| refused.files()).unwrap_or_default();
+                    reload.replace(self.files(&config).chain(named).collect::<Vec<_>>());
+                }
             }
         }
     }
@@ -218,9 +226,13 @@ impl Live {
         config.files().into_iter().chain([self.path.clone()])
     }
 
-    async fn reload(&mut self) -> Result<Config, StartError> {
+    fn read(&self) -> Result<(Config, Vec<ConfigWarning>), StartError> {
         let text = std::fs::read_to_string(&self.path).map_err(|error| FileFault::new(&self.path, error))?;
-        let (config, warnings) = Config::load(&text, environment()).map_err(StartError::Config)?;
+        Config::load(&text, environment()).map_err(StartError::Config)
+    }
+
+    async fn reload(&mut self) -> Result<Config, StartError> {
+        let (config, warnings) = self.read()?;
         for warning in warnings {
             tracing::warn!(%warning, "configuration");
         }
@@ -228,6 +240,7 @@ impl Live {
         let link_tls = config.link.load()?;
         let sip_tls = sip_tls(&config)?;
         let pool = self.locator.locate(&config.sip.next_hops, &transports(&config)).await;
+        let pool = or_as_it_was(pool, &self.settings.borrow().pool);
         let settings = engine_settings(&config, pool)?;
         self.publish(&config)?;
         self.link_tls.send_replace(link_tls);
@@ -244,7 +257,9 @@ impl Live {
 
     fn publish(&mut self, config: &Config) -> Result<(), FileFault> {
         self.secrets.renew(config.dialback_passphrase.as_deref(), &self.made)?;
-        let snapshot = snapshot(config, &self.secrets, now().unix_ms)?;
+        let version = next_version(self.version, now().unix_ms);
+        let snapshot = snapshot(config, &self.secrets, version)?;
+        self.version = version;
         self.links.publish(Arc::new(snapshot));
         Ok(())
     }
@@ -264,6 +279,20 @@ impl Live {
             changed
         });
     }
+}
+
+/// A version that grows though the clock is set back: edges take nothing that is not newer.
+fn next_version(newest: u64, unix_ms: u64) -> u64 {
+    unix_ms.max(newest.saturating_add(1))
+}
+
+/// The pool that was found; a resolver that is silent just now takes nobody away.
+fn or_as_it_was(found: Vec<Target>, before: &[Target]) -> Vec<Target> {
+    if found.is_empty() {
+        tracing::warn!("sip.next_hops do not resolve; the targets known so far stay");
+        return before.to_vec();
+    }
+    found
 }
 
 fn legs(links: &Links, settings: &Settings, store_works: bool) -> Vec<Leg> {
@@ -336,4 +365,24 @@ fn made_secret() -> Secret {
     let mut ids = IdSource::os();
     let bytes: Vec<u8> = (0..4).flat_map(|_| format!("{:016x}", ids.number()).into_bytes()).collect();
     Secret::from_file_bytes(&bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_of_the_snapshot_grows_though_the_clock_is_set_back() {
+        assert_eq!(next_version(0, 1_900_000_000_000), 1_900_000_000_000);
+        assert_eq!(next_version(1_900_000_000_000, 1_800_000_000_000), 1_900_000_000_001);
+        assert_eq!(next_version(1_900_000_000_000, 1_900_000_000_000), 1_900_000_000_001);
+    }
+
+    #[test]
+    fn a_resolver_that_finds_nothing_leaves_the_pool_as_it_was() {
+        let target = |addr: &str| Target { transport: TransportKind::Tcp, addr: addr.parse().unwrap(), name: None };
+        let (before, after) = ([target("127.0.0.9:5060")], vec![target("127.0.0.8:5060")]);
+        assert_eq!(or_as_it_was(Vec::new(), &before), before);
+        assert_eq!(or_as_it_was(after.clone(), &before), after);
+    }
 }
