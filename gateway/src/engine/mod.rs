@@ -17,17 +17,19 @@ use causeway_shared::domain::DomainName;
 use causeway_shared::link::{Failure, Outcome, StanzaKind};
 use causeway_shared::telemetry;
 use causeway_shared::verdict::{Direction, Rung, Side, Verdict};
-use causeway_shared::xmpp::stanza_error::StanzaCondition;
+use causeway_shared::xmpp::stanza_error::{ErrorType, StanzaCondition, StanzaError};
 use causeway_sip::endpoint::{self, Endpoint, SendTag};
 use causeway_sip::ids::IdSource;
 use causeway_sip::target::Destination;
 
+use crate::iq::Addressee;
 use crate::link::{LinkEvent, Receipt, StanzaIn, StanzaOut};
 use crate::metrics::Metrics;
 use crate::presence::PairInput;
 use crate::presence::record::{Pair, PairKey};
 use crate::quota::Quotas;
 use crate::store::{Committed, PairChange, StoreError};
+use crate::translate::message::{self, MessageType};
 
 mod conversations;
 mod lanes;
@@ -250,7 +252,11 @@ impl Engine {
                 peer: stanza.context.peer_address.parse().ok(),
                 at_ms: now.unix_ms,
             });
-            out.finished.push((stanza.receipt, Outcome::Failed(failure)));
+            match authentic {
+                true => self.refuse_unallowed(stanza, out),
+                // Whoever it names as its sender has not sent it.
+                false => out.finished.push((stanza.receipt, Outcome::Failed(failure))),
+            }
             return;
         };
         let span = tracing::debug_span!(target: "causeway::stanza", "gateway_in", kind = stanza.kind.as_str());
@@ -261,6 +267,26 @@ impl Engine {
             StanzaKind::Presence => self.presence_from_xmpp(stanza, &partner, now, out),
             StanzaKind::Iq => self.iq_from_xmpp(stanza, &partner, now, out),
         }
+    }
+
+    /// A stanza of a pair that is not allowed any more: the edge accepted it before it knew, so its sender is told.
+    fn refuse_unallowed(&mut self, stanza: StanzaIn, out: &mut Outputs) {
+        let is_owed = match stanza.kind {
+            StanzaKind::Message => match message::message_type(&stanza.xml) {
+                MessageType::Normal | MessageType::Chat | MessageType::Groupchat => true,
+                MessageType::Headline | MessageType::Error => false,
+            },
+            StanzaKind::Iq => return self.answer_iq(stanza, Addressee::Hidden, out),
+            StanzaKind::Presence => false,
+        };
+        if !is_owed {
+            return out.finished.push((stanza.receipt, Outcome::Done));
+        }
+        let id = message::stanza_id(&stanza.xml);
+        let StanzaIn { kind, from, to, trace, receipt, .. } = stanza;
+        let answered = messages::Answered { kind, from: &from, to: &to, id: id.as_deref(), trace };
+        let error = StanzaError::new(ErrorType::Cancel, StanzaCondition::PolicyViolation);
+        self.refuse_stanza(&answered, receipt, &error, out);
     }
 
     /// A stanza of ours ended.

@@ -37,7 +37,7 @@ impl Engine {
         self.answer_iq(stanza, addressee, out);
     }
 
-    fn answer_iq(&mut self, stanza: StanzaIn, addressee: Addressee, out: &mut Outputs) {
+    pub(super) fn answer_iq(&mut self, stanza: StanzaIn, addressee: Addressee, out: &mut Outputs) {
         match iq::answer(&stanza.xml, &stanza.from, &stanza.to, addressee) {
             Some(xml) => {
                 let answered =

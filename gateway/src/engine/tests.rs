@@ -314,8 +314,21 @@ fn a_reply_goes_to_the_device_that_wrote_and_is_a_chat() {
 fn a_stanza_of_a_pair_that_is_not_allowed_here_is_not_believed() {
     let mut rig = Rig::new();
     let seq = rig.stanza(StanzaKind::Message, "x@tailspin.example", "alice@contoso.example", "><body>b</body>");
-    assert_eq!(rig.finished(), [seq]);
     assert_eq!((rig.requests().len(), rig.out.verdicts[0].rung), (0, Rung::Policy));
+    let error = rig.stanza_ends(Outcome::Done);
+    assert!(text(&error).contains("policy-violation"), "{}", text(&error));
+    assert_eq!(rig.finished(), [seq]);
+}
+
+// The partner was removed, and the edge had the message already.
+#[test]
+fn an_error_of_a_pair_that_is_not_allowed_here_is_not_answered() {
+    let mut rig = Rig::new();
+    let from = "x@tailspin.example";
+    let seq = rig.stanza(StanzaKind::Message, from, "alice@contoso.example", "type='error'><body>b</body>");
+    assert_eq!((rig.finished(), rig.out.stanzas.len()), (vec![seq], 0));
+    let seq = rig.stanza(StanzaKind::Iq, from, "alice@contoso.example", "type='result' id='q'>");
+    assert_eq!((rig.finished(), rig.out.stanzas.len()), (vec![seq], 0));
 }
 
 #[test]
