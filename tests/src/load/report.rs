@@ -6,6 +6,8 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
+use super::measure::Sample;
+
 /// What a figure should be.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Target {
@@ -53,7 +55,7 @@ impl Figure {
     }
 }
 
-/// A scenario that could not be measured, and why.
+/// A scenario that could not be measured, or that did not go as it should, and why.
 #[derive(Debug, Clone)]
 pub struct Missing {
     /// Which.
@@ -67,11 +69,19 @@ pub struct Missing {
 pub struct Report {
     /// What was measured.
     pub figures: Vec<Figure>,
-    /// What was not.
+    /// What was not, or not as it should be.
     pub missing: Vec<Missing>,
 }
 
 impl Report {
+    /// A figure stands only for a run that lost nothing and bounced nothing; otherwise that is told too.
+    pub fn losses(&mut self, scenario: &'static str, sample: &Sample) {
+        if sample.failed + sample.lost > 0 {
+            let reason = format!("{} messages came back as errors, {} never came", sample.failed, sample.lost);
+            self.missing.push(Missing { scenario, reason });
+        }
+    }
+
     /// The table for people.
     pub fn table(&self) -> String {
         let mut text = format!("{:<66} {:>12} {:<8} {:>10}  {:<6} {}\n", "What", "measured", "", "target", "", "peers");
@@ -89,7 +99,7 @@ impl Report {
             ));
         }
         for missing in &self.missing {
-            text.push_str(&format!("not measured: {}: {}\n", missing.scenario, missing.reason));
+            text.push_str(&format!("not right: {}: {}\n", missing.scenario, missing.reason));
         }
         text
     }

@@ -33,6 +33,7 @@ pub struct Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        // The thread looks within [`LOOK`].
         self.stop.store(true, Ordering::Relaxed);
     }
 }

@@ -1,14 +1,14 @@
 //! The edge alone: idle streams, handshakes, stanzas in and out, between partners and a gateway of our own.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use super::{ALOFT, Bench, LOCAL, PAIRS, PARTNER, REMOTE, REMOTES, STEADY, XMPP_PORT};
-use crate::load::ends::{self, FakeGateway, Stage};
+use super::{ALOFT, Bench, LOCAL, PAIRS, PARTNER, REMOTE, REMOTES, STEADY};
+use crate::load::ends::{self, FakeGateway};
 use crate::load::measure;
 use crate::load::pace::Pace;
 use crate::load::report::{Figure, Report, Target};
@@ -39,7 +39,7 @@ pub(super) async fn measure(bench: &Bench, report: &mut Report) -> io::Result<()
     let _dns = bench.dns().await?;
     let edge = bench.road.start_edge().await?;
     let gateway = attach(bench).await?;
-    let _partner = partner(&bench.road, &bench.stage).await?;
+    let _partner = partner(bench).await?;
     idle(&bench.road, &edge, report).await?;
     handshakes(&bench.road, &edge, report).await?;
     inbound(bench, &edge, report).await?;
@@ -59,7 +59,8 @@ async fn attach(bench: &Bench) -> io::Result<FakeGateway> {
 }
 
 /// The partner's server, where all its domains live.
-pub(super) async fn partner(road: &Road, stage: &Stage) -> io::Result<Partner> {
+pub(super) async fn partner(bench: &Bench) -> io::Result<Partner> {
+    let road = &bench.road;
     let own = road.authority.issue(&REMOTES)?;
     let config = PartnerConfig {
         domain: REMOTE.to_owned(),
@@ -67,9 +68,9 @@ pub(super) async fn partner(road: &Road, stage: &Stage) -> io::Result<Partner> {
         offers_external: true,
         dialback_secret: String::new(),
     };
-    let stage = stage.clone();
+    let stage = bench.stage.clone();
     let taker = xmpp::counting(move || stage.flight());
-    Partner::start_with(SocketAddr::new(PARTNER, XMPP_PORT), config, Some(taker)).await
+    Partner::start_with(bench.partner, config, Some(taker)).await
 }
 
 /// An established stream that sends messages.
@@ -142,6 +143,7 @@ async fn handshakes(road: &Road, edge: &Process, report: &mut Report) -> io::Res
 async fn inbound(bench: &Bench, edge: &Process, report: &mut Report) -> io::Result<()> {
     let wire = sender(&bench.road).await?;
     let (sample, wire) = measure::run(Pace::Saturate { aloft: ALOFT }, wire, &bench.flight(), &[edge]).await?;
+    report.losses("edge inbound", &sample);
     report.figures.push(Figure {
         key: "edge_inbound_per_cpu_second",
         what: "edge: stanzas received, checked, relayed, acknowledged per CPU-second",
@@ -178,6 +180,7 @@ async fn outbound(bench: &Bench, edge: &Process, gateway: &FakeGateway, report: 
     let flight = bench.flight();
     let wire = gateway.wire(stanzas(), &flight)?;
     let (sample, _) = measure::run(Pace::Saturate { aloft: ALOFT }, wire, &flight, &[edge]).await?;
+    report.losses("edge outbound", &sample);
     report.figures.push(Figure {
         key: "edge_outbound_per_cpu_second",
         what: "edge: outbound, link to TLS stream, per CPU-second",

@@ -40,6 +40,7 @@ pub(super) async fn measure(bench: &Bench, report: &mut Report) -> io::Result<()
 async fn to_sip(bench: &Bench, edge: &FakeEdge, gateway: &Process, report: &mut Report) -> io::Result<()> {
     let wire = edge.wire(StanzaKind::Message, REMOTE, LOCAL, text::stanzas(PAIRS, REMOTE, LOCAL))?;
     let (sample, _) = measure::run(Pace::Saturate { aloft: ALOFT }, wire, &bench.flight(), &[gateway]).await?;
+    report.losses("gateway to SIP", &sample);
     report.figures.push(Figure {
         key: "gateway_to_sip_per_cpu_second",
         what: "gateway: XMPP message -> SIP MESSAGE -> 200 -> acknowledged, per CPU-s",
@@ -65,6 +66,7 @@ async fn to_xmpp(bench: &Bench, gateway: &Process, report: &mut Report) -> io::R
     let requests = messages(PAIRS, LOCAL, REMOTE, &plan.pool.to_string());
     let wire = Client::connect(plan.pool.ip(), plan.sip, requests, Arc::clone(&flight), false)?;
     let (sample, _) = measure::run(Pace::Saturate { aloft: ALOFT }, wire, &flight, &[gateway]).await?;
+    report.losses("gateway to XMPP", &sample);
     report.figures.push(Figure {
         key: "gateway_to_xmpp_per_cpu_second",
         what: "gateway: SIP MESSAGE -> XMPP -> acknowledged, per CPU-second",

@@ -3,7 +3,7 @@
 //! Each scenario brings up what it needs on 127.0.20.0/24 and takes it down again, so that none warms up another.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -45,9 +45,14 @@ const XMPP_PORT: u16 = 5269;
 /// The scenarios by name.
 pub const NAMES: [&str; 4] = ["edge", "gateway", "presence", "whole"];
 
+/// Between the ports of one scenario and those of the next: what the last one left needs a moment to go.
+const PORTS_APART: u16 = 100;
+
 /// What all scenarios share.
 struct Bench {
     road: Road,
+    /// Where the partners' server listens.
+    partner: SocketAddr,
     stage: Stage,
     runs: AtomicU64,
 }
@@ -65,7 +70,7 @@ impl Bench {
         let dns = Dns::start(self.road.plan.dns).await?;
         dns.host("xmpp.load.example", Ipv4Addr::new(127, 0, 20, 1));
         for domain in REMOTES {
-            dns.xmpp(domain, "xmpp.load.example", XMPP_PORT);
+            dns.xmpp(domain, "xmpp.load.example", self.partner.port());
         }
         Ok(dns)
     }
@@ -74,13 +79,14 @@ impl Bench {
 /// Runs the named scenarios; a failure of one is told and does not stop the others.
 pub async fn run(names: &[String], say: impl Fn(&str)) -> io::Result<Report> {
     let mut report = Report::default();
-    for name in NAMES {
+    for (index, name) in (0_u16..).zip(NAMES) {
         if !names.is_empty() && !names.iter().any(|wanted| wanted == name) {
             continue;
         }
         say(&format!("measuring: {name}"));
         let bench = Bench {
-            road: Road::new(&format!("bench-{name}"), plan())?,
+            road: Road::new(&format!("bench-{name}"), plan(index * PORTS_APART))?,
+            partner: SocketAddr::new(PARTNER, XMPP_PORT + index * PORTS_APART),
             stage: Stage::default(),
             runs: AtomicU64::new(1),
         };
@@ -99,8 +105,8 @@ pub async fn run(names: &[String], say: impl Fn(&str)) -> io::Result<Report> {
 }
 
 /// Everything on the addresses of the bench, and nothing limited that is not measured.
-fn plan() -> Plan {
-    let at = |last: u8, port: u16| (Ipv4Addr::new(127, 0, 20, last), port).into();
+fn plan(ports: u16) -> Plan {
+    let at = |last: u8, port: u16| (Ipv4Addr::new(127, 0, 20, last), port + ports).into();
     Plan {
         edge: at(3, XMPP_PORT),
         link: at(3, 23456),

@@ -58,7 +58,7 @@ pub(super) async fn measure(bench: &Bench, report: &mut Report) -> io::Result<()
         http::get(road.plan.edge_http, "/readyz").await.ok().filter(|(status, _)| *status == 200)
     })
     .await?;
-    let _partner = partner(road, &bench.stage).await?;
+    let _partner = partner(bench).await?;
     let processes = [&edge, &gateway];
 
     let wire = sender(road).await?;
