@@ -148,8 +148,9 @@ fn settle(flight: Option<&Flight>, outcomes: &[(u64, Outcome)]) {
     let Some(flight) = flight else { return };
     for (number, outcome) in outcomes {
         match outcome {
-            Outcome::Done => flight.arrives(*number),
-            Outcome::Failed(_) => flight.fails(),
+            // The partner counts what arrives.
+            Outcome::Done => flight.accepts(),
+            Outcome::Failed(_) => flight.bounces(*number),
         }
     }
 }

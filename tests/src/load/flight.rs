@@ -8,6 +8,12 @@ use super::histogram::Histogram;
 /// Departures that are remembered.
 const REMEMBERED: usize = 1 << 20;
 
+/// In place of a departure: it has arrived.
+const ARRIVED: u64 = u64::MAX;
+
+/// In place of a departure: it came back as an error.
+const FAILED: u64 = u64::MAX - 1;
+
 /// Numbers of one run; those of the next begin behind them, so that no number, branch or id ever comes twice.
 const NUMBERS_OF_A_RUN: u64 = 100_000_000;
 
@@ -19,6 +25,8 @@ pub struct Flight {
     departed: AtomicU64,
     arrived: AtomicU64,
     failed: AtomicU64,
+    accepted: AtomicU64,
+    contradicted: AtomicU64,
     stop: AtomicBool,
     /// How long messages took.
     pub latencies: Histogram,
@@ -35,6 +43,8 @@ impl Flight {
             departed: AtomicU64::new(first),
             arrived: AtomicU64::new(0),
             failed: AtomicU64::new(0),
+            accepted: AtomicU64::new(0),
+            contradicted: AtomicU64::new(0),
             stop: AtomicBool::new(false),
             latencies: Histogram::default(),
         }
@@ -56,11 +66,30 @@ impl Flight {
             // A straggler of an earlier run.
             return;
         }
-        if let Some(slot) = self.slot(number) {
-            let left = Duration::from_nanos(slot.load(Ordering::Relaxed));
-            self.latencies.record(self.began.elapsed().saturating_sub(left));
+        match self.slot(number).map(|slot| slot.swap(ARRIVED, Ordering::Relaxed)) {
+            Some(ARRIVED | FAILED) => {
+                self.contradicted.fetch_add(1, Ordering::Relaxed);
+            }
+            Some(nanos) => {
+                self.latencies.record(self.began.elapsed().saturating_sub(Duration::from_nanos(nanos)));
+                self.arrived.fetch_add(1, Ordering::Relaxed);
+            }
+            None => {}
         }
-        self.arrived.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The message came back as an error.
+    pub fn bounces(&self, number: u64) {
+        match self.slot(number).map(|slot| slot.swap(FAILED, Ordering::Relaxed)) {
+            Some(ARRIVED | FAILED) => self.contradicted.fetch_add(1, Ordering::Relaxed),
+            Some(_) => self.failed.fetch_add(1, Ordering::Relaxed),
+            None => 0,
+        };
+    }
+
+    /// Its sender was told that it is delivered; the arrival is somebody else's to tell.
+    pub fn accepts(&self) {
+        self.accepted.fetch_add(1, Ordering::Relaxed);
     }
 
     /// So many arrived, and nobody asks how long it took.
@@ -68,7 +97,7 @@ impl Flight {
         self.arrived.fetch_add(count, Ordering::Relaxed);
     }
 
-    /// A message came back as an error.
+    /// Some message came back as an error.
     pub fn fails(&self) {
         self.failed.fetch_add(1, Ordering::Relaxed);
     }
@@ -88,6 +117,16 @@ impl Flight {
         self.failed.load(Ordering::Relaxed)
     }
 
+    /// How many senders were told of a delivery.
+    pub fn accepted(&self) -> u64 {
+        self.accepted.load(Ordering::Relaxed)
+    }
+
+    /// How many arrived twice, or arrived and failed.
+    pub fn contradicted(&self) -> u64 {
+        self.contradicted.load(Ordering::Relaxed)
+    }
+
     /// How many are neither here nor back.
     pub fn aloft(&self) -> u64 {
         self.departed().saturating_sub(self.arrived() + self.failed())
@@ -105,5 +144,21 @@ impl Flight {
 
     fn slot(&self, number: u64) -> Option<&AtomicU64> {
         self.departures.get(usize::try_from(number).ok()? % REMEMBERED)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_ends_once_and_anything_more_is_a_contradiction() {
+        let flight = Flight::new(3);
+        let numbers: Vec<u64> = (0..3).map(|_| flight.departs(Instant::now())).collect();
+        flight.arrives(numbers[0]);
+        flight.arrives(numbers[0]);
+        flight.bounces(numbers[1]);
+        flight.arrives(numbers[1]);
+        assert_eq!((flight.arrived(), flight.failed(), flight.contradicted(), flight.aloft()), (1, 1, 2, 1));
     }
 }

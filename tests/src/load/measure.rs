@@ -26,11 +26,26 @@ pub struct Sample {
     pub latency_ms: [f64; 3],
     /// Messages of the whole run that came back as errors.
     pub failed: u64,
-    /// Messages of the whole run that never came.
+    /// Messages of the whole run that never came, and whose senders were never told.
     pub lost: u64,
+    /// Messages of the whole run whose senders were told of a delivery that never was.
+    pub broken_promises: u64,
+    /// Messages of the whole run that arrived twice, or arrived and came back as errors.
+    pub contradicted: u64,
 }
 
 impl Sample {
+    /// What went wrong, if anything did.
+    pub fn complaint(&self) -> Option<String> {
+        let Self { failed, lost, broken_promises, contradicted, .. } = self;
+        (failed + lost + broken_promises + contradicted > 0).then(|| {
+            format!(
+                "{failed} came back as errors, {lost} never came ({broken_promises} were told to be delivered), \
+                 {contradicted} ended twice"
+            )
+        })
+    }
+
     /// Messages per CPU-second of a process.
     pub fn per_cpu_second(&self, process: usize) -> f64 {
         self.cpu_us.get(process).map_or(0.0, |micros| 1e6 / micros.max(1e-3))
@@ -79,6 +94,8 @@ pub async fn run<W: Wire + Send + 'static>(
         latency_ms,
         failed: flight.failed(),
         lost: flight.aloft(),
+        broken_promises: flight.accepted().saturating_sub(flight.arrived()),
+        contradicted: flight.contradicted(),
     };
     Ok((sample, wire))
 }

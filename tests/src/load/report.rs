@@ -76,8 +76,7 @@ pub struct Report {
 impl Report {
     /// A figure stands only for a run that lost nothing and bounced nothing; otherwise that is told too.
     pub fn losses(&mut self, scenario: &'static str, sample: &Sample) {
-        if sample.failed + sample.lost > 0 {
-            let reason = format!("{} messages came back as errors, {} never came", sample.failed, sample.lost);
+        if let Some(reason) = sample.complaint() {
             self.missing.push(Missing { scenario, reason });
         }
     }

@@ -223,9 +223,10 @@ impl Wire for Client {
             let number = number.and_then(|at| text::number_at(message.head, at + BRANCH.len()));
             match (message.head.get(8), number) {
                 (Some(b'2'), Some(number)) if self.counts_arrivals => self.flight.arrives(number),
+                (Some(b'2'), Some(_)) => self.flight.accepts(),
                 (Some(b'1' | b'2'), _) => {}
-                // A request on this connection, or a refusal.
-                (_, Some(_)) => self.flight.fails(),
+                // A refusal, or a request on this connection.
+                (_, Some(number)) => self.flight.bounces(number),
                 (_, None) => respond(&message, &mut self.wire),
             }
         }

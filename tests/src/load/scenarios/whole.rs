@@ -100,4 +100,6 @@ fn tell(names: &Names, full: &Sample, half: &Sample, report: &mut Report) {
         push(name, value, "ms", target);
     }
     push(names.failed, (full.failed + full.lost + half.failed + half.lost) as f64, "", Target::None);
+    report.losses(names.throughput[0], full);
+    report.losses(names.latency[0][0], half);
 }
