@@ -30,6 +30,8 @@ pub struct Sample {
     pub lost: u64,
     /// Messages of the whole run whose senders were told of a delivery that never was.
     pub broken_promises: u64,
+    /// Messages of the whole run that were neither accepted nor refused towards their senders, where these are told.
+    pub unanswered: u64,
     /// Messages of the whole run that arrived twice, or arrived and came back as errors.
     pub contradicted: u64,
 }
@@ -95,6 +97,7 @@ pub async fn run<W: Wire + Send + 'static>(
         failed: flight.failed(),
         lost: flight.aloft(),
         broken_promises: flight.accepted().saturating_sub(flight.arrived()),
+        unanswered: flight.departed().saturating_sub(flight.accepted() + flight.failed()),
         contradicted: flight.contradicted(),
     };
     Ok((sample, wire))

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, ServerConfig, ServerConnection, StreamOwned};
 use socket2::{Domain, Socket, Type};
 
 use super::flight::Flight;
@@ -40,7 +42,7 @@ impl Drop for Server {
 
 impl Server {
     /// Binds and serves.
-    pub fn start(address: SocketAddr, flight: Counting) -> io::Result<Self> {
+    pub fn start(address: SocketAddr, tls: Option<Arc<ServerConfig>>, flight: Counting) -> io::Result<Self> {
         let listener = TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
         let stop = Arc::new(AtomicBool::new(false));
@@ -50,9 +52,9 @@ impl Server {
             while !stopped.load(Ordering::Relaxed) {
                 match listener.accept() {
                     Ok((socket, _)) => {
-                        let (flight, count) = (Arc::clone(&flight), Arc::clone(&count));
+                        let (flight, count, tls) = (Arc::clone(&flight), Arc::clone(&count), tls.clone());
                         // The thread ends with the connection.
-                        std::thread::spawn(move || serve(socket, flight.as_ref(), &count));
+                        std::thread::spawn(move || serve(Io::server(socket, tls)?, flight.as_ref(), &count));
                     }
                     Err(_) => std::thread::sleep(LOOK),
                 }
@@ -67,9 +69,7 @@ impl Server {
     }
 }
 
-fn serve(mut socket: TcpStream, flight: &dyn Fn() -> Option<Arc<Flight>>, count: &AtomicU64) -> io::Result<()> {
-    socket.set_nonblocking(false)?;
-    socket.set_nodelay(true)?;
+fn serve(mut socket: Io, flight: &dyn Fn() -> Option<Arc<Flight>>, count: &AtomicU64) -> io::Result<()> {
     let (mut buffer, mut chunk, mut answers) = (Vec::new(), vec![0; READ], Vec::new());
     loop {
         let read = socket.read(&mut chunk)?;
@@ -90,7 +90,74 @@ fn serve(mut socket: TcpStream, flight: &dyn Fn() -> Option<Arc<Flight>>, count:
         }
         buffer.drain(..seen);
         socket.write_all(&answers)?;
+        socket.flush()?;
         answers.clear();
+    }
+}
+
+/// A connection, with TLS or without.
+enum Io {
+    Plain(TcpStream),
+    Server(Box<StreamOwned<ServerConnection, TcpStream>>),
+    Client(Box<StreamOwned<ClientConnection, TcpStream>>),
+}
+
+impl Io {
+    fn server(socket: TcpStream, tls: Option<Arc<ServerConfig>>) -> io::Result<Self> {
+        socket.set_nonblocking(false)?;
+        socket.set_nodelay(true)?;
+        let Some(tls) = tls else { return Ok(Self::Plain(socket)) };
+        let connection = ServerConnection::new(tls).map_err(io::Error::other)?;
+        Ok(Self::Server(Box::new(StreamOwned::new(connection, socket))))
+    }
+
+    /// Shakes hands, then never waits again.
+    fn client(mut socket: TcpStream, tls: Option<(Arc<ClientConfig>, &str)>) -> io::Result<Self> {
+        socket.set_nodelay(true)?;
+        let Some((tls, name)) = tls else {
+            socket.set_nonblocking(true)?;
+            return Ok(Self::Plain(socket));
+        };
+        let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
+        let mut connection = ClientConnection::new(tls, name).map_err(io::Error::other)?;
+        while connection.is_handshaking() {
+            connection.complete_io(&mut socket)?;
+        }
+        socket.set_nonblocking(true)?;
+        Ok(Self::Client(Box::new(StreamOwned::new(connection, socket))))
+    }
+}
+
+impl Read for Io {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(io) => io.read(buffer),
+            Self::Server(io) => io.read(buffer),
+            Self::Client(io) => io.read(buffer),
+        }
+    }
+}
+
+impl Write for Io {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = match self {
+            Self::Plain(io) => io.write(bytes),
+            Self::Server(io) => io.write(bytes),
+            Self::Client(io) => io.write(bytes),
+        };
+        match written {
+            // The record layer is full.
+            Ok(0) => Err(io::ErrorKind::WouldBlock.into()),
+            written => written,
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(io) => io.flush(),
+            Self::Server(io) => io.flush(),
+            Self::Client(io) => io.flush(),
+        }
     }
 }
 
@@ -149,7 +216,7 @@ fn respond(request: &Cut<'_>, out: &mut Vec<u8>) {
 
 /// A connection to the gateway that sends requests and counts final responses.
 pub struct Client {
-    socket: TcpStream,
+    socket: Io,
     requests: Vec<Template>,
     wire: Vec<u8>,
     written: usize,
@@ -165,6 +232,7 @@ impl Client {
     pub fn connect(
         from: std::net::IpAddr,
         gateway: SocketAddr,
+        tls: Option<(Arc<ClientConfig>, &str)>,
         requests: Vec<Template>,
         flight: Arc<Flight>,
         counts_arrivals: bool,
@@ -172,17 +240,14 @@ impl Client {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
         socket.bind(&SocketAddr::new(from, 0).into())?;
         socket.connect(&gateway.into())?;
-        socket.set_tcp_nodelay(true)?;
-        socket.set_nonblocking(true)?;
         let (wire, buffer, chunk) = (Vec::new(), Vec::new(), vec![0; READ]);
-        let socket = socket.into();
+        let socket = Io::client(socket.into(), tls)?;
         Ok(Self { socket, requests, wire, written: 0, buffer, chunk, flight, counts_arrivals })
     }
 
     fn write(&mut self) -> io::Result<()> {
         while let Some(rest) = self.wire.get(self.written..).filter(|rest| !rest.is_empty()) {
             match self.socket.write(rest) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(count) => self.written += count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(error),

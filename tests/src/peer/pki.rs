@@ -1,6 +1,7 @@
 //! Certificates made on the spot: authorities, and leaves that are right, or wrong in one named way.
 
 use std::io;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -79,7 +80,7 @@ impl Authority {
         write(directory.join(format!("{stem}.pem")), &self.pem)
     }
 
-    /// A usual certificate for these DNS names.
+    /// A usual certificate for these DNS names and addresses.
     pub fn issue(&self, names: &[&str]) -> io::Result<Credentials> {
         self.issue_as(Form::Usual, names)
     }
@@ -95,9 +96,10 @@ impl Authority {
                     let name = OtherNameValue::Utf8String(format!("_xmpp-server.{name}"));
                     SanType::OtherName((SRV_NAME.to_vec(), name))
                 }
-                Form::Usual | Form::Expired | Form::SelfSigned | Form::ServerOnly => {
-                    SanType::DnsName((*name).try_into().map_err(io::Error::other)?)
-                }
+                Form::Usual | Form::Expired | Form::SelfSigned | Form::ServerOnly => match name.parse::<IpAddr>() {
+                    Ok(address) => SanType::IpAddress(address),
+                    Err(_) => SanType::DnsName((*name).try_into().map_err(io::Error::other)?),
+                },
             });
         }
         params.not_before = date_time_ymd(2020, 1, 1);

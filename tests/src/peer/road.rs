@@ -37,6 +37,8 @@ pub struct Plan {
     pub partners: Vec<PartnerPlan>,
     /// Whether limits on connections are out of the way.
     pub is_unlimited: bool,
+    /// Whether SIP is spoken over mutual TLS, instead of TCP and UDP.
+    pub is_sip_secured: bool,
 }
 
 /// A partner as it is configured.
@@ -80,6 +82,7 @@ impl Plan {
             local: local.to_owned(),
             partners,
             is_unlimited: false,
+            is_sip_secured: false,
         })
     }
 }
@@ -233,12 +236,22 @@ impl Road {
 
     fn gateway_toml(&self) -> String {
         let Plan { link, sip, gateway_http, pool, local, .. } = &self.plan;
+        let (certificate, key, ca) = (self.domain.certificate.display(), self.domain.key.display(), self.ca.display());
+        let sip_toml = if self.plan.is_sip_secured {
+            format!(
+                "tls = ['{sip}']\ncontact = 'sip:{sip};transport=tls'\nnext_hops = ['tls:{pool}']\n\
+                 tls_files = {{ certificate = '{certificate}', key = '{key}', ca = '{ca}' }}\n"
+            )
+        } else {
+            format!(
+                "tcp = ['{sip}']\nudp = ['{sip}']\ncontact = 'sip:{sip};transport=tcp'\nnext_hops = ['tcp:{pool}']\n"
+            )
+        };
         let settings =
             if self.plan.is_unlimited { "connection_limit = 100000\npartner_connection_limit = 1000\n" } else { "" };
         let mut text = format!(
             "gateway_id = 'gateway-1'\ndomains = ['{local}']\ndrain_secs = 2\n[link]\nedges = ['{link}']\n{}\
-             allowed_edges = ['{}']\n[sip]\ntcp = ['{sip}']\nudp = ['{sip}']\ncontact = 'sip:{sip};transport=tcp'\n\
-             next_hops = ['tcp:{pool}']\n[[sip.trusted_peers]]\nname = 'pool'\naddresses = ['{}']\n\
+             allowed_edges = ['{}']\n[sip]\n{sip_toml}[[sip.trusted_peers]]\nname = 'pool'\naddresses = ['{}']\n\
              [quotas]\nmessages_per_minute = 0\nsubscribes_per_minute = 0\nprobes_per_minute = 0\n\
              [store]\npath = '{}'\n[admin]\nlisten = '{gateway_http}'\n\
              [gateway_settings]\ndialback_passphrase_file = '{}'\n{settings}",

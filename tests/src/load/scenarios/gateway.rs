@@ -30,7 +30,7 @@ pub(super) async fn measure(bench: &Bench, report: &mut Report) -> io::Result<()
     })
     .await?;
     let counting: Counting = Arc::new(move || stage.flight());
-    let _pool = Server::start(road.plan.pool, counting)?;
+    let _pool = Server::start(road.plan.pool, None, counting)?;
     let gateway = road.start_gateway().await?;
     edge.attached().await?;
     to_sip(bench, &edge, &gateway, report).await?;
@@ -64,7 +64,7 @@ async fn to_xmpp(bench: &Bench, gateway: &Process, report: &mut Report) -> io::R
     let flight = bench.flight();
     let plan = &bench.road.plan;
     let requests = messages(PAIRS, LOCAL, REMOTE, &plan.pool.to_string());
-    let wire = Client::connect(plan.pool.ip(), plan.sip, requests, Arc::clone(&flight), false)?;
+    let wire = Client::connect(plan.pool.ip(), plan.sip, None, requests, Arc::clone(&flight), false)?;
     let (sample, _) = measure::run(Pace::Saturate { aloft: ALOFT }, wire, &flight, &[gateway]).await?;
     report.losses("gateway to XMPP", &sample);
     report.figures.push(Figure {

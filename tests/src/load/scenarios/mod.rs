@@ -85,7 +85,7 @@ pub async fn run(names: &[String], say: impl Fn(&str)) -> io::Result<Report> {
         }
         say(&format!("measuring: {name}"));
         let bench = Bench {
-            road: Road::new(&format!("bench-{name}"), plan(index * PORTS_APART))?,
+            road: Road::new(&format!("bench-{name}"), plan(index * PORTS_APART, name == "whole"))?,
             partner: SocketAddr::new(PARTNER, XMPP_PORT + index * PORTS_APART),
             stage: Stage::default(),
             runs: AtomicU64::new(1),
@@ -105,7 +105,7 @@ pub async fn run(names: &[String], say: impl Fn(&str)) -> io::Result<Report> {
 }
 
 /// Everything on the addresses of the bench, and nothing limited that is not measured.
-fn plan(ports: u16) -> Plan {
+fn plan(ports: u16, is_sip_secured: bool) -> Plan {
     let at = |last: u8, port: u16| (Ipv4Addr::new(127, 0, 20, last), port + ports).into();
     Plan {
         edge: at(3, XMPP_PORT),
@@ -118,5 +118,6 @@ fn plan(ports: u16) -> Plan {
         local: LOCAL.to_owned(),
         partners: REMOTES.iter().map(|domain| crate::peer::road::PartnerPlan::external(domain)).collect(),
         is_unlimited: true,
+        is_sip_secured,
     }
 }

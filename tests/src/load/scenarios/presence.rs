@@ -44,7 +44,7 @@ pub(super) async fn measure(bench: &Bench, report: &mut Report) -> io::Result<()
     let edge = FakeEdge::start(road.plan.link, Road::GATEWAY_NAME, ends::edge_tls(road)?, stage.clone(), approving);
     let edge = edge.await?;
     let counting: Counting = Arc::new(move || stage.flight());
-    let pool = Server::start(road.plan.pool, counting)?;
+    let pool = Server::start(road.plan.pool, None, counting)?;
     let gateway = road.start_gateway().await?;
     edge.attached().await?;
     subscribe(bench, &pool).await?;
@@ -140,7 +140,7 @@ async fn subscribe(bench: &Bench, pool: &Server) -> io::Result<()> {
     });
     let flight = bench.flight();
     let total = u64::try_from(WATCHED).unwrap_or_default();
-    let mut wire = Client::connect(plan.pool.ip(), plan.sip, requests.collect(), Arc::clone(&flight), true)?;
+    let mut wire = Client::connect(plan.pool.ip(), plan.sip, None, requests.collect(), Arc::clone(&flight), true)?;
     let driven = Arc::clone(&flight);
     let driver = tokio::task::spawn_blocking(move || pace::drive(Pace::Wave { aloft: 200, total }, &driven, &mut wire));
     driver.await.map_err(io::Error::other)??;

@@ -1,16 +1,19 @@
-//! The whole road: partner, edge, gateway, pool; TLS on streams and link. Saturated, then at half of that.
+//! The whole road: partner, edge, gateway, pool; TLS on streams, link and SIP. Saturated, then at half of that.
 
 use std::io;
 use std::sync::Arc;
 
 use super::edge::{partner, sender};
 use super::{ALOFT, Bench, LOCAL, PAIRS, REMOTE};
+use crate::load::flight::Flight;
 use crate::load::measure::{self, Sample};
 use crate::load::pace::Pace;
 use crate::load::report::{Figure, Report, Target};
 use crate::load::sip::{Client, Counting, Server, messages};
-use crate::peer::http;
-use crate::peer::until;
+use crate::peer::tls;
+
+/// More than can be delivered: what is too much must be refused, and nothing may be forgotten.
+const OVERLOAD: f64 = 1.25;
 
 /// The names of one direction's figures.
 struct Names {
@@ -51,13 +54,12 @@ pub(super) async fn measure(bench: &Bench, report: &mut Report) -> io::Result<()
     let _dns = bench.dns().await?;
     let stage = bench.stage.clone();
     let counting: Counting = Arc::new(move || stage.flight());
-    let _pool = Server::start(road.plan.pool, counting)?;
+    let own = road.authority.issue(&[&road.plan.pool.ip().to_string(), LOCAL])?;
+    let _pool = Server::start(road.plan.pool, Some(tls::server(&road.authority, &own)?), counting)?;
+    let pool_tls = tls::client(&road.authority, Some(&own))?;
     let edge = road.start_edge().await?;
     let gateway = road.start_gateway().await?;
-    until("the edge has a gateway", async || {
-        http::get(road.plan.edge_http, "/readyz").await.ok().filter(|(status, _)| *status == 200)
-    })
-    .await?;
+    road.ready().await?;
     let _partner = partner(bench).await?;
     let processes = [&edge, &gateway];
 
@@ -68,15 +70,30 @@ pub(super) async fn measure(bench: &Bench, report: &mut Report) -> io::Result<()
     tell(&TO_SIP, &full, &half, report);
     wire.close()?;
 
-    let requests = || messages(PAIRS, LOCAL, REMOTE, &road.plan.pool.to_string());
+    let client = |flight: &Arc<Flight>| {
+        let requests = messages(PAIRS, LOCAL, REMOTE, &road.plan.pool.to_string());
+        let tls = Some((Arc::clone(&pool_tls), LOCAL));
+        Client::connect(road.plan.pool.ip(), road.plan.sip, tls, requests, Arc::clone(flight), false)
+    };
     let flight = bench.flight();
-    let wire = Client::connect(road.plan.pool.ip(), road.plan.sip, requests(), Arc::clone(&flight), false)?;
-    let (full, _) = measure::run(Pace::Saturate { aloft: ALOFT }, wire, &flight, &processes).await?;
+    let (full, _) = measure::run(Pace::Saturate { aloft: ALOFT }, client(&flight)?, &flight, &processes).await?;
     let flight = bench.flight();
-    let wire = Client::connect(road.plan.pool.ip(), road.plan.sip, requests(), Arc::clone(&flight), false)?;
     let half = Pace::Steady { per_second: full.per_second / 2.0 };
-    let (half, _) = measure::run(half, wire, &flight, &processes).await?;
+    let (half, _) = measure::run(half, client(&flight)?, &flight, &processes).await?;
     tell(&TO_XMPP, &full, &half, report);
+
+    let flight = bench.flight();
+    let too_much = Pace::Steady { per_second: full.per_second * OVERLOAD };
+    let (over, _) = measure::run(too_much, client(&flight)?, &flight, &processes).await?;
+    let value = (over.broken_promises + over.contradicted + over.unanswered) as f64;
+    report.figures.push(Figure {
+        key: "whole_overload_untrue",
+        what: "SIP -> XMPP at 1.25 of saturation: answers that were untrue or never came",
+        value,
+        unit: "",
+        target: Target::Below(1.0),
+        peers: "Kamailio's own gateway: answered 200 for a message it lost",
+    });
     for (key, what, process) in [
         ("edge_resident_mb", "memory of the edge after these runs", &edge),
         ("gateway_resident_mb", "memory of the gateway after these runs", &gateway),
