@@ -122,6 +122,11 @@ impl Flight {
         self.accepted.load(Ordering::Relaxed)
     }
 
+    /// How many were neither accepted nor refused.
+    pub fn unanswered(&self) -> u64 {
+        self.departed().saturating_sub(self.accepted() + self.failed())
+    }
+
     /// How many arrived twice, or arrived and failed.
     pub fn contradicted(&self) -> u64 {
         self.contradicted.load(Ordering::Relaxed)

@@ -97,7 +97,7 @@ pub async fn run<W: Wire + Send + 'static>(
         failed: flight.failed(),
         lost: flight.aloft(),
         broken_promises: flight.accepted().saturating_sub(flight.arrived()),
-        unanswered: flight.departed().saturating_sub(flight.accepted() + flight.failed()),
+        unanswered: flight.unanswered(),
         contradicted: flight.contradicted(),
     };
     Ok((sample, wire))

@@ -298,6 +298,10 @@ impl Wire for Client {
         self.buffer.drain(..seen);
         Ok(true)
     }
+
+    fn is_answered(&self) -> bool {
+        !self.counts_arrivals
+    }
 }
 
 /// One MESSAGE per pair, from one of our users to a partner's; the text is that of the stanzas.

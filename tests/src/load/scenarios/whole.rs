@@ -8,7 +8,7 @@ use super::{ALOFT, Bench, LOCAL, PAIRS, REMOTE};
 use crate::load::flight::Flight;
 use crate::load::measure::{self, Sample};
 use crate::load::pace::Pace;
-use crate::load::report::{Figure, Report, Target};
+use crate::load::report::{Figure, Missing, Report, Target};
 use crate::load::sip::{Client, Counting, Server, messages};
 use crate::peer::tls;
 
@@ -85,7 +85,13 @@ pub(super) async fn measure(bench: &Bench, report: &mut Report) -> io::Result<()
     let flight = bench.flight();
     let too_much = Pace::Steady { per_second: full.per_second * OVERLOAD };
     let (over, _) = measure::run(too_much, client(&flight)?, &flight, &processes).await?;
-    let value = (over.broken_promises + over.contradicted + over.unanswered) as f64;
+    let untrue = over.broken_promises + over.contradicted + over.unanswered;
+    if untrue > 0 {
+        let (complaint, unanswered) = (over.complaint().unwrap_or_default(), over.unanswered);
+        let reason = format!("{complaint}, {unanswered} have no final response");
+        report.missing.push(Missing { scenario: "overload", reason });
+    }
+    let value = untrue as f64;
     report.figures.push(Figure {
         key: "whole_overload_untrue",
         what: "SIP -> XMPP at 1.25 of saturation: answers that were untrue or never came",
