@@ -1,7 +1,8 @@
 //! One stream connection and the task that owns it: bytes in become batches, queued messages become few large writes.
 //!
 //! The task decides nothing about SIP; `frame` does. It ends on: end of stream, lost framing, a message or a write that
-//! takes too long, silence, or the end of the transport. What it could not write is reported before its end.
+//! takes too long, silence, or the end of the transport. What it could not write is reported before its end. A peer that
+//! is owed many final responses is not read until it has some of them, so that there is always room to queue them.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -15,8 +16,13 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::endpoint::SendTag;
 use crate::frame::{Frame, Framer};
+use crate::limits::TRANSACTION_PATIENCE;
+use crate::message::Message;
+use crate::method::Method;
 use crate::target::{Source, Target};
-use crate::transport::{IDLE_CLOSE, Inbound, LINGER, MAX_BATCH, MESSAGE_PATIENCE, Queued, Shared, WRITE_PATIENCE};
+use crate::transport::{
+    IDLE_CLOSE, Inbound, LINGER, MAX_BATCH, MESSAGE_PATIENCE, Queued, Shared, WRITE_PATIENCE, WRITE_QUEUE,
+};
 
 /// Read buffers are allocated in pieces of this size.
 const READ_CHUNK: usize = 16 * 1024;
@@ -26,6 +32,8 @@ const MIN_READ: usize = 2 * 1024;
 const GATHER: usize = 256;
 /// Bytes that wait for the socket; beyond it the queue is not read, and then sending fails.
 const MAX_UNWRITTEN: usize = 256 * 1024;
+/// Final responses owed to a peer; at this many it is not read. Half of the queue, for there are requests of ours too.
+pub(super) const MAX_OWED: usize = WRITE_QUEUE / 2;
 /// TCP keep-alive: the first probe after, then every, then give up after this many.
 const KEEPALIVE_AFTER: Duration = Duration::from_secs(60);
 const KEEPALIVE_EVERY: Duration = Duration::from_secs(10);
@@ -70,6 +78,7 @@ pub(super) struct Connection<S> {
     /// For the engine, while its channel is full.
     pending: Vec<Inbound>,
     unwritten: Unwritten,
+    owed: Owed,
     /// Framing is lost: nothing is read any more.
     lingering: bool,
     last_activity: Instant,
@@ -115,6 +124,42 @@ impl Unwritten {
     }
 }
 
+/// Requests of the peer without a final response.
+#[derive(Default)]
+struct Owed {
+    count: usize,
+    /// When the bound was reached.
+    full_since: Option<Instant>,
+}
+
+impl Owed {
+    fn received(&mut self, message: &Message) {
+        // An ACK has no response (RFC 3261, section 17).
+        if matches!(message, Message::Request(request) if request.method != Method::Ack) {
+            self.count += 1;
+            if self.count >= MAX_OWED {
+                self.full_since.get_or_insert_with(Instant::now);
+            }
+        }
+    }
+
+    fn queued(&mut self, bytes: &[u8]) {
+        let is_final = bytes.strip_prefix(b"SIP/2.0 ").and_then(<[u8]>::first).is_some_and(|class| *class > b'1');
+        if is_final {
+            self.count = self.count.saturating_sub(1);
+            if self.count < MAX_OWED {
+                self.full_since = None;
+            }
+        }
+    }
+
+    /// Some requests never get a response: they were sent twice, or nobody knew what to say. When all transactions
+    /// must be over, nothing is owed any more.
+    fn forgiven_at(&self) -> Option<Instant> {
+        self.full_since.map(|since| since + TRANSACTION_PATIENCE)
+    }
+}
+
 /// Whether the connection goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Flow {
@@ -142,6 +187,7 @@ impl<S: AsyncRead + AsyncWrite + Send> Connection<S> {
             received: BytesMut::new(),
             pending: Vec::new(),
             unwritten: Unwritten::new(),
+            owed: Owed::default(),
             lingering: false,
             last_activity: Instant::now(),
             message_began: None,
@@ -166,7 +212,7 @@ impl<S: AsyncRead + AsyncWrite + Send> Connection<S> {
                 self.received.reserve(READ_CHUNK);
             }
             let flow = tokio::select! {
-                read = self.read.read_buf(&mut self.received), if self.pending.is_empty() && !self.lingering => {
+                read = self.read.read_buf(&mut self.received), if self.may_read() => {
                     match read {
                         Ok(0) | Err(_) => Flow::End,
                         Ok(_) => { self.take_frames(); Flow::On }
@@ -181,7 +227,10 @@ impl<S: AsyncRead + AsyncWrite + Send> Connection<S> {
                     Err(_) => Flow::End,
                 },
                 taken = self.queue.recv_many(&mut gathered, GATHER), if self.unwritten.bytes.len() < MAX_UNWRITTEN => {
-                    gathered.drain(..).for_each(|message| self.unwritten.add(&message));
+                    for message in gathered.drain(..) {
+                        self.owed.queued(&message.bytes);
+                        self.unwritten.add(&message);
+                    }
                     self.last_activity = Instant::now();
                     if taken == 0 { Flow::End } else { Flow::On }
                 }
@@ -191,6 +240,9 @@ impl<S: AsyncRead + AsyncWrite + Send> Connection<S> {
                 }
                 () = &mut sleep => {
                     let now = Instant::now();
+                    if self.owed.forgiven_at().is_some_and(|at| at <= now) {
+                        self.owed = Owed::default();
+                    }
                     if self.deadline() <= now {
                         Flow::End
                     } else {
@@ -208,6 +260,10 @@ impl<S: AsyncRead + AsyncWrite + Send> Connection<S> {
             }
         }
         self.finish().await;
+    }
+
+    fn may_read(&self) -> bool {
+        self.pending.is_empty() && !self.lingering && self.owed.full_since.is_none()
     }
 
     /// Cuts what was received into frames, at most a batch at a time.
@@ -237,7 +293,10 @@ impl<S: AsyncRead + AsyncWrite + Send> Connection<S> {
             let source = || Source { peer: peer.cloned(), ..self.source.clone() };
             match self.framer.push(&mut self.received) {
                 None => break,
-                Some(Ok(Frame::Message(message))) => self.pending.push(Inbound::Message { message, source: source() }),
+                Some(Ok(Frame::Message(message))) => {
+                    self.owed.received(&message);
+                    self.pending.push(Inbound::Message { message, source: source() });
+                }
                 Some(Ok(Frame::Malformed(error))) => self.pending.push(Inbound::Malformed { error, source: source() }),
                 Some(Ok(Frame::Ping)) if self.unwritten.bytes.len() < MAX_UNWRITTEN => {
                     self.unwritten.bytes.extend_from_slice(b"\r\n");
@@ -257,7 +316,7 @@ impl<S: AsyncRead + AsyncWrite + Send> Connection<S> {
         let idle = if self.lingering { LINGER } else { IDLE_CLOSE };
         let message = self.message_began.map(|began| began + MESSAGE_PATIENCE);
         let write = self.write_began.map(|began| began + WRITE_PATIENCE);
-        [message, write].into_iter().flatten().fold(self.last_activity + idle, Instant::min)
+        [message, write, self.owed.forgiven_at()].into_iter().flatten().fold(self.last_activity + idle, Instant::min)
     }
 
     /// Leaves the table, then reports what was not written, then the end.

@@ -10,6 +10,8 @@ use tokio::net::TcpStream;
 
 use super::*;
 use crate::frame::FramingFault;
+use crate::message::{Message, Response};
+use crate::method::Status;
 use crate::parse::ParseFault;
 use crate::trust::TrustedPeer;
 
@@ -126,6 +128,41 @@ async fn messages_to_one_target_share_a_connection_and_keep_their_order() {
     drop(server);
     let closed = events(&mut answers, 1).await;
     assert!(matches!(closed[..], [Inbound::Closed { target: Some(_), last: SendTag(500), .. }]), "{closed:?}");
+}
+
+#[tokio::test]
+async fn a_peer_that_is_owed_many_answers_is_not_read_until_it_has_them() {
+    let (server, mut inbound, addr) = start(|config| config.tcp.push(any_port())).await;
+    let (mut read, mut write) = TcpStream::connect(addr).await.unwrap().into_split();
+    let count = 2 * connection::MAX_OWED;
+    tokio::spawn(async move {
+        for number in 1..=count {
+            write.write_all(&options(u32::try_from(number).unwrap())).await.unwrap();
+        }
+        std::future::pending::<()>().await;
+    });
+    tokio::spawn(async move { while read.read(&mut [0; 65_536]).await.unwrap() > 0 {} });
+
+    let mut received = events(&mut inbound, connection::MAX_OWED).await;
+    // What one read brought is handed on; then nothing comes.
+    while let Ok(Some(more)) = tokio::time::timeout(Duration::from_millis(100), inbound.recv()).await {
+        received.extend(more);
+    }
+    assert!(received.len() < connection::MAX_OWED + 256, "{} requests", received.len());
+
+    let mut answered = 0;
+    while answered < count {
+        for event in received.drain(..) {
+            let Inbound::Message { message: Message::Request(request), .. } = &event else { panic!("{event:?}") };
+            let mut answer = bytes::BytesMut::new();
+            Response::to(request, Status::OK).write(&mut answer);
+            server.send(reply_to(&event), answer.freeze(), SendTag::NONE).unwrap();
+            answered += 1;
+        }
+        if answered < count {
+            received = events(&mut inbound, 1).await;
+        }
+    }
 }
 
 #[tokio::test]
