@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use causeway_shared::domain::{DomainName, DomainPair};
 use causeway_shared::link::Snapshot;
-use causeway_shared::partner::{Methods, Negotiation};
+use causeway_shared::partner::{Methods, Negotiation, StreamOptions};
 use causeway_shared::pki::{self, ChainFault};
 use rustls::pki_types::{CertificateDer, TrustAnchor};
 
@@ -48,6 +48,10 @@ pub struct PartnerPolicy {
     pub proxy: Option<Proxy>,
     /// Whether private and loopback addresses may be dialled.
     pub allow_private_addresses: bool,
+    /// SHA-256 of the SubjectPublicKeyInfo of the certificates it may show; empty leaves it free.
+    pub pins: Vec<[u8; 32]>,
+    /// What its streams may use beyond the negotiation settings.
+    pub options: StreamOptions,
     /// Whether public authorities vouch for this partner.
     use_public_trust: bool,
     /// Authorities that vouch for this partner's domains only.
@@ -107,6 +111,8 @@ impl Federation {
                 connection_limit: non_zero(record.connection_limit).unwrap_or(partner_limit),
                 proxy: record.proxy_fqdn.as_deref().and_then(Proxy::parse),
                 allow_private_addresses: record.allow_private_addresses,
+                pins: record.pins.clone(),
+                options: record.options,
                 use_public_trust: record.use_public_trust,
                 anchors,
             });

@@ -342,6 +342,16 @@ mod tests {
     }
 
     #[test]
+    fn a_pin_is_64_hexadecimal_digits() {
+        let (config, _) = partner(&format!("pins = ['{}', '{}']", "0A".repeat(32), ["ff"; 32].join(":"))).unwrap();
+        assert_eq!(config.partners[0].pins, [[10; 32], [255; 32]]);
+        for wrong in ["ab", &"zz".repeat(32), &"ab".repeat(33)] {
+            let mistakes = partner(&format!("pins = ['{wrong}']")).unwrap_err();
+            assert_eq!(mistakes[0].key, "partner[0].pins");
+        }
+    }
+
+    #[test]
     fn a_domain_belongs_to_one_partner_and_not_to_us() {
         let twice = partner("[[partner]]\ndomain = \"FABRIKAM.example.\"").unwrap_err();
         assert_eq!(twice[0].key, "partner[1].domain");

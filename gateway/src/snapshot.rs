@@ -48,6 +48,8 @@ pub fn snapshot(config: &Config, secrets: &DialbackSecrets, version: u64) -> Res
             allow_private_addresses: partner.allow_private_addresses,
             trust_anchors: partner.load_trust_anchors()?,
             use_public_trust: partner.use_public_trust,
+            pins: partner.pins.clone(),
+            options: partner.options,
         });
     }
     Ok(Snapshot {

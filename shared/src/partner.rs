@@ -101,6 +101,37 @@ impl Default for NegotiationSettings {
     }
 }
 
+/// What the streams with a partner may use beyond the negotiation settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct StreamOptions {
+    /// TLS from the first byte where the partner publishes it (XEP-0368). It counts as TLS in the settings above.
+    pub direct_tls: bool,
+    /// Acknowledgements on the stream (XEP-0198).
+    pub stream_management: bool,
+    /// Stanzas both ways on one connection (XEP-0288).
+    pub bidi: bool,
+    /// TLSA records vouch for certificates that no authority does (RFC 7673).
+    pub dane: bool,
+    /// A document on the partner's web server does (RFC 7711).
+    pub posh: bool,
+    /// Whether a failed handshake may be followed by an attempt without TLS, where the settings leave TCP dialback.
+    pub plaintext_after_tls_failure: bool,
+}
+
+impl Default for StreamOptions {
+    /// What strengthens a stream is on; what widens trust, or is rare in the field, is off.
+    fn default() -> Self {
+        Self {
+            direct_tls: true,
+            stream_management: true,
+            bidi: false,
+            dane: false,
+            posh: false,
+            plaintext_after_tls_failure: false,
+        }
+    }
+}
+
 /// The methods by which a stream of a partner may be authenticated, in order of preference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Methods {

@@ -84,18 +84,7 @@ pub(crate) fn settings(tls: char, sasl: char, dialback: bool) -> NegotiationSett
 }
 
 fn partner(name: &str, negotiation: NegotiationSettings) -> PartnerRecord {
-    PartnerRecord {
-        domain: domain(name),
-        additional_domains: Vec::new(),
-        negotiation,
-        methods: negotiation.methods(),
-        keep_alive: true,
-        connection_limit: 0,
-        proxy_fqdn: None,
-        allow_private_addresses: false,
-        trust_anchors: Vec::new(),
-        use_public_trust: true,
-    }
+    PartnerRecord::new(domain(name), negotiation)
 }
 
 /// A policy in which both partners have these settings.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use causeway_shared::config::{ConfigWarning, Section};
 use causeway_shared::domain::DomainName;
-use causeway_shared::partner::{Methods, Negotiation, NegotiationSettings, PartnerType, Warning};
+use causeway_shared::partner::{Methods, Negotiation, NegotiationSettings, PartnerType, StreamOptions, Warning};
 
 use super::settings::Rules;
 
@@ -39,6 +39,10 @@ pub struct Partner {
     pub trust_anchors: Vec<PathBuf>,
     /// Whether the edge's public authorities count.
     pub use_public_trust: bool,
+    /// SHA-256 of the SubjectPublicKeyInfo of the certificates it may show; empty leaves it free.
+    pub pins: Vec<[u8; 32]>,
+    /// What its streams may use beyond the negotiation settings.
+    pub options: StreamOptions,
 }
 
 /// Reads one section; `None` only where a mistake was noted.
@@ -83,6 +87,9 @@ pub(super) fn read(
     let allow_private_addresses = section.flag("allow_private_addresses", false);
     let trust_anchors = section.texts("trust_anchors").into_iter().map(PathBuf::from).collect();
     let use_public_trust = section.flag("use_public_trust", true);
+    let pins =
+        section.parsed_list("pins", pin, "write the SHA-256 of the SubjectPublicKeyInfo as 64 hexadecimal digits");
+    let options = options(&mut section);
     section.finish();
     Some(Partner {
         domain: domain?,
@@ -97,7 +104,38 @@ pub(super) fn read(
         allow_private_addresses,
         trust_anchors,
         use_public_trust,
+        pins,
+        options,
     })
+}
+
+fn options(section: &mut Section) -> StreamOptions {
+    let usual = StreamOptions::default();
+    StreamOptions {
+        direct_tls: section.flag("direct_tls", usual.direct_tls),
+        stream_management: section.flag("stream_management", usual.stream_management),
+        bidi: section.flag("bidi", usual.bidi),
+        dane: section.flag("dane", usual.dane),
+        posh: section.flag("posh", usual.posh),
+        plaintext_after_tls_failure: section.flag("plaintext_after_tls_failure", usual.plaintext_after_tls_failure),
+    }
+}
+
+/// 64 hexadecimal digits; colons, as `openssl` prints them, are allowed.
+fn pin(text: &str) -> Result<[u8; 32], String> {
+    let digits: Vec<u32> = text
+        .chars()
+        .filter(|c| *c != ':')
+        .map(|c| c.to_digit(16).ok_or("that is not hexadecimal"))
+        .collect::<Result<_, _>>()?;
+    let bytes: Vec<u8> = digits
+        .chunks_exact(2)
+        .filter_map(|pair| u8::try_from(pair.iter().fold(0, |sum, digit| sum * 16 + digit)).ok())
+        .collect();
+    match (digits.len(), <[u8; 32]>::try_from(bytes)) {
+        (64, Ok(pin)) => Ok(pin),
+        (length, _) => Err(format!("it has {length} digits, not 64")),
+    }
 }
 
 /// A host, or a host and a port: an edge that could not read it would go where SRV says instead.

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::domain::{DomainName, DomainPair};
 use crate::jid::Jid;
-use crate::partner::{Methods, Negotiation, NegotiationSettings};
+use crate::partner::{Methods, Negotiation, NegotiationSettings, StreamOptions};
 use crate::verdict::{Direction, Rung, Side, Verdict};
 use crate::xmpp::stanza::StanzaKind;
 use crate::xmpp::stanza_error::StanzaCondition;
@@ -254,6 +254,8 @@ pub fn snapshot_to_proto(snapshot: &Snapshot) -> proto::Snapshot {
                 allow_private_addresses: partner.allow_private_addresses,
                 trust_anchors: partner.trust_anchors.clone(),
                 use_public_trust: partner.use_public_trust,
+                pins: partner.pins.iter().map(|pin| Bytes::copy_from_slice(pin)).collect(),
+                options: Some(options_to_proto(partner.options)),
             })
             .collect(),
         settings: Some(proto::GatewaySettings {
@@ -305,7 +307,23 @@ fn partner_from_proto(frame: proto::Partner) -> Result<PartnerRecord, FrameFault
         allow_private_addresses: frame.allow_private_addresses,
         trust_anchors: frame.trust_anchors,
         use_public_trust: frame.use_public_trust,
+        pins: frame.pins.iter().map(pin_from_proto).collect::<Result<_, _>>()?,
+        options: options_from_proto(frame.options.unwrap_or_default()),
     })
+}
+
+fn pin_from_proto(pin: &Bytes) -> Result<[u8; 32], FrameFault> {
+    pin.as_ref().try_into().map_err(|_| FrameFault::Length { field: "partner.pins", len: pin.len() })
+}
+
+const fn options_to_proto(options: StreamOptions) -> proto::StreamOptions {
+    let StreamOptions { direct_tls, stream_management, bidi, dane, posh, plaintext_after_tls_failure } = options;
+    proto::StreamOptions { direct_tls, stream_management, bidi, dane, posh, plaintext_after_tls_failure }
+}
+
+const fn options_from_proto(frame: proto::StreamOptions) -> StreamOptions {
+    let proto::StreamOptions { direct_tls, stream_management, bidi, dane, posh, plaintext_after_tls_failure } = frame;
+    StreamOptions { direct_tls, stream_management, bidi, dane, posh, plaintext_after_tls_failure }
 }
 
 const fn negotiation_to_proto(setting: Negotiation) -> proto::Negotiation {
@@ -352,16 +370,16 @@ mod tests {
             version: 4,
             local_domains: vec![domain("contoso.example")],
             partners: vec![PartnerRecord {
-                domain: domain("fabrikam.example"),
                 additional_domains: vec![domain("fabrikam.test.example")],
-                negotiation,
-                methods: negotiation.methods(),
-                keep_alive: true,
+                keep_alive: false,
                 connection_limit: 3,
                 proxy_fqdn: Some("proxy.fabrikam.example:5269".to_owned()),
                 allow_private_addresses: true,
                 trust_anchors: vec![Bytes::from_static(b"der")],
                 use_public_trust: false,
+                pins: vec![[7; 32]],
+                options: StreamOptions { bidi: true, direct_tls: false, ..StreamOptions::default() },
+                ..PartnerRecord::new(domain("fabrikam.example"), negotiation)
             }],
             settings: GatewaySettings { connection_limit: 1000, ..GatewaySettings::default() },
             dialback_secrets: vec![Bytes::from_static(b"secret")],

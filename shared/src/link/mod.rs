@@ -13,7 +13,7 @@ use bytes::Bytes;
 use crate::domain::{DomainName, DomainPair};
 use crate::jid::Jid;
 pub use crate::partner::Methods;
-use crate::partner::NegotiationSettings;
+use crate::partner::{NegotiationSettings, StreamOptions};
 use crate::verdict::Verdict;
 pub use crate::xmpp::stanza::StanzaKind;
 use crate::xmpp::stanza_error::StanzaCondition;
@@ -202,6 +202,30 @@ pub struct PartnerRecord {
     pub trust_anchors: Vec<Bytes>,
     /// Whether public authorities count for this partner.
     pub use_public_trust: bool,
+    /// SHA-256 of the SubjectPublicKeyInfo of the certificates that this partner may show; empty leaves it free.
+    pub pins: Vec<[u8; 32]>,
+    /// What its streams may use beyond the negotiation settings.
+    pub options: StreamOptions,
+}
+
+impl PartnerRecord {
+    /// A partner with the defaults of a new one, but for the negotiation settings.
+    pub fn new(domain: DomainName, negotiation: NegotiationSettings) -> Self {
+        Self {
+            domain,
+            additional_domains: Vec::new(),
+            negotiation,
+            methods: negotiation.methods(),
+            keep_alive: true,
+            connection_limit: 0,
+            proxy_fqdn: None,
+            allow_private_addresses: false,
+            trust_anchors: Vec::new(),
+            use_public_trust: true,
+            pins: Vec::new(),
+            options: StreamOptions::default(),
+        }
+    }
 }
 
 /// The gateway settings that concern streams; 0 leaves a value to the edge's default.

@@ -63,16 +63,11 @@ pub fn snapshot(road: &Road) -> io::Result<Snapshot> {
     let negotiation = NegotiationSettings::default();
     let partners = road.plan.partners.iter().map(|partner| {
         Ok(PartnerRecord {
-            domain: domain(&partner.domain)?,
-            additional_domains: Vec::new(),
-            negotiation,
-            methods: negotiation.methods(),
-            keep_alive: true,
             connection_limit: 1000,
-            proxy_fqdn: None,
             allow_private_addresses: true,
             trust_anchors: vec![Bytes::copy_from_slice(road.authority.certificate())],
             use_public_trust: false,
+            ..PartnerRecord::new(domain(&partner.domain)?, negotiation)
         })
     });
     Ok(Snapshot {

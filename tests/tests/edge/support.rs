@@ -119,16 +119,8 @@ impl World {
             version: 1,
             local_domains: vec![name(domain)],
             partners: vec![PartnerRecord {
-                domain: name(partner),
-                additional_domains: Vec::new(),
-                negotiation,
-                methods: negotiation.methods(),
-                keep_alive: true,
-                connection_limit: 0,
-                proxy_fqdn: None,
                 allow_private_addresses: true,
-                trust_anchors: Vec::new(),
-                use_public_trust: true,
+                ..PartnerRecord::new(name(partner), negotiation)
             }],
             settings: GatewaySettings::default(),
             dialback_secrets: vec![Bytes::from(format!("the secret of {domain}"))],
