@@ -9,13 +9,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use causeway_shared::config::{ConfigError, ConfigWarning, Document, Section};
-use causeway_shared::limits::Limits;
 use causeway_shared::telemetry::TelemetryConfig;
 
 use crate::admission::Caps;
+use crate::limits::StreamLimits;
 use crate::tls::CertificateFiles;
 
 mod files;
+mod limits;
 
 /// The prefix of variables.
 pub const ENVIRONMENT: &str = "CAUSEWAY_EDGE";
@@ -37,8 +38,8 @@ pub struct Config {
     pub dns_servers: Vec<SocketAddr>,
     /// Bounds on connections.
     pub caps: Caps,
-    /// Bounds on XML.
-    pub limits: Limits,
+    /// Bounds on streams.
+    pub limits: StreamLimits,
     /// Where health and metrics are served.
     pub admin: SocketAddr,
     /// Logs and traces.
@@ -90,7 +91,7 @@ impl Config {
         let dns_servers =
             dns.parsed_list("servers", str::parse::<SocketAddr>, "write address:port, such as \"127.0.0.1:53\"");
         dns.finish();
-        let (caps, limits) = limits(document.section("limits"));
+        let (caps, limits) = limits::read(&mut document);
         let mut admin = document.section("admin");
         let admin_listen = admin
             .parsed("listen", str::parse::<SocketAddr>, "write address:port, such as \"127.0.0.1:9090\"")
@@ -169,27 +170,6 @@ fn certificate(mut section: Section) -> CertificateFiles {
     files
 }
 
-fn limits(mut section: Section) -> (Caps, Limits) {
-    let usual = Caps::default();
-    let caps = Caps {
-        per_address: section.number("connections_per_address", usual.per_address, 1..=100_000),
-        unauthenticated_per_address: section.number(
-            "unauthenticated_per_address",
-            usual.unauthenticated_per_address,
-            1..=100_000,
-        ),
-        unauthenticated: section.number("unauthenticated", usual.unauthenticated, 1..=1_000_000),
-        per_minute: section.number("new_connections_per_minute", usual.per_minute, 1..=1_000_000),
-        burst: section.number("new_connections_burst", usual.burst, 1..=1_000_000),
-    };
-    let mut limits = Limits::default();
-    // RFC 6120, section 13.12: never below 10 000 bytes. The largest stanza has to fit into a frame of the link.
-    let most = u32::try_from(limits.byte_stanza).unwrap_or(u32::MAX);
-    limits.byte_stanza = usize::try_from(section.number("stanza_bytes", most, 10_000..=524_288)).unwrap_or(usize::MAX);
-    section.finish();
-    (caps, limits)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -235,7 +215,7 @@ mod tests {
     #[test]
     fn the_example_is_a_configuration() {
         let (config, warnings) = Config::parse(include_str!("../../deploy/example/edge-proxy.toml"), []).unwrap();
-        assert_eq!((config.caps, config.limits), (Caps::default(), Limits::default()));
+        assert_eq!((config.caps, config.limits), (Caps::default(), StreamLimits::default()));
         assert!(warnings.is_empty(), "{warnings:?}");
     }
 

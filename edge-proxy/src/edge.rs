@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
-use causeway_shared::limits::Limits;
 use tokio::sync::watch;
 
 use crate::admission::{Admission, Caps};
 use crate::clock::unix_ms;
+use crate::limits::StreamLimits;
 use crate::link::LinkHandle;
 use crate::metrics::Metrics;
 use crate::policy::{Federation, Moment};
@@ -29,7 +29,7 @@ pub struct Edge {
     pub admission: Admission,
     /// Counts.
     pub metrics: Metrics,
-    limits: ArcSwap<(Limits, Caps)>,
+    limits: ArcSwap<(StreamLimits, Caps)>,
     federation: ArcSwap<Federation>,
     has_gateway: watch::Receiver<bool>,
     /// The version of the policy in force.
@@ -40,7 +40,7 @@ pub struct Edge {
 
 impl Edge {
     /// An edge that knows no partner yet.
-    pub fn new(link: LinkHandle, tls: Tls, resolver: Resolver, limits: Limits, caps: Caps) -> Self {
+    pub fn new(link: LinkHandle, tls: Tls, resolver: Resolver, limits: StreamLimits, caps: Caps) -> Self {
         Self {
             has_gateway: link.has_gateway(),
             link,
@@ -63,11 +63,12 @@ impl Edge {
             federation: self.federation.load_full(),
             public_anchors: self.tls.public_anchors(),
             has_gateway: *self.has_gateway.borrow(),
+            limits: self.limits(),
         }
     }
 
-    /// The bounds on XML.
-    pub fn limits(&self) -> Limits {
+    /// The bounds on streams.
+    pub fn limits(&self) -> StreamLimits {
         self.limits.load().0
     }
 
@@ -77,7 +78,7 @@ impl Edge {
     }
 
     /// Other bounds for what comes from now on.
-    pub fn set_limits(&self, limits: Limits, caps: Caps) {
+    pub fn set_limits(&self, limits: StreamLimits, caps: Caps) {
         self.limits.store(Arc::new((limits, caps)));
     }
 

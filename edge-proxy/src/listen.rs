@@ -38,9 +38,10 @@ pub async fn accept(listener: TcpListener, pool: Arc<Pool>, alive: mpsc::Sender<
         let limit = edge.moment().federation.settings.connection_limit;
         match edge.admission.accept(peer.ip(), limit, &edge.caps(), Instant::now()) {
             Ok(ticket) => {
+                let connection = Connection::new(tcp, peer, edge.limits().timeouts);
                 let (pool, alive) = (Arc::clone(&pool), alive.clone());
                 tokio::spawn(async move {
-                    inbound::serve(pool, Connection::new(tcp, peer), ticket).await;
+                    inbound::serve(pool, connection, ticket).await;
                     drop(alive);
                 });
             }

@@ -13,6 +13,7 @@ use causeway_shared::partner::{Methods, Negotiation, StreamOptions};
 use causeway_shared::pki::{self, ChainFault};
 use rustls::pki_types::{CertificateDer, TrustAnchor};
 
+use crate::limits::StreamLimits;
 use crate::resolve::Proxy;
 use crate::stream::Method;
 
@@ -209,4 +210,6 @@ pub struct Moment {
     pub public_anchors: Arc<Vec<TrustAnchor<'static>>>,
     /// Whether some gateway is attached: without one nothing new is begun.
     pub has_gateway: bool,
+    /// What a stream may take.
+    pub limits: StreamLimits,
 }

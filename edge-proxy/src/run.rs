@@ -62,7 +62,8 @@ pub async fn run(args: CommonArgs, config: Config, warnings: Vec<ConfigWarning>)
     let telemetry = telemetry::start(&config.telemetry)?;
     log_warnings(&warnings);
 
-    let resolver = Resolver::new(Arc::new(HickoryDns::new(&config.dns_servers).map_err(RunError::Resolver)?));
+    let resolver =
+        Resolver::new(Arc::new(HickoryDns::new(&config.dns_servers, config.limits.dns).map_err(RunError::Resolver)?));
     let (handle, core) = link::open(instance, link::GATEWAY_PATIENCE);
     let tls = Tls::new(config.material()?);
     let edge = Arc::new(Edge::new(handle, tls, resolver, config.limits, config.caps));

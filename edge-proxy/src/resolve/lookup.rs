@@ -19,6 +19,7 @@ use hickory_resolver::proto::rr::RData;
 
 use super::filter;
 use super::srv::{self, Record, ResolveFault, Target};
+use crate::limits::DnsLimits;
 use crate::policy::PartnerPolicy;
 
 /// Addresses of one target that are tried.
@@ -26,12 +27,6 @@ const MAX_ADDRESSES: usize = 8;
 
 /// Addresses that are tried in all.
 const MAX_ATTEMPTS: usize = 32;
-
-/// One question, all its retries included.
-const QUESTION: Duration = Duration::from_secs(5);
-
-/// See [`QUESTION`].
-const ATTEMPTS: usize = 3;
 
 /// All questions for one partner.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -157,7 +152,7 @@ pub struct HickoryDns(TokioResolver);
 
 impl HickoryDns {
     /// Asks these servers, or those of `/etc/resolv.conf` where there are none.
-    pub fn new(servers: &[SocketAddr]) -> Result<Self, DnsFault> {
+    pub fn new(servers: &[SocketAddr], limits: DnsLimits) -> Result<Self, DnsFault> {
         let unavailable = |error: &dyn std::fmt::Display| DnsFault::Unavailable(error.to_string());
         let mut builder = if servers.is_empty() {
             TokioResolver::builder_tokio().map_err(|error| unavailable(&error))?
@@ -173,8 +168,8 @@ impl HickoryDns {
             TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
         };
         let options = builder.options_mut();
-        options.timeout = QUESTION;
-        options.attempts = ATTEMPTS;
+        options.timeout = limits.timeout;
+        options.attempts = limits.attempts;
         options.cache_size = CACHE_ENTRIES;
         options.positive_min_ttl = Some(CACHE_TIME.0);
         options.positive_max_ttl = Some(CACHE_TIME.1);

@@ -6,7 +6,6 @@ use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::BytesMut;
 use causeway_shared::domain::DomainName;
@@ -18,12 +17,7 @@ use tokio::time::timeout;
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
 use super::identity::PeerIdentity;
-
-/// A write that makes no progress for this long is a dead peer.
-const WRITE_STALL: Duration = Duration::from_secs(15);
-
-/// From our closing tag to the peer's.
-const CLOSE_HANDSHAKE: Duration = Duration::from_secs(5);
+use crate::limits::Timeouts;
 
 /// What a peer may still send while we wait for its closing tag.
 const CLOSE_BYTES: usize = 1024 * 1024;
@@ -38,6 +32,7 @@ pub struct Connection {
     pub peer: SocketAddr,
     /// What was read and not yet used.
     pub buffer: BytesMut,
+    timeouts: Timeouts,
 }
 
 enum Io {
@@ -49,10 +44,10 @@ enum Io {
 
 impl Connection {
     /// A fresh TCP connection.
-    pub fn new(tcp: TcpStream, peer: SocketAddr) -> Self {
+    pub fn new(tcp: TcpStream, peer: SocketAddr, timeouts: Timeouts) -> Self {
         // Small writes matter more than full packets; coalescing is done above.
         let _best_effort = tcp.set_nodelay(true);
-        Self { io: Io::Tcp(tcp), peer, buffer: BytesMut::new() }
+        Self { io: Io::Tcp(tcp), peer, buffer: BytesMut::new(), timeouts }
     }
 
     /// Reads what is there into the buffer; 0 at the end. Cancel-safe. While nothing is there the buffer is given
@@ -88,7 +83,7 @@ impl Connection {
             self.io.write_all(bytes).await?;
             self.io.flush().await
         };
-        timeout(WRITE_STALL, write).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+        timeout(self.timeouts.write_stall, write).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     }
 
     /// Becomes the server of TLS on this connection.
@@ -117,6 +112,7 @@ impl Connection {
 
     /// Closes in order (RFC 6120, section 4.4): our closing tag is written; waits for the peer's, or not for long.
     pub async fn close(mut self) {
+        let patience = self.timeouts.close;
         let wait = async {
             let mut heard = 0;
             loop {
@@ -130,13 +126,14 @@ impl Connection {
                 self.buffer = BytesMut::from(&self.buffer[self.buffer.len() - keep..]);
             }
         };
-        let _whatever_ends_it = timeout(CLOSE_HANDSHAKE, wait).await;
+        let _whatever_ends_it = timeout(patience, wait).await;
         self.shut_down().await;
     }
 
     /// Ends it without waiting for the peer; it has said its last word.
     pub async fn shut_down(mut self) {
-        let _best_effort = timeout(CLOSE_HANDSHAKE, self.io.shutdown()).await;
+        let patience = self.timeouts.close;
+        let _best_effort = timeout(patience, self.io.shutdown()).await;
     }
 
     fn take_tcp(&mut self) -> Result<TcpStream, String> {

@@ -13,12 +13,6 @@ use causeway_shared::xmpp::stanza_error::{ErrorType, StanzaCondition, StanzaErro
 
 use crate::policy::{Federation, Moment};
 
-/// How long a verification may take.
-pub const PATIENCE: Duration = Duration::from_secs(30);
-
-/// Verifications under way on one stream.
-pub const MAX_PENDING: usize = 8;
-
 /// The longest key of a peer; XEP-0185 makes 64 characters, others may make more.
 const MAX_KEY: usize = 256;
 
@@ -216,15 +210,15 @@ pub enum Begun {
 }
 
 impl Pending {
-    /// Begins a question, which is given up after [`PATIENCE`].
-    pub fn begin(&mut self, pair: &DomainPair, now: Instant) -> Begun {
+    /// Begins a question, which is given up when it takes too long.
+    pub fn begin(&mut self, pair: &DomainPair, at: &Moment) -> Begun {
         if self.0.iter().any(|(known, _)| known == pair) {
             return Begun::Already;
         }
-        if self.0.len() >= MAX_PENDING {
+        if self.0.len() >= at.limits.pending_dialbacks {
             return Begun::TooMany;
         }
-        self.0.push((pair.clone(), now + PATIENCE));
+        self.0.push((pair.clone(), at.now + at.limits.timeouts.verification));
         Begun::Ask
     }
 

@@ -16,7 +16,7 @@ use tokio::time::{sleep_until, timeout_at};
 use tracing::Instrument as _;
 
 use super::conn::Connection;
-use super::dialback::{Answer, MAX_PENDING};
+use super::dialback::Answer;
 use super::frames::{Frame, Frames};
 use super::negotiation_in::{Input, Output, Receiving};
 use super::pool::Pool;
@@ -76,16 +76,16 @@ impl Inbound {
     fn new(pool: Arc<Pool>, connection: Connection, ticket: Ticket) -> Self {
         let edge = Arc::clone(pool.edge());
         let machine = Receiving::new(connection.peer.to_string(), &edge.moment());
-        let frames = Frames::new(edge.limits());
+        let limits = edge.limits();
         Self {
             pool,
             edge,
             connection,
             ticket,
             machine,
-            frames,
+            frames: Frames::new(limits.xml),
             outputs: Vec::new(),
-            verified: mpsc::channel(MAX_PENDING),
+            verified: mpsc::channel(limits.pending_dialbacks),
         }
     }
 

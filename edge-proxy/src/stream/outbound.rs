@@ -5,7 +5,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use causeway_shared::domain::{DomainName, DomainPair};
@@ -25,9 +24,6 @@ use crate::admission::Ticket;
 use crate::edge::{Edge, gone};
 use crate::resolve::Address;
 use crate::verdict::{Finding, Rung, Side};
-
-/// To one address.
-const CONNECT: Duration = Duration::from_secs(10);
 
 /// Bytes that go into one write: one TLS record.
 const WRITE: usize = 16 * 1024;
@@ -86,7 +82,7 @@ impl Outbound {
 
     async fn negotiate(edge: &Arc<Edge>, ticket: Arc<Ticket>, attempt: Attempt<'_>) -> Result<Attained, Failure> {
         let peer = attempt.address.socket;
-        let tcp = match timeout(CONNECT, TcpStream::connect(peer)).await {
+        let tcp = match timeout(edge.limits().timeouts.connect, TcpStream::connect(peer)).await {
             Ok(Ok(tcp)) => tcp,
             Ok(Err(error)) => return Err(unreachable(attempt.address, &error.to_string())),
             Err(_) => return Err(unreachable(attempt.address, "no answer in time")),
@@ -94,9 +90,9 @@ impl Outbound {
         let machine = Initiating::new(attempt.pair.clone(), attempt.goal, attempt.establish_by, &edge.moment());
         let mut this = Self {
             edge: Arc::clone(edge),
-            connection: Connection::new(tcp, peer),
+            connection: Connection::new(tcp, peer, edge.limits().timeouts),
             machine,
-            frames: Frames::new(edge.limits()),
+            frames: Frames::new(edge.limits().xml),
             outputs: Vec::new(),
             end: None,
             answer: None,

@@ -7,23 +7,8 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use crate::limits::{BackOffLimits, QueueLimits};
 use crate::link::OutboundStanza;
-
-/// Stanzas that wait for one partner: a burst of a busy one fits, and a slow one cannot take more than half of what the
-/// edge takes from a gateway at a time.
-pub const MAX_STANZAS: usize = 4096;
-
-/// Bytes that wait for one partner.
-pub const MAX_BYTES: usize = 8 * 1024 * 1024;
-
-/// How long a stanza waits whose sender did not say.
-pub const LIFETIME: Duration = Duration::from_secs(60);
-
-/// The pause after the first failure.
-const FIRST_PAUSE: Duration = Duration::from_secs(10);
-
-/// The longest pause.
-pub const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
 /// A stanza and the time by which it must be on its way.
 #[derive(Debug)]
@@ -45,11 +30,11 @@ pub struct Outbox {
 
 impl Outbox {
     /// Adds a stanza at the end, or hands it back when the queue is full.
-    pub fn push(&mut self, stanza: OutboundStanza, now: Instant) -> Option<OutboundStanza> {
-        if self.queue.len() >= MAX_STANZAS || self.bytes + stanza.xml.len() > MAX_BYTES {
+    pub fn push(&mut self, stanza: OutboundStanza, limits: &QueueLimits, now: Instant) -> Option<OutboundStanza> {
+        if self.queue.len() >= limits.stanzas || self.bytes + stanza.xml.len() > limits.bytes {
             return Some(stanza);
         }
-        let patience = if stanza.patience.is_zero() { LIFETIME } else { stanza.patience };
+        let patience = if stanza.patience.is_zero() { limits.lifetime } else { stanza.patience };
         let give_up_at = now + patience;
         self.none_before = Some(self.none_before.map_or(give_up_at, |time| time.min(give_up_at)));
         self.bytes += stanza.xml.len();
@@ -111,7 +96,7 @@ impl Outbox {
     }
 }
 
-/// The pauses between attempts: 10 s, doubled up to 300 s, each a fifth longer or shorter by chance.
+/// The pauses between attempts: doubled from the first to the longest, each a fifth longer or shorter by chance.
 #[derive(Debug, Default)]
 pub struct BackOff {
     failures: u32,
@@ -119,11 +104,11 @@ pub struct BackOff {
 
 impl BackOff {
     /// The pause after one more failure; `chance` is any number.
-    pub fn pause(&mut self, chance: u32) -> Duration {
-        let doubled = FIRST_PAUSE.saturating_mul(1 << self.failures.min(8));
+    pub fn pause(&mut self, limits: &BackOffLimits, chance: u32) -> Duration {
+        let doubled = limits.first.saturating_mul(1 << self.failures.min(16));
         self.failures = self.failures.saturating_add(1);
         // From 80 to 120 percent.
-        doubled.min(LONGEST_PAUSE) * (80 + chance % 41) / 100
+        doubled.min(limits.longest) * (80 + chance % 41) / 100
     }
 
     /// An attempt succeeded.
@@ -158,6 +143,10 @@ mod tests {
         }
     }
 
+    fn limits() -> QueueLimits {
+        QueueLimits::default()
+    }
+
     fn ids(batch: Vec<Queued>) -> Vec<String> {
         batch.into_iter().map(|queued| String::from_utf8(queued.stanza.xml.to_vec()).unwrap()).collect()
     }
@@ -167,7 +156,7 @@ mod tests {
         let now = Instant::now();
         let mut outbox = Outbox::default();
         for id in 1..=4 {
-            assert!(outbox.push(stanza(id, 5), now).is_none());
+            assert!(outbox.push(stanza(id, 5), &limits(), now).is_none());
         }
         let mut batch = Vec::new();
         outbox.take(2, &mut batch);
@@ -181,38 +170,38 @@ mod tests {
     fn a_full_queue_hands_the_stanza_back() {
         let now = Instant::now();
         let mut outbox = Outbox::default();
-        for id in 0..MAX_STANZAS {
-            assert!(outbox.push(stanza(id, 5), now).is_none());
+        for id in 0..limits().stanzas {
+            assert!(outbox.push(stanza(id, 5), &limits(), now).is_none());
         }
-        assert!(outbox.push(stanza(0, 5), now).is_some());
+        assert!(outbox.push(stanza(0, 5), &limits(), now).is_some());
         let mut outbox = Outbox::default();
-        let big = || OutboundStanza { xml: Bytes::from(vec![b'x'; MAX_BYTES / 2]), ..stanza(0, 5) };
-        assert!(outbox.push(big(), now).is_none());
-        assert!(outbox.push(big(), now).is_none());
-        assert!(outbox.push(stanza(0, 5), now).is_some());
+        let big = || OutboundStanza { xml: Bytes::from(vec![b'x'; limits().bytes / 2]), ..stanza(0, 5) };
+        assert!(outbox.push(big(), &limits(), now).is_none());
+        assert!(outbox.push(big(), &limits(), now).is_none());
+        assert!(outbox.push(stanza(0, 5), &limits(), now).is_some());
     }
 
     #[test]
     fn a_stanza_waits_as_long_as_its_sender_or_a_minute() {
         let now = Instant::now();
         let mut outbox = Outbox::default();
-        assert!(outbox.push(stanza(1, 0), now).is_none());
-        assert!(outbox.push(stanza(2, 5), now).is_none());
+        assert!(outbox.push(stanza(1, 0), &limits(), now).is_none());
+        assert!(outbox.push(stanza(2, 5), &limits(), now).is_none());
         assert_eq!(outbox.deadline(), Some(now + Duration::from_secs(5)));
         assert!(outbox.expired(now + Duration::from_secs(4)).is_empty());
         assert_eq!(outbox.expired(now + Duration::from_secs(5)).len(), 1);
-        assert_eq!(outbox.deadline(), Some(now + LIFETIME));
-        assert_eq!(outbox.expired(now + LIFETIME).len(), 1);
+        assert_eq!(outbox.deadline(), Some(now + limits().lifetime));
+        assert_eq!(outbox.expired(now + limits().lifetime).len(), 1);
         assert!(outbox.is_empty());
     }
 
     #[test]
     fn pauses_double_up_to_five_minutes_and_begin_anew_after_success() {
         let mut back_off = BackOff::default();
-        let pauses: Vec<_> = (0..7).map(|_| back_off.pause(20).as_secs()).collect();
+        let pauses: Vec<_> = (0..7).map(|_| back_off.pause(&BackOffLimits::default(), 20).as_secs()).collect();
         assert_eq!(pauses, [10, 20, 40, 80, 160, 300, 300]);
         back_off.reset();
-        assert_eq!(back_off.pause(0), Duration::from_secs(8));
-        assert_eq!(back_off.pause(40), Duration::from_secs(24));
+        assert_eq!(back_off.pause(&BackOffLimits::default(), 0), Duration::from_secs(8));
+        assert_eq!(back_off.pause(&BackOffLimits::default(), 40), Duration::from_secs(24));
     }
 }

@@ -25,8 +25,9 @@ use super::dialback::Answer;
 use super::inbound::at;
 use super::negotiation_out::{Failure, Goal};
 use super::outbound::{Attained, Outbound};
-use super::outbox::{BackOff, LONGEST_PAUSE, Outbox, Queued};
+use super::outbox::{BackOff, Outbox, Queued};
 use crate::edge::{Edge, fresh_id, gone};
+use crate::limits::QueueLimits;
 use crate::link::{self, AckHandle, InboundStanza, OutboundStanza};
 use crate::verdict::{Direction, Finding, Rung, Side, Verdict};
 
@@ -106,12 +107,12 @@ impl Lane {
         self.wake.notified().await;
     }
 
-    fn push(&self, stanza: OutboundStanza) -> Pushed {
+    fn push(&self, stanza: OutboundStanza, limits: &QueueLimits) -> Pushed {
         let mut waiting = lock(&self.waiting);
         if waiting.is_retired {
             return Pushed::Retired(stanza);
         }
-        let pushed = waiting.outbox.push(stanza, Instant::now());
+        let pushed = waiting.outbox.push(stanza, limits, Instant::now());
         drop(waiting);
         match pushed {
             None => {
@@ -147,12 +148,13 @@ impl Pool {
 
     /// Takes a stanza for a partner.
     pub fn send(self: &Arc<Self>, mut stanza: OutboundStanza) {
+        let limits = self.edge.limits().queue;
         loop {
             let Some(lane) = self.lane(stanza.from.domain(), stanza.to.domain()) else {
                 let finding = too_much("too many pairs have something to say");
                 return refuse(&self.edge, stanza, StanzaCondition::ResourceConstraint, finding);
             };
-            match lane.push(stanza) {
+            match lane.push(stanza, &limits) {
                 Pushed::Queued => return,
                 Pushed::Full(stanza) => {
                     let finding = too_much("the queue towards the partner is full");
@@ -290,7 +292,7 @@ impl Pool {
     async fn empty(self: Arc<Self>, pair: DomainPair, lane: Arc<Lane>) {
         let mut back_off = BackOff::default();
         loop {
-            let linger = if back_off.has_failed() { LONGEST_PAUSE } else { LINGER };
+            let linger = if back_off.has_failed() { self.edge.limits().back_off.longest } else { LINGER };
             if !self.wait_for_work(&lane, linger).await {
                 self.forget(pair.local.as_str(), pair.remote.as_str(), &lane);
                 return;
@@ -320,7 +322,7 @@ impl Pool {
                     (failure.condition, verdict)
                 }
             };
-            let pause = back_off.pause(chance());
+            let pause = back_off.pause(&self.edge.limits().back_off, chance());
             tracing::debug!(seconds = pause.as_secs(), "pausing before the next attempt");
             self.pause(Instant::now() + pause, &lane, condition, &verdict).await;
         }

@@ -16,6 +16,7 @@ use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, Issuer, KeyPair,
 use rustls::pki_types::CertificateDer;
 
 use super::identity::PeerIdentity;
+use crate::limits::StreamLimits;
 use crate::policy::{Federation, Moment};
 
 /// 2026-11-21, in the life of every certificate but the expired one.
@@ -106,6 +107,7 @@ pub(crate) fn moment(snapshot: &Snapshot) -> Moment {
         federation: Arc::new(Federation::new(snapshot).0),
         public_anchors: Arc::new(vec![pki::trust::anchor(&AUTHORITY.0).unwrap()]),
         has_gateway: true,
+        limits: StreamLimits::default(),
     }
 }
 

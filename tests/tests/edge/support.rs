@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use causeway_edge_proxy::admission::Caps;
+use causeway_edge_proxy::limits::StreamLimits;
 use causeway_edge_proxy::edge::Edge;
 use causeway_edge_proxy::link::{self, AckHandle, Batch, LinkEnd, OutboundStanza};
 use causeway_edge_proxy::listen;
@@ -17,7 +18,6 @@ use causeway_edge_proxy::stream::pool::Pool;
 use causeway_edge_proxy::tls::{self, Material, Tls};
 use causeway_shared::domain::DomainName;
 use causeway_shared::jid::Jid;
-use causeway_shared::limits::Limits;
 use causeway_shared::link::{GatewaySettings, Outcome, PartnerRecord, Snapshot, StanzaKind, TraceContext};
 use causeway_shared::partner::{Negotiation, NegotiationSettings};
 use causeway_shared::pki;
@@ -128,7 +128,7 @@ impl World {
         let (handle, end) = link::channel();
         let tls = Tls::new(self.material(domain, certificate));
         let resolver = Resolver::new(Arc::new(self.dns.clone()));
-        let edge = Arc::new(Edge::new(handle, tls, resolver, Limits::default(), Caps::default()));
+        let edge = Arc::new(Edge::new(handle, tls, resolver, StreamLimits::default(), Caps::default()));
         end.has_gateway.send_replace(true);
         end.snapshots.send_replace(Arc::new(snapshot.clone()));
         let mut applied = edge.policy_changes();

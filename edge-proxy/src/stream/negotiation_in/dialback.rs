@@ -6,7 +6,7 @@ use causeway_shared::xmpp::element::Element;
 use causeway_shared::xmpp::stanza_error::StanzaCondition;
 use causeway_shared::xmpp::stream_error::{StreamCondition, StreamFault};
 
-use super::{MAX_PAIRS, MAX_UNSOLICITED, Output, Receiving, Security, no_partner, send};
+use super::{MAX_UNSOLICITED, Output, Receiving, Security, no_partner, send};
 use crate::policy::Moment;
 use crate::stream::Method;
 use crate::stream::dialback::{self, Answer, Begun, Dialback, Malformed};
@@ -107,7 +107,7 @@ impl Receiving {
         if self.pairs.iter().any(|authorised| authorised.pair == pair) {
             return send(&dialback::offer_answer(&pair, Answer::Valid), out);
         }
-        if self.pairs.len() >= MAX_PAIRS || !at.has_gateway {
+        if self.pairs.len() >= at.limits.pairs || !at.has_gateway {
             return refuse_offer(&pair, StanzaCondition::ResourceConstraint, out);
         }
         if let Security::Tls(identity) = &self.security
@@ -115,7 +115,7 @@ impl Receiving {
         {
             return self.accept_offer(pair, Method::TlsDialbackCertificate, at, out);
         }
-        match self.pending.begin(&pair, at.now) {
+        match self.pending.begin(&pair, at) {
             Begun::Ask => out.push(Output::Verify { pair, stream_id: self.stream_id.clone(), key }),
             Begun::Already => {}
             Begun::TooMany => refuse_offer(&pair, StanzaCondition::ResourceConstraint, out),

@@ -8,7 +8,7 @@ use causeway_shared::xmpp::sasl::SaslCondition;
 use causeway_shared::xmpp::stanza::StanzaKind;
 use causeway_shared::xmpp::stream_error::{StreamCondition, StreamError, StreamFault};
 
-use super::{Output, Receiving, Security, State, TLS_HANDSHAKE, no_partner, send};
+use super::{Output, Receiving, Security, State, no_partner, send};
 use crate::policy::Moment;
 use crate::stream::Method;
 use crate::stream::sasl::{self, Offer, Step};
@@ -67,7 +67,7 @@ impl Receiving {
         send(&Element::new(ns::TLS, "proceed"), out);
         let to = self.identity.as_ref().and_then(|identity| identity.to.clone());
         out.push(Output::StartTls(to));
-        self.state = State::Handshaking { give_up_at: at.now + TLS_HANDSHAKE };
+        self.state = State::Handshaking { give_up_at: at.now + at.limits.timeouts.tls_handshake };
     }
 
     pub(super) fn sasl(&mut self, element: &Element, external: bool, at: &Moment, out: &mut Vec<Output>) {

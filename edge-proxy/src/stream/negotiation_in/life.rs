@@ -12,7 +12,7 @@ use causeway_shared::xmpp::stanza_error::StanzaCondition;
 use causeway_shared::xmpp::stream_error::{StreamCondition, StreamError, StreamFault};
 
 use super::dialback::refuse_offer;
-use super::{Authorised, Output, PING_TIMEOUT, Receiving, Security, State, send};
+use super::{Authorised, Output, Receiving, Security, State, send};
 use crate::policy::Moment;
 use crate::stream::Method;
 use crate::verdict::{Finding, Rung, Side};
@@ -42,7 +42,7 @@ impl Receiving {
     pub(super) fn idle_deadline(&self, at: &Moment) -> Instant {
         let settings = &at.federation.settings;
         let silence = match self.pinged_at {
-            Some(pinged_at) => pinged_at + PING_TIMEOUT,
+            Some(pinged_at) => pinged_at + at.limits.timeouts.ping,
             None => self.last_heard + settings.keep_alive_interval,
         };
         let idle = self.last_stanza + settings.inactivity_timeout;

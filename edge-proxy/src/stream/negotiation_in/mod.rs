@@ -8,7 +8,7 @@
 //! `life` everything about time and the end. Not here: stream management, bidirectional streams, advertised limits.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::BytesMut;
 use causeway_shared::domain::{DomainName, DomainPair};
@@ -28,18 +28,6 @@ mod dialback;
 mod element;
 mod header;
 mod life;
-
-/// From accept to the first byte.
-pub const FIRST_BYTE: Duration = Duration::from_secs(10);
-
-/// From `<proceed/>` to the end of the TLS handshake.
-pub const TLS_HANDSHAKE: Duration = Duration::from_secs(15);
-
-/// From a ping to the first sign of life.
-pub const PING_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// Pairs on one stream.
-pub const MAX_PAIRS: usize = 64;
 
 /// Answers that nobody asked for, before the stream ends for them.
 const MAX_UNSOLICITED: u32 = 3;
@@ -282,7 +270,7 @@ impl Receiving {
     pub fn deadline(&self, at: &Moment) -> Option<Instant> {
         let own = match self.state {
             State::Ended => return None,
-            State::Silent => (self.accepted_at + FIRST_BYTE).min(self.establish_by),
+            State::Silent => (self.accepted_at + at.limits.timeouts.first_byte).min(self.establish_by),
             State::Handshaking { give_up_at } => give_up_at.min(self.establish_by),
             State::AwaitHeader | State::Open { .. } if self.pairs.is_empty() => self.establish_by,
             State::AwaitHeader | State::Open { .. } => self.idle_deadline(at),

@@ -6,7 +6,7 @@ use causeway_shared::xmpp::sasl::SaslCondition;
 use causeway_shared::xmpp::stanza_error::StanzaCondition;
 use causeway_shared::xmpp::stream_error::{StreamCondition, StreamError, StreamFault};
 
-use super::{Goal, Initiating, Input, Next, Output, Phase, State, TLS_HANDSHAKE, failure, send};
+use super::{Goal, Initiating, Input, Next, Output, Phase, State, failure, send};
 use crate::policy::Moment;
 use crate::stream::dialback::{Answer, Dialback};
 use crate::stream::{Method, sasl};
@@ -64,7 +64,7 @@ impl Initiating {
             return self.lost(finding, out);
         }
         out.push(Output::StartTls(self.pair.remote.clone()));
-        self.state = State::Handshaking { give_up_at: at.now + TLS_HANDSHAKE };
+        self.state = State::Handshaking { give_up_at: at.now + at.limits.timeouts.tls_handshake };
     }
 
     pub(super) fn external_failed(

@@ -140,7 +140,7 @@ impl Initiating {
             return self.no_method("no dialback secret is set", "Set the dialback passphrase of the gateways.", out);
         };
         send(&offer, out);
-        self.state = State::AwaitDialback { give_up_at: at.now + dialback::PATIENCE };
+        self.state = State::AwaitDialback { give_up_at: at.now + at.limits.timeouts.verification };
     }
 
     /// A verification obeys the partner's TLS setting like any other stream; who answers is proved by DNS alone, or
@@ -154,7 +154,7 @@ impl Initiating {
             );
         }
         send(question, out);
-        self.state = State::AwaitVerify { give_up_at: at.now + dialback::PATIENCE };
+        self.state = State::AwaitVerify { give_up_at: at.now + at.limits.timeouts.verification };
     }
 
     pub(super) fn ready(&mut self, method: Method, at: &Moment, out: &mut Vec<Output>) {

@@ -22,7 +22,6 @@ use causeway_shared::xmpp::stream_error::{StreamError, StreamFault};
 use super::Method;
 use super::dialback::Answer;
 use super::identity::PeerIdentity;
-use super::negotiation_in::TLS_HANDSHAKE;
 use crate::policy::Moment;
 use crate::verdict::{Finding, Rung, Side};
 

@@ -129,7 +129,7 @@ fn an_offer_that_is_pending_already_is_not_asked_twice() {
 fn silence_of_the_authoritative_server_is_reported_as_a_timeout() {
     let mut scene = plain();
     scene.element(OFFER);
-    let said = scene.wait(crate::stream::dialback::PATIENCE);
+    let said = scene.wait(scene.at.limits.timeouts.verification);
     assert!(said.sent.contains("<remote-server-timeout"), "{}", said.sent);
     assert_eq!(scene.say(Input::Verified(pair(), Answer::Valid)).sent, "");
 }

@@ -5,8 +5,8 @@ use super::*;
 #[test]
 fn a_connection_that_says_nothing_is_dropped() {
     let mut scene = Scene::new(settings('R', 'R', true));
-    assert_eq!(scene.machine.deadline(&scene.at), Some(scene.at.now + FIRST_BYTE));
-    assert_eq!(scene.wait(FIRST_BYTE).rest.last(), Some(&Output::Abort));
+    assert_eq!(scene.machine.deadline(&scene.at), Some(scene.at.now + scene.at.limits.timeouts.first_byte));
+    assert_eq!(scene.wait(scene.at.limits.timeouts.first_byte).rest.last(), Some(&Output::Abort));
 }
 
 #[test]
@@ -24,7 +24,7 @@ fn nothing_that_arrives_extends_the_time_for_authentication() {
 fn silence_is_met_by_a_ping_and_then_by_a_connection_timeout() {
     let mut scene = Scene::authenticated();
     assert_eq!(scene.wait(Duration::from_secs(300)).rest, [Output::Ping(pair())]);
-    let said = scene.wait(PING_TIMEOUT);
+    let said = scene.wait(scene.at.limits.timeouts.ping);
     assert_error(&said, StreamCondition::ConnectionTimeout);
 }
 
@@ -34,7 +34,7 @@ fn white_space_is_a_sign_of_life() {
     scene.wait(Duration::from_secs(300));
     scene.at = later(&scene.at, Duration::from_secs(10));
     scene.say(Input::Whitespace);
-    assert_eq!(scene.wait(PING_TIMEOUT).sent, "");
+    assert_eq!(scene.wait(scene.at.limits.timeouts.ping).sent, "");
     assert!(!scene.machine.is_ended());
 }
 

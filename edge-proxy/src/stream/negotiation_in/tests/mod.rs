@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use causeway_shared::link::Snapshot;
 use causeway_shared::xmpp::dialback::key;
 use causeway_shared::xmpp::stream_error::StreamCondition;

@@ -41,6 +41,6 @@ fn a_handshake_that_does_not_end_is_dropped() {
     let mut scene = Scene::new(settings('R', 'R', true));
     scene.header(USUAL);
     scene.element(STARTTLS);
-    assert_eq!(scene.machine.deadline(&scene.at), Some(scene.at.now + TLS_HANDSHAKE));
-    assert_eq!(scene.wait(TLS_HANDSHAKE).rest.last(), Some(&Output::Abort));
+    assert_eq!(scene.machine.deadline(&scene.at), Some(scene.at.now + scene.at.limits.timeouts.tls_handshake));
+    assert_eq!(scene.wait(scene.at.limits.timeouts.tls_handshake).rest.last(), Some(&Output::Abort));
 }

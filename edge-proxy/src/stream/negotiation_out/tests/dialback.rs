@@ -57,7 +57,7 @@ fn an_error_is_a_timeout_for_senders() {
 #[test]
 fn silence_is_a_timeout() {
     let mut scene = waiting();
-    scene.at = later(&scene.at, crate::stream::dialback::PATIENCE);
+    scene.at = later(&scene.at, scene.at.limits.timeouts.verification);
     let said = scene.say(Input::DeadlinePassed);
     assert_eq!(said.failure().finding.rung, Rung::Dialback);
 }
