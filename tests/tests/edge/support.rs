@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use causeway_edge_proxy::admission::Caps;
-use causeway_edge_proxy::limits::StreamLimits;
 use causeway_edge_proxy::edge::Edge;
+use causeway_edge_proxy::limits::StreamLimits;
 use causeway_edge_proxy::link::{self, AckHandle, Batch, LinkEnd, OutboundStanza};
 use causeway_edge_proxy::listen;
 use causeway_edge_proxy::resolve::lookup::Answer;
