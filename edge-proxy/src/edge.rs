@@ -137,6 +137,7 @@ impl Edge {
             direction,
             peer,
             at_ms: unix_ms(),
+            facts: None,
         };
         verdict.log();
         self.metrics.verdict(&verdict);

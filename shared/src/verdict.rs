@@ -3,9 +3,18 @@
 //! A verdict says how far an attempt came, whose side can mend it, what happened and what to do. It is logged as
 //! fields, counted by rung and side, and travels over the link. Made by the machines' shells, which know partner and
 //! time. Peer-chosen text enters escaped and cut.
+//!
+//! [`facts`] is what is known about the connection, [`history`] keeps the last verdicts of each partner, [`json`] shows
+//! them.
 
 use std::fmt::Write;
 use std::net::SocketAddr;
+
+pub mod facts;
+pub mod history;
+pub mod json;
+
+pub use facts::{CertificateFacts, Facts, TlsFacts};
 
 /// How far an attempt came. The name is a metric label, so the set is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -173,16 +182,22 @@ pub struct Verdict {
     pub peer: Option<SocketAddr>,
     /// Unix time in milliseconds.
     pub at_ms: u64,
+    /// What is known about the attempt beyond that; boxed, for failures of stanzas carry verdicts, too.
+    pub facts: Option<Box<Facts>>,
 }
 
 impl Verdict {
     /// Logs the verdict as fields of one event.
     pub fn log(&self) {
+        let facts = self.facts.as_deref();
         tracing::info!(
             target: "causeway::verdict",
             rung = self.rung.as_str(),
             side = self.side.as_str(),
             partner = %printable(&self.partner),
+            domain = facts.map(|facts| tracing::field::display(printable(&facts.domain))),
+            local = facts.map(|facts| tracing::field::display(printable(&facts.local))),
+            stream_id = facts.map(|facts| tracing::field::display(printable(&facts.stream_id))),
             direction = self.direction.as_str(),
             peer = self.peer.map(tracing::field::display),
             cause = %printable(&self.cause),

@@ -285,6 +285,7 @@ impl Service {
                     direction: Direction::In,
                     peer: context.peer_address.parse().ok(),
                     at_ms: crate::clock::unix_ms(),
+                    facts: None,
                 }
             });
             verdict.log();

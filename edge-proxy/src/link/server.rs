@@ -187,6 +187,7 @@ fn refuse(hub: &Hub, address: SocketAddr, cause: &str) {
         direction: Direction::In,
         peer: Some(address),
         at_ms: crate::clock::unix_ms(),
+        facts: None,
     };
     verdict.log();
     hub.report(&verdict);

@@ -193,6 +193,7 @@ impl Engine {
                     direction: Direction::Out,
                     peer: None,
                     at_ms: now.unix_ms,
+                    facts: None,
                 });
                 out.finished.push((receipt, Outcome::Done));
             }
@@ -271,6 +272,7 @@ impl Engine {
             direction: Direction::In,
             peer: None,
             at_ms: now.unix_ms,
+            facts: None,
         });
     }
 
@@ -393,6 +395,7 @@ impl Engine {
                     direction: Direction::Out,
                     peer: None,
                     at_ms: now.unix_ms,
+                    facts: None,
                 });
                 self.respond(transaction, refusal.response(&request), now, out);
             }

@@ -251,6 +251,7 @@ impl Engine {
                 direction: Direction::In,
                 peer: stanza.context.peer_address.parse().ok(),
                 at_ms: now.unix_ms,
+                facts: None,
             });
             match authentic {
                 true => self.refuse_unallowed(stanza, out),

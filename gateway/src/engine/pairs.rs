@@ -325,6 +325,7 @@ impl Engine {
                     direction: Direction::In,
                     peer: None,
                     at_ms: now.unix_ms,
+                    facts: None,
                 }),
             }
         }
@@ -596,6 +597,7 @@ impl Engine {
             direction: Direction::In,
             peer: None,
             at_ms: now.unix_ms,
+            facts: None,
         });
     }
 }

@@ -286,6 +286,7 @@ impl Engine {
             direction: Direction::Out,
             peer: Some(source.remote),
             at_ms: now.unix_ms,
+            facts: None,
         });
         self.respond(transaction, Response::to(request, refusal.status()), now, out);
     }
@@ -335,6 +336,7 @@ impl Engine {
             direction: Direction::In,
             peer: Some(source.remote),
             at_ms: now.unix_ms,
+            facts: None,
         });
     }
 }

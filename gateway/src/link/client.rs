@@ -125,6 +125,7 @@ fn report(shared: &Shared, address: SocketAddr, end: &End) {
         direction: Direction::Out,
         peer: Some(address),
         at_ms: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
+        facts: None,
     };
     verdict.log();
     // A full queue loses it; it is in the log.

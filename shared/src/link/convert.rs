@@ -12,9 +12,12 @@ use super::{
 use crate::domain::{DomainName, DomainPair};
 use crate::jid::Jid;
 use crate::partner::{Methods, Negotiation, NegotiationSettings, StreamOptions};
-use crate::verdict::{Direction, Rung, Side, Verdict};
 use crate::xmpp::stanza::StanzaKind;
 use crate::xmpp::stanza_error::StanzaCondition;
+
+mod verdict;
+
+pub use verdict::{kept_from_proto, kept_to_proto, verdict_from_proto, verdict_to_proto};
 
 /// How a frame breaks the contract. The names are those of `link.proto`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -189,35 +192,6 @@ pub fn failure_from_proto(frame: proto::Failure) -> Failure {
 /// Failures from their frame form, with their numbers.
 pub fn failures_from_proto(frames: Vec<proto::Failure>) -> Vec<(u64, Failure)> {
     frames.into_iter().map(|frame| (frame.seq, failure_from_proto(frame))).collect()
-}
-
-/// A verdict to its frame form.
-pub fn verdict_to_proto(verdict: &Verdict) -> proto::Verdict {
-    proto::Verdict {
-        rung: verdict.rung.as_str().to_owned(),
-        side: verdict.side.as_str().to_owned(),
-        cause: verdict.cause.clone(),
-        remedy: verdict.remedy.clone(),
-        partner: verdict.partner.clone(),
-        direction: verdict.direction.as_str().to_owned(),
-        peer_address: verdict.peer.map_or_else(String::new, |peer| peer.to_string()),
-        at_ms: verdict.at_ms,
-    }
-}
-
-/// A verdict from its frame form.
-pub fn verdict_from_proto(frame: proto::Verdict) -> Result<Verdict, FrameFault> {
-    let unknown = |field| FrameFault::Unknown { field };
-    Ok(Verdict {
-        rung: Rung::parse(&frame.rung).ok_or(unknown("verdict.rung"))?,
-        side: Side::parse(&frame.side).ok_or(unknown("verdict.side"))?,
-        cause: frame.cause,
-        remedy: frame.remedy,
-        partner: frame.partner,
-        direction: Direction::parse(&frame.direction).ok_or(unknown("verdict.direction"))?,
-        peer: frame.peer_address.parse().ok(),
-        at_ms: frame.at_ms,
-    })
 }
 
 const S: u32 = 1;

@@ -15,6 +15,9 @@ use super::{BATCH_BYTES, BATCH_STANZAS, Outcome, convert};
 /// Verdicts that wait for a frame; beyond it the oldest are dropped, they are in the log.
 pub const VERDICTS_WAITING: usize = 256;
 
+/// Verdicts in one frame: with transcripts they may have 10 KiB each, and stanzas are not to wait behind them.
+const BATCH_VERDICTS: usize = 32;
+
 /// One peer's outgoing side. `X` is what only one direction has (hello, snapshot, draining), of each the newest.
 #[derive(Debug)]
 pub struct Outgoing<X> {
@@ -188,7 +191,8 @@ impl<X: Default> State<X> {
             first_last: self.receiver.take_ranges(),
             failures: std::mem::take(&mut self.failures),
         });
-        let verdicts = self.verdicts.drain(..).collect();
+        let count = self.verdicts.len().min(BATCH_VERDICTS);
+        let verdicts = self.verdicts.drain(..count).collect();
         Some(Parts { extra: self.extra.take().unwrap_or_default(), contexts, stanzas, acks, verdicts })
     }
 }
@@ -256,7 +260,11 @@ mod tests {
         for number in 0..=VERDICTS_WAITING {
             outgoing.push_verdict(proto::Verdict { cause: number.to_string(), ..proto::Verdict::default() });
         }
-        let verdicts = parts(&outgoing).unwrap().verdicts;
+        let mut verdicts = Vec::new();
+        while let Some(parts) = parts(&outgoing) {
+            assert!(parts.verdicts.len() <= BATCH_VERDICTS);
+            verdicts.extend(parts.verdicts);
+        }
         assert_eq!((verdicts.len(), verdicts[0].cause.as_str()), (VERDICTS_WAITING, "1"));
     }
 }
