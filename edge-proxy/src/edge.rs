@@ -87,7 +87,8 @@ impl Edge {
         let mut snapshots = self.link.snapshots();
         loop {
             let snapshot = Arc::clone(&snapshots.borrow_and_update());
-            let (federation, faults) = Federation::new(&snapshot);
+            let (mut federation, faults) = Federation::new(&snapshot);
+            federation.remember(&self.federation.load());
             let version = federation.version;
             self.federation.store(Arc::new(federation));
             self.policy.send_replace(version);

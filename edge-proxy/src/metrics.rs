@@ -1,10 +1,14 @@
 //! What the edge counts. A metric is born here and counted beside the decision; labels come from closed sets.
 
-use prometheus_client::encoding::EncodeLabelSet;
+use std::fmt;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric as _};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::Registry;
+use tokio::runtime::RuntimeMetrics;
 
 use crate::verdict::Verdict;
 
@@ -93,5 +97,18 @@ impl Metrics {
     /// A connection was not taken.
     pub fn refused(&self, reason: &'static str) {
         self.refused.get_or_create(&ReasonLabel { reason }).inc();
+    }
+}
+
+/// The tasks of the runtime that are alive, looked at when somebody asks: one for each connection and pair with something
+/// to say, and a few more. A number that only grows is a leak.
+#[derive(Debug)]
+pub struct Tasks(pub RuntimeMetrics);
+
+impl Collector for Tasks {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
+        let gauge = ConstGauge::new(i64::try_from(self.0.num_alive_tasks()).unwrap_or(i64::MAX));
+        let metric = encoder.encode_descriptor("causeway_edge_tasks", "Tasks alive", None, gauge.metric_type())?;
+        gauge.encode(metric)
     }
 }

@@ -23,6 +23,8 @@ pub struct Federation {
     /// The version of the snapshot; 0 before the first.
     pub version: u64,
     locals: HashSet<DomainName>,
+    /// Domains that were local since this edge was started, and are no more.
+    former: HashSet<DomainName>,
     /// Any one of the local domains, for headers that answer a name we do not serve.
     first_local: Option<DomainName>,
     partners: HashMap<DomainName, Arc<PartnerPolicy>>,
@@ -84,6 +86,9 @@ impl Default for StreamSettings {
     }
 }
 
+/// Former local domains that are remembered: they only choose between two words for the same refusal.
+const MAX_FORMER: usize = 256;
+
 /// What the original assumes where neither partner nor settings say how many connections a partner may have.
 const PARTNER_CONNECTION_LIMIT: u32 = 20;
 
@@ -124,6 +129,7 @@ impl Federation {
         let federation = Self {
             version: snapshot.version,
             locals: snapshot.local_domains.iter().cloned().collect(),
+            former: HashSet::new(),
             first_local: snapshot.local_domains.first().cloned(),
             partners,
             secrets: snapshot.dialback_secrets.iter().map(|secret| secret.to_vec()).collect(),
@@ -143,6 +149,17 @@ impl Federation {
     /// Whether the domain is one of ours.
     pub fn is_local(&self, domain: &str) -> bool {
         self.locals.contains(domain)
+    }
+
+    /// Whether the domain was one of ours, and is no more (RFC 6120, section 4.9.3.5).
+    pub fn was_local(&self, domain: &str) -> bool {
+        self.former.contains(domain)
+    }
+
+    /// Takes over what the policy before it remembers.
+    pub fn remember(&mut self, before: &Self) {
+        let gone = before.former.union(&before.locals).filter(|domain| !self.locals.contains(*domain));
+        self.former = gone.take(MAX_FORMER).cloned().collect();
     }
 
     /// Some domain of ours.

@@ -19,6 +19,7 @@ use crate::edge::{Edge, fresh_id};
 use crate::link::server::LinkConfig;
 use crate::link::{self, server};
 use crate::listen;
+use crate::metrics::Tasks;
 use crate::reload::Reload;
 use crate::resolve::{DnsFault, Resolver, lookup::HickoryDns};
 use crate::stream::pool::{Deliverer, Pool};
@@ -147,6 +148,7 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, RunError> {
 fn health(edge: &Arc<Edge>) -> Health {
     let mut registry = Registry::default();
     edge.metrics.register(&mut registry);
+    registry.register_collector(Box::new(Tasks(tokio::runtime::Handle::current().metrics())));
     let edge = Arc::clone(edge);
     let draining = edge.draining();
     let legs = move || {

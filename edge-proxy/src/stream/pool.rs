@@ -23,7 +23,7 @@ use tracing::Instrument as _;
 use super::dial::{dial, no_address};
 use super::dialback::Answer;
 use super::inbound::at;
-use super::negotiation_out::{Failure, Goal};
+use super::negotiation_out::{Failure, Goal, Next};
 use super::outbound::{Attained, Outbound};
 use super::outbox::{BackOff, Outbox, Queued};
 use crate::edge::{Edge, fresh_id, gone};
@@ -308,7 +308,12 @@ impl Pool {
                         continue;
                     };
                     let verdict = self.report(&failure, &pair);
-                    if since.elapsed() >= STABLE {
+                    if failure.next == Next::GiveUp {
+                        // The partner, or policy, has said no: there is nobody to wait for.
+                        for stanza in drain(&lane) {
+                            fail(&self.edge, stanza, failure.condition, &verdict);
+                        }
+                    } else if since.elapsed() >= STABLE {
                         // Nothing was refused: what is queued is tried again on a new connection.
                         continue;
                     }

@@ -64,6 +64,9 @@ impl Receiving {
         }
         match &header.to {
             Some(to) if at.federation.is_local(to.as_str()) => {}
+            Some(to) if at.federation.was_local(to.as_str()) => {
+                return Err((StreamCondition::HostGone, "the domain is no longer served here"));
+            }
             Some(_) => return Err((StreamCondition::HostUnknown, "the domain is not served here")),
             None if header.version.is_none() => {}
             None => return Err((StreamCondition::ImproperAddressing, "the header has no to")),

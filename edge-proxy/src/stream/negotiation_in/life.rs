@@ -138,7 +138,7 @@ impl Receiving {
                 finding.side = Side::Operator;
                 finding.remedy = "Look why no gateway is attached to this edge.";
             }
-            StreamCondition::HostUnknown => {
+            StreamCondition::HostUnknown | StreamCondition::HostGone => {
                 finding.rung = Rung::Policy;
                 finding.remedy = "If the domain is ours, add it to the local domains of the gateways.";
             }

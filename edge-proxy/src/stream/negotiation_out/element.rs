@@ -153,16 +153,42 @@ impl Initiating {
                 out,
             );
         }
-        let (senders_hear, next) = match condition {
-            StreamCondition::HostUnknown | StreamCondition::HostGone => {
-                (StanzaCondition::RemoteServerNotFound, Next::GiveUp)
-            }
-            StreamCondition::PolicyViolation | StreamCondition::NotAuthorized | StreamCondition::InvalidFrom => {
-                (StanzaCondition::NotAllowed, Next::GiveUp)
-            }
-            _ => (StanzaCondition::RemoteServerTimeout, Next::Address),
-        };
+        let (senders_hear, next) = reaction(condition);
         self.error_free_end(failure(senders_hear, ended_by_peer(condition), next), out);
+    }
+}
+
+/// What senders hear and what is still tried, by what the condition says about trying again (RFC 6120, section 4.9.3).
+/// A redirection is not followed: it comes from whoever answers (section 4.9.3.19 leaves that to policy).
+fn reaction(condition: StreamCondition) -> (StanzaCondition, Next) {
+    match condition {
+        StreamCondition::HostUnknown | StreamCondition::HostGone => {
+            (StanzaCondition::RemoteServerNotFound, Next::GiveUp)
+        }
+        StreamCondition::PolicyViolation | StreamCondition::NotAuthorized | StreamCondition::InvalidFrom => {
+            (StanzaCondition::NotAllowed, Next::GiveUp)
+        }
+        // It would be the same at every address, and at once.
+        StreamCondition::Conflict
+        | StreamCondition::BadNamespacePrefix
+        | StreamCondition::ImproperAddressing
+        | StreamCondition::RestrictedXml
+        | StreamCondition::UnsupportedFeature
+        | StreamCondition::UnsupportedVersion => (StanzaCondition::RemoteServerTimeout, Next::GiveUp),
+        StreamCondition::BadFormat
+        | StreamCondition::ConnectionTimeout
+        | StreamCondition::InternalServerError
+        | StreamCondition::InvalidNamespace
+        | StreamCondition::InvalidXml
+        | StreamCondition::NotWellFormed
+        | StreamCondition::RemoteConnectionFailed
+        | StreamCondition::Reset
+        | StreamCondition::ResourceConstraint
+        | StreamCondition::SeeOtherHost
+        | StreamCondition::SystemShutdown
+        | StreamCondition::UndefinedCondition
+        | StreamCondition::UnsupportedEncoding
+        | StreamCondition::UnsupportedStanzaType => (StanzaCondition::RemoteServerTimeout, Next::Address),
     }
 }
 
@@ -176,13 +202,41 @@ pub(super) fn external_refused(condition: &str) -> Finding {
     )
 }
 
+/// Who can do something about it: what the peer says of our XML is about us.
 fn ended_by_peer(condition: StreamCondition) -> Finding {
-    Finding::new(
-        Rung::Stream,
-        Side::Theirs,
-        format!("the partner's server ended the stream: {condition}"),
-        "Look at the partner's log for the reason.",
-    )
+    let (side, remedy) = match condition {
+        StreamCondition::BadNamespacePrefix
+        | StreamCondition::ImproperAddressing
+        | StreamCondition::InvalidFrom
+        | StreamCondition::RestrictedXml => {
+            (Side::Operator, "That is about what this server sends: report it to the makers of Causeway.")
+        }
+        StreamCondition::UnsupportedFeature | StreamCondition::UnsupportedVersion => {
+            (Side::Operator, "The partner's server and this one share no version of XMPP; compare what both can do.")
+        }
+        StreamCondition::SeeOtherHost => {
+            (Side::Theirs, "Redirections are not followed; the partner's SRV records have to name its servers.")
+        }
+        StreamCondition::BadFormat
+        | StreamCondition::Conflict
+        | StreamCondition::ConnectionTimeout
+        | StreamCondition::HostGone
+        | StreamCondition::HostUnknown
+        | StreamCondition::InternalServerError
+        | StreamCondition::InvalidNamespace
+        | StreamCondition::InvalidXml
+        | StreamCondition::NotAuthorized
+        | StreamCondition::NotWellFormed
+        | StreamCondition::PolicyViolation
+        | StreamCondition::RemoteConnectionFailed
+        | StreamCondition::Reset
+        | StreamCondition::ResourceConstraint
+        | StreamCondition::SystemShutdown
+        | StreamCondition::UndefinedCondition
+        | StreamCondition::UnsupportedEncoding
+        | StreamCondition::UnsupportedStanzaType => (Side::Theirs, "Look at the partner's log for the reason."),
+    };
+    Finding::new(Rung::Stream, side, format!("the partner's server ended the stream: {condition}"), remedy)
 }
 
 /// Whose the failure of a verification most likely is.

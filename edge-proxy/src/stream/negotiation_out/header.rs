@@ -96,6 +96,9 @@ impl Initiating {
         if partner.permits(method) && self.declares_dialback {
             return self.dial_back(at, out);
         }
+        if let Some(features) = features.filter(|features| demands_the_unknown(features)) {
+            return self.demanded(features, out);
+        }
         let finding = obstacle.unwrap_or_else(|| {
             let cause = if !self.is_secured() && partner.tls == Negotiation::Optional {
                 "the partner's server offers no TLS, and dialback without TLS is not permitted or not possible"
@@ -111,6 +114,19 @@ impl Initiating {
             failure(condition, finding, Next::GiveUp),
             out,
         );
+    }
+
+    /// The peer goes on only with a feature that we lack (RFC 6120, section 4.9.3.23).
+    fn demanded(&mut self, features: &Element, out: &mut Vec<Output>) {
+        let names: Vec<&str> = features.children().filter(|feature| is_unknown(feature)).map(Element::name).collect();
+        let finding = Finding::new(
+            Rung::Mechanisms,
+            Side::Operator,
+            format!("the partner's server demands a feature that this one lacks: {}", names.join(", ")),
+            "Ask the partner to make the feature optional for this server.",
+        );
+        let error = StreamError::new(StreamCondition::UnsupportedFeature);
+        self.error(&error, failure(StanzaCondition::NotAllowed, finding, Next::GiveUp), out);
     }
 
     pub(super) fn wants_external(&self, partner: &PartnerPolicy) -> bool {
@@ -163,4 +179,13 @@ impl Initiating {
         self.last_sent = at.now;
         out.push(Output::Ready(method));
     }
+}
+
+/// Whether a feature is mandatory that is none of those we know.
+fn demands_the_unknown(features: &Element) -> bool {
+    features.children().any(|feature| is_unknown(feature) && feature.children().any(|child| child.name() == "required"))
+}
+
+fn is_unknown(feature: &Element) -> bool {
+    !matches!(feature.namespace(), ns::TLS | ns::SASL | ns::DIALBACK_FEATURE)
 }

@@ -1,6 +1,7 @@
 //! Headers (RFC 6120, sections 4.7 and 4.8).
 
 use super::*;
+use crate::policy::Federation;
 
 #[test]
 fn the_response_header_names_the_domain_asked_for_and_echoes_the_claim() {
@@ -14,6 +15,24 @@ fn a_domain_that_is_not_served_is_host_unknown_behind_a_header_of_ours() {
     let said = Scene::new(settings('R', 'R', true)).header("from='fabrikam.example' to='x.example' version='1.0'");
     assert!(said.sent.contains(" from='contoso.example'"), "{}", said.sent);
     assert_error(&said, StreamCondition::HostUnknown);
+}
+
+#[test]
+fn a_domain_that_was_served_is_host_gone_until_it_is_served_again() {
+    let mut snapshot = snapshot(settings('R', 'R', true));
+    let before = Federation::new(&snapshot).0;
+    let sales = snapshot.local_domains.remove(1);
+    let mut after = Federation::new(&snapshot).0;
+    after.remember(&before);
+    let mut scene = Scene::with(&snapshot);
+    scene.at.federation = Arc::new(after);
+    let claim = "from='fabrikam.example' to='sales.contoso.example' version='1.0'";
+    assert_error(&scene.header(claim), StreamCondition::HostGone);
+
+    snapshot.local_domains.push(sales);
+    let mut again = Federation::new(&snapshot).0;
+    again.remember(&scene.at.federation);
+    assert!(!again.was_local("sales.contoso.example") && again.is_local("sales.contoso.example"));
 }
 
 #[test]

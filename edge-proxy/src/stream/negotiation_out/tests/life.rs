@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn ready() -> Scene {
+pub(super) fn ready() -> Scene {
     let mut scene = Scene::secured(settings('R', 'N', true), unproven());
     scene.element(NONE);
     scene.element("<db:result from='fabrikam.example' to='contoso.example' type='valid'/>");
@@ -39,21 +39,6 @@ fn a_partner_that_is_removed_loses_its_stream() {
     snapshot.partners.clear();
     scene.at = Moment { now: scene.at.now, ..moment(&snapshot) };
     assert_eq!(scene.say(Input::PolicyChanged).failure().condition, StanzaCondition::NotAllowed);
-}
-
-#[test]
-fn stream_errors_are_told_to_senders_as_what_they_mean() {
-    for (condition, expected, next) in [
-        ("host-unknown", StanzaCondition::RemoteServerNotFound, Next::GiveUp),
-        ("host-gone", StanzaCondition::RemoteServerNotFound, Next::GiveUp),
-        ("policy-violation", StanzaCondition::NotAllowed, Next::GiveUp),
-        ("system-shutdown", StanzaCondition::RemoteServerTimeout, Next::Address),
-        ("see-other-host", StanzaCondition::RemoteServerTimeout, Next::Address),
-    ] {
-        let error = format!("<stream:error><{condition} xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>");
-        let said = Scene::new(settings('R', 'R', true)).element(&error);
-        assert_eq!((said.failure().condition, said.failure().next), (expected, next), "{condition}");
-    }
 }
 
 #[test]

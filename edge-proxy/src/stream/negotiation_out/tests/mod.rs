@@ -8,6 +8,7 @@ use crate::stream::test_support::{
 
 const RESPONSE: &str = "from='fabrikam.example' to='contoso.example' id='abc' version='1.0'";
 mod dialback;
+mod errors;
 mod life;
 mod sasl;
 mod starttls;
