@@ -53,3 +53,4 @@ run-ci: ## What the build server runs
 
 -include deploy/demo/demo.mk
 -include deploy/bench.mk
+-include deploy/soak.mk

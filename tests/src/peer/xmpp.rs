@@ -7,12 +7,14 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ServerConfig};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
 
 use super::inbox::Inbox;
@@ -129,6 +131,17 @@ impl Stream {
             }
         }
         text
+    }
+
+    /// Waits until the other side closes the connection, whatever it says before, but not longer than this.
+    pub async fn wait_for_end(&mut self, at_most: Duration) -> io::Result<()> {
+        let mut bytes = vec![0; READ];
+        let ended = async {
+            // A reset ends it as well as a close.
+            while matches!(self.io.io()?.read(&mut bytes).await, Ok(count) if count > 0) {}
+            io::Result::Ok(())
+        };
+        timeout(at_most, ended).await.unwrap_or_else(|_| Err(fault(format!("still open after {at_most:?}"))))
     }
 
     /// Sends a header and reads the other's, with what follows it.

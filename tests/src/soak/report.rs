@@ -1,0 +1,120 @@
+//! What was seen, as a table, and whether it is good enough.
+
+use std::fmt;
+
+use super::Plan;
+use super::hostile::Tally;
+use super::live::Streams;
+use super::watch::Held;
+
+/// By how much memory may have grown: a part of what it was, for the allocator keeps pages that are partly used ...
+const GROWTH: f64 = 0.05;
+
+/// ... and what the edge remembers of 65 536 addresses and of the last verdicts, which is bounded.
+const MEMORIES: f64 = 24e6;
+
+/// Descriptors that come and go by themselves: metrics are being read, DNS is being asked.
+const LOOSE_DESCRIPTORS: u64 = 8;
+
+/// Tasks that come and go by themselves.
+const LOOSE_TASKS: u64 = 32;
+
+/// What the edge held in a phase.
+#[derive(Debug, Clone, Copy)]
+pub struct Phase {
+    what: &'static str,
+    held: Held,
+}
+
+impl Phase {
+    /// A phase.
+    pub fn new(what: &'static str, held: Held) -> Self {
+        Self { what, held }
+    }
+}
+
+/// Everything that was seen.
+#[derive(Debug)]
+pub struct Report {
+    /// What was meant to be done.
+    pub plan: Plan,
+    /// Memory, descriptors and tasks.
+    pub phases: Vec<Phase>,
+    /// Before the attacks.
+    pub before: Held,
+    /// After them.
+    pub after: Held,
+    /// The streams that idled.
+    pub streams: Streams,
+    /// The attacks.
+    pub tally: Tally,
+    /// Connections refused at the door, by reason.
+    pub refused: Vec<(String, u64)>,
+}
+
+impl Report {
+    /// What is not as it has to be.
+    pub fn complaints(&self) -> Vec<String> {
+        let mut complaints = Vec::new();
+        let bound = self.bound();
+        if self.after.resident as f64 > bound {
+            complaints.push(format!(
+                "memory has grown from {:.1} to {:.1} MB, more than to {:.1}",
+                megabytes(self.before.resident),
+                megabytes(self.after.resident),
+                bound / 1e6
+            ));
+        }
+        if self.after.descriptors > self.before.descriptors + LOOSE_DESCRIPTORS {
+            complaints
+                .push(format!("descriptors have grown from {} to {}", self.before.descriptors, self.after.descriptors));
+        }
+        if self.after.tasks > self.before.tasks + LOOSE_TASKS {
+            complaints.push(format!("tasks have grown from {} to {}", self.before.tasks, self.after.tasks));
+        }
+        if self.streams.lost > 0 {
+            complaints.push(format!("{} idle streams were lost", self.streams.lost));
+        }
+        if self.streams.unanswered > 0 {
+            complaints.push(format!("{} pings were not answered", self.streams.unanswered));
+        }
+        complaints.extend(self.tally.complaints());
+        if !self.refused.iter().any(|(reason, count)| reason == "rate" && *count > 0) {
+            complaints.push("nobody was refused for connecting too often".to_owned());
+        }
+        complaints
+    }
+
+    fn bound(&self) -> f64 {
+        self.before.resident as f64 * (1.0 + GROWTH) + MEMORIES
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rule = "-".repeat(100);
+        writeln!(f, "{:<40} {:>10} {:>12} {:>8} {:>12}", "The edge", "RSS, MB", "descriptors", "tasks", "connections")?;
+        writeln!(f, "{rule}")?;
+        for Phase { what, held } in &self.phases {
+            let Held { resident, descriptors, tasks, connections } = held;
+            let resident = megabytes(*resident);
+            writeln!(f, "{what:<40} {resident:>10.1} {descriptors:>12} {tasks:>8} {connections:>12}")?;
+        }
+        writeln!(f, "{:<40} {:>10.1}", "bound after the attacks", self.bound() / 1e6)?;
+        let Streams { lost, pings, unanswered } = self.streams;
+        writeln!(f, "\n{} idle streams: {lost} lost; {pings} pings, {unanswered} unanswered\n", self.plan.idle)?;
+        writeln!(f, "{:<50} {:>9} {:>9} {:>9} {:>9}", "The attacks", "made", "met", "at door", "amiss")?;
+        writeln!(f, "{rule}")?;
+        write!(f, "{}", self.tally)?;
+        let refused: Vec<String> = self.refused.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
+        writeln!(f, "\nrefused at the door, by reason: {}", refused.join(", "))?;
+        for complaint in self.complaints() {
+            writeln!(f, "FAILED: {complaint}")?;
+        }
+        Ok(())
+    }
+}
+
+fn megabytes(bytes: u64) -> f64 {
+    bytes as f64 / 1e6
+}
