@@ -302,6 +302,28 @@ mod tests {
     }
 
     #[test]
+    fn the_floor_and_strictness_hold_for_every_partner_and_say_what_they_leave_without_a_method() {
+        let with = |rules: &str, text: &str| {
+            let partner = format!("[[partner]]\ndomain = \"fabrikam.example\"\n{text}");
+            Config::parse(&format!("{GOOD}\n[gateway_settings]\n{rules}\n{partner}"), [])
+        };
+        let optional = "tls_negotiation = 'Optional'";
+        let methods = |rules| with(rules, optional).unwrap().0.partners[0].methods.to_string();
+        assert_eq!(methods(""), "S, DT, DP");
+        assert_eq!(methods("min_s2s_method = 'tls-dialback'"), "S, DT");
+        assert_eq!(methods("min_s2s_method = 'sasl-external'"), "S");
+        assert_eq!(methods("strict_required = true"), "S");
+        let plain = "tls_negotiation = 'NotSupported'\nsasl_negotiation = 'NotSupported'";
+        for (rules, partner, reason) in [
+            ("min_s2s_method = 'tls-dialback'", plain, "NotValidConfiguration: min_s2s_method = \"tls-dialback\""),
+            ("strict_required = true", "tls_negotiation = 'NotSupported'", "NotValidConfiguration: strict_required"),
+        ] {
+            let refused = with(rules, partner).unwrap_err();
+            assert!(refused.iter().any(|mistake| mistake.found.starts_with(reason)), "{refused:?}");
+        }
+    }
+
+    #[test]
     fn what_could_never_work_on_the_sip_side_is_a_mistake() {
         let tls_hop = GOOD.replace("tcp:127.0.0.1:5070", "tls:sip.contoso.example");
         assert_eq!(Config::parse(&tls_hop, []).unwrap_err()[0].key, "sip.next_hops");

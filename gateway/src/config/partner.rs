@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use causeway_shared::config::{ConfigWarning, Section};
 use causeway_shared::domain::DomainName;
-use causeway_shared::partner::{Methods, Negotiation, NegotiationSettings, PartnerType, StreamOptions, Warning};
+use causeway_shared::partner::{Methods, Negotiation, NegotiationSettings, PartnerType, StreamOptions};
 
 use super::settings::Rules;
 
@@ -148,7 +148,7 @@ fn proxy(text: &str) -> Result<String, String> {
     }
 }
 
-/// Refuses settings that leave no method, and warns as the matrix does.
+/// Refuses what the matrix refuses, with its reason, and warns as it does.
 fn methods(
     section: &Section,
     negotiation: NegotiationSettings,
@@ -156,38 +156,19 @@ fn methods(
     force: bool,
     warnings: &mut Vec<ConfigWarning>,
 ) -> Methods {
-    if let Err(reason) = negotiation.validate() {
-        section.mistake(
-            "sasl_negotiation",
-            format!("the negotiation settings leave no method: {reason}"),
-            "set tls_negotiation to Required, or support_dialback_negotiation to true",
-        );
-        return Methods::default();
-    }
-    let methods = if rules.strict { negotiation.methods_strict() } else { negotiation.methods() };
-    let methods = rules.floor.apply(methods);
-    if methods.is_empty() {
-        section.mistake(
-            "tls_negotiation",
-            "min_s2s_method and strict_required leave no method",
-            "allow TLS and SASL for this partner, or lower min_s2s_method",
-        );
-    }
-    for warning in negotiation.warnings() {
-        if warning == Warning::SaslImpossibleWithoutTls && !force {
-            section.mistake(
-                "sasl_negotiation",
-                "SASL is enabled and TLS is NotSupported",
-                "set sasl_negotiation = \"NotSupported\", or force = true to keep it",
-            );
-            continue;
+    match negotiation.judge(rules.methods, force) {
+        Ok(judged) => {
+            warnings.extend(judged.warnings.into_iter().map(|warning| ConfigWarning {
+                key: section.key("tls_negotiation"),
+                text: format!("{}: {}", warning.as_str(), warning.explanation()),
+            }));
+            judged.methods
         }
-        warnings.push(ConfigWarning {
-            key: section.key("tls_negotiation"),
-            text: format!("{}: {}", warning.as_str(), warning.explanation()),
-        });
+        Err(reason) => {
+            section.mistake("tls_negotiation", format!("NotValidConfiguration: {reason}"), reason.remedy());
+            Methods::default()
+        }
     }
-    methods
 }
 
 /// No domain may belong to two partners.

@@ -4,14 +4,13 @@ use std::path::PathBuf;
 
 use causeway_shared::config::Section;
 use causeway_shared::link::GatewaySettings;
-use causeway_shared::partner::MethodFloor;
+use causeway_shared::partner::{MethodFloor, MethodRules};
 
 use crate::presence::PresenceSettings;
 
 /// What holds for the methods of all partners.
 pub(super) struct Rules {
-    pub(super) floor: MethodFloor,
-    pub(super) strict: bool,
+    pub(super) methods: MethodRules,
     pub(super) passphrase: Option<PathBuf>,
 }
 
@@ -46,8 +45,10 @@ pub(super) fn read(mut section: Section) -> (GatewaySettings, Rules, PresenceSet
     let floors = [MethodFloor::TcpDialback, MethodFloor::TlsDialback, MethodFloor::SaslExternal];
     let floors = floors.map(|floor| (floor.as_str(), floor));
     let rules = Rules {
-        floor: section.choice("min_s2s_method", &floors, MethodFloor::default()),
-        strict: section.flag("strict_required", false),
+        methods: MethodRules {
+            floor: section.choice("min_s2s_method", &floors, MethodFloor::default()),
+            strict_required: section.flag("strict_required", false),
+        },
         passphrase: section.text("dialback_passphrase_file").map(PathBuf::from),
     };
     section.finish();
