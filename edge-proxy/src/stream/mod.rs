@@ -15,6 +15,8 @@ pub mod frames;
 mod fuzz_tests;
 pub mod identity;
 pub mod inbound;
+#[cfg(test)]
+mod matrix_tests;
 pub mod negotiation_in;
 pub mod negotiation_out;
 pub mod outbound;
