@@ -51,8 +51,18 @@ fn caps(section: &mut Section) -> Caps {
             1..=100_000,
         ),
         unauthenticated: section.number("unauthenticated", usual.unauthenticated, 1..=1_000_000),
-        per_minute: section.number("new_connections_per_minute", usual.per_minute, 1..=1_000_000),
-        burst: section.number("new_connections_burst", usual.burst, 1..=1_000_000),
+        connections: rate(
+            section,
+            ("new_connections_per_minute", 1..=1_000_000),
+            ("new_connections_burst", 1..=1_000_000),
+            usual.connections,
+        ),
+        questions: rate(
+            section,
+            ("dialback_questions_per_minute", 1..=1_000_000),
+            ("dialback_questions_burst", 1..=1_000_000),
+            usual.questions,
+        ),
     }
 }
 
@@ -78,7 +88,7 @@ fn xml(section: &mut Section) -> Limits {
 fn rates(section: &mut Section) -> Rates {
     let usual = Rates::default();
     Rates {
-        // Below, a stanza of the usual size would take seconds.
+        // What one read brings must not take minutes, or the stream would seem silent. Below, a stanza of the usual size would take seconds.
         bytes: rate(section, ("bytes_per_second", 16_384..=u32::MAX), ("bytes_burst", 65_536..=u32::MAX), usual.bytes),
         unauthenticated_bytes: rate(
             section,
@@ -88,7 +98,7 @@ fn rates(section: &mut Section) -> Rates {
         ),
         stanzas: rate(
             section,
-            ("stanzas_per_second", 1..=100_000_000),
+            ("stanzas_per_second", 10..=100_000_000),
             ("stanzas_burst", 1..=100_000_000),
             usual.stanzas,
         ),
@@ -97,10 +107,11 @@ fn rates(section: &mut Section) -> Rates {
 
 type Key = (&'static str, RangeInclusive<u32>);
 
-fn rate(section: &mut Section, per_second: Key, burst: Key, usual: Rate) -> Rate {
+fn rate(section: &mut Section, count: Key, burst: Key, usual: Rate) -> Rate {
     Rate {
-        per_second: section.number(per_second.0, usual.per_second, per_second.1),
+        count: section.number(count.0, usual.count, count.1),
         burst: section.number(burst.0, usual.burst, burst.1),
+        ..usual
     }
 }
 
@@ -155,11 +166,11 @@ mod tests {
 
     #[test]
     fn every_key_is_read_to_where_it_belongs() {
-        let text = "[limits]\nstanzas_per_second = 7\nstanzas_burst = 8\nbytes_burst = 65536\nqueue_stanzas = 20\n\
+        let text = "[limits]\nstanzas_per_second = 70\nstanzas_burst = 8\nbytes_burst = 65536\nqueue_stanzas = 20\n\
                     pairs_per_stream = 3\ndns_attempts = 2\ndepth = 9\n\
                     [timeouts]\nping_secs = 4\nqueue_lifetime_secs = 5\ndns_secs = 6\nback_off_secs = 1\n";
         let (_, streams) = parse(text).unwrap();
-        assert_eq!(streams.rates.stanzas, Rate { per_second: 7, burst: 8 });
+        assert_eq!(streams.rates.stanzas, Rate::per_second(70, 8));
         assert_eq!(streams.rates.bytes, Rate { burst: 65_536, ..Rates::default().bytes });
         assert_eq!((streams.queue.stanzas, streams.pairs, streams.dns.attempts, streams.xml.depth), (20, 3, 2, 9));
         assert_eq!(streams.timeouts.ping, Duration::from_secs(4));

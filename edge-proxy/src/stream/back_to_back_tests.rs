@@ -10,7 +10,7 @@ use causeway_shared::link::Snapshot;
 use causeway_shared::partner::NegotiationSettings;
 
 use super::Method;
-use super::dialback::{Answer, Authoritative};
+use super::dialback::{self, Answer};
 use super::frames::{Frame, Frames};
 use super::negotiation_in::{self, Receiving};
 use super::negotiation_out::{self, Goal, Initiating};
@@ -105,7 +105,7 @@ fn agree(negotiation: NegotiationSettings, flaw: Flaw) -> Option<(Method, Method
                 negotiation_in::Output::Verify { pair, stream_id, key } => {
                     // Contoso's authoritative server, asked over a stream of its own.
                     let answer =
-                        Authoritative::default().answer(&pair.local, &pair.remote, &stream_id, &key, &contoso.at);
+                        dialback::authoritative_answer(&pair.local, &pair.remote, &stream_id, &key, &contoso.at);
                     assert_eq!(answer, Answer::Valid);
                     to_receiving.push(negotiation_in::Input::Verified(pair, answer));
                 }

@@ -3,7 +3,7 @@
 //! Initiating and receiving servers act only on answers to what they asked on this very stream (section 3.1,
 //! CVE-2012-3525); the authoritative server remembers nothing, because keys can be recomputed (XEP-0185).
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use causeway_shared::domain::{DomainName, DomainPair};
 use causeway_shared::xmpp::dialback as keys;
@@ -18,12 +18,6 @@ const MAX_KEY: usize = 256;
 
 /// The longest stream id in a verification request.
 const MAX_ID: usize = 256;
-
-/// Verification requests answered on one stream, per [`VERIFY_INTERVAL`].
-const MAX_VERIFY: u32 = 60;
-
-/// See [`MAX_VERIFY`].
-const VERIFY_INTERVAL: Duration = Duration::from_secs(60);
 
 /// What an answer says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -155,43 +149,25 @@ pub fn feature() -> Element {
     Element::new(ns::DIALBACK_FEATURE, "dialback").child(Element::new(ns::DIALBACK_FEATURE, "errors"))
 }
 
-/// The authoritative server (section 2.2.2): recomputes the key, with each secret still honoured.
-#[derive(Debug, Default)]
-pub struct Authoritative {
-    /// When the current interval began, and how many questions it has had.
-    asked: Option<(Instant, u32)>,
+/// The authoritative server's answer to a question of `from` (section 2.2.2): recomputes the key, with each secret still
+/// honoured. No side effects and no work for strangers: the stream need not be authenticated. How often an address may
+/// ask is up to [`crate::admission`].
+pub fn authoritative_answer(from: &DomainName, to: &DomainName, id: &str, key: &str, at: &Moment) -> Answer {
+    if !at.federation.is_local(to.as_str()) {
+        return Answer::Error(StanzaCondition::ItemNotFound);
+    }
+    if at.federation.partner(from.as_str()).is_none() {
+        return Answer::Invalid;
+    }
+    let secrets = at.federation.secrets();
+    // No early end: which of the secrets it was is nobody's business.
+    let valid = secrets.iter().filter(|secret| keys::verify_key(key, secret, from, to, id)).count();
+    if valid > 0 { Answer::Valid } else { Answer::Invalid }
 }
 
-impl Authoritative {
-    /// Answers a question of `from`. No side effects and no work for strangers: the stream need not be authenticated.
-    pub fn answer(&mut self, from: &DomainName, to: &DomainName, id: &str, key: &str, at: &Moment) -> Answer {
-        if !self.is_within_rate(at.now) {
-            return Answer::Error(StanzaCondition::ResourceConstraint);
-        }
-        if !at.federation.is_local(to.as_str()) {
-            return Answer::Error(StanzaCondition::ItemNotFound);
-        }
-        if at.federation.partner(from.as_str()).is_none() {
-            return Answer::Invalid;
-        }
-        let secrets = at.federation.secrets();
-        // No early end: which of the secrets it was is nobody's business.
-        let valid = secrets.iter().filter(|secret| keys::verify_key(key, secret, from, to, id)).count();
-        if valid > 0 { Answer::Valid } else { Answer::Invalid }
-    }
-
-    fn is_within_rate(&mut self, now: Instant) -> bool {
-        match &mut self.asked {
-            Some((since, count)) if now.saturating_duration_since(*since) < VERIFY_INTERVAL => {
-                *count += 1;
-                *count <= MAX_VERIFY
-            }
-            asked => {
-                *asked = Some((now, 1));
-                true
-            }
-        }
-    }
+/// Whether an element asks about a key of ours, as far as its tag says.
+pub fn is_question(element: &Element) -> bool {
+    element.namespace() == ns::DIALBACK && element.name() == "verify" && element.attribute("type").is_none()
 }
 
 /// The receiving server's open questions about one stream (section 2.2.1).

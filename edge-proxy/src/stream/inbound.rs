@@ -6,6 +6,7 @@
 //! behind a stanza proves that the stanza was taken.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::BytesMut;
 use causeway_shared::domain::DomainPair;
@@ -16,12 +17,13 @@ use tokio::time::{sleep_until, timeout_at};
 use tracing::Instrument as _;
 
 use super::conn::Connection;
-use super::dialback::Answer;
+use super::dialback::{self, Answer};
 use super::frames::{Frame, Frames};
 use super::negotiation_in::{Input, Output, Receiving};
 use super::pool::Pool;
 use crate::admission::Ticket;
 use crate::edge::{Edge, fresh_id, gone};
+use crate::limits::Throttle;
 use crate::link::{InboundStanza, PairContext};
 use crate::policy::Moment;
 use crate::verdict::Direction;
@@ -47,6 +49,7 @@ struct Inbound {
     ticket: Ticket,
     machine: Receiving,
     frames: Frames,
+    throttle: Throttle,
     outputs: Vec<Output>,
     /// Answers of authoritative servers: the end for those who ask, and ours.
     verified: (mpsc::Sender<Verified>, mpsc::Receiver<Verified>),
@@ -84,6 +87,7 @@ impl Inbound {
             ticket,
             machine,
             frames: Frames::new(limits.xml),
+            throttle: Throttle::default(),
             outputs: Vec::new(),
             verified: mpsc::channel(limits.pending_dialbacks),
         }
@@ -101,18 +105,23 @@ impl Inbound {
                 flow = self.step(Input::DeadlinePassed).await;
                 continue;
             }
+            let not_before = self.throttle.not_before(moment.now);
             let input = tokio::select! {
                 biased;
                 () = gone(&mut draining) => Input::Drain,
                 Ok(()) = policy.changed() => Input::PolicyChanged,
                 Some((pair, answer)) = self.verified.1.recv() => Input::Verified(pair, answer),
-                read = self.connection.read() => match read {
+                read = self.connection.read(), if not_before.is_none() => match read {
                     Ok(count) if count > 0 => {
+                        let is_authenticated = self.machine.is_authenticated();
+                        self.throttle.bytes(count, is_authenticated, &moment.limits.rates, moment.now);
                         flow = self.read().await;
                         continue;
                     }
                     Ok(_) | Err(_) => Input::Eof,
                 },
+                // Too much was said: the peer waits, and TCP tells it so.
+                () = at(not_before) => continue,
                 () = at(deadline) => Input::DeadlinePassed,
             };
             flow = self.step(input).await;
@@ -156,6 +165,12 @@ impl Inbound {
                 }
                 Ok(Some(Frame::Whitespace)) => Input::Whitespace,
                 Ok(Some(Frame::Close)) => Input::Close,
+                Ok(Some(Frame::Element(element)))
+                    if dialback::is_question(&element)
+                        && !self.edge.admission.may_ask(self.connection.peer.ip(), &self.edge.caps(), moment.now) =>
+                {
+                    Input::QuestionOverRate(element)
+                }
                 Ok(Some(Frame::Element(element))) => {
                     Input::Element { element, followed: !self.connection.buffer.is_empty() }
                 }
@@ -187,6 +202,7 @@ impl Inbound {
         };
         let stanzas = std::mem::take(&mut batch.stanzas);
         self.edge.metrics.stanzas_in.inc_by(u64::try_from(stanzas.len()).unwrap_or_default());
+        self.throttle.stanzas(stanzas.len(), &self.edge.limits().rates, Instant::now());
         self.edge.link.submit(&context, stanzas).await.is_ok()
     }
 

@@ -6,7 +6,7 @@ use causeway_shared::xmpp::element::Element;
 use causeway_shared::xmpp::stanza_error::StanzaCondition;
 use causeway_shared::xmpp::stream_error::{StreamCondition, StreamFault};
 
-use super::{MAX_UNSOLICITED, Output, Receiving, Security, no_partner, send};
+use super::{MAX_UNSOLICITED, Output, Receiving, Security, State, no_partner, send};
 use crate::policy::Moment;
 use crate::stream::Method;
 use crate::stream::dialback::{self, Answer, Begun, Dialback, Malformed};
@@ -59,7 +59,7 @@ impl Receiving {
         let answer = if !self.is_secured() && partner.is_some_and(|partner| partner.tls == Negotiation::Required) {
             Answer::Error(StanzaCondition::PolicyViolation)
         } else {
-            self.authoritative.answer(from, to, id, key, at)
+            dialback::authoritative_answer(from, to, id, key, at)
         };
         if answer == Answer::Invalid {
             out.push(Output::Report(Finding::new(
@@ -70,6 +70,17 @@ impl Receiving {
             )));
         }
         send(&dialback::question_answer(to, from, id, answer), out);
+    }
+
+    /// The authoritative server, asked too often: it does no work, and says so (XEP-0220, section 2.5).
+    pub(super) fn question_over_rate(&mut self, element: &Element, at: &Moment, out: &mut Vec<Output>) {
+        match (self.state, Dialback::read(element)) {
+            (State::Open { .. }, Ok(Dialback::Question { from, to, id, .. })) => {
+                let answer = Answer::Error(StanzaCondition::ResourceConstraint);
+                send(&dialback::question_answer(&to, &from, &id, answer), out);
+            }
+            _ => self.element(element, false, at, out),
+        }
     }
 
     /// The receiving server, step 1 (XEP-0220, section 2.2.1).

@@ -18,7 +18,7 @@ use causeway_shared::xmpp::header::StreamHeader;
 use causeway_shared::xmpp::stream_error::{StreamCondition, StreamError, StreamFault};
 
 use super::Method;
-use super::dialback::{Answer, Authoritative, Pending};
+use super::dialback::{Answer, Pending};
 use super::identity::PeerIdentity;
 use super::sasl;
 use crate::policy::Moment;
@@ -44,6 +44,8 @@ pub enum Input {
         /// Whether the peer did not wait for an answer.
         followed: bool,
     },
+    /// A question about a dialback key, and its address asks too often.
+    QuestionOverRate(Element),
     /// White space between elements.
     Whitespace,
     /// The stanzas of one read passed [`Receiving::admit`]; false when they only answer our pings.
@@ -123,7 +125,6 @@ pub struct Receiving {
     sasl: sasl::Receiving,
     pairs: Vec<Authorised>,
     pending: Pending,
-    authoritative: Authoritative,
     unsolicited: u32,
     accepted_at: Instant,
     /// Everything must be authenticated by then, whatever arrives.
@@ -188,7 +189,6 @@ impl Receiving {
             sasl: sasl::Receiving::Ready,
             pairs: Vec::new(),
             pending: Pending::default(),
-            authoritative: Authoritative::default(),
             unsolicited: 0,
             accepted_at: at.now,
             establish_by: at.now + at.federation.settings.establishment_timeout,
@@ -205,13 +205,21 @@ impl Receiving {
         if self.state == State::Ended {
             return;
         }
-        if matches!(input, Input::Header(..) | Input::Element { .. } | Input::Whitespace | Input::Stanzas { .. }) {
+        if matches!(
+            input,
+            Input::Header(..)
+                | Input::Element { .. }
+                | Input::QuestionOverRate(_)
+                | Input::Whitespace
+                | Input::Stanzas { .. }
+        ) {
             self.last_heard = at.now;
             self.pinged_at = None;
         }
         match input {
             Input::Header(header, id) => self.header(&header, id, at, out),
             Input::Element { element, followed } => self.element(&element, followed, at, out),
+            Input::QuestionOverRate(element) => self.question_over_rate(&element, at, out),
             Input::Whitespace => {}
             Input::Stanzas { count } => {
                 if count {

@@ -42,12 +42,21 @@ fn a_stranger_is_told_invalid() {
 }
 
 #[test]
-fn questions_come_at_a_bounded_rate() {
+fn a_question_over_the_rate_is_answered_without_work() {
+    let key = key(b"current", &domain(REMOTE), &domain(LOCAL), "s1");
+    let question = |to| element(&format!("<db:verify from='{REMOTE}' to='{to}' id='s1'>{key}</db:verify>"));
     let mut scene = scene();
-    for _ in 0..60 {
-        assert!(!ask(&mut scene, REMOTE, LOCAL, "s1", "k").contains("resource-constraint"));
-    }
-    assert!(ask(&mut scene, REMOTE, LOCAL, "s1", "k").contains("<resource-constraint"));
+    let said = scene.say(Input::QuestionOverRate(question(LOCAL))).sent;
+    assert!(said.contains("type='error'") && said.contains("<resource-constraint"), "{said}");
+    let said = scene.say(Input::QuestionOverRate(element("<db:verify from='a..b' to='' id='s1'>k</db:verify>")));
+    assert_error(&said, StreamCondition::ImproperAddressing);
+}
+
+#[test]
+fn a_question_over_the_rate_before_the_stream_is_open_is_an_error_like_any() {
+    let mut scene = Scene::new(settings('R', 'O', true));
+    let question = element(&format!("<db:verify from='{REMOTE}' to='{LOCAL}' id='s1'>k</db:verify>"));
+    assert_error(&scene.say(Input::QuestionOverRate(question)), StreamCondition::NotAuthorized);
 }
 
 #[test]

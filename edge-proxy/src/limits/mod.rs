@@ -8,6 +8,12 @@ use std::time::Duration;
 
 use causeway_shared::limits::Limits;
 
+mod rate;
+mod throttle;
+
+pub use rate::{Bucket, Rate};
+pub use throttle::Throttle;
+
 /// The bounds in force.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StreamLimits {
@@ -65,15 +71,6 @@ pub struct Rates {
     pub unauthenticated_bytes: Rate,
     /// Stanzas in a second.
     pub stanzas: Rate,
-}
-
-/// So much in a second, and so much at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rate {
-    /// What comes back in a second; never 0.
-    pub per_second: u32,
-    /// What may come at once after a silence.
-    pub burst: u32,
 }
 
 /// What may wait for one pair of domains on its way out.
@@ -140,9 +137,9 @@ impl Default for Rates {
     fn default() -> Self {
         const KIB: u32 = 1024;
         Self {
-            bytes: Rate { per_second: 64 * KIB * KIB, burst: 128 * KIB * KIB },
-            unauthenticated_bytes: Rate { per_second: 8 * KIB, burst: 64 * KIB },
-            stanzas: Rate { per_second: 200_000, burst: 400_000 },
+            bytes: Rate::per_second(64 * KIB * KIB, 128 * KIB * KIB),
+            unauthenticated_bytes: Rate::per_second(8 * KIB, 64 * KIB),
+            stanzas: Rate::per_second(200_000, 400_000),
         }
     }
 }

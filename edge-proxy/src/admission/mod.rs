@@ -1,16 +1,22 @@
 //! Who may connect, and how often (XEP-0205): counted before anything is read.
 //!
 //! A [`Ticket`] stands for one connection and gives back what it holds when it is dropped. Limits act on what comes;
-//! lowering one never ends a connection.
+//! lowering one never ends a connection. A connection makes one TLS handshake at most, so the rate of connections is
+//! that of handshakes, too. What a connection may do once it is there is in [`crate::limits`].
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use causeway_shared::domain::DomainName;
 
+use crate::limits::Rate;
 use crate::policy::PartnerPolicy;
+
+mod address;
+
+use address::{Addresses, Source};
 
 /// The limits that the edge's own configuration sets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,20 +27,23 @@ pub struct Caps {
     pub unauthenticated_per_address: u32,
     /// Connections that are not authenticated, all addresses together.
     pub unauthenticated: u32,
-    /// New connections of one address in a minute.
-    pub per_minute: u32,
-    /// How many of them may come at once.
-    pub burst: u32,
+    /// New connections of one address, those that are refused included.
+    pub connections: Rate,
+    /// Questions of one address about dialback keys of ours: a partner asks one for each stream that it is offered.
+    pub questions: Rate,
 }
 
 impl Default for Caps {
     fn default() -> Self {
-        Self { per_address: 50, unauthenticated_per_address: 10, unauthenticated: 200, per_minute: 30, burst: 10 }
+        Self {
+            per_address: 50,
+            unauthenticated_per_address: 10,
+            unauthenticated: 200,
+            connections: Rate::per_minute(30, 10),
+            questions: Rate::per_minute(60, 60),
+        }
     }
 }
-
-/// Addresses that are remembered; beyond, those without connections are forgotten.
-const MAX_ADDRESSES: usize = 65_536;
 
 /// Why a connection is not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
@@ -81,27 +90,15 @@ pub struct Admission(Arc<Mutex<Counts>>);
 struct Counts {
     total: u32,
     unauthenticated: u32,
-    addresses: HashMap<IpAddr, Address>,
+    addresses: Addresses,
     partners: HashMap<DomainName, u32>,
 }
-
-#[derive(Debug)]
-struct Address {
-    connections: u32,
-    unauthenticated: u32,
-    /// New connections it may still make, in 1/60 000, which refill with every millisecond.
-    credit: u64,
-    refilled: Instant,
-}
-
-/// One new connection in the units of [`Address::credit`].
-const ONE: u64 = 60_000;
 
 /// A connection's place, given back on drop.
 #[derive(Debug)]
 pub struct Ticket {
     admission: Admission,
-    address: Option<IpAddr>,
+    source: Option<Source>,
     is_authenticated: bool,
     partner: Option<DomainName>,
 }
@@ -109,24 +106,14 @@ pub struct Ticket {
 impl Admission {
     /// A connection came in.
     pub fn accept(&self, peer: IpAddr, limit: u32, caps: &Caps, now: Instant) -> Result<Ticket, Refused> {
-        let address = prefix(peer);
+        let source = Source::from(peer);
         let mut counts = self.lock();
-        if counts.addresses.len() >= MAX_ADDRESSES {
-            counts.addresses.retain(|_, known| known.connections > 0);
-        }
         let (total, unauthenticated) = (counts.total, counts.unauthenticated);
-        let known = counts.addresses.entry(address).or_insert_with(|| Address {
-            connections: 0,
-            unauthenticated: 0,
-            credit: u64::from(caps.burst) * ONE,
-            refilled: now,
-        });
-        known.refill(caps, now);
+        let known = counts.addresses.entry(source, now);
         // The rate is spent by attempts, also by those that fail.
-        if known.credit < ONE {
+        if !known.arrivals.try_take(&caps.connections, now) {
             return Err(Refused::Rate);
         }
-        known.credit -= ONE;
         if total >= limit {
             return Err(Refused::Total);
         }
@@ -143,7 +130,7 @@ impl Admission {
         known.unauthenticated += 1;
         counts.total += 1;
         counts.unauthenticated += 1;
-        Ok(Ticket { admission: self.clone(), address: Some(address), is_authenticated: false, partner: None })
+        Ok(Ticket { admission: self.clone(), source: Some(source), is_authenticated: false, partner: None })
     }
 
     /// We want to connect to a partner.
@@ -155,7 +142,13 @@ impl Admission {
         counts.take_partner(partner)?;
         counts.total += 1;
         let partner = Some(partner.name.clone());
-        Ok(Ticket { admission: self.clone(), address: None, is_authenticated: true, partner })
+        Ok(Ticket { admission: self.clone(), source: None, is_authenticated: true, partner })
+    }
+
+    /// Whether an address may ask us, the authoritative server, about one more dialback key: whoever reaches us may
+    /// ask, and each question costs a MAC for each secret that is honoured.
+    pub fn may_ask(&self, peer: IpAddr, caps: &Caps, now: Instant) -> bool {
+        self.lock().addresses.entry(Source::from(peer), now).questions.try_take(&caps.questions, now)
     }
 
     /// Connections now.
@@ -178,14 +171,12 @@ impl Counts {
         *count += 1;
         Ok(())
     }
-}
 
-impl Address {
-    fn refill(&mut self, caps: &Caps, now: Instant) {
-        let elapsed = now.saturating_duration_since(self.refilled);
-        let gained = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX).saturating_mul(u64::from(caps.per_minute));
-        self.credit = self.credit.saturating_add(gained).min(u64::from(caps.burst) * ONE);
-        self.refilled = now;
+    fn leave_unauthenticated(&mut self, source: Option<Source>) {
+        self.unauthenticated = self.unauthenticated.saturating_sub(1);
+        if let Some(known) = source.and_then(|source| self.addresses.known(source)) {
+            known.unauthenticated = known.unauthenticated.saturating_sub(1);
+        }
     }
 }
 
@@ -197,20 +188,11 @@ impl Ticket {
         }
         let mut counts = self.admission.lock();
         counts.take_partner(partner)?;
-        counts.leave_unauthenticated(self.address);
+        counts.leave_unauthenticated(self.source);
         drop(counts);
         self.is_authenticated = true;
         self.partner = Some(partner.name.clone());
         Ok(())
-    }
-}
-
-impl Counts {
-    fn leave_unauthenticated(&mut self, address: Option<IpAddr>) {
-        self.unauthenticated = self.unauthenticated.saturating_sub(1);
-        if let Some(known) = address.and_then(|address| self.addresses.get_mut(&address)) {
-            known.unauthenticated = known.unauthenticated.saturating_sub(1);
-        }
     }
 }
 
@@ -219,9 +201,9 @@ impl Drop for Ticket {
         let mut counts = self.admission.lock();
         counts.total = counts.total.saturating_sub(1);
         if !self.is_authenticated {
-            counts.leave_unauthenticated(self.address);
+            counts.leave_unauthenticated(self.source);
         }
-        if let Some(known) = self.address.and_then(|address| counts.addresses.get_mut(&address)) {
+        if let Some(known) = self.source.and_then(|source| counts.addresses.known(source)) {
             known.connections = known.connections.saturating_sub(1);
         }
         if let Some(partner) = &self.partner
@@ -235,70 +217,5 @@ impl Drop for Ticket {
     }
 }
 
-/// How long an address without connections is worth remembering is up to [`MAX_ADDRESSES`]; how large an address is, is
-/// said here: a customer of an IPv6 provider has at least a /64.
-fn prefix(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => IpAddr::V4(address),
-        IpAddr::V6(address) => {
-            let [first, second, third, fourth, ..] = address.segments();
-            IpAddr::V6(Ipv6Addr::new(first, second, third, fourth, 0, 0, 0, 0))
-        }
-    }
-}
-
-/// The interval over which [`Caps::per_minute`] counts.
-pub const MINUTE: Duration = Duration::from_secs(60);
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const CAPS: Caps =
-        Caps { per_address: 3, unauthenticated_per_address: 2, unauthenticated: 4, per_minute: 60, burst: 10 };
-
-    fn address(last: u8) -> IpAddr {
-        IpAddr::from([192, 0, 2, last])
-    }
-
-    fn accept(admission: &Admission, last: u8, now: Instant) -> Result<Ticket, Refused> {
-        admission.accept(address(last), 6, &CAPS, now)
-    }
-
-    #[test]
-    fn an_address_has_its_share_of_unauthenticated_connections_and_gets_it_back() {
-        let (admission, now) = (Admission::default(), Instant::now());
-        let first = accept(&admission, 1, now).unwrap();
-        let _second = accept(&admission, 1, now).unwrap();
-        assert_eq!(accept(&admission, 1, now).unwrap_err(), Refused::AddressUnauthenticated);
-        drop(first);
-        let _third = accept(&admission, 1, now).unwrap();
-        assert_eq!(admission.total(), 2);
-    }
-
-    #[test]
-    fn all_addresses_together_have_a_share_of_unauthenticated_connections() {
-        let (admission, now) = (Admission::default(), Instant::now());
-        let _tickets: Vec<_> = (1..=4).map(|last| accept(&admission, last, now).unwrap()).collect();
-        assert_eq!(accept(&admission, 5, now).unwrap_err(), Refused::Unauthenticated);
-    }
-
-    #[test]
-    fn an_address_that_connects_too_often_waits() {
-        let (admission, now) = (Admission::default(), Instant::now());
-        for _ in 0..10 {
-            drop(accept(&admission, 1, now).unwrap());
-        }
-        assert_eq!(accept(&admission, 1, now).unwrap_err(), Refused::Rate);
-        assert!(accept(&admission, 1, now + MINUTE / 60).is_ok());
-        assert!(accept(&admission, 2, now).is_ok());
-    }
-
-    #[test]
-    fn addresses_of_one_ipv6_network_are_one() {
-        let one: IpAddr = "2001:db8:1:2:3::4".parse().unwrap();
-        let other: IpAddr = "2001:db8:1:2:5::6".parse().unwrap();
-        assert_eq!(prefix(one), prefix(other));
-        assert_eq!(prefix("::ffff:192.0.2.1".parse().unwrap()), address(1));
-    }
-}
+mod tests;
