@@ -13,6 +13,7 @@ use causeway_shared::telemetry::TelemetryConfig;
 
 use crate::admission::Caps;
 use crate::limits::StreamLimits;
+use crate::resolve::DnsConfig;
 use crate::tls::CertificateFiles;
 
 mod files;
@@ -34,8 +35,8 @@ pub struct Config {
     pub certificates: Vec<CertificateFiles>,
     /// A bundle of the public authorities that vouch for partners; without it only partners' own anchors count.
     pub ca_file: Option<PathBuf>,
-    /// DNS servers; none takes those of the system.
-    pub dns_servers: Vec<SocketAddr>,
+    /// Whom to ask for partners' servers.
+    pub dns: DnsConfig,
     /// Bounds on connections.
     pub caps: Caps,
     /// Bounds on streams.
@@ -87,10 +88,7 @@ impl Config {
         }
         let ca_file = tls.text("ca_file").map(PathBuf::from);
         tls.finish();
-        let mut dns = document.section("dns");
-        let dns_servers =
-            dns.parsed_list("servers", str::parse::<SocketAddr>, "write address:port, such as \"127.0.0.1:53\"");
-        dns.finish();
+        let dns = dns(document.section("dns"));
         let (caps, limits) = limits::read(&mut document);
         let mut admin = document.section("admin");
         let admin_listen = admin
@@ -112,7 +110,7 @@ impl Config {
             link,
             certificates,
             ca_file,
-            dns_servers,
+            dns,
             caps,
             limits,
             admin: admin_listen,
@@ -126,7 +124,7 @@ impl Config {
     pub fn files(&self) -> BTreeSet<PathBuf> {
         let pairs = self.certificates.iter().flat_map(|files| [files.chain.clone(), files.key.clone()]);
         let link = [self.link.certificate.clone(), self.link.key.clone(), self.link.ca.clone()];
-        pairs.chain(link).chain(self.ca_file.clone()).collect()
+        pairs.chain(link).chain(self.ca_file.clone()).chain(self.dns.trust_anchor.clone()).collect()
     }
 }
 
@@ -168,6 +166,21 @@ fn certificate(mut section: Section) -> CertificateFiles {
     };
     section.finish();
     files
+}
+
+fn dns(mut section: Section) -> DnsConfig {
+    let servers =
+        section.parsed_list("servers", str::parse::<SocketAddr>, "write address:port, such as \"127.0.0.1:53\"");
+    let dns = DnsConfig {
+        servers,
+        validate: section.flag("dnssec", false),
+        trust_anchor: section.text("trust_anchor").map(PathBuf::from),
+    };
+    if dns.trust_anchor.is_some() && !dns.validate {
+        section.mistake("trust_anchor", "nothing is validated", "set dnssec = true, or leave trust_anchor out");
+    }
+    section.finish();
+    dns
 }
 
 #[cfg(test)]
@@ -217,6 +230,15 @@ mod tests {
         let (config, warnings) = Config::parse(include_str!("../../deploy/example/edge-proxy.toml"), []).unwrap();
         assert_eq!((config.caps, config.limits), (Caps::default(), StreamLimits::default()));
         assert!(warnings.is_empty(), "{warnings:?}");
+    }
+
+    #[test]
+    fn dns_is_validated_only_where_it_is_said() {
+        assert_eq!(Config::parse(GOOD, []).unwrap().0.dns, DnsConfig::default());
+        let text = format!("{GOOD}\n[dns]\nservers = ['[::1]:53']\ndnssec = true\n");
+        let dns = Config::parse(&text, []).unwrap().0.dns;
+        assert_eq!((dns.servers.len(), dns.validate), (1, true));
+        assert!(Config::parse(&format!("{GOOD}\n[dns]\ntrust_anchor = 'root.key'\n"), []).is_err());
     }
 
     #[test]

@@ -21,7 +21,7 @@ use crate::link::{self, server};
 use crate::listen;
 use crate::metrics::Tasks;
 use crate::reload::Reload;
-use crate::resolve::{DnsFault, Resolver, lookup::HickoryDns};
+use crate::resolve::{DnsFault, HickoryDns, Resolver};
 use crate::stream::pool::{Deliverer, Pool};
 use crate::tls::{MaterialFault, Tls};
 
@@ -41,7 +41,7 @@ pub enum RunError {
     #[error("link: {0}")]
     Link(String),
     /// DNS.
-    #[error("resolver: {0:?}")]
+    #[error("resolver: {0}")]
     Resolver(DnsFault),
     /// An address is not ours, or in use.
     #[error("cannot listen on {address}: {error}")]
@@ -63,8 +63,8 @@ pub async fn run(args: CommonArgs, config: Config, warnings: Vec<ConfigWarning>)
     let telemetry = telemetry::start(&config.telemetry)?;
     log_warnings(&warnings);
 
-    let resolver =
-        Resolver::new(Arc::new(HickoryDns::new(&config.dns_servers, config.limits.dns).map_err(RunError::Resolver)?));
+    let dns = HickoryDns::new(&config.dns, config.limits.dns).map_err(RunError::Resolver)?;
+    let resolver = Resolver::new(Arc::new(dns));
     let (handle, core) = link::open(instance, link::GATEWAY_PATIENCE);
     let tls = Tls::new(config.material()?);
     let edge = Arc::new(Edge::new(handle, tls, resolver, config.limits, config.caps));
@@ -208,15 +208,22 @@ fn apply(
         }
         Err(error) => tracing::error!(error, "the old certificates of the link stay"),
     }
+    // The content of a trust anchor may have changed where its name has not.
+    let has_changed = (&old.dns, old.limits.dns) != (&new.dns, new.limits.dns);
+    if has_changed || new.dns.trust_anchor.is_some() {
+        match HickoryDns::new(&new.dns, new.limits.dns) {
+            Ok(dns) => edge.resolver.replace(Arc::new(dns)),
+            Err(fault) => tracing::error!(%fault, "the old name servers stay"),
+        }
+    }
     allowed.send_replace(Arc::new(new.link.allowed_gateways.clone()));
     edge.set_limits(new.limits, new.caps);
     let needs_restart = old.s2s != new.s2s
         || old.link.listen != new.link.listen
         || old.admin != new.admin
         || old.edge_id != new.edge_id
-        || old.dns_servers != new.dns_servers
         || old.telemetry != new.telemetry;
     if needs_restart {
-        tracing::warn!("edge_id, addresses, dns and telemetry change with the next start");
+        tracing::warn!("edge_id, addresses and telemetry change with the next start");
     }
 }

@@ -1,9 +1,16 @@
-//! Where a partner's servers are (RFC 6120, section 3.2): [`srv`] orders and interprets answers, [`lookup`] asks DNS,
-//! [`filter`] says which addresses may be dialled.
+//! Where a partner's servers are (RFC 6120, section 3.2): [`srv`] orders and interprets answers, [`lookup`] asks and
+//! remembers, [`filter`] says which addresses may be dialled.
+//!
+//! [`dns`] has the words, [`hickory`] talks to name servers, [`cache`] is the memory.
 
+pub mod cache;
+pub mod dns;
 pub mod filter;
+pub mod hickory;
 pub mod lookup;
 pub mod srv;
 
-pub use lookup::{Address, Dns, DnsFault, Resolver};
-pub use srv::{Proxy, ResolveFault, Target};
+pub use dns::{Dns, DnsFault, Security, Tlsa};
+pub use hickory::{DnsConfig, HickoryDns};
+pub use lookup::{Address, Resolver};
+pub use srv::{Mode, Proxy, ResolveFault, Target};

@@ -1,40 +1,48 @@
-//! SRV target selection (RFC 2782) and what answers mean for XMPP (RFC 6120, section 3.2): orders records, asks nobody.
+//! SRV target selection (RFC 2782) and what answers mean for XMPP (RFC 6120, section 3.2; XEP-0368): interprets and
+//! orders records, asks nobody.
 //!
-//! Called by [`super::lookup`], which has the answers from DNS. Not here: address families, caching, direct TLS.
+//! Called by [`super::lookup`], which has the answers from DNS. Not here: addresses, caching.
 
 use causeway_shared::domain::DomainName;
+
+use super::dns::{DnsFault, Record, Security};
 
 /// The port of servers (RFC 6120, section 14.7).
 pub const SERVER_PORT: u16 = 5269;
 
-/// SRV records of one answer that are looked at.
+/// SRV records of a domain that are used, both services together; those with the lowest priorities.
 pub const MAX_RECORDS: usize = 16;
 
-/// A SRV record.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Record {
-    /// Lower is tried first.
-    pub priority: u16,
-    /// Higher is tried more often.
-    pub weight: u16,
-    /// The port.
-    pub port: u16,
-    /// The host, without trailing dot; empty where the record says that there is no service.
-    pub target: String,
+/// How TLS begins at a target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Mode {
+    /// After a stream has been opened, if at all (RFC 6120, section 5).
+    StartTls,
+    /// At once (XEP-0368).
+    Direct,
 }
 
 /// Where to connect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
-    /// A host with addresses.
+    /// A host with addresses; never an identity.
     pub host: String,
     /// A port.
     pub port: u16,
+    /// How TLS begins there.
+    pub mode: Mode,
+    /// Whether DNSSEC proves that it belongs to the domain.
+    pub security: Security,
 }
 
 /// A partner's proxy: an address that replaces SRV.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Proxy(pub Target);
+pub struct Proxy {
+    /// The host.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+}
 
 impl Proxy {
     /// Reads `host` or `host:port`.
@@ -44,7 +52,12 @@ impl Proxy {
             None => (text, SERVER_PORT),
         };
         let host = DomainName::parse(host).ok()?.as_str().to_owned();
-        Some(Self(Target { host, port }))
+        Some(Self { host, port })
+    }
+
+    /// The target that it is. Our own configuration names it, which DNSSEC does not prove.
+    pub fn target(&self) -> Target {
+        Target { host: self.host.clone(), port: self.port, mode: Mode::StartTls, security: Security::Insecure }
     }
 }
 
@@ -52,137 +65,150 @@ impl Proxy {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ResolveFault {
     /// The domain says that it does not speak XMPP (RFC 2782: the target `.`).
-    #[error("DNS says that the domain offers no XMPP service")]
-    NotOffered,
+    #[error("DNS says that {0} offers no XMPP service between servers (a SRV record with the target \".\")")]
+    NotOffered(String),
     /// Nothing is published.
-    #[error("the domain has neither SRV records nor an address")]
-    Nothing,
+    #[error("{0} has neither SRV records nor an address")]
+    Nothing(String),
     /// DNS did not answer, which is no proof of absence and therefore never leads to a fallback.
-    #[error("DNS did not answer: {0}")]
-    Unavailable(String),
-    /// All addresses are ones that we do not dial.
-    #[error("the servers of the domain have private addresses only")]
-    Private,
+    #[error("DNS did not answer for {name}: {cause}")]
+    Unavailable {
+        /// What was asked for.
+        name: String,
+        /// Why there is no answer.
+        cause: String,
+    },
+    /// The answer is forged, or its zone is signed wrongly.
+    #[error("the answer of DNS for {0} failed DNSSEC validation")]
+    Bogus(String),
 }
 
-/// What the SRV answer means; `None` for the answer "there is no such record".
-pub fn interpret(domain: &DomainName, records: Option<Vec<Record>>) -> Result<Vec<Record>, ResolveFault> {
-    let fallback = || Record { priority: 0, weight: 0, port: SERVER_PORT, target: domain.as_str().to_owned() };
-    match records {
-        // RFC 6120, section 3.2.2: only where no SRV record exists.
-        None => Ok(vec![fallback()]),
-        Some(records) if records.is_empty() => Ok(vec![fallback()]),
-        Some(mut records) => {
-            records.truncate(MAX_RECORDS);
-            records.retain(|record| !record.target.is_empty() && record.port != 0);
-            if records.is_empty() { Err(ResolveFault::NotOffered) } else { Ok(records) }
+impl ResolveFault {
+    /// What a fault of DNS about a name means where the record is needed.
+    pub fn of(name: &str, fault: DnsFault) -> Self {
+        let name = name.to_owned();
+        match fault {
+            DnsFault::Absent { .. } => Self::Nothing(name),
+            DnsFault::Unavailable(cause) => Self::Unavailable { name, cause },
+            DnsFault::Bogus => Self::Bogus(name),
         }
     }
 }
 
-/// Orders records by priority, and within one by weight (RFC 2782). `random` returns a number from 0 to its argument,
-/// both included.
-pub fn order(mut records: Vec<Record>, mut random: impl FnMut(u32) -> u32) -> Vec<Target> {
-    // Those without weight first, so that they are drawn only by a zero.
-    records.sort_by_key(|record| (record.priority, record.weight != 0));
-    let mut ordered: Vec<Target> = Vec::with_capacity(records.len());
-    while let Some(priority) = records.first().map(|record| record.priority) {
-        let same = records.iter().take_while(|record| record.priority == priority);
-        let total = same.clone().map(|record| u32::from(record.weight)).sum();
-        let drawn = random(total);
-        let mut sum = 0;
-        let mut chosen = 0;
-        for (index, record) in same.enumerate() {
-            sum += u32::from(record.weight);
-            chosen = index;
-            if sum >= drawn {
-                break;
+/// What a domain publishes about one service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Service {
+    /// These servers.
+    Offered(Vec<Record>, Security),
+    /// That there is none (RFC 2782: the only target is `.`).
+    Refused,
+    /// Nothing.
+    Absent,
+}
+
+impl Service {
+    /// Reads the records of a service. Those without a port cannot be connected to.
+    pub fn read(records: impl IntoIterator<Item = Record>, security: Security) -> Self {
+        let mut is_empty = true;
+        let mut usable = Vec::new();
+        for record in records {
+            is_empty = false;
+            if !record.target.is_empty() && record.port != 0 {
+                usable.push(record);
             }
         }
-        let record = records.remove(chosen);
-        let target = Target { host: record.target, port: record.port };
-        if !ordered.contains(&target) {
+        match (is_empty, usable.is_empty()) {
+            (true, _) => Self::Absent,
+            (false, true) => Self::Refused,
+            (false, false) => Self::Offered(usable, security),
+        }
+    }
+}
+
+/// A record, and the service it is of.
+type Entry = (Record, Mode, Security);
+
+/// What the answers for both services mean together; `direct` is [`Service::Absent`] where direct TLS is not wanted.
+pub fn interpret(domain: &DomainName, starttls: Service, direct: Service) -> Result<Vec<Entry>, ResolveFault> {
+    let mut entries = Vec::new();
+    let mut is_refused = false;
+    for (service, mode) in [(direct, Mode::Direct), (starttls, Mode::StartTls)] {
+        match service {
+            Service::Offered(records, security) => {
+                entries.extend(records.into_iter().map(|record| (record, mode, security)));
+            }
+            Service::Refused => is_refused = true,
+            Service::Absent => {}
+        }
+    }
+    match (entries.is_empty(), is_refused) {
+        (false, _) => {
+            entries.sort_by_key(|(record, _, _)| record.priority);
+            entries.truncate(MAX_RECORDS);
+            Ok(entries)
+        }
+        // RFC 6120, section 3.2.2, and XEP-0368, section 5: the domain itself only where no record forbids it.
+        (true, true) => Err(ResolveFault::NotOffered(domain.to_string())),
+        (true, false) => {
+            let target = domain.as_str().to_owned();
+            let itself = Record { priority: 0, weight: 0, port: SERVER_PORT, target };
+            Ok(vec![(itself, Mode::StartTls, Security::Insecure)])
+        }
+    }
+}
+
+/// Orders records of both services as one set (XEP-0368, section 3): by priority, and within one by weight (RFC 2782).
+pub fn order(mut entries: Vec<Entry>, dice: &mut Dice) -> Vec<Target> {
+    dice.shuffle(&mut entries);
+    // Those without weight first, so that they are drawn only by a zero.
+    entries.sort_by_key(|(record, _, _)| (record.priority, record.weight != 0));
+    let mut ordered: Vec<Target> = Vec::with_capacity(entries.len());
+    while let Some(priority) = entries.first().map(|(record, _, _)| record.priority) {
+        let same = || entries.iter().map(|(record, _, _)| record).take_while(|record| record.priority == priority);
+        let drawn = dice.up_to(same().map(|record| u32::from(record.weight)).sum());
+        let mut sum = 0;
+        let reaches = same().position(|record| {
+            sum += u32::from(record.weight);
+            sum >= drawn
+        });
+        let (record, mode, security) = entries.remove(reaches.unwrap_or_default());
+        let target = Target { host: record.target, port: record.port, mode, security };
+        let is_known = |known: &Target| (&known.host, known.port, known.mode) == (&target.host, target.port, mode);
+        if !ordered.iter().any(is_known) {
             ordered.push(target);
         }
     }
     ordered
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// Chance for the order of equals, from a seed (SplitMix64): good enough to spread load, and of no use to an attacker.
+#[derive(Debug, Clone)]
+pub struct Dice(u64);
 
-    fn record(priority: u16, weight: u16, target: &str) -> Record {
-        Record { priority, weight, port: 5269, target: target.to_owned() }
+impl Dice {
+    /// Dice that fall as the seed says.
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
     }
 
-    fn hosts(records: Vec<Record>, random: impl FnMut(u32) -> u32) -> Vec<String> {
-        order(records, random).into_iter().map(|target| target.host).collect()
+    /// A number from 0 to `most`, both included; the bias of the remainder is far below what weights express.
+    pub fn up_to(&mut self, most: u32) -> u32 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^= mixed >> 31;
+        u32::try_from(mixed % (u64::from(most) + 1)).unwrap_or(most)
     }
 
-    fn domain() -> DomainName {
-        DomainName::parse("fabrikam.example").unwrap()
-    }
-
-    #[test]
-    fn a_lower_priority_is_tried_first() {
-        assert_eq!(hosts(vec![record(20, 5, "b"), record(10, 1, "a"), record(30, 9, "c")], |_| 0), ["a", "b", "c"]);
-    }
-
-    #[test]
-    fn the_first_running_sum_that_reaches_the_drawn_number_wins() {
-        let records = || vec![record(0, 10, "a"), record(0, 20, "b"), record(0, 70, "c")];
-        assert_eq!(hosts(records(), |_| 0), ["a", "b", "c"]);
-        assert_eq!(hosts(records(), |total| total), ["c", "b", "a"]);
-        let mut draws = [11, 0, 0].into_iter();
-        assert_eq!(hosts(records(), |_| draws.next().unwrap()), ["b", "a", "c"]);
-    }
-
-    #[test]
-    fn a_record_without_weight_has_a_small_chance() {
-        let records = || vec![record(0, 5, "heavy"), record(0, 0, "light")];
-        assert_eq!(hosts(records(), |_| 0), ["light", "heavy"]);
-        assert_eq!(hosts(records(), |_| 1), ["heavy", "light"]);
-    }
-
-    #[test]
-    fn weights_are_honoured_over_many_draws() {
-        let mut state = 7_u32;
-        let mut first = 0;
-        for _ in 0..4000 {
-            let drawn = hosts(vec![record(0, 1, "a"), record(0, 3, "b")], |total| {
-                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                (state >> 8) % (total + 1)
-            });
-            first += u32::from(drawn[0] == "a");
-        }
-        // Sums 1 and 4, drawn from 0 to 4: two of five.
-        assert!((1400..1800).contains(&first), "{first}");
-    }
-
-    #[test]
-    fn a_single_root_target_means_that_the_service_is_not_offered() {
-        assert_eq!(interpret(&domain(), Some(vec![record(0, 0, "")])), Err(ResolveFault::NotOffered));
-    }
-
-    #[test]
-    fn absent_records_lead_to_the_domain_itself_and_present_ones_do_not() {
-        assert_eq!(interpret(&domain(), None), Ok(vec![record(0, 0, "fabrikam.example")]));
-        assert_eq!(interpret(&domain(), Some(vec![record(1, 1, "x")])), Ok(vec![record(1, 1, "x")]));
-    }
-
-    #[test]
-    fn more_records_than_the_cap_are_not_looked_at() {
-        let many = (0..100).map(|n| record(n, 0, "h")).collect();
-        assert_eq!(interpret(&domain(), Some(many)).unwrap().len(), MAX_RECORDS);
-    }
-
-    #[test]
-    fn a_proxy_is_a_host_with_an_optional_port() {
-        assert_eq!(Proxy::parse("xmpp.fabrikam.example").unwrap().0.port, 5269);
-        assert_eq!(Proxy::parse("XMPP.fabrikam.example:5300").unwrap().0.host, "xmpp.fabrikam.example");
-        for wrong in ["", "a:b", "a:0", "a:70000", "a b"] {
-            assert_eq!(Proxy::parse(wrong), None, "{wrong}");
+    /// Any order is as likely as any other (Fisher and Yates).
+    pub fn shuffle<T>(&mut self, items: &mut [T]) {
+        for last in (1..items.len()).rev() {
+            let drawn = self.up_to(u32::try_from(last).unwrap_or(u32::MAX));
+            items.swap(last, usize::try_from(drawn).unwrap_or(last));
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 //! From a pair to a stream: policy, a place, addresses, and one attempt after the other (RFC 6120,
 //! section 3.2).
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -12,7 +13,9 @@ use super::negotiation_out::{Failure, Goal, Next};
 use super::outbound::{Attained, Attempt, Outbound};
 use crate::admission::Refused;
 use crate::edge::Edge;
-use crate::resolve::ResolveFault;
+use crate::policy::PartnerPolicy;
+use crate::resolve::lookup::Family;
+use crate::resolve::{Address, Mode, ResolveFault, filter};
 use crate::verdict::{Finding, Rung, Side};
 
 /// Finds the partner and tries its addresses in order.
@@ -31,7 +34,7 @@ pub async fn dial(edge: &Arc<Edge>, pair: &DomainPair, goal: Goal) -> Result<Att
             return Err(over_limit(&refused));
         }
     };
-    let addresses = match edge.resolver.addresses(&pair.remote, partner).await {
+    let addresses = match addresses(edge, pair, partner).await {
         Ok(addresses) => addresses,
         Err(fault) => return Err(unresolved(&fault)),
     };
@@ -64,6 +67,26 @@ pub async fn dial(edge: &Arc<Edge>, pair: &DomainPair, goal: Goal) -> Result<Att
     Err(last.unwrap_or_else(no_address))
 }
 
+async fn addresses(edge: &Edge, pair: &DomainPair, partner: &PartnerPolicy) -> Result<Vec<Address>, ResolveFault> {
+    let mut found = Vec::new();
+    for target in edge.resolver.targets(&pair.remote, partner).await? {
+        let (v6, v4) = tokio::join!(
+            edge.resolver.addresses(&target.host, Family::V6),
+            edge.resolver.addresses(&target.host, Family::V4)
+        );
+        for host in [v6, v4].into_iter().flatten() {
+            for address in host.addresses {
+                if target.mode == Mode::StartTls && (partner.allow_private_addresses || filter::is_public(address)) {
+                    let socket = SocketAddr::new(address, target.port);
+                    let (mode, security) = (target.mode, target.security.and(host.security));
+                    found.push(Address { host: target.host.clone(), socket, mode, security });
+                }
+            }
+        }
+    }
+    if found.is_empty() { Err(ResolveFault::Nothing(pair.remote.to_string())) } else { Ok(found) }
+}
+
 fn give_up(condition: StanzaCondition, finding: Finding) -> Failure {
     Failure { condition, finding, next: Next::GiveUp, peer: None }
 }
@@ -82,20 +105,15 @@ fn over_limit(refused: &Refused) -> Failure {
 
 fn unresolved(fault: &ResolveFault) -> Failure {
     let (condition, side, remedy) = match fault {
-        ResolveFault::NotOffered | ResolveFault::Nothing => (
+        ResolveFault::NotOffered(_) | ResolveFault::Nothing(_) => (
             StanzaCondition::RemoteServerNotFound,
             Side::Theirs,
             "The partner has to publish _xmpp-server._tcp SRV records for its domain.",
         ),
-        ResolveFault::Unavailable(_) => (
+        ResolveFault::Unavailable { .. } | ResolveFault::Bogus(_) => (
             StanzaCondition::RemoteServerTimeout,
             Side::Network,
             "Check the name servers of this edge, and the partner's DNS.",
-        ),
-        ResolveFault::Private => (
-            StanzaCondition::RemoteServerNotFound,
-            Side::Operator,
-            "If the partner is reached by private addresses, allow them for it.",
         ),
     };
     give_up(condition, Finding::new(Rung::Resolve, side, fault.to_string(), remedy))

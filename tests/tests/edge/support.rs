@@ -1,7 +1,7 @@
 //! Edges in this process, with an authority, a DNS and gateways of the test's own.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -11,9 +11,8 @@ use causeway_edge_proxy::edge::Edge;
 use causeway_edge_proxy::limits::StreamLimits;
 use causeway_edge_proxy::link::{self, AckHandle, Batch, LinkEnd, OutboundStanza};
 use causeway_edge_proxy::listen;
-use causeway_edge_proxy::resolve::lookup::Answer;
-use causeway_edge_proxy::resolve::srv::Record;
-use causeway_edge_proxy::resolve::{Dns, DnsFault, Resolver};
+use causeway_edge_proxy::resolve::Resolver;
+use causeway_edge_proxy::resolve::dns::{Answer, Data, Dns, DnsFault, Kind, Question, Record, RecordSet, Security};
 use causeway_edge_proxy::stream::pool::Pool;
 use causeway_edge_proxy::tls::{self, Material, Tls};
 use causeway_shared::domain::DomainName;
@@ -59,19 +58,27 @@ impl Zone {
 }
 
 impl Dns for Zone {
-    fn srv(&self, name: String) -> Answer<Record> {
-        let domain = name.trim_start_matches("_xmpp-server._tcp.").trim_end_matches('.').to_owned();
+    fn ask(&self, question: Question) -> Answer {
+        let name = &question.name;
+        let (domain, is_service) = match name.strip_prefix("_xmpp-server._tcp.") {
+            Some(domain) => (domain.to_owned(), true),
+            None => (name.trim_start_matches("xmpp.").to_owned(), false),
+        };
         let found = self.0.lock().unwrap().get(&domain).copied();
+        let target = format!("xmpp.{domain}");
+        let data = match (question.kind, found) {
+            (Kind::Srv, Some(server)) if is_service => {
+                Some(Data::Srv(Record { priority: 0, weight: 0, port: server.port(), target }))
+            }
+            (Kind::A, Some(SocketAddr::V4(server))) => Some(Data::A(*server.ip())),
+            (Kind::Aaaa, Some(SocketAddr::V6(server))) => Some(Data::Aaaa(*server.ip())),
+            (Kind::Srv | Kind::A | Kind::Aaaa | Kind::Tlsa, _) => None,
+        };
+        let (ttl, security) = (Duration::ZERO, Security::Insecure);
         Box::pin(async move {
-            let server = found.ok_or(DnsFault::Absent)?;
-            Ok(vec![Record { priority: 0, weight: 0, port: server.port(), target: format!("xmpp.{domain}") }])
+            let data = vec![data.ok_or(DnsFault::Absent { ttl, security })?];
+            Ok(RecordSet { data, ttl, security })
         })
-    }
-
-    fn addresses(&self, host: String) -> Answer<IpAddr> {
-        let domain = host.trim_start_matches("xmpp.").trim_end_matches('.').to_owned();
-        let found = self.0.lock().unwrap().get(&domain).copied();
-        Box::pin(async move { Ok(vec![found.ok_or(DnsFault::Absent)?.ip()]) })
     }
 }
 
