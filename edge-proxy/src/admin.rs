@@ -1,9 +1,9 @@
-//! Health and metrics over HTTP, for orchestrators and monitors: loopback by default, read-only, nothing secret.
+//! Health, metrics and verdicts over HTTP, for orchestrators and monitors: loopback by default, read-only, nothing secret.
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{RawQuery, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -12,12 +12,16 @@ use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use crate::link::Verdicts;
+
 /// What the answers are made of.
 pub struct Health {
     /// What is counted.
     pub registry: Registry,
     /// What the edge stands on, at this moment.
     pub legs: Box<dyn Fn() -> Vec<Leg> + Send + Sync>,
+    /// What failed or was refused.
+    pub verdicts: Arc<Verdicts>,
 }
 
 /// Answers until `shutdown` becomes true.
@@ -28,10 +32,15 @@ pub async fn serve(
 ) -> std::io::Result<()> {
     let ready = async |State(health): State<Arc<Health>>| response(health::ready(&(health.legs)()));
     let metrics = async |State(health): State<Arc<Health>>| response(health::metrics(&health.registry));
+    let verdicts = async |State(health): State<Arc<Health>>, RawQuery(query): RawQuery| {
+        let partner = health::partner_of(query.as_deref());
+        response(health::verdicts(&health.verdicts.latest(partner.as_deref())))
+    };
     let router = Router::new()
         .route("/livez", get(async || response(health::live())))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
+        .route("/verdicts", get(verdicts))
         .with_state(health);
     let stop = async move {
         let _sender_gone_is_shutdown = shutdown.wait_for(|stop| *stop).await;

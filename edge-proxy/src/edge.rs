@@ -127,20 +127,29 @@ impl Edge {
         self.draining.send_replace(true);
     }
 
-    /// Turns a finding into a verdict: logged, counted, and told to the gateways.
-    pub fn report(&self, finding: Finding, partner: &str, direction: Direction, peer: Option<SocketAddr>) -> Verdict {
+    /// Turns a finding into a verdict: counted, kept, and, within a rate, logged and told to the gateways.
+    pub fn report(&self, finding: Finding, domain: &str, direction: Direction, peer: Option<SocketAddr>) -> Verdict {
+        let mut facts = finding.facts.unwrap_or_default();
+        if let Some(pair) = finding.pair {
+            facts.domain = pair.remote.as_str().to_owned();
+            facts.local = pair.local.as_str().to_owned();
+        } else if facts.domain.is_empty() {
+            facts.domain = domain.to_owned();
+        }
+        let federation = self.federation.load();
+        let partner = federation.partner(&facts.domain);
+        facts.is_partner = partner.is_some();
         let verdict = Verdict {
             rung: finding.rung,
             side: finding.side,
             cause: finding.cause,
             remedy: finding.remedy.to_owned(),
-            partner: partner.to_owned(),
+            partner: partner.map_or_else(|| facts.domain.clone(), |partner| partner.name.as_str().to_owned()),
             direction,
             peer,
             at_ms: unix_ms(),
-            facts: None,
+            facts: Some(facts),
         };
-        verdict.log();
         self.metrics.verdict(&verdict);
         self.link.report(verdict.clone());
         verdict

@@ -1,7 +1,9 @@
 //! What the edge counts. A metric is born here and counted beside the decision; labels come from closed sets.
 
 use std::fmt;
+use std::sync::Arc;
 
+use causeway_shared::verdict::labels::PartnerLabels;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric as _};
 use prometheus_client::metrics::counter::Counter;
@@ -31,6 +33,7 @@ pub struct VerdictLabels {
     direction: &'static str,
     rung: &'static str,
     side: &'static str,
+    partner: String,
 }
 
 /// Why a connection was not taken.
@@ -46,6 +49,8 @@ pub struct Metrics {
     streams: Family<StreamLabels, Counter>,
     verdicts: Family<VerdictLabels, Counter>,
     refused: Family<ReasonLabel, Counter>,
+    /// The partners that have labels of their own.
+    partners: Arc<PartnerLabels>,
     /// Stanzas handed to the link.
     pub stanzas_in: Counter,
     /// Stanzas written to partners.
@@ -90,6 +95,7 @@ impl Metrics {
             direction: verdict.direction.as_str(),
             rung: verdict.rung.as_str(),
             side: verdict.side.as_str(),
+            partner: self.partners.of(verdict),
         };
         self.verdicts.get_or_create(&labels).inc();
     }

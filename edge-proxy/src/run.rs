@@ -149,6 +149,7 @@ fn health(edge: &Arc<Edge>) -> Health {
     let mut registry = Registry::default();
     edge.metrics.register(&mut registry);
     registry.register_collector(Box::new(Tasks(tokio::runtime::Handle::current().metrics())));
+    let verdicts = edge.link.verdicts();
     let edge = Arc::clone(edge);
     let draining = edge.draining();
     let legs = move || {
@@ -161,7 +162,7 @@ fn health(edge: &Arc<Edge>) -> Health {
             Leg::new("partners", !is_draining, if is_draining { "going away" } else { "connections are accepted" }),
         ]
     };
-    Health { registry, legs: Box::new(legs) }
+    Health { registry, legs: Box::new(legs), verdicts }
 }
 
 /// Reads the configuration again; one with mistakes changes nothing.

@@ -3,9 +3,9 @@
 //! A machine knows the rung, the side, the cause and the remedy; its shell knows partner, peer and time and makes the
 //! [`Verdict`] that operators read.
 
-use causeway_shared::domain::DomainName;
+use causeway_shared::domain::{DomainName, DomainPair};
 use causeway_shared::pki::ChainFault;
-pub use causeway_shared::verdict::{Direction, Rung, Side, Verdict};
+pub use causeway_shared::verdict::{Direction, Facts, Rung, Side, Verdict};
 use causeway_shared::xmpp::stream_error::StreamFault;
 
 /// The part of a verdict that the place of the failure decides.
@@ -19,12 +19,51 @@ pub struct Finding {
     pub cause: String,
     /// What to do.
     pub remedy: &'static str,
+    /// The pair it is about, where that is not the one of the stream's headers.
+    pub pair: Option<Box<DomainPair>>,
+    /// What is known about the connection; the shell adds it.
+    pub facts: Option<Box<Facts>>,
 }
 
 impl Finding {
     /// A finding.
     pub fn new(rung: Rung, side: Side, cause: impl Into<String>, remedy: &'static str) -> Self {
-        Self { rung, side, cause: cause.into(), remedy }
+        Self { rung, side, cause: cause.into(), remedy, pair: None, facts: None }
+    }
+
+    /// The same about a pair of domains of its own.
+    pub fn about(mut self, pair: &DomainPair) -> Self {
+        self.pair = Some(Box::new(pair.clone()));
+        self
+    }
+
+    /// The same with what is known about the connection.
+    pub fn with(mut self, facts: Facts) -> Self {
+        self.facts = Some(Box::new(facts));
+        self
+    }
+
+    /// A TLS handshake that failed. Most often it is the certificate that the other side does not like, which is ours.
+    pub fn tls(cause: String) -> Self {
+        /// Alerts about the sender's opinion of our certificate (RFC 8446, section 6.2), as the library names them.
+        const OURS: [&str; 7] = [
+            "BadCertificate",
+            "UnsupportedCertificate",
+            "CertificateRevoked",
+            "CertificateExpired",
+            "CertificateUnknown",
+            "UnknownCA",
+            "CertificateRequired",
+        ];
+        if cause.contains("alert") && OURS.iter().any(|alert| cause.contains(alert)) {
+            let remedy = "The other server refuses our certificate: check that it is valid, names our domain, comes with \
+                          its intermediates, and that the other side trusts its issuer.";
+            return Self::new(Rung::Tls, Side::Operator, cause, remedy);
+        }
+        if cause.contains("has no certificate") {
+            return Self::new(Rung::Tls, Side::Operator, cause, "Configure a certificate for this edge.");
+        }
+        Self::new(Rung::Tls, Side::Theirs, cause, "Compare the TLS versions and suites of both servers.")
     }
 
     /// A broken rule of the stream.
@@ -85,4 +124,17 @@ pub enum IdentityFault {
         /// Some of the names it presents.
         presented: Vec<String>,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_alert_about_our_certificate_is_for_our_operator() {
+        let finding = Finding::tls("received fatal alert: UnknownCA".to_owned());
+        assert_eq!((finding.rung, finding.side), (Rung::Tls, Side::Operator));
+        let finding = Finding::tls("received fatal alert: HandshakeFailure".to_owned());
+        assert_eq!((finding.rung, finding.side), (Rung::Tls, Side::Theirs));
+    }
 }

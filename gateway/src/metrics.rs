@@ -2,11 +2,14 @@
 
 use causeway_shared::link::StanzaKind;
 use causeway_shared::verdict::Verdict;
+use causeway_shared::verdict::labels::PartnerLabels;
 use causeway_sip::method::Method;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
+
+use crate::verdicts::News;
 
 /// Labels of a verdict.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -14,6 +17,7 @@ struct VerdictLabels {
     rung: &'static str,
     side: &'static str,
     service: &'static str,
+    partner: String,
 }
 
 /// The counters.
@@ -33,6 +37,8 @@ pub struct Metrics {
     presences_out: Counter,
     sip_refused: Counter,
     verdicts: Family<VerdictLabels, Counter>,
+    /// The partners that have labels of their own.
+    partners: PartnerLabels,
 }
 
 impl Metrics {
@@ -53,7 +59,11 @@ impl Metrics {
         add("causeway_notifies_sent", "NOTIFY requests sent", &metrics.notifies_out);
         add("causeway_presences_sent", "Presence stanzas sent", &metrics.presences_out);
         add("causeway_sip_refused", "SIP requests refused before they had a meaning", &metrics.sip_refused);
-        registry.register("causeway_verdicts", "Refusals and failures by rung and side", metrics.verdicts.clone());
+        registry.register(
+            "causeway_verdicts",
+            "Refusals and failures by rung, side and partner",
+            metrics.verdicts.clone(),
+        );
         metrics
     }
 
@@ -104,16 +114,17 @@ impl Metrics {
 
     /// A verdict of this gateway.
     pub(crate) fn verdict(&self, verdict: &Verdict) {
-        self.count(verdict, "gateway");
+        self.count(verdict, "gateway", 1);
     }
 
     /// Verdicts that an edge sent.
-    pub(crate) fn edge_verdicts(&self, verdicts: &[Verdict]) {
-        verdicts.iter().for_each(|verdict| self.count(verdict, "edge"));
+    pub(crate) fn edge_verdicts(&self, verdicts: &[News]) {
+        verdicts.iter().for_each(|(verdict, count)| self.count(verdict, "edge", *count));
     }
 
-    fn count(&self, verdict: &Verdict, service: &'static str) {
-        let labels = VerdictLabels { rung: verdict.rung.as_str(), side: verdict.side.as_str(), service };
-        self.verdicts.get_or_create(&labels).inc();
+    fn count(&self, verdict: &Verdict, service: &'static str, count: u32) {
+        let partner = self.partners.of(verdict);
+        let labels = VerdictLabels { rung: verdict.rung.as_str(), side: verdict.side.as_str(), service, partner };
+        self.verdicts.get_or_create(&labels).inc_by(count.into());
     }
 }

@@ -171,7 +171,11 @@ pub async fn run(config: Config, warnings: &[ConfigWarning], path: PathBuf) -> R
     let (ready_links, ready_settings) = (links.clone(), live.settings.subscribe());
     let legs = Box::new(move || legs(&ready_links, &ready_settings.borrow(), store_works.load(Ordering::Relaxed)));
     let admin = TcpListener::bind(config.admin).await.map_err(StartError::Admin)?;
-    tokio::spawn(health::serve(admin, Arc::new(Health { registry, legs }), shutdown.subscribe()));
+    tokio::spawn(health::serve(
+        admin,
+        Arc::new(Health { registry, legs, verdicts: links.verdicts() }),
+        shutdown.subscribe(),
+    ));
     tracing::info!(gateway = config.gateway_id, "the gateway runs");
 
     live.follow(config.clone()).await?;

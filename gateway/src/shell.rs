@@ -142,8 +142,8 @@ impl Shell {
                 self.links.finish(out.finished.drain(..));
             }
             for verdict in out.verdicts.drain(..) {
-                verdict.log();
-                self.metrics.verdict(&verdict);
+                let domains = &self.settings.borrow().domains;
+                self.metrics.verdict(&self.links.verdicts().own(verdict, domains));
             }
             self.ask_store(out, mailbox);
             if unsent.is_empty() && outcomes.is_empty() {

@@ -7,6 +7,9 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
 
+use crate::verdict;
+use crate::verdict::history::Kept;
+
 /// Something that a service needs to do its work.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Leg {
@@ -50,6 +53,23 @@ pub fn ready(legs: &[Leg]) -> Answer {
     Answer { status: if is_ready { 200 } else { 503 }, content_type: "application/json", body }
 }
 
+/// `/verdicts`: what is kept, the newest first.
+pub fn verdicts(kept: &[Kept]) -> Answer {
+    let body = format!("{}\n", json!({ "verdicts": verdict::json::kept(kept) }));
+    Answer { status: 200, content_type: "application/json", body }
+}
+
+/// The partner that a query such as `partner=fabrikam.example` names; domains need no escapes.
+pub fn partner_of(query: Option<&str>) -> Option<String> {
+    parameter(query, "partner").map(|domain| domain.to_ascii_lowercase())
+}
+
+/// A parameter of a query, as it stands there.
+pub fn parameter<'q>(query: Option<&'q str>, name: &str) -> Option<&'q str> {
+    let pairs = query?.split('&').filter_map(|pair| pair.split_once('='));
+    pairs.into_iter().find(|(known, value)| *known == name && !value.is_empty()).map(|(_, value)| value)
+}
+
 /// `/metrics`: the registry in the text format of OpenMetrics.
 pub fn metrics(registry: &Registry) -> Answer {
     let mut body = String::new();
@@ -75,6 +95,13 @@ mod tests {
         assert_eq!(body["legs"]["link"]["ready"], true);
         assert_eq!(body["legs"]["sip"]["reason"], "no target answers");
         assert_eq!(ready(&legs[..1]).status, 200);
+    }
+
+    #[test]
+    fn a_query_names_a_partner_or_none() {
+        assert_eq!(partner_of(Some("a=b&partner=Fabrikam.example")).as_deref(), Some("fabrikam.example"));
+        assert_eq!(partner_of(Some("partner=")), None);
+        assert_eq!(partner_of(None), None);
     }
 
     #[test]

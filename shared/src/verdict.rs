@@ -5,7 +5,7 @@
 //! time. Peer-chosen text enters escaped and cut.
 //!
 //! [`facts`] is what is known about the connection, [`history`] keeps the last verdicts of each partner, [`json`] shows
-//! them.
+//! them, [`labels`] names partners in metrics.
 
 use std::fmt::Write;
 use std::net::SocketAddr;
@@ -13,6 +13,7 @@ use std::net::SocketAddr;
 pub mod facts;
 pub mod history;
 pub mod json;
+pub mod labels;
 
 pub use facts::{CertificateFacts, Facts, TlsFacts};
 
@@ -189,6 +190,11 @@ pub struct Verdict {
 impl Verdict {
     /// Logs the verdict as fields of one event.
     pub fn log(&self) {
+        self.log_counted(1);
+    }
+
+    /// The same with how often it was given.
+    pub(crate) fn log_counted(&self, count: u32) {
         let facts = self.facts.as_deref();
         tracing::info!(
             target: "causeway::verdict",
@@ -202,6 +208,7 @@ impl Verdict {
             peer = self.peer.map(tracing::field::display),
             cause = %printable(&self.cause),
             remedy = %self.remedy,
+            count,
             "verdict"
         );
     }

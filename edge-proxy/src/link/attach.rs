@@ -288,9 +288,10 @@ impl Service {
                     facts: None,
                 }
             });
-            verdict.log();
-            if failure.is_none() {
-                self.hub.report(&verdict);
+            if failure.is_some() {
+                verdict.log();
+            } else {
+                self.hub.report(verdict);
                 self.bouncer.bounce(stanza, NO_GATEWAY, "the gateway is not available");
             }
         }

@@ -4,7 +4,7 @@
 //! in here and the connection to the gateway takes them out: no task stands between. Permits bound the whole, and who
 //! waits for one does not read its socket.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -15,10 +15,11 @@ use causeway_shared::link::pool::{Effect, PeerId, Pool, Routed, cost_of};
 use causeway_shared::link::window::WindowFault;
 use causeway_shared::link::{Failure, HELD_COST, Outcome, PairContext, Stanza, convert, rendezvous};
 use causeway_shared::verdict::Verdict;
+use causeway_shared::verdict::history::Kept;
 use tokio::sync::Semaphore;
 
 use super::contexts::Contexts;
-use super::{InboundStanza, LinkClosed};
+use super::{InboundStanza, LinkClosed, Verdicts};
 
 /// How long a partner's stanza may wait for a gateway before its sender gets an error. A gateway restarts in seconds.
 pub const GATEWAY_PATIENCE: Duration = Duration::from_secs(30);
@@ -87,6 +88,7 @@ pub(super) struct GatewayPeer {
 pub(super) struct Hub {
     state: Mutex<State>,
     room: Semaphore,
+    verdicts: Arc<Verdicts>,
     origin: u64,
     patience: Duration,
 }
@@ -98,8 +100,6 @@ struct State {
     last_key: u64,
     /// Kept from step to step for its memory.
     effects: Vec<Effect<Pending>>,
-    /// For the first gateway that comes, while none is attached.
-    verdicts: VecDeque<proto::Verdict>,
     draining: bool,
 }
 
@@ -124,6 +124,7 @@ impl Hub {
         Self {
             state: Mutex::default(),
             room: Semaphore::new(HELD_COST),
+            verdicts: Arc::default(),
             origin: rendezvous::name_hash(instance_id),
             patience,
         }
@@ -160,8 +161,9 @@ impl Hub {
     /// A gateway attached.
     pub(super) fn attach(&self, name: &str, window: u32, peer: GatewayPeer, outgoing: Arc<EdgeOutgoing>) -> PeerId {
         let mut state = self.lock();
-        for verdict in state.verdicts.drain(..) {
-            outgoing.push_verdict(verdict);
+        // What happened before: one that comes right now may come twice, which its number tells.
+        for kept in self.verdicts.newest(VERDICTS_WAITING).iter().rev() {
+            outgoing.push_verdict(convert::kept_to_proto(kept));
         }
         if state.draining {
             outgoing.say(|extra| extra.draining = true);
@@ -221,17 +223,26 @@ impl Hub {
         self.perform(state)
     }
 
-    /// Sends a verdict to all gateways, or to the first that comes; beyond a bound the oldest are dropped.
-    pub(super) fn report(&self, verdict: &Verdict) {
-        let verdict = convert::verdict_to_proto(verdict);
-        let mut state = self.lock();
-        if state.gateways.is_empty() {
-            if state.verdicts.len() >= VERDICTS_WAITING {
-                state.verdicts.pop_front();
-            }
-            return state.verdicts.push_back(verdict);
+    /// The verdicts that are kept.
+    pub(super) fn verdicts(&self) -> Arc<Verdicts> {
+        Arc::clone(&self.verdicts)
+    }
+
+    /// Keeps a verdict, and sends it to all gateways if it is not one too many; those that come later get the kept ones.
+    pub(super) fn report(&self, verdict: Verdict) {
+        if let Some(kept) = self.verdicts.add(verdict) {
+            self.tell(&kept);
         }
-        for gateway in state.gateways.values() {
+    }
+
+    /// Sends what was held back.
+    pub(super) fn tell_overdue(&self, now_ms: u64) {
+        self.verdicts.overdue(now_ms).iter().for_each(|kept| self.tell(kept));
+    }
+
+    fn tell(&self, kept: &Kept) {
+        let verdict = convert::kept_to_proto(kept);
+        for gateway in self.lock().gateways.values() {
             gateway.outgoing.push_verdict(verdict.clone());
         }
     }

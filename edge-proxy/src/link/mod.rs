@@ -19,9 +19,11 @@ mod contexts;
 mod frames;
 mod hub;
 pub mod server;
+mod verdicts;
 
 pub use hub::GATEWAY_PATIENCE;
 use hub::Hub;
+pub use verdicts::Verdicts;
 
 /// Batches that wait in [`channel`]; each is what one read brought.
 const BATCHES: usize = 64;
@@ -142,6 +144,7 @@ pub struct LinkClosed;
 #[derive(Clone)]
 pub struct LinkHandle {
     road: Road,
+    verdicts: Arc<Verdicts>,
     snapshots: watch::Receiver<Arc<Snapshot>>,
     has_gateway: watch::Receiver<bool>,
 }
@@ -190,7 +193,8 @@ pub fn open(instance_id: String, patience: Duration) -> (LinkHandle, LinkCore) {
     let hub = Arc::new(Hub::new(&instance_id, patience));
     let (snapshots_in, snapshots) = watch::channel(Arc::new(Snapshot::default()));
     let (gateway_in, has_gateway) = watch::channel(false);
-    let handle = LinkHandle { road: Road::Hub(Arc::clone(&hub)), snapshots, has_gateway };
+    let verdicts = hub.verdicts();
+    let handle = LinkHandle { road: Road::Hub(Arc::clone(&hub)), verdicts, snapshots, has_gateway };
     (handle, LinkCore { hub, instance_id, snapshots: snapshots_in, has_gateway: gateway_in })
 }
 
@@ -212,7 +216,8 @@ pub fn channel() -> (LinkHandle, LinkEnd) {
     let (verdicts, verdicts_out) = mpsc::channel(VERDICTS);
     let (snapshots_in, snapshots) = watch::channel(Arc::new(Snapshot::default()));
     let (gateway_in, has_gateway) = watch::channel(false);
-    let handle = LinkHandle { road: Road::Queues { batches, verdicts }, snapshots, has_gateway };
+    let handle =
+        LinkHandle { road: Road::Queues { batches, verdicts }, verdicts: Arc::default(), snapshots, has_gateway };
     let end =
         LinkEnd { batches: batches_out, verdicts: verdicts_out, snapshots: snapshots_in, has_gateway: gateway_in };
     (handle, end)
@@ -240,14 +245,20 @@ impl LinkHandle {
         self.has_gateway.clone()
     }
 
-    /// Sends a verdict to the gateways; it is logged in any case, by the caller.
+    /// Keeps a verdict; logs it and sends it to the gateways at once, or later if there are too many.
     pub fn report(&self, verdict: Verdict) {
         match &self.road {
-            Road::Hub(hub) => hub.report(&verdict),
+            Road::Hub(hub) => hub.report(verdict),
             Road::Queues { verdicts, .. } => {
+                self.verdicts.add(verdict.clone());
                 let _full_is_lost = verdicts.try_send(verdict);
             }
         }
+    }
+
+    /// The verdicts that are kept.
+    pub fn verdicts(&self) -> Arc<Verdicts> {
+        Arc::clone(&self.verdicts)
     }
 
     /// Asks the gateways for no new stanzas: the edge is going away.

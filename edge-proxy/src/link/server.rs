@@ -44,6 +44,9 @@ const CALLS: u32 = 4;
 /// How often what waits is looked through for what must be given up.
 const EXPIRY_TICK: Duration = Duration::from_millis(250);
 
+/// How often verdicts that were held back are looked for.
+const VERDICT_TICK: Duration = Duration::from_secs(1);
+
 /// What the server is told.
 pub struct LinkConfig {
     /// Our name, stable over restarts.
@@ -189,8 +192,7 @@ fn refuse(hub: &Hub, address: SocketAddr, cause: &str) {
         at_ms: crate::clock::unix_ms(),
         facts: None,
     };
-    verdict.log();
-    hub.report(&verdict);
+    hub.report(verdict);
 }
 
 /// Ends the attachments of gateways whose name is allowed no more.
@@ -218,8 +220,10 @@ async fn part_with_strangers(
 /// when its connections have run out first.
 async fn keep(service: Arc<Service>, mut shutdown: watch::Receiver<bool>) {
     let mut tick = tokio::time::interval(EXPIRY_TICK);
+    let mut verdicts = tokio::time::interval(VERDICT_TICK);
     loop {
         tokio::select! {
+            _ = verdicts.tick() => service.hub.tell_overdue(crate::clock::unix_ms()),
             _ = tick.tick() => service.settle(service.hub.expire(Instant::now())),
             _ = shutdown.wait_for(|stop| *stop) => return service.hub.close(),
         }

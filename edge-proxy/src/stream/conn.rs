@@ -9,6 +9,8 @@ use std::task::{Context, Poll};
 
 use bytes::BytesMut;
 use causeway_shared::domain::DomainName;
+use causeway_shared::pki::PeerCertificate;
+use causeway_shared::verdict::facts::{CertificateFacts, TlsFacts};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ServerConfig};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
@@ -134,6 +136,20 @@ impl Connection {
     pub async fn shut_down(mut self) {
         let patience = self.timeouts.close;
         let _best_effort = timeout(patience, self.io.shutdown()).await;
+    }
+
+    /// The TLS session and the peer's certificate, for a verdict: read when one is needed, and not before.
+    pub fn tls_facts(&self) -> (Option<TlsFacts>, Option<CertificateFacts>) {
+        let Io::Tls(stream) = &self.io else {
+            return (None, None);
+        };
+        let (_, session) = stream.get_ref();
+        let tls = session.protocol_version().zip(session.negotiated_cipher_suite()).map(|(version, suite)| TlsFacts {
+            version: format!("{version:?}"),
+            cipher: format!("{:?}", suite.suite()),
+        });
+        let certificate = session.peer_certificates().and_then(|chain| PeerCertificate::read(chain).ok());
+        (tls, certificate.map(|certificate| CertificateFacts::of(&certificate)))
     }
 
     fn take_tcp(&mut self) -> Result<TcpStream, String> {

@@ -21,12 +21,13 @@ use super::dialback::{self, Answer};
 use super::frames::{Frame, Frames};
 use super::negotiation_in::{Input, Output, Receiving};
 use super::pool::Pool;
+use super::transcript::Transcript;
 use crate::admission::Ticket;
 use crate::edge::{Edge, fresh_id, gone};
 use crate::limits::Throttle;
 use crate::link::{InboundStanza, PairContext};
 use crate::policy::Moment;
-use crate::verdict::Direction;
+use crate::verdict::{Direction, Facts, Finding};
 
 /// What canonical forms may need beyond a quarter more than what arrived.
 const MARGIN: usize = 256;
@@ -51,6 +52,8 @@ struct Inbound {
     frames: Frames,
     throttle: Throttle,
     outputs: Vec<Output>,
+    /// What was said, until something is authorised.
+    transcript: Option<Box<Transcript>>,
     /// Answers of authoritative servers: the end for those who ask, and ours.
     verified: (mpsc::Sender<Verified>, mpsc::Receiver<Verified>),
 }
@@ -89,6 +92,7 @@ impl Inbound {
             frames: Frames::new(limits.xml),
             throttle: Throttle::default(),
             outputs: Vec::new(),
+            transcript: Some(Box::new(Transcript::new(std::time::Instant::now()))),
             verified: mpsc::channel(limits.pending_dialbacks),
         }
     }
@@ -118,7 +122,8 @@ impl Inbound {
                         flow = self.read().await;
                         continue;
                     }
-                    Ok(_) | Err(_) => Input::Eof,
+                    Ok(_) => Input::Eof,
+                    Err(error) => self.broken(&error),
                 },
                 // Too much was said: the peer waits, and TCP tells it so.
                 () = at(not_before) => continue,
@@ -211,10 +216,16 @@ impl Inbound {
         let mut next = Some(input);
         while let Some(input) = next.take() {
             let moment = self.edge.moment();
+            if let Some(transcript) = &mut self.transcript {
+                transcript.told_receiving(&input, moment.now);
+            }
             self.machine.handle(input, &moment, &mut self.outputs);
             let mut unsent = BytesMut::new();
             for output in std::mem::take(&mut self.outputs) {
                 if let Output::Send(bytes) = output {
+                    if let Some(transcript) = &mut self.transcript {
+                        transcript.sent(&bytes, moment.now);
+                    }
                     unsent.extend_from_slice(&bytes);
                     continue;
                 }
@@ -228,10 +239,7 @@ impl Inbound {
                     Output::Authorised(pair, method) => next = self.authorised(&pair, method.as_str(), &moment),
                     Output::Verify { pair, stream_id, key } => self.verify(pair, stream_id, key),
                     Output::Ping(pair) => self.pool.ping(&pair),
-                    Output::Report(finding) => {
-                        let partner = self.machine.claimed().map_or("", |domain| domain.as_str());
-                        self.edge.report(finding, partner, Direction::In, Some(self.connection.peer));
-                    }
+                    Output::Report(finding) => self.report(finding),
                     Output::Unsolicited => {
                         self.edge.metrics.unsolicited_dialback.inc();
                     }
@@ -265,8 +273,37 @@ impl Inbound {
         }
     }
 
+    /// Tells the operator, with all that is known about the connection.
+    fn report(&self, finding: Finding) {
+        let claimed = self.machine.claimed().map_or("", |domain| domain.as_str());
+        let (tls, certificate) = self.connection.tls_facts();
+        let transcript = self.transcript.as_deref();
+        let facts = Facts {
+            local: transcript.map(|transcript| transcript.claims().1.to_owned()).unwrap_or_default(),
+            stream_id: self.machine.stream_id().to_owned(),
+            tls,
+            certificate,
+            transcript: transcript.map(Transcript::lines).unwrap_or_default(),
+            ..Facts::default()
+        };
+        self.edge.report(finding.with(facts), claimed, Direction::In, Some(self.connection.peer));
+    }
+
+    /// What a read that failed means: an alert of TLS says more than that the connection ended, and it comes after the
+    /// handshake where the client judges our certificate last (RFC 8446, section 4.4.2).
+    fn broken(&mut self, error: &std::io::Error) -> Input {
+        if let Some(transcript) = &mut self.transcript {
+            transcript.note(std::time::Instant::now(), &format!("reading failed: {error}"));
+        }
+        match tls_alert(error) {
+            Some(alert) if !self.machine.is_authenticated() => Input::TlsFailed(alert),
+            Some(_) | None => Input::Eof,
+        }
+    }
+
     fn authorised(&mut self, pair: &DomainPair, method: &'static str, at: &Moment) -> Option<Input> {
         self.frames.authenticated();
+        self.transcript = None;
         self.edge.metrics.authenticated("in", method);
         let span = tracing::Span::current();
         span.record("stream_id", self.machine.stream_id());
@@ -305,6 +342,12 @@ fn is_only_an_answer(checked: &Checked) -> bool {
     checked.kind == StanzaKind::Iq
         && matches!(checked.stanza_type, Some(StanzaType::Result | StanzaType::Error))
         && checked.to.local().is_none()
+}
+
+/// The fatal alert by which the peer ended TLS, if that is what an error is.
+pub(super) fn tls_alert(error: &std::io::Error) -> Option<String> {
+    let inner = error.get_ref()?.downcast_ref::<rustls::Error>()?;
+    matches!(inner, rustls::Error::AlertReceived(_)).then(|| inner.to_string())
 }
 
 /// The time of a deadline, if there is one.

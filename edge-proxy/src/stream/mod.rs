@@ -2,7 +2,7 @@
 //!
 //! Machines: [`negotiation_in`] (receiving server), [`negotiation_out`] (initiating server), with [`sasl`] and
 //! [`dialback`] inside, and [`outbox`], the bounded queue towards a partner. Between bytes and machines stands
-//! [`frames`]; [`identity`] is what TLS told about the peer. Shells: [`conn`] (one connection), [`inbound`] and
+//! [`frames`]; [`identity`] is what TLS told about the peer, [`transcript`] what was said before authentication. Shells: [`conn`] (one connection), [`inbound`] and
 //! [`outbound`] (its task), [`pool`] (all outbound streams), [`dial`] (how one comes to be).
 
 #[cfg(test)]
@@ -25,5 +25,6 @@ pub mod pool;
 pub mod sasl;
 #[cfg(test)]
 pub(crate) mod test_support;
+pub mod transcript;
 
 pub use causeway_shared::link::Method;

@@ -16,14 +16,15 @@ use tokio::time::{timeout, timeout_at};
 use super::conn::Connection;
 use super::dialback::Answer;
 use super::frames::{Frame, Frames};
-use super::inbound::at;
+use super::inbound::{at, tls_alert};
 use super::negotiation_out::{Failure, Goal, Initiating, Input, Next, Output};
 use super::outbox::Queued;
 use super::pool::Lane;
+use super::transcript::Transcript;
 use crate::admission::Ticket;
 use crate::edge::{Edge, gone};
 use crate::resolve::Address;
-use crate::verdict::{Finding, Rung, Side};
+use crate::verdict::{Facts, Finding, Rung, Side};
 
 /// Bytes that go into one write: one TLS record.
 const WRITE: usize = 16 * 1024;
@@ -37,6 +38,10 @@ pub struct Outbound {
     outputs: Vec<Output>,
     end: Option<End>,
     answer: Option<Answer>,
+    /// What was said, until stanzas may be written.
+    transcript: Option<Box<Transcript>>,
+    /// The host that the address belongs to.
+    target: String,
     /// Held while the connection lives.
     _ticket: Arc<Ticket>,
 }
@@ -96,6 +101,8 @@ impl Outbound {
             outputs: Vec::new(),
             end: None,
             answer: None,
+            transcript: Some(Box::new(Transcript::new(std::time::Instant::now()))),
+            target: target(attempt.address),
             _ticket: ticket,
         };
         this.step(Input::Connected, attempt.pair).await;
@@ -114,18 +121,15 @@ impl Outbound {
                 Ok(Attained::Answer(answer))
             }
             (Some(End::Failed(failure)), None) => {
+                let failure = this.with_facts(failure, attempt.pair);
                 tokio::spawn(this.connection.close());
                 Err(failure)
             }
             (Some(End::Close | End::Abort), None) => {
                 let cause = "the stream ended before it was established";
                 let finding = Finding::new(Rung::Stream, Side::Theirs, cause, "Look at the partner's log.");
-                Err(Failure {
-                    condition: StanzaCondition::RemoteServerTimeout,
-                    finding,
-                    next: Next::Address,
-                    peer: None,
-                })
+                let condition = StanzaCondition::RemoteServerTimeout;
+                Err(this.with_facts(Failure { condition, finding, next: Next::Address, peer: None }, attempt.pair))
             }
         }
     }
@@ -174,6 +178,7 @@ impl Outbound {
         match self.end.take() {
             Some(End::Failed(failure)) => {
                 let peer = Some(self.connection.peer);
+                let failure = self.with_facts(failure, pair);
                 tokio::spawn(self.connection.close());
                 Some(Failure { peer, ..failure })
             }
@@ -186,8 +191,13 @@ impl Outbound {
     }
 
     async fn read(&mut self, read: io::Result<usize>, pair: &DomainPair) {
-        if !matches!(read, Ok(count) if count > 0) {
-            return self.step(Input::Eof, pair).await;
+        match read {
+            Ok(count) if count > 0 => {}
+            Ok(_) => return self.step(Input::Eof, pair).await,
+            Err(error) => {
+                let input = self.broken(&error);
+                return self.step(input, pair).await;
+            }
         }
         let mut canonical = BytesMut::new();
         while self.end.is_none() {
@@ -211,10 +221,16 @@ impl Outbound {
         let mut next = Some(input);
         while let Some(input) = next.take() {
             let moment = self.edge.moment();
+            if let Some(transcript) = &mut self.transcript {
+                transcript.told_initiating(&input, moment.now);
+            }
             self.machine.handle(input, &moment, &mut self.outputs);
             let mut unsent = BytesMut::new();
             for output in std::mem::take(&mut self.outputs) {
                 if let Output::Send(bytes) = output {
+                    if let Some(transcript) = &mut self.transcript {
+                        transcript.sent(&bytes, moment.now);
+                    }
                     unsent.extend_from_slice(&bytes);
                     continue;
                 }
@@ -227,6 +243,7 @@ impl Outbound {
                     }
                     Output::Restart => self.frames.restart(),
                     Output::Ready(method) => {
+                        self.transcript = None;
                         self.edge.metrics.authenticated("out", method.as_str());
                         tracing::debug!(%pair, method = method.as_str(), "stream established");
                     }
@@ -244,6 +261,33 @@ impl Outbound {
                 }
             }
             self.write(&mut unsent).await;
+        }
+    }
+
+    /// A failure with all that is known about the connection.
+    fn with_facts(&self, mut failure: Failure, pair: &DomainPair) -> Failure {
+        let (tls, certificate) = self.connection.tls_facts();
+        failure.finding = failure.finding.with(Facts {
+            domain: pair.remote.as_str().to_owned(),
+            local: pair.local.as_str().to_owned(),
+            target: self.target.clone(),
+            stream_id: self.machine.stream_id().unwrap_or_default().to_owned(),
+            tls,
+            certificate,
+            transcript: self.transcript.as_deref().map(Transcript::lines).unwrap_or_default(),
+            ..Facts::default()
+        });
+        failure
+    }
+
+    /// What a read that failed means: an alert of TLS says more than that the connection ended.
+    fn broken(&mut self, error: &io::Error) -> Input {
+        if let Some(transcript) = &mut self.transcript {
+            transcript.note(std::time::Instant::now(), &format!("reading failed: {error}"));
+        }
+        match tls_alert(error) {
+            Some(alert) if !self.machine.is_ready() => Input::TlsFailed(alert),
+            Some(_) | None => Input::Eof,
         }
     }
 
@@ -299,13 +343,19 @@ fn join(batch: &[Queued]) -> Bytes {
     bytes.freeze()
 }
 
+/// Where we connected to, as DNS said it.
+fn target(address: &Address) -> String {
+    format!("{}:{}", address.host, address.socket.port())
+}
+
 fn unreachable(address: &Address, error: &str) -> Failure {
     let finding = Finding::new(
         Rung::Connect,
         Side::Network,
         format!("cannot connect to {} at {}: {error}", address.host, address.socket),
         "Check that the partner's server runs and that the firewalls on the way let TCP through to it.",
-    );
+    )
+    .with(Facts { target: target(address), ..Facts::default() });
     Failure { condition: StanzaCondition::RemoteServerTimeout, finding, next: Next::Address, peer: None }
 }
 

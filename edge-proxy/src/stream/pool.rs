@@ -400,7 +400,7 @@ impl Pool {
     }
 
     fn report(&self, failure: &Failure, pair: &DomainPair) -> Verdict {
-        self.edge.report(failure.finding.clone(), pair.remote.as_str(), Direction::Out, failure.peer)
+        self.edge.report(failure.finding.clone().about(pair), pair.remote.as_str(), Direction::Out, failure.peer)
     }
 }
 

@@ -17,7 +17,7 @@ use causeway_shared::link::pool::PeerId;
 use causeway_shared::link::recent::Arrival;
 use causeway_shared::link::tls::allowed_name;
 use causeway_shared::link::window::WindowFault;
-use causeway_shared::link::{DEFAULT_WINDOW, MAX_CONTEXTS, MAX_FRAME_BYTES, PROTOCOL, PairContext, Stanza};
+use causeway_shared::link::{DEFAULT_WINDOW, MAX_CONTEXTS, MAX_FRAME_BYTES, PROTOCOL, PairContext, Stanza, rendezvous};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
@@ -102,6 +102,7 @@ pub(super) async fn attach(shared: &Arc<Shared>, address: SocketAddr) -> Result<
         _ = stop.wait_for(|stop| *stop) => return Ok(()),
     };
     let Some(Opened { outgoing, mut frames, first, hello, told }) = opened else { return Ok(()) };
+    let origin = rendezvous::name_hash(&hello.instance_id);
     let facts = EdgeFacts { name: hello.edge_id, address, applied: first.snapshot_applied };
     tracing::info!(edge = facts.name, %address, "attached to the edge");
     let (name, end) = (facts.name.clone(), Arc::new(Notify::new()));
@@ -109,7 +110,8 @@ pub(super) async fn attach(shared: &Arc<Shared>, address: SocketAddr) -> Result<
     let (id, outcomes) = shared.hub.attach(edge, hello.window, told, Instant::now());
     let _engine_gone = shared.events.send(LinkEvent::EdgeUp(name.clone())).await;
     shared.tell(outcomes).await;
-    let mut attachment = Attachment { shared: Arc::clone(shared), id, outgoing, contexts: HashMap::new() };
+    let mut attachment =
+        Attachment { shared: Arc::clone(shared), id, outgoing, contexts: HashMap::new(), edge: name.clone(), origin };
     let mut next = Ok(Some(first));
     let ended = loop {
         // A frame is taken whole; only between frames may anything end it, so that nothing taken is lost.
@@ -209,6 +211,10 @@ struct Attachment {
     id: PeerId,
     outgoing: Arc<GatewayOutgoing>,
     contexts: HashMap<u32, Arc<PairContext>>,
+    /// What the edge calls itself.
+    edge: String,
+    /// The edge's process, which numbers its verdicts.
+    origin: u64,
 }
 
 impl Attachment {
@@ -244,8 +250,12 @@ impl Attachment {
         }
         if !frame.verdicts.is_empty() {
             // What a newer build says in words that this one does not know is in the edge's log.
-            let verdicts = frame.verdicts.into_iter().filter_map(|verdict| convert::verdict_from_proto(verdict).ok());
-            let _engine_gone = self.shared.events.send(LinkEvent::Verdicts(verdicts.collect())).await;
+            let verdicts = frame.verdicts.into_iter();
+            let told = verdicts.filter_map(|verdict| convert::kept_from_proto(verdict, &self.edge, self.origin).ok());
+            let news = self.shared.verdicts.merge(told);
+            if !news.is_empty() {
+                let _engine_gone = self.shared.events.send(LinkEvent::Verdicts(news)).await;
+            }
         }
         Ok(())
     }

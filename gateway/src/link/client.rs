@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 
 use super::attach::{End, attach};
 use super::{LinkEvent, Shared};
+use crate::policy::Domains;
 
 /// How often names of edges are resolved again, and how long that may take.
 const RESOLVE_INTERVAL: Duration = Duration::from_secs(10);
@@ -127,9 +128,9 @@ fn report(shared: &Shared, address: SocketAddr, end: &End) {
         at_ms: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
         facts: None,
     };
-    verdict.log();
-    // A full queue loses it; it is in the log.
-    let _in_the_log_anyway = shared.events.try_send(LinkEvent::Verdicts(vec![verdict]));
+    let verdict = shared.verdicts.own(verdict, &Domains::default());
+    // A full queue loses the count.
+    let _in_the_log_anyway = shared.events.try_send(LinkEvent::Verdicts(vec![(verdict, 1)]));
 }
 
 impl End {

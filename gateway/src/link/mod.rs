@@ -13,6 +13,8 @@ use causeway_shared::link::recent::{Recent, StanzaKey};
 pub use causeway_shared::link::{Failure, Outcome, PairContext, Snapshot, StanzaKind, TraceContext};
 use tokio::sync::{mpsc, watch};
 
+use crate::verdicts::{News, Verdicts};
+
 mod attach;
 mod client;
 mod hub;
@@ -54,8 +56,8 @@ pub enum LinkEvent {
     Stanzas(Vec<StanzaIn>),
     /// Stanzas of ours that ended, by key.
     Outcomes(Vec<(u64, Outcome)>),
-    /// Something that partners' operators or ours should know.
-    Verdicts(Vec<causeway_shared::verdict::Verdict>),
+    /// Something that partners' operators or ours should know; it is kept and logged already.
+    Verdicts(Vec<News>),
     /// An edge took us in.
     EdgeUp(String),
     /// An edge is gone.
@@ -129,6 +131,7 @@ struct Shared {
     hub: Hub,
     /// What edges sent lately, and whom to tell how it ended.
     recent: Mutex<Recent<Acknowledge>>,
+    verdicts: Arc<Verdicts>,
     events: mpsc::Sender<LinkEvent>,
     config: LinkConfig,
     /// True ends all attachments and dials no more.
@@ -159,6 +162,7 @@ impl Links {
         let shared = Arc::new(Shared {
             hub: Hub::new(&config.instance_id),
             recent: Mutex::default(),
+            verdicts: Arc::default(),
             events,
             config,
             stop: watch::Sender::new(false),
@@ -241,6 +245,11 @@ impl Links {
     /// The attached edges, for the panel.
     pub fn edge_facts(&self) -> Vec<EdgeFacts> {
         self.shared.hub.edge_facts()
+    }
+
+    /// What failed or was refused, here and on the edges.
+    pub fn verdicts(&self) -> Arc<Verdicts> {
+        Arc::clone(&self.shared.verdicts)
     }
 
     /// Stanzas that wait for an edge, stanzas that an edge has not finished, stanzas that we have not finished.

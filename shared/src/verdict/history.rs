@@ -48,6 +48,13 @@ pub struct Kept {
     pub verdict: Verdict,
 }
 
+impl Kept {
+    /// Logs the verdict, with how often it was given.
+    pub fn log(&self) {
+        self.verdict.log_counted(self.count);
+    }
+}
+
 /// The history.
 #[derive(Debug, Default)]
 pub struct History {

@@ -330,7 +330,7 @@ impl GatewayNode {
     pub(crate) fn verdict(&self) -> String {
         loop {
             match self.events.next() {
-                gateway::LinkEvent::Verdicts(mut verdicts) => return verdicts.remove(0).cause,
+                gateway::LinkEvent::Verdicts(mut verdicts) => return verdicts.remove(0).0.cause,
                 gateway::LinkEvent::Stanzas(_)
                 | gateway::LinkEvent::Outcomes(_)
                 | gateway::LinkEvent::EdgeUp(_)

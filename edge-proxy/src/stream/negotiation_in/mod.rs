@@ -233,15 +233,7 @@ impl Receiving {
                 out.push(Output::Restart);
             }
             Input::TlsFailed(cause) => {
-                self.abort(
-                    Finding::new(
-                        Rung::Tls,
-                        Side::Theirs,
-                        cause,
-                        "Compare the TLS versions and suites of both servers.",
-                    ),
-                    out,
-                );
+                self.abort(Finding::tls(cause), out);
             }
             Input::Verified(pair, answer) => self.verified(&pair, answer, at, out),
             Input::Fault(fault) => self.fault(fault, at, out),

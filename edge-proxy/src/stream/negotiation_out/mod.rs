@@ -23,7 +23,7 @@ use super::Method;
 use super::dialback::Answer;
 use super::identity::PeerIdentity;
 use crate::policy::Moment;
-use crate::verdict::{Finding, Rung, Side};
+use crate::verdict::Finding;
 
 mod element;
 mod header;
@@ -218,8 +218,7 @@ impl Initiating {
                 self.open(Phase::Unproved, out);
             }
             Input::TlsFailed(cause) => {
-                let remedy = "Compare the TLS versions and suites of both servers.";
-                self.lost(Finding::new(Rung::Tls, Side::Theirs, cause, remedy), out);
+                self.lost(Finding::tls(cause), out);
             }
             Input::Written => {
                 self.last_stanza = at.now;
@@ -261,6 +260,11 @@ impl Initiating {
     /// Whether stanzas may be written.
     pub fn is_ready(&self) -> bool {
         self.state == State::Ready
+    }
+
+    /// The id of the current stream, which the partner's server chose.
+    pub fn stream_id(&self) -> Option<&str> {
+        self.stream_id.as_deref()
     }
 
     fn is_secured(&self) -> bool {

@@ -5,6 +5,7 @@ use super::*;
 use crate::stream::test_support::{
     Flaw, LOCAL, REMOTE, domain, element, header, identity, later, moment, settings, snapshot,
 };
+use crate::verdict::{Rung, Side};
 
 const RESPONSE: &str = "from='fabrikam.example' to='contoso.example' id='abc' version='1.0'";
 mod dialback;
