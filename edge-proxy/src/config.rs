@@ -9,12 +9,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use causeway_shared::config::{ConfigError, ConfigWarning, Document, Section};
+use causeway_shared::pki::OverdueLists;
 use causeway_shared::telemetry::TelemetryConfig;
 
 use crate::admission::Caps;
 use crate::limits::StreamLimits;
 use crate::resolve::DnsConfig;
-use crate::tls::CertificateFiles;
+use crate::tls::{CertificateFiles, TrustFiles};
 
 mod files;
 mod limits;
@@ -33,8 +34,8 @@ pub struct Config {
     pub link: LinkFiles,
     /// Certificates of the local domains.
     pub certificates: Vec<CertificateFiles>,
-    /// A bundle of the public authorities that vouch for partners; without it only partners' own anchors count.
-    pub ca_file: Option<PathBuf>,
+    /// Who vouches for partners.
+    pub trust: TrustFiles,
     /// Whom to ask for partners' servers.
     pub dns: DnsConfig,
     /// Bounds on connections.
@@ -86,7 +87,15 @@ impl Config {
                 "write certificates = [{ certificate = \"contoso.crt\", key = \"contoso.key\" }]",
             );
         }
-        let ca_file = tls.text("ca_file").map(PathBuf::from);
+        let trust = TrustFiles {
+            bundle: tls.text("ca_file").map(PathBuf::from),
+            lists: tls.texts("crl_files").into_iter().map(PathBuf::from).collect(),
+            overdue: tls.choice(
+                "crl_expired",
+                &[("accept", OverdueLists::Accept), ("refuse", OverdueLists::Refuse)],
+                OverdueLists::Accept,
+            ),
+        };
         tls.finish();
         let dns = dns(document.section("dns"));
         let (caps, limits) = limits::read(&mut document);
@@ -109,7 +118,7 @@ impl Config {
             s2s,
             link,
             certificates,
-            ca_file,
+            trust,
             dns,
             caps,
             limits,
@@ -124,7 +133,8 @@ impl Config {
     pub fn files(&self) -> BTreeSet<PathBuf> {
         let pairs = self.certificates.iter().flat_map(|files| [files.chain.clone(), files.key.clone()]);
         let link = [self.link.certificate.clone(), self.link.key.clone(), self.link.ca.clone()];
-        pairs.chain(link).chain(self.ca_file.clone()).chain(self.dns.trust_anchor.clone()).collect()
+        let trust = self.trust.bundle.iter().chain(&self.trust.lists).chain(&self.dns.trust_anchor).cloned();
+        pairs.chain(link).chain(trust).collect()
     }
 }
 

@@ -14,7 +14,7 @@ use crate::link::LinkHandle;
 use crate::metrics::Metrics;
 use crate::policy::{Federation, Moment};
 use crate::resolve::Resolver;
-use crate::tls::Tls;
+use crate::tls::{Material, Tls};
 use crate::verdict::{Direction, Finding, Rung, Side, Verdict};
 
 /// Shared by all connections.
@@ -61,7 +61,7 @@ impl Edge {
             now: Instant::now(),
             unix_ms: unix_ms(),
             federation: self.federation.load_full(),
-            public_anchors: self.tls.public_anchors(),
+            trust: self.tls.trust(),
             has_gateway: *self.has_gateway.borrow(),
             limits: self.limits(),
         }
@@ -110,7 +110,14 @@ impl Edge {
         }
     }
 
-    /// Tells when the policy changes.
+    /// Certificates and trust for handshakes from now on. Streams that rest on what is no longer trusted end; those that
+    /// only know our old certificate live on.
+    pub fn renew(&self, material: Material) {
+        self.tls.replace(material);
+        self.policy.send_modify(|_| {});
+    }
+
+    /// Tells when the policy changes, or the trust.
     pub fn policy_changes(&self) -> watch::Receiver<u64> {
         let mut changes = self.policy.subscribe();
         changes.mark_unchanged();

@@ -42,6 +42,12 @@ pub struct ReasonLabel {
     reason: &'static str,
 }
 
+/// One of our certificates, by its first name.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct CertificateLabel {
+    certificate: String,
+}
+
 /// The edge's metrics; cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Metrics {
@@ -51,6 +57,7 @@ pub struct Metrics {
     refused: Family<ReasonLabel, Counter>,
     /// The partners that have labels of their own.
     partners: Arc<PartnerLabels>,
+    certificates: Family<CertificateLabel, Gauge>,
     /// Stanzas handed to the link.
     pub stanzas_in: Counter,
     /// Stanzas written to partners.
@@ -69,6 +76,7 @@ impl Metrics {
         registry.register("streams_authenticated", "Pairs authenticated", self.streams.clone());
         registry.register("verdicts", "Attempts that failed or were refused", self.verdicts.clone());
         registry.register("connections_refused", "Connections not taken", self.refused.clone());
+        registry.register("certificate_days_left", "Days until our own certificates end", self.certificates.clone());
         registry.register("stanzas_in", "Stanzas handed to the link", self.stanzas_in.clone());
         registry.register("stanzas_out", "Stanzas written to partners", self.stanzas_out.clone());
         registry.register("stanzas_failed", "Stanzas not delivered to partners", self.stanzas_failed.clone());
@@ -98,6 +106,14 @@ impl Metrics {
             partner: self.partners.of(verdict),
         };
         self.verdicts.get_or_create(&labels).inc();
+    }
+
+    /// The days that are left of our certificates; others are forgotten.
+    pub fn certificates(&self, certificates: impl Iterator<Item = (String, i64)>) {
+        self.certificates.clear();
+        for (certificate, days) in certificates {
+            self.certificates.get_or_create(&CertificateLabel { certificate }).set(days);
+        }
     }
 
     /// A connection was not taken.

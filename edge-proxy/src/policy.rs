@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use causeway_shared::domain::{DomainName, DomainPair};
 use causeway_shared::link::Snapshot;
 use causeway_shared::partner::{Methods, Negotiation, StreamOptions};
-use causeway_shared::pki::{self, ChainFault};
+use causeway_shared::pki::{self, ChainFault, Trust};
 use rustls::pki_types::{CertificateDer, TrustAnchor};
 
 use crate::limits::StreamLimits;
@@ -223,8 +223,8 @@ pub struct Moment {
     pub unix_ms: u64,
     /// What the gateways allow.
     pub federation: Arc<Federation>,
-    /// The public authorities.
-    pub public_anchors: Arc<Vec<TrustAnchor<'static>>>,
+    /// Who vouches for partners in general.
+    pub trust: Arc<Trust>,
     /// Whether some gateway is attached: without one nothing new is begun.
     pub has_gateway: bool,
     /// What a stream may take.

@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, watch};
 use crate::admin::{self, Health};
 use crate::config::Config;
 use crate::edge::{Edge, fresh_id};
+use crate::expiry;
 use crate::link::server::LinkConfig;
 use crate::link::{self, server};
 use crate::listen;
@@ -71,7 +72,7 @@ pub async fn run(args: CommonArgs, config: Config, warnings: Vec<ConfigWarning>)
     let pool = Pool::new(Arc::clone(&edge));
     let following = tokio::spawn({
         let edge = Arc::clone(&edge);
-        async move { edge.follow_snapshots().await }
+        async move { tokio::join!(edge.follow_snapshots(), expiry::watch(Arc::clone(&edge))) }
     });
 
     let (stop, stopping) = watch::channel(false);
@@ -200,7 +201,7 @@ fn apply(
     allowed: &watch::Sender<Arc<Vec<String>>>,
 ) {
     match new.material() {
-        Ok(material) => edge.tls.replace(material),
+        Ok(material) => edge.renew(material),
         Err(fault) => tracing::error!(%fault, "the old certificates stay"),
     }
     match new.link.load() {

@@ -93,6 +93,17 @@ impl Finding {
                 "The partner needs a certificate of an authority we trust, with its intermediates; or add the \
                  partner's own authority to its trust anchors.",
             ),
+            IdentityFault::Chain(ChainFault::Revoked) => {
+                (Rung::Chain, "The issuer took the certificate back: ask the partner why, and let it present another.")
+            }
+            IdentityFault::Chain(ChainFault::ListOverdue | ChainFault::ListUnsigned) => {
+                return Self::new(
+                    Rung::Chain,
+                    Side::Operator,
+                    format!("the certificate does not prove {domain}: {fault}"),
+                    "Fetch the issuer's newest revocation list into the file among tls.crl_files.",
+                );
+            }
             IdentityFault::Chain(
                 ChainFault::TooLong
                 | ChainFault::Malformed
@@ -100,15 +111,30 @@ impl Finding {
                 | ChainFault::WeakSignature
                 | ChainFault::BadSignature
                 | ChainFault::NameConstraint
-                | ChainFault::Revoked
                 | ChainFault::Invalid,
             ) => (Rung::Chain, "The partner has to replace its certificate."),
             IdentityFault::Name { .. } => (
                 Rung::Name,
                 "The partner needs a certificate whose subject alternative name holds its XMPP domain itself.",
             ),
+            IdentityFault::Pin { .. } => (
+                Rung::Chain,
+                "Ask the partner, not by XMPP, whether it changed its key; if so, pin the new one. If not, somebody is \
+                 between you.",
+            ),
         };
         Self::new(rung, Side::Theirs, format!("the certificate does not prove {domain}: {fault}"), remedy)
+    }
+}
+
+impl IdentityFault {
+    /// What the peer is told. The names are its own words, and the pins nobody's business; neither is repeated to it.
+    pub fn for_peer(&self) -> String {
+        match self {
+            Self::Chain(fault) => format!("your certificate cannot be used: {fault}"),
+            Self::Name { .. } => "your certificate does not name the domain of this stream".to_owned(),
+            Self::Pin { .. } => "the key of your certificate is not the one agreed on".to_owned(),
+        }
     }
 }
 
@@ -123,6 +149,14 @@ pub enum IdentityFault {
     Name {
         /// Some of the names it presents.
         presented: Vec<String>,
+    },
+    /// Its key is not one that the partner's configuration names.
+    #[error("its key has SHA-256 {presented}, and pinned is {}", pinned.join(" or "))]
+    Pin {
+        /// SHA-256 of the key that was presented.
+        presented: String,
+        /// SHA-256 of the keys that may be.
+        pinned: Vec<String>,
     },
 }
 

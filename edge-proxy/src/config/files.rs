@@ -8,7 +8,7 @@ use causeway_shared::config::files::Files;
 use causeway_shared::link::tls::server_config;
 
 use super::{Config, LinkFiles};
-use crate::tls::{Material, MaterialFault, anchors};
+use crate::tls::{Material, MaterialFault, TrustFiles, anchors, revocation};
 
 impl Config {
     /// Reads the text, and then the files that it names: `--check-config` and every reload stand on it.
@@ -22,20 +22,26 @@ impl Config {
             files.judge(
                 &format!("tls.certificates[{index}]"),
                 &[("certificate", &pair.chain), ("key", &pair.key)],
-                || Material::load(std::slice::from_ref(pair), None),
+                || Material::load(std::slice::from_ref(pair), &TrustFiles::default()),
                 "make certificate and key fit each other",
             );
         }
-        if let Some(bundle) = &config.ca_file {
+        if let Some(bundle) = &config.trust.bundle {
             let write = "write a bundle such as /etc/ssl/certs/ca-certificates.crt";
             files.judge("tls.ca_file", &[("", bundle)], || anchors(bundle), write);
+        }
+        for (index, list) in config.trust.lists.iter().enumerate() {
+            let write =
+                "write a file with a revocation list in PEM or DER, such as a job fetches it from the authority";
+            let load = || revocation(std::slice::from_ref(list), config.trust.overdue);
+            files.judge(&format!("tls.crl_files[{index}]"), &[("", list)], load, write);
         }
         files.finish((config, warnings))
     }
 
     /// The certificates and authorities for streams, read now.
     pub fn material(&self) -> Result<Material, MaterialFault> {
-        Material::load(&self.certificates, self.ca_file.as_deref())
+        Material::load(&self.certificates, &self.trust)
     }
 }
 
@@ -69,10 +75,15 @@ mod tests {
         }
 
         fn load(&self, link_key: &str, stream_key: &str, bundle: &str) -> Read<Config> {
+            self.load_with(link_key, stream_key, bundle, "")
+        }
+
+        fn load_with(&self, link_key: &str, stream_key: &str, bundle: &str, list: &str) -> Read<Config> {
+            let lists = if list.is_empty() { String::new() } else { format!("crl_files = ['{list}']\n") };
             let path = |name: &str| self.0.join(name).display().to_string();
             let text = format!(
                 "edge_id = 'e'\n[link]\ncertificate = '{}'\nkey = '{}'\nca = '{}'\nallowed_gateways = ['g']\n[tls]\n\
-                 ca_file = '{}'\ncertificates = [{{ certificate = '{}', key = '{}' }}]\n",
+                 ca_file = '{}'\n{lists}certificates = [{{ certificate = '{}', key = '{}' }}]\n",
                 path("link.crt"),
                 path(link_key),
                 path("link.crt"),
@@ -102,6 +113,15 @@ mod tests {
         let mistakes = Directory::new("keys").load("other.key", "other.key", "other.crt").unwrap_err();
         let keys: Vec<_> = mistakes.iter().map(|mistake| mistake.key.as_str()).collect();
         assert_eq!(keys, ["link", "tls.certificates[0]"]);
+    }
+
+    #[test]
+    fn a_file_that_is_no_revocation_list_is_named_with_its_place() {
+        let directory = Directory::new("lists");
+        let list = directory.0.join("contoso.key").display().to_string();
+        let mistakes = directory.load_with("link.key", "contoso.key", "other.crt", &list).unwrap_err();
+        let keys: Vec<_> = mistakes.iter().map(|mistake| mistake.key.as_str()).collect();
+        assert_eq!(keys, ["tls.crl_files[0]"]);
     }
 
     #[test]

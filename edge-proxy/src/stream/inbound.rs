@@ -19,6 +19,7 @@ use tracing::Instrument as _;
 use super::conn::Connection;
 use super::dialback::{self, Answer};
 use super::frames::{Frame, Frames};
+use super::identity::Proof;
 use super::negotiation_in::{Input, Output, Receiving};
 use super::pool::Pool;
 use super::transcript::Transcript;
@@ -308,7 +309,8 @@ impl Inbound {
         let span = tracing::Span::current();
         span.record("stream_id", self.machine.stream_id());
         span.record("partner", pair.remote.as_str());
-        tracing::debug!(%pair, method, "authorised");
+        let proof = self.machine.proof(pair).map(Proof::as_str);
+        tracing::debug!(%pair, method, proof, "authorised");
         let partner = at.federation.partner(pair.remote.as_str())?;
         self.ticket.authenticated(partner).is_err().then_some(Input::OverLimit)
     }

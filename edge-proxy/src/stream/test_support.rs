@@ -8,11 +8,14 @@ use causeway_shared::domain::DomainName;
 use causeway_shared::limits::Limits;
 use causeway_shared::link::{GatewaySettings, PartnerRecord, Snapshot};
 use causeway_shared::partner::{Negotiation, NegotiationSettings};
-use causeway_shared::pki;
+use causeway_shared::pki::{self, Trust};
 use causeway_shared::xmpp::StreamScope;
 use causeway_shared::xmpp::element::Element;
 use causeway_shared::xmpp::header::StreamHeader;
-use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, Issuer, KeyPair, date_time_ymd};
+use rcgen::{
+    CertificateParams, CertificateRevocationListParams, DnType, ExtendedKeyUsagePurpose, Issuer, KeyIdMethod, KeyPair,
+    KeyUsagePurpose, RevokedCertParams, date_time_ymd,
+};
 use rustls::pki_types::CertificateDer;
 
 use super::identity::PeerIdentity;
@@ -35,6 +38,7 @@ static AUTHORITY: LazyLock<(CertificateDer<'static>, Issuer<'static, KeyPair>)> 
     let mut params = CertificateParams::default();
     params.distinguished_name.push(DnType::CommonName, "The authority of the tests");
     params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     let key = KeyPair::generate().unwrap();
     let certificate = params.self_signed(&key).unwrap();
     (certificate.der().clone(), Issuer::new(params, key))
@@ -49,6 +53,10 @@ pub(crate) enum Flaw {
     Expired,
     SelfSigned,
     Absent,
+    /// Its last second is so far from [`NOW_MS`].
+    EndsIn(Duration),
+    /// None, but it has this serial number.
+    Serial(u64),
 }
 
 /// What TLS tells about a peer with a certificate for these names.
@@ -61,6 +69,11 @@ pub(crate) fn identity(names: &[&str], flaw: Flaw) -> PeerIdentity {
         Flaw::ServerAuthOnly => params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth],
         Flaw::ClientAuthOnly => params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth],
         Flaw::Expired => params.not_after = date_time_ymd(2020, 1, 1),
+        Flaw::EndsIn(time) => {
+            let last = date_time_ymd(1970, 1, 1) + Duration::from_millis(NOW_MS) + time;
+            params.not_after = last;
+        }
+        Flaw::Serial(serial) => params.serial_number = Some(serial.into()),
         Flaw::Nothing | Flaw::SelfSigned => {}
     }
     let certificate = match flaw {
@@ -68,6 +81,32 @@ pub(crate) fn identity(names: &[&str], flaw: Flaw) -> PeerIdentity {
         _ => params.signed_by(&key, &AUTHORITY.1).unwrap(),
     };
     PeerIdentity::new(vec![certificate.der().clone()], None)
+}
+
+/// The trust of the tests, with a list that revokes these serial numbers.
+pub(crate) fn revoking(serials: &[u64]) -> Arc<Trust> {
+    let revoked = |serial: &u64| RevokedCertParams {
+        serial_number: (*serial).into(),
+        revocation_time: date_time_ymd(2025, 1, 1),
+        reason_code: None,
+        invalidity_date: None,
+    };
+    let list = CertificateRevocationListParams {
+        this_update: date_time_ymd(2026, 1, 1),
+        next_update: date_time_ymd(2027, 1, 1),
+        crl_number: 1.into(),
+        issuing_distribution_point: None,
+        revoked_certs: serials.iter().map(revoked).collect(),
+        key_identifier_method: KeyIdMethod::Sha256,
+    };
+    let mut trust = trust();
+    trust.revocation.add(list.signed_by(&AUTHORITY.1).unwrap().der()).unwrap();
+    Arc::new(trust)
+}
+
+/// The authority of the tests, trusted for everyone.
+pub(crate) fn trust() -> Trust {
+    Trust { anchors: vec![pki::trust::anchor(&AUTHORITY.0).unwrap()], ..Trust::default() }
 }
 
 pub(crate) fn domain(text: &str) -> DomainName {
@@ -105,7 +144,7 @@ pub(crate) fn moment(snapshot: &Snapshot) -> Moment {
         now: Instant::now(),
         unix_ms: NOW_MS,
         federation: Arc::new(Federation::new(snapshot).0),
-        public_anchors: Arc::new(vec![pki::trust::anchor(&AUTHORITY.0).unwrap()]),
+        trust: Arc::new(trust()),
         has_gateway: true,
         limits: StreamLimits::default(),
     }

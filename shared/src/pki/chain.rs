@@ -12,6 +12,7 @@ use x509_cert::Certificate;
 use x509_cert::der::Decode as _;
 
 use super::identity::{KeyKind, PeerCertificate};
+use super::revocation::Revocation;
 
 /// How many certificates a chain may have, the peer's own included.
 pub const MAX_CHAIN: usize = 8;
@@ -70,36 +71,76 @@ pub enum ChainFault {
     /// The issuer has taken it back.
     #[error("a certificate of the chain is revoked")]
     Revoked,
+    /// Whether it was taken back cannot be said any more.
+    #[error("the issuer's revocation list is overdue")]
+    ListOverdue,
+    /// A list that claims to be of the issuer and is not.
+    #[error("the revocation list of an issuer is not signed by that issuer")]
+    ListUnsigned,
     /// Basic constraints, path length, critical extensions: anything else that RFC 5280 forbids.
     #[error("the chain breaks a rule of RFC 5280")]
     Invalid,
 }
 
 /// Verifies the chain that a peer presented, its own certificate first, against the anchors that count for the domain
-/// it claims. Names are not compared here.
+/// it claims, and the revocation lists at hand. Names are not compared here.
 pub fn verify_chain(
     chain: &[CertificateDer<'_>],
     anchors: &[TrustAnchor<'_>],
+    revocation: &Revocation,
     now: UnixTime,
     purpose: Purpose,
 ) -> Result<(), ChainFault> {
     let (own, intermediates) = chain.split_first().ok_or(ChainFault::Absent)?;
-    if chain.len() > MAX_CHAIN || chain.iter().map(|der| der.len()).sum::<usize>() > MAX_CHAIN_BYTES {
-        return Err(ChainFault::TooLong);
-    }
+    check_size(chain)?;
     let facts = PeerCertificate::read(chain)?;
     if !facts.key.is_strong() {
         return Err(ChainFault::WeakKey);
     }
     let certificate = EndEntityCert::try_from(own).map_err(|error| fault(&error, &facts))?;
-    let path = certificate
-        .verify_for_usage(webpki::ALL_VERIFICATION_ALGS, anchors, intermediates, now, Usage(purpose), None, None)
-        .map_err(|error| fault(&error, &facts))?;
-    if path.intermediate_certificates().all(|issuer| has_strong_key(&issuer.der())) {
-        Ok(())
-    } else {
+    revocation.with_options(|lists| {
+        let path = certificate
+            .verify_for_usage(webpki::ALL_VERIFICATION_ALGS, anchors, intermediates, now, Usage(purpose), lists, None)
+            .map_err(|error| fault(&error, &facts))?;
+        if path.intermediate_certificates().all(|issuer| has_strong_key(&issuer.der())) {
+            Ok(())
+        } else {
+            Err(ChainFault::WeakKey)
+        }
+    })
+}
+
+/// Verifies what a peer's own certificate says of itself, where something else than an issuer vouches for it: its key
+/// is strong, and its time has come and is not over.
+pub fn verify_alone(chain: &[CertificateDer<'_>], now: UnixTime) -> Result<(), ChainFault> {
+    check_size(chain)?;
+    let facts = PeerCertificate::read(chain)?;
+    if !facts.key.is_strong() {
         Err(ChainFault::WeakKey)
+    } else if now.as_secs() < facts.not_before {
+        Err(ChainFault::NotYetValid)
+    } else if now.as_secs() > facts.not_after {
+        Err(ChainFault::Expired)
+    } else {
+        Ok(())
     }
+}
+
+fn check_size(chain: &[CertificateDer<'_>]) -> Result<(), ChainFault> {
+    if chain.len() > MAX_CHAIN || chain.iter().map(|der| der.len()).sum::<usize>() > MAX_CHAIN_BYTES {
+        return Err(ChainFault::TooLong);
+    }
+    Ok(())
+}
+
+/// The first moment after `now` at which a certificate of a chain ends, in Unix seconds: when to verify it again.
+pub fn next_end(chain: &[CertificateDer<'_>], now: UnixTime) -> Option<u64> {
+    let ends = chain.iter().take(MAX_CHAIN).filter_map(|der| {
+        let certificate = Certificate::from_der(der).ok()?;
+        Some(certificate.tbs_certificate().validity().not_after.to_unix_duration().as_secs())
+    });
+    // A certificate holds to the end of its last second.
+    ends.map(|last| last.saturating_add(1)).filter(|end| *end > now.as_secs()).min()
 }
 
 fn has_strong_key(der: &CertificateDer<'_>) -> bool {
@@ -149,6 +190,11 @@ fn fault(error: &webpki::Error, facts: &PeerCertificate) -> ChainFault {
         | Error::SignatureAlgorithmMismatch => ChainFault::WeakSignature,
         Error::NameConstraintViolation => ChainFault::NameConstraint,
         Error::CertRevoked => ChainFault::Revoked,
+        Error::CrlExpired { .. } => ChainFault::ListOverdue,
+        Error::InvalidCrlSignatureForPublicKey
+        | Error::IssuerNotCrlSigner
+        | Error::UnsupportedCrlSignatureAlgorithmContext(_)
+        | Error::UnsupportedCrlSignatureAlgorithmForPublicKeyContext(_) => ChainFault::ListUnsigned,
         Error::BadDer | Error::BadDerTime | Error::TrailingData(_) | Error::MalformedExtensions => {
             ChainFault::Malformed
         }

@@ -4,16 +4,18 @@
 //! common name never does. A name with anything odd in it matches nothing; a certificate that cannot be read has no
 //! names. Not here: whether anyone trusted vouches for it, which is [`super::chain`].
 
+use std::time::Duration;
+
 use rustls::pki_types::CertificateDer;
 use x509_cert::Certificate;
 use x509_cert::der::asn1::{Any, ObjectIdentifier, UintRef};
-use x509_cert::der::{Decode, Reader as _, SliceReader, Tag, Tagged};
+use x509_cert::der::{DateTime, Decode, Reader as _, SliceReader, Tag, Tagged};
 use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::ext::pkix::{ExtendedKeyUsage, SubjectAltName};
 use x509_cert::spki::SubjectPublicKeyInfoOwned;
 use x509_cert::time::Time;
 
-use aws_lc_rs::digest;
+use aws_lc_rs::{constant_time::verify_slices_are_equal, digest};
 
 use super::chain::ChainFault;
 use crate::domain::DomainName;
@@ -169,6 +171,17 @@ impl PeerCertificate {
         allowed.iter().find(|name| bears(name))
     }
 
+    /// Whether the key is one of these, named by their SHA-256. Takes the same time for each wrong one.
+    pub fn has_key_of(&self, pins: &[[u8; 32]]) -> bool {
+        pins.iter().any(|pin| verify_slices_are_equal(pin, &self.key_sha256).is_ok())
+    }
+
+    /// Whether the certificate bears a host's name as a DNS name, wildcards included: for hosts that signed records of
+    /// DNS lead to (RFC 7673, section 4.1), never for what a peer claims.
+    pub fn names_host(&self, host: &str) -> bool {
+        self.names.iter().any(|name| matches!(name, PresentedName::Dns(name) if dns_matches(name, host)))
+    }
+
     /// SHA-256 of the certificate as operators compare it: hexadecimal, colons between bytes.
     pub fn fingerprint(&self) -> String {
         self.sha256.iter().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().join(":")
@@ -180,10 +193,7 @@ impl PresentedName {
         let reference = domain.as_str();
         match self {
             // A reference is lower-case A-labels without trailing dot, so whatever equals one has nothing odd in it.
-            Self::Dns(name) => match name.strip_prefix("*.") {
-                Some(parent) => wildcard_matches(parent, reference),
-                None => name.eq_ignore_ascii_case(reference),
-            },
+            Self::Dns(name) => dns_matches(name, reference),
             Self::Srv(name) => {
                 let (service, rest) = name.split_at_checked(SERVICE.len()).unwrap_or_default();
                 service.eq_ignore_ascii_case(SERVICE) && rest.eq_ignore_ascii_case(reference)
@@ -206,9 +216,32 @@ impl PresentedName {
 /// What IDNA takes for a dot (RFC 3490, section 3.1).
 const DOTS: [char; 4] = ['.', '\u{3002}', '\u{ff0e}', '\u{ff61}'];
 
-/// `*.parent` stands for exactly one label, and never for all names below a top-level domain.
+fn dns_matches(name: &str, reference: &str) -> bool {
+    match name.strip_prefix("*.") {
+        Some(parent) => wildcard_matches(parent, reference),
+        None => name.eq_ignore_ascii_case(reference),
+    }
+}
+
+/// `*.parent` stands for exactly one label, and never for all names below a public suffix.
 fn wildcard_matches(parent: &str, reference: &str) -> bool {
-    parent.contains('.') && reference.split_once('.').is_some_and(|(_, rest)| rest.eq_ignore_ascii_case(parent))
+    !is_public_suffix(parent) && reference.split_once('.').is_some_and(|(_, rest)| rest.eq_ignore_ascii_case(parent))
+}
+
+/// What country registries sell names below, besides the country's own label.
+const REGISTRY_LABELS: [&str; 14] =
+    ["ac", "co", "com", "edu", "go", "gov", "gob", "mil", "ne", "net", "nom", "or", "org", "sch"];
+
+/// Whether strangers can have names below a domain: every top-level domain, and the registry labels of countries. The
+/// full list of public suffixes changes weekly and is longer than this program; public issuers are bound to it, so what
+/// this rule lets through only a partner's own authority could sign, and that counts for the partner's domains alone.
+fn is_public_suffix(domain: &str) -> bool {
+    match domain.split_once('.') {
+        None => true,
+        Some((label, country)) => {
+            country.len() == 2 && REGISTRY_LABELS.iter().any(|known| label.eq_ignore_ascii_case(known))
+        }
+    }
 }
 
 fn presented(name: &GeneralName) -> Option<PresentedName> {
@@ -228,6 +261,12 @@ fn text(value: &Any) -> Option<String> {
         Tag::Ia5String if text.is_ascii() => Some(text.to_owned()),
         _ => None,
     }
+}
+
+/// A time of a certificate as RFC 3339 has it, for operators.
+pub fn date(unix_s: u64) -> String {
+    DateTime::from_unix_duration(Duration::from_secs(unix_s))
+        .map_or_else(|_| unix_s.to_string(), |time| time.to_string())
 }
 
 fn seconds(time: &Time) -> u64 {

@@ -19,7 +19,7 @@ use causeway_shared::domain::DomainName;
 use causeway_shared::jid::Jid;
 use causeway_shared::link::{GatewaySettings, Outcome, PartnerRecord, Snapshot, StanzaKind, TraceContext};
 use causeway_shared::partner::{Negotiation, NegotiationSettings};
-use causeway_shared::pki;
+use causeway_shared::pki::{self, Trust};
 use causeway_shared::verdict::Verdict;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -111,7 +111,8 @@ impl World {
         };
         let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
         let certified = tls::certified(vec![leaf.der().clone()], key).unwrap();
-        Material::new(vec![certified], vec![pki::trust::anchor(&self.anchor).unwrap()]).unwrap()
+        let trust = Trust { anchors: vec![pki::trust::anchor(&self.anchor).unwrap()], ..Trust::default() };
+        Material::new(vec![certified], trust).unwrap()
     }
 
     /// Starts an edge for one domain with one partner.

@@ -10,7 +10,7 @@ use super::{MAX_UNSOLICITED, Output, Receiving, Security, State, no_partner, sen
 use crate::policy::Moment;
 use crate::stream::Method;
 use crate::stream::dialback::{self, Answer, Begun, Dialback, Malformed};
-use crate::verdict::{Finding, Rung, Side};
+use crate::verdict::{Finding, IdentityFault, Rung, Side};
 
 impl Receiving {
     pub(super) fn dialback_method(&self) -> Method {
@@ -121,10 +121,16 @@ impl Receiving {
         if self.pairs.len() >= at.limits.pairs || !at.has_gateway {
             return refuse_offer(&pair, StanzaCondition::ResourceConstraint, out);
         }
-        if let Security::Tls(identity) = &self.security
-            && identity.proves(&pair.remote, at).is_ok()
-        {
-            return self.accept_offer(pair, Method::TlsDialbackCertificate, at, out);
+        if let Security::Tls(identity) = &self.security {
+            match identity.proves(&pair.remote, at) {
+                Ok(_) => return self.accept_offer(pair, Method::TlsDialbackCertificate, at, out),
+                // A key that is not the agreed one is no key; dialback, which asks DNS, does not make up for that.
+                Err(fault @ IdentityFault::Pin { .. }) => {
+                    out.push(Output::Report(Finding::identity(&pair.remote, &fault)));
+                    return refuse_offer(&pair, StanzaCondition::NotAuthorized, out);
+                }
+                Err(IdentityFault::Chain(_) | IdentityFault::Name { .. }) => {}
+            }
         }
         match self.pending.begin(&pair, at) {
             Begun::Ask => out.push(Output::Verify { pair, stream_id: self.stream_id.clone(), key }),

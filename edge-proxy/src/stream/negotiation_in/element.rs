@@ -106,7 +106,7 @@ impl Receiving {
             Err(no_partner(&pair.remote))
         };
         match proof {
-            Ok(()) => {
+            Ok(_) => {
                 self.sasl.settle(true);
                 send(&sasl::success(), out);
                 self.authorise(pair, Method::SaslExternal, at, out);

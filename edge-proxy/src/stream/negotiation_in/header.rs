@@ -128,7 +128,7 @@ impl Receiving {
                 };
                 let mut proof = Ok(());
                 if self.pairs.is_empty() && partner.permits(Method::SaslExternal) {
-                    proof = identity.proves(&from, at);
+                    proof = identity.proves(&from, at).map(|_| ());
                     external = proof.is_ok() && self.sasl == sasl::Receiving::Ready;
                 }
                 if external {
@@ -160,11 +160,7 @@ impl Receiving {
         let Err(fault) = proof else {
             return self.refuse(StreamCondition::PolicyViolation, NOTHING_LEFT, at, out);
         };
-        let text = match &fault {
-            IdentityFault::Chain(fault) => format!("your certificate cannot be used: {fault}"),
-            // The names are the peer's words, which are not repeated to it.
-            IdentityFault::Name { .. } => "your certificate does not name the domain of this stream".to_owned(),
-        };
+        let text = fault.for_peer();
         let error = StreamError::new(StreamCondition::PolicyViolation).with_text(text);
         self.error(&error, Some(Finding::identity(from, &fault)), at, out);
     }

@@ -15,7 +15,7 @@ use super::dialback::refuse_offer;
 use super::{Authorised, Output, Receiving, Security, State, send};
 use crate::policy::Moment;
 use crate::stream::Method;
-use crate::verdict::{Finding, Rung, Side};
+use crate::verdict::{Finding, IdentityFault, Rung, Side};
 
 impl Receiving {
     pub(super) fn authorise(&mut self, pair: DomainPair, method: Method, at: &Moment, out: &mut Vec<Output>) {
@@ -23,10 +23,13 @@ impl Receiving {
             Security::Tls(identity) => Some(identity),
             Security::Plain => None,
         };
-        let expires = match method {
-            Method::SaslExternal | Method::TlsDialbackCertificate => identity.and_then(|identity| identity.expires(at)),
+        let proof = match method {
+            Method::SaslExternal | Method::TlsDialbackCertificate => {
+                identity.and_then(|identity| identity.proves(&pair.remote, at).ok())
+            }
             Method::TlsDialback | Method::TcpDialback => None,
         };
+        let review = proof.and(identity).and_then(|identity| identity.review_at(at));
         let context = Arc::new(PairContext {
             pair: pair.clone(),
             method,
@@ -35,7 +38,7 @@ impl Receiving {
             certificate_sha256: identity.and_then(|identity| identity.sha256()),
         });
         self.last_stanza = at.now;
-        self.pairs.push(Authorised { pair: pair.clone(), method, expires, context });
+        self.pairs.push(Authorised { pair: pair.clone(), method, proof, review, context });
         out.push(Output::Authorised(pair, method));
     }
 
@@ -46,9 +49,9 @@ impl Receiving {
             None => self.last_heard + settings.keep_alive_interval,
         };
         let idle = self.last_stanza + settings.inactivity_timeout;
-        let expiry = self.pairs.iter().filter_map(|authorised| authorised.expires).min();
+        let review = self.pairs.iter().filter_map(|authorised| authorised.review).min();
         let earliest = if self.expects_keep_alive(at) { silence.min(idle) } else { idle };
-        expiry.map_or(earliest, |expiry| expiry.min(earliest))
+        review.map_or(earliest, |review| review.min(earliest))
     }
 
     pub(super) fn expects_keep_alive(&self, at: &Moment) -> bool {
@@ -78,9 +81,8 @@ impl Receiving {
 
     /// RFC 6120, sections 4.6.2 and 4.6.3.
     pub(super) fn idle(&mut self, at: &Moment, out: &mut Vec<Output>) {
-        if self.pairs.iter().any(|authorised| authorised.expires.is_some_and(|expires| expires <= at.now)) {
-            let error = StreamError::new(StreamCondition::Reset).with_text("your certificate has expired");
-            return self.error(&error, None, at, out);
+        if self.pairs.iter().any(|authorised| authorised.review.is_some_and(|review| review <= at.now)) {
+            return self.review(at, out);
         }
         if self.last_stanza + at.federation.settings.inactivity_timeout <= at.now {
             return self.close(out);
@@ -106,7 +108,7 @@ impl Receiving {
     pub(super) fn policy_changed(&mut self, at: &Moment, out: &mut Vec<Output>) {
         let gone = |authorised: &&Authorised| !at.federation.permits(&authorised.pair, authorised.method);
         let Some(pair) = self.pairs.iter().find(gone).map(|authorised| authorised.pair.clone()) else {
-            return;
+            return self.review(at, out);
         };
         let error = if !at.federation.is_local(pair.local.as_str()) {
             StreamError::new(StreamCondition::HostGone)
@@ -116,6 +118,30 @@ impl Receiving {
             StreamError::new(StreamCondition::Reset)
         };
         self.error(&error, None, at, out);
+    }
+
+    /// What a certificate proved when the stream began it has to prove while the stream lives (RFC 6120, section
+    /// 13.7.2.3): it may have ended or been revoked, and trust and pins may be others.
+    fn review(&mut self, at: &Moment, out: &mut Vec<Output>) {
+        let Security::Tls(identity) = &self.security else {
+            return;
+        };
+        let mut failed = None;
+        for authorised in &mut self.pairs {
+            let remote = &authorised.pair.remote;
+            match (authorised.proof, identity.proves(remote, at)) {
+                (Some(_), Ok(proof)) => (authorised.proof, authorised.review) = (Some(proof), identity.review_at(at)),
+                (Some(_), Err(fault)) | (None, Err(fault @ IdentityFault::Pin { .. })) => {
+                    failed = Some((remote.clone(), fault));
+                }
+                // The pair rests on dialback.
+                (None, Ok(_) | Err(IdentityFault::Chain(_) | IdentityFault::Name { .. })) => {}
+            }
+        }
+        if let Some((domain, fault)) = failed {
+            let error = StreamError::new(StreamCondition::Reset).with_text(fault.for_peer());
+            self.error(&error, Some(Finding::identity(&domain, &fault)), at, out);
+        }
     }
 
     pub(super) fn fault(&mut self, fault: StreamFault, at: &Moment, out: &mut Vec<Output>) {

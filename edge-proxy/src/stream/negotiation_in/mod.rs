@@ -19,7 +19,7 @@ use causeway_shared::xmpp::stream_error::{StreamCondition, StreamError, StreamFa
 
 use super::Method;
 use super::dialback::{Answer, Pending};
-use super::identity::PeerIdentity;
+use super::identity::{PeerIdentity, Proof};
 use super::sasl;
 use crate::policy::Moment;
 use crate::verdict::{Finding, Rung, Side};
@@ -171,8 +171,9 @@ struct Claim {
 struct Authorised {
     pair: DomainPair,
     method: Method,
-    /// When the certificate that proved the pair ends.
-    expires: Option<Instant>,
+    /// What the certificate proved it by, where it did, and when that is to be looked at again.
+    proof: Option<Proof>,
+    review: Option<Instant>,
     context: Arc<PairContext>,
 }
 
@@ -320,6 +321,11 @@ impl Receiving {
     /// The id of the current stream.
     pub fn stream_id(&self) -> &str {
         &self.stream_id
+    }
+
+    /// What the certificate proved a pair by, where the pair rests on the certificate.
+    pub fn proof(&self, pair: &DomainPair) -> Option<Proof> {
+        self.pairs.iter().find(|authorised| authorised.pair == *pair)?.proof
     }
 
     /// Whether some pair is authorised.

@@ -10,6 +10,7 @@ use causeway_shared::xmpp::stream_error::{StreamCondition, StreamError, StreamFa
 
 use super::{Goal, Initiating, Input, Next, Output, Phase, Security, State, failure, send};
 use crate::policy::{Moment, PartnerPolicy};
+use crate::stream::identity::Proof;
 use crate::stream::{Method, dialback, sasl};
 use crate::verdict::{Finding, IdentityFault, Rung, Side};
 
@@ -67,6 +68,12 @@ impl Initiating {
         };
         let announces = features.is_some_and(|features| features.find(ns::DIALBACK_FEATURE, "dialback").is_some());
         self.declares_dialback |= announces;
+        // A key that is not the agreed one is no key; dialback, which asks DNS, does not make up for that.
+        if let Err(fault @ IdentityFault::Pin { .. }) = self.proof(at) {
+            let finding = Finding::identity(&self.pair.remote, &fault);
+            let error = StreamError::new(StreamCondition::NotAuthorized).with_text(fault.for_peer());
+            return self.error(&error, failure(StanzaCondition::NotAllowed, finding, Next::Address), out);
+        }
         if let Goal::Verify { stream_id, key } = &self.goal {
             let question = dialback::question(&self.pair, stream_id, key);
             return self.verify(&question, &partner, at, out);
@@ -76,12 +83,12 @@ impl Initiating {
             let offered = features.is_some_and(sasl::is_offered);
             match self.proof(at) {
                 Err(fault) => obstacle = Some(Finding::identity(&self.pair.remote, &fault)),
-                Ok(()) if offered => {
+                Ok(_) if offered => {
                     send(&sasl::auth(Some(&self.pair.local)), out);
                     self.state = State::AwaitSasl { with_authzid: true };
                     return;
                 }
-                Ok(()) => {
+                Ok(_) => {
                     obstacle = Some(Finding::new(
                         Rung::Mechanisms,
                         Side::Operator,
@@ -135,7 +142,7 @@ impl Initiating {
     }
 
     /// The reference identity is the domain we wanted, never what DNS said (RFC 6120, section 13.7.2.1).
-    pub(super) fn proof(&self, at: &Moment) -> Result<(), IdentityFault> {
+    pub(super) fn proof(&self, at: &Moment) -> Result<Proof, IdentityFault> {
         match &self.security {
             Security::Tls(identity) => identity.proves(&self.pair.remote, at),
             Security::Plain => Err(IdentityFault::Chain(ChainFault::Absent)),
@@ -175,9 +182,11 @@ impl Initiating {
 
     pub(super) fn ready(&mut self, method: Method, at: &Moment, out: &mut Vec<Output>) {
         self.state = State::Ready;
+        self.method = Some(method);
         self.last_stanza = at.now;
         self.last_sent = at.now;
         out.push(Output::Ready(method));
+        self.review(at, out);
     }
 }
 

@@ -5,9 +5,10 @@ use causeway_shared::xmpp::stanza_error::StanzaCondition;
 use causeway_shared::xmpp::stream_error::{StreamCondition, StreamError};
 
 use super::element::external_refused;
-use super::{Failure, Initiating, Next, Output, State, failure, send};
+use super::{Failure, Initiating, Next, Output, Security, State, failure, send};
 use crate::policy::Moment;
-use crate::verdict::{Finding, Rung, Side};
+use crate::stream::Method;
+use crate::verdict::{Finding, IdentityFault, Rung, Side};
 
 impl Initiating {
     pub(super) fn deadline_passed(&mut self, at: &Moment, out: &mut Vec<Output>) {
@@ -39,6 +40,9 @@ impl Initiating {
     }
 
     pub(super) fn idle(&mut self, at: &Moment, out: &mut Vec<Output>) {
+        if self.review.is_some_and(|review| review <= at.now) {
+            return self.review(at, out);
+        }
         if self.last_stanza + at.federation.settings.inactivity_timeout <= at.now {
             return self.close(out);
         }
@@ -50,8 +54,35 @@ impl Initiating {
         let permits_some = at.federation.is_local(self.pair.local.as_str())
             && at.federation.partner(self.pair.remote.as_str()).is_some();
         if !permits_some {
-            self.not_a_partner(out);
+            return self.not_a_partner(out);
         }
+        match self.method {
+            Some(method) if !at.federation.permits(&self.pair, method) => self.reset("the policy has changed", out),
+            Some(_) => self.review(at, out),
+            None => {}
+        }
+    }
+
+    /// What the partner's certificate proved when the stream began it has to prove while the stream lives (RFC 6120,
+    /// section 13.7.2.3): it may have ended or been revoked, and trust and pins may be others.
+    pub(super) fn review(&mut self, at: &Moment, out: &mut Vec<Output>) {
+        let Security::Tls(identity) = &self.security else {
+            return;
+        };
+        match (self.method, identity.proves(&self.pair.remote, at)) {
+            (Some(Method::SaslExternal), Ok(_)) => self.review = identity.review_at(at),
+            (Some(Method::SaslExternal), Err(fault)) | (_, Err(fault @ IdentityFault::Pin { .. })) => {
+                self.reset(&fault.for_peer(), out);
+            }
+            (_, _) => {}
+        }
+    }
+
+    /// Ends a stream that is in order but may not stay. What is queued goes over a new one, where the judgement is
+    /// made, and told, anew.
+    fn reset(&mut self, why: &str, out: &mut Vec<Output>) {
+        send(&StreamError::new(StreamCondition::Reset).with_text(why).to_element(), out);
+        self.close(out);
     }
 
     pub(super) fn not_a_partner(&mut self, out: &mut Vec<Output>) {

@@ -141,6 +141,10 @@ pub struct Initiating {
     /// Whether the peer declared the dialback namespace.
     declares_dialback: bool,
     has_failed_external: bool,
+    /// How the stream became ready.
+    method: Option<Method>,
+    /// When the certificate that it rests on is to be looked at again.
+    review: Option<Instant>,
     establish_by: Instant,
     last_stanza: Instant,
     last_sent: Instant,
@@ -196,6 +200,8 @@ impl Initiating {
             stream_id: None,
             declares_dialback: false,
             has_failed_external: false,
+            method: None,
+            review: None,
             establish_by,
             last_stanza: at.now,
             last_sent: at.now,
@@ -249,10 +255,9 @@ impl Initiating {
             | State::AwaitVerify { give_up_at } => Some(give_up_at.min(self.establish_by)),
             State::Ready => {
                 let settings = &at.federation.settings;
-                Some(
-                    (self.last_stanza + settings.inactivity_timeout)
-                        .min(self.last_sent + keep_alive(settings.keep_alive_interval)),
-                )
+                let quiet = (self.last_stanza + settings.inactivity_timeout)
+                    .min(self.last_sent + keep_alive(settings.keep_alive_interval));
+                Some(self.review.map_or(quiet, |review| review.min(quiet)))
             }
         }
     }

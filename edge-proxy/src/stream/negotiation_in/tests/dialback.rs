@@ -2,6 +2,17 @@
 
 use super::*;
 
+#[test]
+fn a_key_that_is_not_pinned_is_not_made_up_for_by_dialback() {
+    let (mut scene, _) = Scene::secured(settings('R', 'O', true), identity(&[REMOTE], Flaw::SelfSigned));
+    let mut snapshot = snapshot(settings('R', 'O', true));
+    snapshot.partners[0].pins = vec![[1; 32]];
+    scene.at = Moment { now: scene.at.now, ..moment(&snapshot) };
+    let said = scene.element(OFFER);
+    assert!(said.sent.contains("type='error'") && said.sent.contains("<not-authorized"), "{}", said.sent);
+    assert!(matches!(&said.rest[..], [Output::Report(_)]), "{said:?}");
+}
+
 fn plain() -> Scene {
     let mut scene = Scene::new(settings('N', 'N', true));
     scene.header(USUAL);

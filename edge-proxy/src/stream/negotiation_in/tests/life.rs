@@ -1,6 +1,7 @@
 //! Time, changes of policy and the end (RFC 6120, sections 4.4 and 4.6).
 
 use super::*;
+use crate::stream::test_support::revoking;
 
 #[test]
 fn a_connection_that_says_nothing_is_dropped() {
@@ -62,11 +63,61 @@ fn silence_of_a_partner_that_sends_no_keep_alives_is_no_fault() {
 
 #[test]
 fn a_certificate_that_expires_in_mid_stream_resets_it() {
+    let mut scene = Scene::authenticated_with(identity(&[REMOTE], Flaw::EndsIn(Duration::from_secs(60))));
+    let start = scene.at.now;
+    assert_eq!(scene.machine.deadline(&scene.at), Some(start + Duration::from_secs(61)));
+    assert_eq!(scene.wait(Duration::from_secs(60)).sent, "", "it holds to the end of its last second");
+    let said = scene.wait(Duration::from_secs(1));
+    assert_error(&said, StreamCondition::Reset);
+    assert!(said.sent.contains("has expired") && matches!(said.rest[0], Output::Report(_)), "{said:?}");
+}
+
+#[test]
+fn a_certificate_that_is_revoked_in_mid_stream_resets_it() {
+    let peer = identity(&[REMOTE], Flaw::Serial(7));
+    let mut scene = Scene::authenticated_with(peer.clone());
+    scene.at.trust = revoking(&[8]);
+    assert_eq!(scene.say(Input::PolicyChanged).sent, "", "another one");
+    scene.at.trust = revoking(&[7]);
+    assert_error(&scene.say(Input::PolicyChanged), StreamCondition::Reset);
+    // And none is begun with it: EXTERNAL is not offered, and if it was, it fails.
+    let (mut scene, said) = Scene::secured(settings('R', 'O', true), peer);
+    assert!(said.sent.contains("EXTERNAL"));
+    scene.at.trust = revoking(&[7]);
+    assert!(scene.element(EXTERNAL).sent.contains("<not-authorized/>"));
+}
+
+#[test]
+fn trust_that_is_withdrawn_in_mid_stream_resets_it() {
     let mut scene = Scene::authenticated();
-    for authorised in &mut scene.machine.pairs {
-        authorised.expires = Some(scene.at.now + Duration::from_secs(60));
-    }
-    assert_error(&scene.wait(Duration::from_secs(60)), StreamCondition::Reset);
+    scene.at.trust = Arc::default();
+    let said = scene.say(Input::PolicyChanged);
+    assert_error(&said, StreamCondition::Reset);
+}
+
+#[test]
+fn a_pin_that_is_set_in_mid_stream_resets_a_stream_of_another_key_and_only_that() {
+    let peer = identity(&[REMOTE], Flaw::Nothing);
+    let mut scene = Scene::authenticated_with(peer.clone());
+    let with_pins = |pins: Vec<[u8; 32]>| {
+        let mut snapshot = snapshot(settings('R', 'O', true));
+        snapshot.partners[0].pins = pins;
+        snapshot
+    };
+    let at = |scene: &Scene, snapshot: &Snapshot| Moment { now: scene.at.now, ..moment(snapshot) };
+    scene.at = at(&scene, &with_pins(vec![peer.key_sha256().unwrap()]));
+    assert_eq!(scene.say(Input::PolicyChanged).sent, "");
+    scene.at = at(&scene, &with_pins(vec![[1; 32]]));
+    assert_error(&scene.say(Input::PolicyChanged), StreamCondition::Reset);
+}
+
+#[test]
+fn a_pair_that_rests_on_dialback_does_not_mind_what_becomes_of_a_certificate() {
+    let mut scene = Scene::secured(settings('R', 'N', true), identity(&["x.example"], Flaw::Nothing)).0;
+    scene.element(OFFER);
+    scene.say(Input::Verified(pair(), Answer::Valid));
+    scene.at.trust = Arc::default();
+    assert_eq!(scene.say(Input::PolicyChanged).sent, "");
 }
 
 #[test]

@@ -111,7 +111,11 @@ impl Scene {
 
     /// Up to stanzas, by EXTERNAL.
     fn authenticated() -> Self {
-        let (mut scene, _) = Self::secured(settings('R', 'O', true), identity(&[REMOTE], Flaw::Nothing));
+        Self::authenticated_with(identity(&[REMOTE], Flaw::Nothing))
+    }
+
+    fn authenticated_with(peer: PeerIdentity) -> Self {
+        let (mut scene, _) = Self::secured(settings('R', 'O', true), peer);
         scene.element(EXTERNAL);
         scene.header(USUAL);
         scene

@@ -18,7 +18,7 @@ fn success_restarts_the_stream_and_authorises_exactly_the_headers_pair() {
 fn the_certificate_is_judged_again_when_it_is_used() {
     let (mut scene, said) = Scene::secured(settings('R', 'R', true), identity(&[REMOTE], Flaw::Nothing));
     assert!(said.sent.contains("EXTERNAL"));
-    scene.at.public_anchors = Arc::new(Vec::new());
+    scene.at.trust = Arc::default();
     let said = scene.element(EXTERNAL);
     assert!(said.sent.contains("<failure") && said.sent.contains("<not-authorized/>"), "{}", said.sent);
     assert!(!scene.machine.is_authenticated());

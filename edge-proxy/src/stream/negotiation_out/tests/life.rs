@@ -1,6 +1,7 @@
 //! Time, changes of policy and the end (RFC 6120, sections 4.4, 4.6 and 4.9).
 
 use super::*;
+use crate::stream::test_support::revoking;
 
 pub(super) fn ready() -> Scene {
     let mut scene = Scene::secured(settings('R', 'N', true), unproven());
@@ -39,6 +40,78 @@ fn a_partner_that_is_removed_loses_its_stream() {
     snapshot.partners.clear();
     scene.at = Moment { now: scene.at.now, ..moment(&snapshot) };
     assert_eq!(scene.say(Input::PolicyChanged).failure().condition, StanzaCondition::NotAllowed);
+}
+
+/// Ready by EXTERNAL.
+fn proved(peer: PeerIdentity) -> Scene {
+    let mut scene = Scene::secured(settings('R', 'R', true), peer);
+    scene.element(EXTERNAL);
+    scene.element(SUCCESS);
+    scene.say(Input::Header(header(RESPONSE)));
+    scene.element(NONE);
+    assert!(scene.machine.is_ready());
+    scene
+}
+
+#[track_caller]
+fn assert_reset(said: &Said) {
+    assert!(said.sent.contains("<reset") && said.sent.ends_with("</stream:stream>"), "{said:?}");
+    assert_eq!(said.rest, [Output::Close], "what is queued is no failure yet");
+}
+
+#[test]
+fn a_certificate_that_expires_in_mid_stream_resets_it() {
+    let mut scene = proved(identity(&[REMOTE], Flaw::EndsIn(Duration::from_secs(60))));
+    let end = scene.at.now + Duration::from_secs(61);
+    assert_eq!(scene.machine.deadline(&scene.at), Some(end));
+    scene.at = later(&scene.at, Duration::from_secs(61));
+    assert_reset(&scene.say(Input::DeadlinePassed));
+}
+
+#[test]
+fn revocation_lost_trust_and_another_pin_reset_a_stream_and_other_changes_do_not() {
+    let changes: [fn(&mut Scene); 3] = [
+        |scene| scene.at.trust = revoking(&[7]),
+        |scene| scene.at.trust = Default::default(),
+        |scene| {
+            let mut snapshot = snapshot(settings('R', 'R', true));
+            snapshot.partners[0].pins = vec![[1; 32]];
+            scene.at = Moment { now: scene.at.now, ..moment(&snapshot) };
+        },
+    ];
+    for change in changes {
+        let mut scene = proved(identity(&[REMOTE], Flaw::Serial(7)));
+        scene.at.trust = revoking(&[8]);
+        assert_eq!(scene.say(Input::PolicyChanged).sent, "");
+        change(&mut scene);
+        assert_reset(&scene.say(Input::PolicyChanged));
+    }
+}
+
+#[test]
+fn a_method_that_is_no_longer_permitted_resets_the_stream() {
+    let mut scene = proved(proven());
+    scene.at = Moment { now: scene.at.now, ..moment(&snapshot(settings('R', 'N', true))) };
+    assert_reset(&scene.say(Input::PolicyChanged));
+}
+
+#[test]
+fn a_key_that_is_not_pinned_is_not_made_up_for_by_dialback() {
+    let mut snapshot = snapshot(settings('R', 'O', true));
+    snapshot.partners[0].pins = vec![[1; 32]];
+    for goal in
+        [Goal::Stanzas { without_external: true }, Goal::Verify { stream_id: "abc".to_owned(), key: "key".to_owned() }]
+    {
+        let mut scene = Scene::with_goal(settings('R', 'O', true), goal);
+        scene.at = Moment { now: scene.at.now, ..moment(&snapshot) };
+        scene.element(STARTTLS_REQUIRED);
+        scene.element(PROCEED);
+        scene.say(Input::Secured(proven()));
+        scene.say(Input::Header(header(RESPONSE)));
+        let said = scene.element(NONE);
+        assert!(said.failure().finding.cause.contains("pinned is 0101"), "{said:?}");
+        assert!(!said.sent.contains("db:"), "{}", said.sent);
+    }
 }
 
 #[test]
