@@ -113,19 +113,8 @@ impl Config {
             });
         }
         document.finish()?;
-        let config = Self {
-            edge_id,
-            s2s,
-            link,
-            certificates,
-            trust,
-            dns,
-            caps,
-            limits,
-            admin: admin_listen,
-            telemetry,
-            drain,
-        };
+        let config =
+            Self { edge_id, s2s, link, certificates, trust, dns, caps, limits, admin: admin_listen, telemetry, drain };
         Ok((config, warnings))
     }
 
