@@ -133,6 +133,26 @@ impl Stream {
         text
     }
 
+    /// Everything that is said until the other side ends the connection in order: the closing tag is answered, and TLS is
+    /// ended by close_notify. An error when it was torn down instead.
+    pub async fn heard_to_the_end(&mut self) -> io::Result<String> {
+        within("the end of the connection", async {
+            let (mut heard, mut bytes) = (std::mem::take(&mut self.buffer), vec![0; READ]);
+            loop {
+                let count = self.io.io()?.read(&mut bytes).await?;
+                if count == 0 {
+                    return Ok(String::from_utf8_lossy(&heard).into_owned());
+                }
+                heard.extend_from_slice(bytes.get(..count).unwrap_or_default());
+                if heard.ends_with(b"</stream:stream>") {
+                    // It may not wait for it.
+                    let _closed_early = self.send("</stream:stream>").await;
+                }
+            }
+        })
+        .await
+    }
+
     /// Waits until the other side closes the connection, whatever it says before, but not longer than this.
     pub async fn wait_for_end(&mut self, at_most: Duration) -> io::Result<()> {
         let mut bytes = vec![0; READ];

@@ -4,4 +4,5 @@
 
 mod attacks;
 mod federation;
+mod stream_errors;
 mod support;

@@ -22,7 +22,9 @@ use causeway_shared::partner::{Negotiation, NegotiationSettings};
 use causeway_shared::pki::{self, Trust};
 use causeway_shared::verdict::Verdict;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
@@ -97,6 +99,13 @@ impl World {
     }
 
     fn material(&self, domain: &str, certificate: Certificate) -> Material {
+        let (leaf, key) = self.issue(domain, certificate);
+        let certified = tls::certified(vec![leaf], key).unwrap();
+        let trust = Trust { anchors: vec![pki::trust::anchor(&self.anchor).unwrap()], ..Trust::default() };
+        Material::new(vec![certified], trust).unwrap()
+    }
+
+    fn issue(&self, domain: &str, certificate: Certificate) -> (CertificateDer<'static>, PrivateKeyDer<'static>) {
         let name = if certificate == Certificate::OtherName { "other.example" } else { domain };
         let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
         if certificate == Certificate::Expired {
@@ -109,10 +118,21 @@ impl World {
                 params.signed_by(&key, &self.issuer).unwrap()
             }
         };
-        let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
-        let certified = tls::certified(vec![leaf.der().clone()], key).unwrap();
-        let trust = Trust { anchors: vec![pki::trust::anchor(&self.anchor).unwrap()], ..Trust::default() };
-        Material::new(vec![certified], trust).unwrap()
+        (leaf.der().clone(), PrivateKeyDer::try_from(key.serialize_der()).unwrap())
+    }
+
+    /// TLS of a peer that shows a certificate for a domain.
+    pub(crate) fn client(&self, domain: &str, certificate: Certificate) -> Arc<ClientConfig> {
+        let (leaf, key) = self.issue(domain, certificate);
+        let mut roots = RootCertStore::empty();
+        roots.add(self.anchor.clone()).unwrap();
+        let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_client_auth_cert(vec![leaf], key)
+            .unwrap();
+        Arc::new(config)
     }
 
     /// Starts an edge for one domain with one partner.
