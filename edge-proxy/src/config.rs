@@ -14,11 +14,14 @@ use causeway_shared::telemetry::TelemetryConfig;
 
 use crate::admission::Caps;
 use crate::limits::StreamLimits;
+use crate::listen::Entrance;
+use crate::listen::network::Network;
 use crate::resolve::DnsConfig;
 use crate::tls::{CertificateFiles, TrustFiles};
 
 mod files;
 mod limits;
+mod listen;
 
 /// The prefix of variables.
 pub const ENVIRONMENT: &str = "CAUSEWAY_EDGE";
@@ -28,8 +31,10 @@ pub const ENVIRONMENT: &str = "CAUSEWAY_EDGE";
 pub struct Config {
     /// Our name, stable over restarts: gateways spread stanzas by it.
     pub edge_id: String,
-    /// Where partners connect.
-    pub s2s: Vec<SocketAddr>,
+    /// Where partners connect, and how.
+    pub entrances: Vec<(SocketAddr, Entrance)>,
+    /// Networks of the load balancers that may tell who connects.
+    pub trusted_proxies: Vec<Network>,
     /// Where gateways attach.
     pub link: LinkFiles,
     /// Certificates of the local domains.
@@ -74,9 +79,7 @@ impl Config {
         let mut document = Document::parse(text, ENVIRONMENT, environment)?;
         let edge_id = document.root().required_text("edge_id", "\"edge-1\"");
         let drain = document.root().seconds("drain_secs", 10, 0..=600);
-        let mut listen = document.section("listen");
-        let s2s = addresses(&mut listen, "s2s", "0.0.0.0:5269");
-        listen.finish();
+        let (entrances, trusted_proxies) = listen::read(document.section("listen"));
         let link = link(document.section("link"));
         let mut tls = document.section("tls");
         let certificates: Vec<CertificateFiles> = tls.sections("certificates").into_iter().map(certificate).collect();
@@ -113,9 +116,26 @@ impl Config {
             });
         }
         document.finish()?;
-        let config =
-            Self { edge_id, s2s, link, certificates, trust, dns, caps, limits, admin: admin_listen, telemetry, drain };
+        let config = Self {
+            edge_id,
+            entrances,
+            trusted_proxies,
+            link,
+            certificates,
+            trust,
+            dns,
+            caps,
+            limits,
+            admin: admin_listen,
+            telemetry,
+            drain,
+        };
         Ok((config, warnings))
+    }
+
+    /// Where partners connect.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.entrances.iter().map(|(address, _)| *address).collect()
     }
 
     /// Every file whose content matters, for the watcher.
@@ -132,11 +152,6 @@ const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net:
 
 /// 23456, as in the original product.
 const DEFAULT_LINK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 23456);
-
-fn addresses(section: &mut Section, key: &'static str, default: &str) -> Vec<SocketAddr> {
-    let given = section.parsed_list(key, str::parse::<SocketAddr>, "write address:port, such as \"0.0.0.0:5269\"");
-    if given.is_empty() { default.parse().into_iter().collect() } else { given }
-}
 
 fn link(mut section: Section) -> LinkFiles {
     let listen = section.parsed("listen", str::parse::<SocketAddr>, "write address:port, such as \"0.0.0.0:23456\"");
@@ -200,7 +215,7 @@ mod tests {
     #[test]
     fn a_short_file_is_enough() {
         let (config, warnings) = Config::parse(GOOD, []).unwrap();
-        assert_eq!(config.s2s, ["0.0.0.0:5269".parse().unwrap()]);
+        assert_eq!(config.addresses(), ["0.0.0.0:5269".parse().unwrap()]);
         assert_eq!(config.link.listen.port(), 23456);
         assert_eq!(config.files().len(), 5);
         assert!(warnings.is_empty());

@@ -11,6 +11,7 @@ use crate::admission::{Admission, Caps};
 use crate::clock::unix_ms;
 use crate::limits::StreamLimits;
 use crate::link::LinkHandle;
+use crate::listen::network::Network;
 use crate::metrics::Metrics;
 use crate::policy::{Federation, Moment};
 use crate::resolve::Resolver;
@@ -30,6 +31,7 @@ pub struct Edge {
     /// Counts.
     pub metrics: Metrics,
     limits: ArcSwap<(StreamLimits, Caps)>,
+    trusted_proxies: ArcSwap<Vec<Network>>,
     federation: ArcSwap<Federation>,
     has_gateway: watch::Receiver<bool>,
     /// The version of the policy in force.
@@ -49,6 +51,7 @@ impl Edge {
             admission: Admission::default(),
             metrics: Metrics::default(),
             limits: ArcSwap::from_pointee((limits, caps)),
+            trusted_proxies: ArcSwap::default(),
             federation: ArcSwap::default(),
             policy: watch::Sender::new(0),
             draining: watch::Sender::new(false),
@@ -80,6 +83,16 @@ impl Edge {
     /// Other bounds for what comes from now on.
     pub fn set_limits(&self, limits: StreamLimits, caps: Caps) {
         self.limits.store(Arc::new((limits, caps)));
+    }
+
+    /// The load balancers that may tell who connects.
+    pub fn trusted_proxies(&self) -> Arc<Vec<Network>> {
+        self.trusted_proxies.load_full()
+    }
+
+    /// Other load balancers for what connects from now on.
+    pub fn set_trusted_proxies(&self, networks: Vec<Network>) {
+        self.trusted_proxies.store(Arc::new(networks));
     }
 
     /// Follows the gateways' snapshots until the link ends.

@@ -69,6 +69,7 @@ pub async fn run(args: CommonArgs, config: Config, warnings: Vec<ConfigWarning>)
     let (handle, core) = link::open(instance, link::GATEWAY_PATIENCE);
     let tls = Tls::new(config.material()?);
     let edge = Arc::new(Edge::new(handle, tls, resolver, config.limits, config.caps));
+    edge.set_trusted_proxies(config.trusted_proxies.clone());
     let pool = Pool::new(Arc::clone(&edge));
     let following = tokio::spawn({
         let edge = Arc::clone(&edge);
@@ -90,9 +91,9 @@ pub async fn run(args: CommonArgs, config: Config, warnings: Vec<ConfigWarning>)
         .map_err(|error| RunError::Listen { address: config.link.listen, error })?;
 
     let (alive, mut all_closed) = mpsc::channel::<()>(1);
-    for address in &config.s2s {
+    for (address, entrance) in &config.entrances {
         let listener = bind(*address).await?;
-        tokio::spawn(listen::accept(listener, Arc::clone(&pool), alive.clone()));
+        tokio::spawn(listen::accept(listener, *entrance, Arc::clone(&pool), alive.clone()));
     }
     drop(alive);
 
@@ -103,7 +104,7 @@ pub async fn run(args: CommonArgs, config: Config, warnings: Vec<ConfigWarning>)
     let mut interrupts = signal(SignalKind::interrupt()).map_err(RunError::System)?;
     let watched = |config: &Config| config.files().into_iter().chain([args.config.clone()]);
     let mut reload = Reload::new(watched(&config)).map_err(RunError::System)?;
-    tracing::info!(edge_id = config.edge_id, s2s = ?config.s2s, link = %config.link.listen, "ready");
+    tracing::info!(edge_id = config.edge_id, s2s = ?config.addresses(), link = %config.link.listen, "ready");
 
     let mut in_force = config;
     loop {
@@ -220,7 +221,8 @@ fn apply(
     }
     allowed.send_replace(Arc::new(new.link.allowed_gateways.clone()));
     edge.set_limits(new.limits, new.caps);
-    let needs_restart = old.s2s != new.s2s
+    edge.set_trusted_proxies(new.trusted_proxies.clone());
+    let needs_restart = old.entrances != new.entrances
         || old.link.listen != new.link.listen
         || old.admin != new.admin
         || old.edge_id != new.edge_id

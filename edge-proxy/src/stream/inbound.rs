@@ -12,6 +12,7 @@ use bytes::BytesMut;
 use causeway_shared::domain::DomainPair;
 use causeway_shared::telemetry;
 use causeway_shared::xmpp::stanza::{Checked, StanzaKind, StanzaType};
+use rustls::ServerConfig;
 use tokio::sync::mpsc;
 use tokio::time::{sleep_until, timeout_at};
 use tracing::Instrument as _;
@@ -33,14 +34,24 @@ use crate::verdict::{Direction, Facts, Finding};
 /// What canonical forms may need beyond a quarter more than what arrived.
 const MARGIN: usize = 256;
 
+/// How streams begin on a listener.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Opening {
+    /// In the clear, with STARTTLS (RFC 6120, section 5).
+    #[default]
+    StartTls,
+    /// With the TLS handshake (XEP-0368).
+    DirectTls,
+}
+
 /// Serves a connection to its end.
-pub async fn serve(pool: Arc<Pool>, connection: Connection, ticket: Ticket) {
+pub async fn serve(pool: Arc<Pool>, connection: Connection, ticket: Ticket, opening: Opening) {
     let peer = connection.peer;
     let span = tracing::info_span!("s2s_in", %peer, stream_id = tracing::field::Empty, partner = tracing::field::Empty);
     let edge = Arc::clone(pool.edge());
     edge.metrics.connection("in", 1);
-    let task = Inbound::new(pool, connection, ticket);
-    task.run().instrument(span).await;
+    let task = Inbound::new(pool, connection, ticket, opening);
+    task.run(opening).instrument(span).await;
     edge.metrics.connection("in", -1);
 }
 
@@ -80,9 +91,13 @@ struct Batch {
 }
 
 impl Inbound {
-    fn new(pool: Arc<Pool>, connection: Connection, ticket: Ticket) -> Self {
+    fn new(pool: Arc<Pool>, connection: Connection, ticket: Ticket, opening: Opening) -> Self {
         let edge = Arc::clone(pool.edge());
-        let machine = Receiving::new(connection.peer.to_string(), &edge.moment());
+        let (peer, moment) = (connection.peer.to_string(), edge.moment());
+        let machine = match opening {
+            Opening::StartTls => Receiving::new(peer, &moment),
+            Opening::DirectTls => Receiving::direct_tls(peer, &moment),
+        };
         let limits = edge.limits();
         Self {
             pool,
@@ -98,10 +113,17 @@ impl Inbound {
         }
     }
 
-    async fn run(mut self) {
+    async fn run(mut self, opening: Opening) {
         let mut policy = self.edge.policy_changes();
         let mut draining = self.edge.draining();
-        let mut flow = Flow::Go;
+        let mut flow = match opening {
+            Opening::StartTls => Flow::Go,
+            Opening::DirectTls => {
+                let config = self.edge.tls.direct_server();
+                let input = self.start_tls(config, &self.edge.moment()).await;
+                self.step(input).await
+            }
+        };
         while flow == Flow::Go {
             let moment = self.edge.moment();
             let deadline = self.machine.deadline(&moment);
@@ -235,7 +257,10 @@ impl Inbound {
                 }
                 match output {
                     Output::Send(_) => {}
-                    Output::StartTls(to) => next = Some(self.start_tls(to.as_ref(), &moment).await),
+                    Output::StartTls(to) => {
+                        let config = self.edge.tls.server(to.as_ref());
+                        next = Some(self.start_tls(config, &moment).await);
+                    }
                     Output::Restart => self.frames.restart(),
                     Output::Authorised(pair, method) => next = self.authorised(&pair, method.as_str(), &moment),
                     Output::Verify { pair, stream_id, key } => self.verify(pair, stream_id, key),
@@ -260,8 +285,8 @@ impl Inbound {
         bytes.is_empty() || self.connection.write(&bytes).await.is_ok()
     }
 
-    async fn start_tls(&mut self, to: Option<&causeway_shared::domain::DomainName>, at: &Moment) -> Input {
-        let Some(config) = self.edge.tls.server(to) else {
+    async fn start_tls(&mut self, config: Option<Arc<ServerConfig>>, at: &Moment) -> Input {
+        let Some(config) = config else {
             return Input::TlsFailed("this edge has no certificate".to_owned());
         };
         let Some(deadline) = self.machine.deadline(at) else {

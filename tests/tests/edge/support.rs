@@ -10,7 +10,7 @@ use causeway_edge_proxy::admission::Caps;
 use causeway_edge_proxy::edge::Edge;
 use causeway_edge_proxy::limits::StreamLimits;
 use causeway_edge_proxy::link::{self, AckHandle, Batch, LinkEnd, OutboundStanza};
-use causeway_edge_proxy::listen;
+use causeway_edge_proxy::listen::{self, Entrance};
 use causeway_edge_proxy::resolve::Resolver;
 use causeway_edge_proxy::resolve::dns::{Answer, Data, Dns, DnsFault, Kind, Question, Record, RecordSet, Security};
 use causeway_edge_proxy::stream::pool::Pool;
@@ -170,7 +170,7 @@ impl World {
         self.dns.publish(domain, address);
         let pool = Pool::new(Arc::clone(&edge));
         let (alive, _) = mpsc::channel(1);
-        tokio::spawn(listen::accept(listener, Arc::clone(&pool), alive));
+        tokio::spawn(listen::accept(listener, Entrance::default(), Arc::clone(&pool), alive));
         TestEdge { edge, pool, end, address, snapshot, dns: self.dns.clone() }
     }
 }

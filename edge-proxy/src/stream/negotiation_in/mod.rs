@@ -148,7 +148,7 @@ enum State {
         /// Whether EXTERNAL was among them.
         external: bool,
     },
-    /// The peer is to begin TLS.
+    /// The peer is to begin TLS, or began with it.
     Handshaking { give_up_at: Instant },
     /// Nothing more is said or heard.
     Ended,
@@ -199,6 +199,13 @@ impl Receiving {
             peer_address,
             recent: 0,
         }
+    }
+
+    /// A connection was accepted that begins with TLS (XEP-0368): the handshake is what comes first, then all is as
+    /// after STARTTLS, which is not offered any more.
+    pub fn direct_tls(peer_address: String, at: &Moment) -> Self {
+        let state = State::Handshaking { give_up_at: at.now + at.limits.timeouts.tls_handshake };
+        Self { state, ..Self::new(peer_address, at) }
     }
 
     /// Takes one step. A peer's fault is an [`Output`], never a panic and never an `Err`.

@@ -44,3 +44,24 @@ fn a_handshake_that_does_not_end_is_dropped() {
     assert_eq!(scene.machine.deadline(&scene.at), Some(scene.at.now + scene.at.limits.timeouts.tls_handshake));
     assert_eq!(scene.wait(scene.at.limits.timeouts.tls_handshake).rest.last(), Some(&Output::Abort));
 }
+
+#[test]
+fn where_tls_comes_first_the_handshake_has_its_deadline_and_nothing_is_said_before_it() {
+    let at = moment(&snapshot(settings('R', 'R', true)));
+    let mut scene = Scene { machine: Receiving::direct_tls("192.0.2.1:1".to_owned(), &at), at, next_id: 0 };
+    let patience = scene.at.limits.timeouts.tls_handshake;
+    assert_eq!(scene.machine.deadline(&scene.at), Some(scene.at.now + patience));
+    let said = scene.wait(patience);
+    assert_eq!((said.sent.as_str(), said.rest.last()), ("", Some(&Output::Abort)));
+}
+
+#[test]
+fn where_tls_came_first_the_stream_is_as_after_starttls_which_is_not_offered() {
+    let at = moment(&snapshot(settings('O', 'O', true)));
+    let mut scene = Scene { machine: Receiving::direct_tls("192.0.2.1:1".to_owned(), &at), at, next_id: 0 };
+    assert_eq!(scene.say(Input::Secured(identity(&[REMOTE], Flaw::Nothing))).rest, [Output::Restart]);
+    let said = scene.header(USUAL);
+    assert!(said.sent.contains("<mechanism>EXTERNAL</mechanism>"), "{}", said.sent);
+    assert!(!said.sent.contains("starttls"), "{}", said.sent);
+    assert_error(&scene.element(STARTTLS), StreamCondition::PolicyViolation);
+}
