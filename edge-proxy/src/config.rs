@@ -17,6 +17,7 @@ use crate::limits::StreamLimits;
 use crate::listen::Entrance;
 use crate::listen::network::Network;
 use crate::resolve::DnsConfig;
+use crate::resolve::filter::Filter;
 use crate::tls::{CertificateFiles, TrustFiles};
 
 mod files;
@@ -43,6 +44,8 @@ pub struct Config {
     pub trust: TrustFiles,
     /// Whom to ask for partners' servers.
     pub dns: DnsConfig,
+    /// Where partners' DNS must not lead.
+    pub filter: Filter,
     /// Bounds on connections.
     pub caps: Caps,
     /// Bounds on streams.
@@ -100,7 +103,7 @@ impl Config {
             ),
         };
         tls.finish();
-        let dns = dns(document.section("dns"));
+        let (dns, filter) = dns(document.section("dns"));
         let (caps, limits) = limits::read(&mut document);
         let mut admin = document.section("admin");
         let admin_listen = admin
@@ -124,6 +127,7 @@ impl Config {
             certificates,
             trust,
             dns,
+            filter,
             caps,
             limits,
             admin: admin_listen,
@@ -182,7 +186,7 @@ fn certificate(mut section: Section) -> CertificateFiles {
     files
 }
 
-fn dns(mut section: Section) -> DnsConfig {
+fn dns(mut section: Section) -> (DnsConfig, Filter) {
     let servers =
         section.parsed_list("servers", str::parse::<SocketAddr>, "write address:port, such as \"127.0.0.1:53\"");
     let dns = DnsConfig {
@@ -193,8 +197,10 @@ fn dns(mut section: Section) -> DnsConfig {
     if dns.trust_anchor.is_some() && !dns.validate {
         section.mistake("trust_anchor", "nothing is validated", "set dnssec = true, or leave trust_anchor out");
     }
+    let refused =
+        section.parsed_list("refuse_networks", str::parse::<Network>, "write a network, such as \"192.0.2.0/24\"");
     section.finish();
-    dns
+    (dns, Filter { refused })
 }
 
 #[cfg(test)]
@@ -253,6 +259,7 @@ mod tests {
         let dns = Config::parse(&text, []).unwrap().0.dns;
         assert_eq!((dns.servers.len(), dns.validate), (1, true));
         assert!(Config::parse(&format!("{GOOD}\n[dns]\ntrust_anchor = 'root.key'\n"), []).is_err());
+        assert!(Config::parse(&format!("{GOOD}\n[dns]\nrefuse_networks = ['192.0.2.0/33']\n"), []).is_err());
     }
 
     #[test]

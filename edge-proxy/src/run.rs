@@ -66,6 +66,7 @@ pub async fn run(args: CommonArgs, config: Config, warnings: Vec<ConfigWarning>)
 
     let dns = HickoryDns::new(&config.dns, config.limits.dns).map_err(RunError::Resolver)?;
     let resolver = Resolver::new(Arc::new(dns));
+    resolver.set_filter(config.filter.clone());
     let (handle, core) = link::open(instance, link::GATEWAY_PATIENCE);
     let tls = Tls::new(config.material()?);
     let edge = Arc::new(Edge::new(handle, tls, resolver, config.limits, config.caps));
@@ -212,6 +213,7 @@ fn apply(
         Err(error) => tracing::error!(error, "the old certificates of the link stay"),
     }
     // The content of a trust anchor may have changed where its name has not.
+    edge.resolver.set_filter(new.filter.clone());
     let has_changed = (&old.dns, old.limits.dns) != (&new.dns, new.limits.dns);
     if has_changed || new.dns.trust_anchor.is_some() {
         match HickoryDns::new(&new.dns, new.limits.dns) {

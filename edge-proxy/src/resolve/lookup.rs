@@ -15,6 +15,7 @@ use causeway_shared::partner::Negotiation;
 
 use super::cache::{Answered, Cache};
 use super::dns::{Dns, DnsFault, Kind, Question, Record, Security, Tlsa};
+use super::filter::Filter;
 use super::srv::{self, Dice, Mode, ResolveFault, Service, Target};
 use crate::policy::PartnerPolicy;
 
@@ -43,6 +44,7 @@ pub struct HostAddresses {
 /// Finds partners.
 pub struct Resolver {
     source: ArcSwap<Source>,
+    filter: ArcSwap<Filter>,
     /// The seed of the next order of targets.
     seed: AtomicU64,
 }
@@ -70,12 +72,22 @@ impl Resolver {
 
     /// The same with a known order of equals.
     pub fn with_seed(dns: Arc<dyn Dns>, seed: u64) -> Self {
-        Self { source: ArcSwap::new(Source::new(dns)), seed: AtomicU64::new(seed) }
+        Self { source: ArcSwap::new(Source::new(dns)), filter: ArcSwap::default(), seed: AtomicU64::new(seed) }
     }
 
     /// Asks others from now on, and forgets what the old ones said.
     pub fn replace(&self, dns: Arc<dyn Dns>) {
         self.source.store(Source::new(dns));
+    }
+
+    /// Which addresses may be dialled.
+    pub fn filter(&self) -> Arc<Filter> {
+        self.filter.load_full()
+    }
+
+    /// Other addresses may be dialled from now on.
+    pub fn set_filter(&self, filter: Filter) {
+        self.filter.store(Arc::new(filter));
     }
 
     /// The hosts to try for a partner's domain, in order; never none.

@@ -1,24 +1,32 @@
-//! From a pair to a stream: policy, a place, addresses, and one attempt after the other (RFC 6120,
-//! section 3.2).
+//! From a pair to a stream: policy, a place, and one of the partner's servers after the other (RFC 6120, section 3.2).
+//!
+//! A server that cannot be connected to, or does not get as far as authentication, makes room for the next under the
+//! same policy. One that refuses us ends the attempt: another would say the same.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use causeway_shared::domain::DomainPair;
 use causeway_shared::xmpp::stanza_error::StanzaCondition;
+use tokio::time::timeout_at;
 
 use super::Method;
+use super::connect::{self, Budget, Connected, connect, reconnect};
 use super::negotiation_out::{Failure, Goal, Next};
 use super::outbound::{Attained, Attempt, Outbound};
-use crate::admission::Refused;
+use crate::admission::{Refused, Ticket};
 use crate::edge::Edge;
 use crate::policy::PartnerPolicy;
-use crate::resolve::lookup::Family;
-use crate::resolve::{Address, Mode, ResolveFault, filter};
+use crate::resolve::{Mode, Target};
 use crate::verdict::{Finding, Rung, Side};
 
-/// Finds the partner and tries its addresses in order.
+/// What one server gets at least of the time that is left while there are others: more than a slow handshake takes.
+const LEAST_SHARE: Duration = Duration::from_secs(10);
+
+/// Servers that a verdict names besides the one it is about.
+const MAX_TOLD: usize = 4;
+
+/// Finds the partner and tries its servers in order.
 pub async fn dial(edge: &Arc<Edge>, pair: &DomainPair, goal: Goal) -> Result<Attained, Failure> {
     let moment = edge.moment();
     let settings = moment.federation.settings;
@@ -34,57 +42,137 @@ pub async fn dial(edge: &Arc<Edge>, pair: &DomainPair, goal: Goal) -> Result<Att
             return Err(over_limit(&refused));
         }
     };
-    let addresses = match addresses(edge, pair, partner).await {
-        Ok(addresses) => addresses,
-        Err(fault) => return Err(unresolved(&fault)),
+    let mut targets = match timeout_at(establish_by.into(), edge.resolver.targets(&pair.remote, partner)).await {
+        Ok(Ok(targets)) => targets,
+        Ok(Err(fault)) => return Err(connect::unresolved(&fault)),
+        Err(_) => return Err(no_address()),
     };
-    let mut last = None;
-    for address in &addresses {
-        let mut goal = goal.clone();
-        loop {
-            if Instant::now() >= establish_by {
-                return Err(last.unwrap_or_else(no_address));
-            }
-            let attempt = Attempt { pair, goal: goal.clone(), address, establish_by };
-            let failure = match Outbound::attempt(edge, Arc::clone(&ticket), attempt).await {
-                Ok(attained) => return Ok(attained),
-                Err(failure) => failure,
-            };
-            let again = Goal::Stanzas { without_external: true };
-            match failure.next {
-                Next::Address => {
-                    last = Some(failure);
-                    break;
-                }
-                Next::Dialback if goal != again && partner.permits(Method::TlsDialback) => {
-                    last = Some(failure);
-                    goal = again;
-                }
-                Next::Dialback | Next::GiveUp => return Err(failure),
-            }
+    let mut dialling = Dialling {
+        edge,
+        pair,
+        partner,
+        ticket,
+        establish_by,
+        budget: Budget::default(),
+        without_tls: false,
+        failures: Vec::new(),
+    };
+    if let Some(end) = dialling.round(&targets, &goal).await {
+        return end;
+    }
+    if dialling.may_leave_out_tls() {
+        dialling.without_tls = true;
+        dialling.budget.forget_tried();
+        targets.retain(|target| target.mode == Mode::StartTls);
+        if let Some(end) = dialling.round(&targets, &goal).await {
+            return end;
         }
     }
-    Err(last.unwrap_or_else(no_address))
+    Err(told(dialling.failures))
 }
 
-async fn addresses(edge: &Edge, pair: &DomainPair, partner: &PartnerPolicy) -> Result<Vec<Address>, ResolveFault> {
-    let mut found = Vec::new();
-    for target in edge.resolver.targets(&pair.remote, partner).await? {
-        let (v6, v4) = tokio::join!(
-            edge.resolver.addresses(&target.host, Family::V6),
-            edge.resolver.addresses(&target.host, Family::V4)
-        );
-        for host in [v6, v4].into_iter().flatten() {
-            for address in host.addresses {
-                if target.mode == Mode::StartTls && (partner.allow_private_addresses || filter::is_public(address)) {
-                    let socket = SocketAddr::new(address, target.port);
-                    let (mode, security) = (target.mode, target.security.and(host.security));
-                    found.push(Address { host: target.host.clone(), socket, mode, security });
+/// One attempt to get a stream, over all servers of the partner.
+struct Dialling<'a> {
+    edge: &'a Arc<Edge>,
+    pair: &'a DomainPair,
+    partner: &'a PartnerPolicy,
+    ticket: Arc<Ticket>,
+    establish_by: Instant,
+    budget: Budget,
+    without_tls: bool,
+    /// Of each server that was tried, in order.
+    failures: Vec<Failure>,
+}
+
+impl Dialling<'_> {
+    /// Tries the servers in order; nothing when all have failed.
+    async fn round(&mut self, targets: &[Target], goal: &Goal) -> Option<Result<Attained, Failure>> {
+        for (index, target) in targets.iter().enumerate() {
+            if Instant::now() >= self.establish_by {
+                return None;
+            }
+            let until = self.share(index + 1 < targets.len());
+            match self.server(target, goal, until).await {
+                Ok(attained) => return Some(Ok(attained)),
+                Err(failure) => {
+                    let is_end = failure.next == Next::GiveUp;
+                    self.failures.push(failure);
+                    if is_end {
+                        let last = self.failures.pop();
+                        return last.map(Err);
+                    }
                 }
             }
         }
+        None
     }
-    if found.is_empty() { Err(ResolveFault::Nothing(pair.remote.to_string())) } else { Ok(found) }
+
+    /// Half of the time that is left, while there are others to try.
+    fn share(&self, are_others: bool) -> Instant {
+        let now = Instant::now();
+        let left = self.establish_by.saturating_duration_since(now);
+        let share = if are_others { (left / 2).max(LEAST_SHARE).min(left) } else { left };
+        now + share
+    }
+
+    /// Tries one server; a second time without EXTERNAL, where that may be what it refuses.
+    async fn server(&mut self, target: &Target, goal: &Goal, until: Instant) -> Result<Attained, Failure> {
+        let connected = connect(self.edge, self.partner, target, &mut self.budget, until).await?;
+        let address = connected.address.clone();
+        let again = Goal::Stanzas { without_external: true };
+        match self.attempt(connected, goal.clone(), until).await {
+            Err(failure) if failure.next == Next::Dialback => {
+                if *goal == again || !self.partner.permits(Method::TlsDialback) {
+                    return Err(Failure { next: Next::GiveUp, ..failure });
+                }
+                let connected = reconnect(self.edge, &address).await?;
+                let second = self.attempt(connected, again, until).await;
+                second.map_err(|failure| match failure.next {
+                    Next::Dialback => Failure { next: Next::GiveUp, ..failure },
+                    Next::Address | Next::GiveUp => failure,
+                })
+            }
+            attained => attained,
+        }
+    }
+
+    /// One connection; a failure names the server.
+    async fn attempt(&self, connected: Connected, goal: Goal, until: Instant) -> Result<Attained, Failure> {
+        let (host, socket) = (connected.address.host.clone(), connected.address.socket);
+        let establish_by = until;
+        let without_tls = self.without_tls;
+        let attempt = Attempt { pair: self.pair, goal, connected, establish_by, without_tls };
+        let attained = Outbound::attempt(self.edge, Arc::clone(&self.ticket), attempt).await;
+        attained.map_err(|mut failure| {
+            failure.finding.cause = format!("{host} at {socket}: {}", failure.finding.cause);
+            failure
+        })
+    }
+
+    /// Without TLS anybody on the way reads along, and TLS is easily made to fail: only where the partner's own option
+    /// accepts that, and its settings leave dialback on TCP.
+    fn may_leave_out_tls(&self) -> bool {
+        self.partner.options.plaintext_after_tls_failure
+            && self.partner.permits(Method::TcpDialback)
+            && self.failures.iter().any(|failure| failure.finding.rung == Rung::Tls)
+    }
+}
+
+/// One verdict about several servers: the one that came furthest, and the others in short.
+fn told(mut failures: Vec<Failure>) -> Failure {
+    let furthest = (0..failures.len()).max_by_key(|index| (failures[*index].finding.rung, failures.len() - index));
+    let Some(furthest) = furthest else {
+        return no_address();
+    };
+    let mut failure = failures.remove(furthest);
+    let more = failures.len().saturating_sub(MAX_TOLD);
+    let others = failures.iter().take(MAX_TOLD).map(|other| other.finding.cause.as_str());
+    if !failures.is_empty() {
+        let others = others.collect::<Vec<_>>().join("; ");
+        let more = if more > 0 { format!("; and {more} more") } else { String::new() };
+        failure.finding.cause = format!("{}; before or after it, {others}{more}", failure.finding.cause);
+    }
+    failure
 }
 
 fn give_up(condition: StanzaCondition, finding: Finding) -> Failure {
@@ -103,24 +191,32 @@ fn over_limit(refused: &Refused) -> Failure {
     give_up(StanzaCondition::ResourceConstraint, finding)
 }
 
-fn unresolved(fault: &ResolveFault) -> Failure {
-    let (condition, side, remedy) = match fault {
-        ResolveFault::NotOffered(_) | ResolveFault::Nothing(_) => (
-            StanzaCondition::RemoteServerNotFound,
-            Side::Theirs,
-            "The partner has to publish _xmpp-server._tcp SRV records for its domain.",
-        ),
-        ResolveFault::Unavailable { .. } | ResolveFault::Bogus(_) => (
-            StanzaCondition::RemoteServerTimeout,
-            Side::Network,
-            "Check the name servers of this edge, and the partner's DNS.",
-        ),
-    };
-    give_up(condition, Finding::new(Rung::Resolve, side, fault.to_string(), remedy))
-}
-
 /// No address was left to try in the time there was.
 pub fn no_address() -> Failure {
     let finding = Finding::new(Rung::Connect, Side::Network, "no address could be tried in time", "Try again.");
     give_up(StanzaCondition::RemoteServerTimeout, finding)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failed(rung: Rung, cause: &str) -> Failure {
+        let finding = Finding::new(rung, Side::Theirs, cause, "Look.");
+        Failure { condition: StanzaCondition::RemoteServerTimeout, finding, next: Next::Address, peer: None }
+    }
+
+    #[test]
+    fn the_verdict_is_about_the_server_that_came_furthest_and_names_the_others() {
+        let failures = vec![failed(Rung::Connect, "a"), failed(Rung::Tls, "b"), failed(Rung::Tls, "c")];
+        let told = told(failures);
+        assert_eq!((told.finding.rung, told.finding.cause.as_str()), (Rung::Tls, "b; before or after it, a; c"));
+    }
+
+    #[test]
+    fn a_verdict_does_not_grow_with_the_servers() {
+        let failures = (0..20).map(|index| failed(Rung::Connect, &index.to_string())).collect();
+        assert_eq!(told(failures).finding.cause, "0; before or after it, 1; 2; 3; 4; and 15 more");
+        assert_eq!(told(Vec::new()), no_address());
+    }
 }

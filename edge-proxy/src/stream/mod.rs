@@ -2,12 +2,14 @@
 //!
 //! Machines: [`negotiation_in`] (receiving server), [`negotiation_out`] (initiating server), with [`sasl`] and
 //! [`dialback`] inside, and [`outbox`], the bounded queue towards a partner. Between bytes and machines stands
-//! [`frames`]; [`identity`] is what TLS told about the peer, [`transcript`] what was said before authentication. Shells: [`conn`] (one connection), [`inbound`] and
-//! [`outbound`] (its task), [`pool`] (all outbound streams), [`dial`] (how one comes to be).
+//! [`frames`]; [`identity`] is what TLS told about the peer, [`transcript`] what was said before authentication. Shells:
+//! [`conn`] (one connection), [`inbound`] and [`outbound`] (its task), [`pool`] (all outbound streams), [`dial`] (how one
+//! comes to be), [`connect`] (its connection).
 
 #[cfg(test)]
 mod back_to_back_tests;
 pub mod conn;
+pub mod connect;
 pub mod dial;
 pub mod dialback;
 pub mod frames;

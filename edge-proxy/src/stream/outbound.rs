@@ -10,10 +10,11 @@ use bytes::{Bytes, BytesMut};
 use causeway_shared::domain::{DomainName, DomainPair};
 use causeway_shared::telemetry;
 use causeway_shared::xmpp::stanza_error::StanzaCondition;
-use tokio::net::TcpStream;
-use tokio::time::{timeout, timeout_at};
+use rustls::ClientConfig;
+use tokio::time::timeout_at;
 
 use super::conn::Connection;
+use super::connect::Connected;
 use super::dialback::Answer;
 use super::frames::{Frame, Frames};
 use super::inbound::{at, tls_alert};
@@ -23,7 +24,7 @@ use super::pool::Lane;
 use super::transcript::Transcript;
 use crate::admission::Ticket;
 use crate::edge::{Edge, gone};
-use crate::resolve::Address;
+use crate::resolve::Mode;
 use crate::verdict::{Facts, Finding, Rung, Side};
 
 /// Bytes that go into one write: one TLS record.
@@ -63,10 +64,12 @@ pub struct Attempt<'a> {
     pub pair: &'a DomainPair,
     /// The goal.
     pub goal: Goal,
-    /// The address.
-    pub address: &'a Address,
-    /// When all attempts together are over.
+    /// The connection to carry it.
+    pub connected: Connected,
+    /// When this attempt is over.
     pub establish_by: std::time::Instant,
+    /// Whether TLS is left out, for it has just failed with this partner and its options permit that.
+    pub without_tls: bool,
 }
 
 /// What an attempt came to.
@@ -78,34 +81,33 @@ pub enum Attained {
 }
 
 impl Outbound {
-    /// Makes one attempt at one address.
+    /// Makes one attempt on one connection.
     pub async fn attempt(edge: &Arc<Edge>, ticket: Arc<Ticket>, attempt: Attempt<'_>) -> Result<Attained, Failure> {
-        let peer = attempt.address.socket;
+        let peer = attempt.connected.address.socket;
         let attained = Self::negotiate(edge, ticket, attempt).await;
         attained.map_err(|failure| Failure { peer: Some(peer), ..failure })
     }
 
     async fn negotiate(edge: &Arc<Edge>, ticket: Arc<Ticket>, attempt: Attempt<'_>) -> Result<Attained, Failure> {
-        let peer = attempt.address.socket;
-        let tcp = match timeout(edge.limits().timeouts.connect, TcpStream::connect(peer)).await {
-            Ok(Ok(tcp)) => tcp,
-            Ok(Err(error)) => return Err(unreachable(attempt.address, &error.to_string())),
-            Err(_) => return Err(unreachable(attempt.address, "no answer in time")),
-        };
-        let machine = Initiating::new(attempt.pair.clone(), attempt.goal, attempt.establish_by, &edge.moment());
+        let Connected { tcp, address } = attempt.connected;
+        let mut machine = Initiating::new(attempt.pair.clone(), attempt.goal, attempt.establish_by, &edge.moment());
+        if attempt.without_tls {
+            machine = machine.without_tls();
+        }
         let mut this = Self {
             edge: Arc::clone(edge),
-            connection: Connection::new(tcp, peer, edge.limits().timeouts),
+            connection: Connection::new(tcp, address.socket, edge.limits().timeouts),
             machine,
             frames: Frames::new(edge.limits().xml),
             outputs: Vec::new(),
             end: None,
             answer: None,
             transcript: Some(Box::new(Transcript::new(std::time::Instant::now()))),
-            target: target(attempt.address),
+            target: format!("{}:{}", address.host, address.socket.port()),
             _ticket: ticket,
         };
-        this.step(Input::Connected, attempt.pair).await;
+        let first = this.begin(address.mode, attempt.pair, attempt.establish_by).await;
+        this.step(first, attempt.pair).await;
         while this.end.is_none() && !this.machine.is_ready() {
             let deadline = this.machine.deadline(&edge.moment());
             tokio::select! {
@@ -302,8 +304,31 @@ impl Outbound {
     }
 
     async fn start_tls(&mut self, name: &DomainName, pair: &DomainPair, deadline: Option<std::time::Instant>) -> Input {
-        let Some(config) = self.edge.tls.client(&pair.local) else {
-            return Input::TlsFailed("this edge has no certificate".to_owned());
+        self.handshake(self.edge.tls.client(&pair.local), name, deadline).await.unwrap_or(Input::DeadlinePassed)
+    }
+
+    /// The first that the machine hears: where TLS comes first, it is established before the stream (XEP-0368).
+    async fn begin(&mut self, mode: Mode, pair: &DomainPair, establish_by: std::time::Instant) -> Input {
+        match mode {
+            Mode::StartTls => Input::Connected,
+            Mode::Direct => {
+                let moment = self.edge.moment();
+                let deadline = establish_by.min(moment.now + moment.limits.timeouts.tls_handshake);
+                let handshake = self.handshake(self.edge.tls.direct_client(&pair.local), &pair.remote, Some(deadline));
+                handshake.await.unwrap_or_else(|| Input::TlsFailed("TLS was not established in time".to_owned()))
+            }
+        }
+    }
+
+    /// What came of a handshake; nothing where the time was over.
+    async fn handshake(
+        &mut self,
+        config: Option<Arc<ClientConfig>>,
+        name: &DomainName,
+        deadline: Option<std::time::Instant>,
+    ) -> Option<Input> {
+        let Some(config) = config else {
+            return Some(Input::TlsFailed("this edge has no certificate".to_owned()));
         };
         let handshake = self.connection.connect_tls(config, name);
         let result = match deadline {
@@ -311,9 +336,9 @@ impl Outbound {
             None => Ok(handshake.await),
         };
         match result {
-            Ok(Ok(identity)) => Input::Secured(identity),
-            Ok(Err(cause)) => Input::TlsFailed(cause),
-            Err(_) => Input::DeadlinePassed,
+            Ok(Ok(identity)) => Some(Input::Secured(identity)),
+            Ok(Err(cause)) => Some(Input::TlsFailed(cause)),
+            Err(_) => None,
         }
     }
 }
@@ -341,22 +366,6 @@ fn join(batch: &[Queued]) -> Bytes {
         bytes.extend_from_slice(&queued.stanza.xml);
     }
     bytes.freeze()
-}
-
-/// Where we connected to, as DNS said it.
-fn target(address: &Address) -> String {
-    format!("{}:{}", address.host, address.socket.port())
-}
-
-fn unreachable(address: &Address, error: &str) -> Failure {
-    let finding = Finding::new(
-        Rung::Connect,
-        Side::Network,
-        format!("cannot connect to {} at {}: {error}", address.host, address.socket),
-        "Check that the partner's server runs and that the firewalls on the way let TCP through to it.",
-    )
-    .with(Facts { target: target(address), ..Facts::default() });
-    Failure { condition: StanzaCondition::RemoteServerTimeout, finding, next: Next::Address, peer: None }
 }
 
 fn broken(error: &io::Error) -> Failure {

@@ -42,7 +42,15 @@ impl Initiating {
             let is_required = offer.is_some_and(|offer| offer.find(ns::TLS, "required").is_some());
             match (partner.tls, offer) {
                 // A stripped offer must not deter (RFC 7590, section 3.1).
-                (Negotiation::Required, _) | (Negotiation::Optional, Some(_)) => return self.starttls(out),
+                (Negotiation::Required, _) => return self.starttls(out),
+                (Negotiation::Optional, Some(_)) if !self.is_without_tls => return self.starttls(out),
+                (Negotiation::Optional, Some(_)) if is_required => {
+                    return self.no_method(
+                        "the partner's server requires TLS, which has just failed with it",
+                        "Compare the TLS versions and suites of both servers.",
+                        out,
+                    );
+                }
                 (Negotiation::NotSupported, Some(_)) if is_required => {
                     return self.no_method(
                         "the partner's server requires TLS, which is turned off for it here",

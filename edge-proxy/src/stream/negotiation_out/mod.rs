@@ -62,7 +62,7 @@ pub enum Input {
     },
     /// White space between elements.
     Whitespace,
-    /// TLS is established.
+    /// TLS is established: after STARTTLS, or at once instead of [`Input::Connected`] (XEP-0368).
     Secured(PeerIdentity),
     /// TLS failed; the connection is of no more use.
     TlsFailed(String),
@@ -141,6 +141,8 @@ pub struct Initiating {
     /// Whether the peer declared the dialback namespace.
     declares_dialback: bool,
     has_failed_external: bool,
+    /// Whether STARTTLS is left out where the settings make it optional.
+    is_without_tls: bool,
     /// How the stream became ready.
     method: Option<Method>,
     /// When the certificate that it rests on is to be looked at again.
@@ -200,12 +202,19 @@ impl Initiating {
             stream_id: None,
             declares_dialback: false,
             has_failed_external: false,
+            is_without_tls: false,
             method: None,
             review: None,
             establish_by,
             last_stanza: at.now,
             last_sent: at.now,
         }
+    }
+
+    /// The same without STARTTLS, where the settings make TLS optional.
+    #[must_use]
+    pub fn without_tls(self) -> Self {
+        Self { is_without_tls: true, ..self }
     }
 
     /// Takes one step. A peer's fault is an [`Output`], never a panic and never an `Err`.

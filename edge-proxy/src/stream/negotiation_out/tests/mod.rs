@@ -9,6 +9,7 @@ use crate::verdict::{Rung, Side};
 
 const RESPONSE: &str = "from='fabrikam.example' to='contoso.example' id='abc' version='1.0'";
 mod dialback;
+mod direct;
 mod errors;
 mod life;
 mod sasl;
