@@ -18,6 +18,7 @@ use causeway_shared::xmpp::element::Element;
 use causeway_shared::xmpp::ns;
 use causeway_shared::xmpp::stanza_error::{self, StanzaCondition, StanzaError};
 use tokio::sync::{Notify, Semaphore};
+use tokio::time::timeout;
 use tracing::Instrument as _;
 
 use super::dial::{dial, no_address};
@@ -205,11 +206,24 @@ impl Pool {
 
     /// Asks the authoritative server of `pair.remote` about a key (XEP-0220, section 2.2.1).
     pub async fn verify(self: &Arc<Self>, pair: DomainPair, stream_id: String, key: String) -> Answer {
+        let report = |finding: Finding, peer| {
+            self.edge.report(finding.about(&pair), pair.remote.as_str(), Direction::In, peer);
+        };
         let Ok(_permit) = self.verifications.try_acquire() else {
+            let cause = "too many dialback keys are being verified";
+            let remedy = "Ask whose servers make so many streams, or raise the edge's limit of verifications.";
+            report(Finding::new(Rung::Limits, Side::Operator, cause, remedy), None);
             return Answer::Error(StanzaCondition::ResourceConstraint);
         };
-        match dial(&self.edge, &pair, Goal::Verify { stream_id, key }).await {
-            Ok(Attained::Answer(Answer::Error(_))) => Answer::Error(StanzaCondition::RemoteServerNotFound),
+        let patience = self.edge.limits().timeouts.verification;
+        let dialled = timeout(patience, dial(&self.edge, &pair, Goal::Verify { stream_id, key })).await;
+        match dialled.unwrap_or_else(|_| Err(no_address())) {
+            Ok(Attained::Answer(Answer::Error(condition))) => {
+                let cause = format!("the authoritative server could not tell about a dialback key: {condition}");
+                let remedy = "Look at the log of the partner's authoritative server, where its SRV records lead.";
+                report(Finding::new(Rung::Dialback, Side::Theirs, cause, remedy), None);
+                Answer::Error(StanzaCondition::RemoteServerNotFound)
+            }
             Ok(Attained::Answer(answer)) => answer,
             Ok(Attained::Stream(_)) => Answer::Error(StanzaCondition::InternalServerError),
             Err(failure) => {
@@ -219,7 +233,7 @@ impl Pool {
                     Rung::Policy => StanzaCondition::PolicyViolation,
                     _ => StanzaCondition::RemoteServerTimeout,
                 };
-                self.edge.report(failure.finding, pair.remote.as_str(), Direction::Out, failure.peer);
+                report(return_leg(failure.finding), failure.peer);
                 Answer::Error(condition)
             }
         }
@@ -270,6 +284,13 @@ fn fail(edge: &Edge, stanza: OutboundStanza, condition: StanzaCondition, verdict
     edge.metrics.stanzas_failed.inc();
     let (text, verdict) = (verdict.cause.clone(), Some(verdict.clone()));
     stanza.ack.failed(link::Failure { condition, text, verdict });
+}
+
+/// Why a key that was offered to us could not be verified: the attempt is the partner's, and how far we came on the way
+/// back is the cause.
+fn return_leg(finding: Finding) -> Finding {
+    let cause = format!("on the way back to the partner, at {}: {}", finding.rung.as_str(), finding.cause);
+    Finding { rung: Rung::Dialback, cause, ..finding }
 }
 
 fn too_much(cause: &'static str) -> Finding {

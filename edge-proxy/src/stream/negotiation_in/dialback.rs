@@ -61,14 +61,10 @@ impl Receiving {
         } else {
             dialback::authoritative_answer(from, to, id, key, at)
         };
-        if answer == Answer::Invalid {
-            out.push(Output::Report(Finding::new(
-                Rung::Dialback,
-                Side::Theirs,
-                format!("{from} asked about a dialback key that is not ours"),
-                "Somebody may be using our domain; or the edges do not share one dialback secret.",
-            )));
-        }
+        // Whoever asks may leave without being authenticated.
+        self.is_told = true;
+        let pair = DomainPair { local: to.clone(), remote: from.clone() };
+        out.extend(unconfirmed(&pair, answer).map(Output::Report));
         send(&dialback::question_answer(to, from, id, answer), out);
     }
 
@@ -77,6 +73,8 @@ impl Receiving {
         match (self.state, Dialback::read(element)) {
             (State::Open { .. }, Ok(Dialback::Question { from, to, id, .. })) => {
                 let answer = Answer::Error(StanzaCondition::ResourceConstraint);
+                let pair = DomainPair { local: to.clone(), remote: from.clone() };
+                out.extend(unconfirmed(&pair, answer).map(Output::Report));
                 send(&dialback::question_answer(&to, &from, &id, answer), out);
             }
             _ => self.element(element, false, at, out),
@@ -97,28 +95,38 @@ impl Receiving {
             return self.fault(StreamFault::new(StreamCondition::InvalidFrom, "the domain is ours"), at, out);
         }
         if !at.federation.is_local(to.as_str()) {
-            return send(&dialback::offer_refusal(&to, &from, StanzaCondition::ItemNotFound), out);
+            send(&dialback::offer_refusal(&to, &from, StanzaCondition::ItemNotFound), out);
+            let finding = Finding::new(
+                Rung::Policy,
+                Side::Theirs,
+                format!("{from} wants to reach {to}, which is not served here"),
+                "If the domain is ours, add it to the local domains of the gateways.",
+            );
+            return out.push(Output::Report(finding.about(&DomainPair { local: to, remote: from })));
         }
         let pair = DomainPair { local: to, remote: from };
         let Some(partner) = at.federation.partner(pair.remote.as_str()) else {
-            out.push(Output::Report(no_partner(&pair.remote)));
+            out.push(Output::Report(no_partner(&pair.remote).about(&pair)));
             return refuse_offer(&pair, StanzaCondition::PolicyViolation, out);
         };
         if !partner.permits(method) {
             let condition =
                 if self.is_secured() { StanzaCondition::NotAuthorized } else { StanzaCondition::PolicyViolation };
-            out.push(Output::Report(Finding::new(
-                Rung::Policy,
-                Side::Operator,
-                format!("{method} is not permitted for {}", pair.remote),
-                "Change the partner's negotiation settings, or let the partner use TLS and SASL EXTERNAL.",
-            )));
+            out.push(Output::Report(not_permitted(&pair, method)));
             return refuse_offer(&pair, condition, out);
         }
         if self.pairs.iter().any(|authorised| authorised.pair == pair) {
             return send(&dialback::offer_answer(&pair, Answer::Valid), out);
         }
         if self.pairs.len() >= at.limits.pairs || !at.has_gateway {
+            let (rung, cause, remedy) = if at.has_gateway {
+                let remedy = "Raise the edge's limit of pairs on one stream, or ask why the partner needs so many.";
+                (Rung::Limits, "the stream has all the pairs of domains that it may have", remedy)
+            } else {
+                let remedy = "Look why no gateway is attached to this edge.";
+                (Rung::Link, "no gateway is attached that could take stanzas", remedy)
+            };
+            out.push(Output::Report(Finding::new(rung, Side::Operator, cause, remedy).about(&pair)));
             return refuse_offer(&pair, StanzaCondition::ResourceConstraint, out);
         }
         if let Security::Tls(identity) = &self.security {
@@ -135,7 +143,12 @@ impl Receiving {
         match self.pending.begin(&pair, at) {
             Begun::Ask => out.push(Output::Verify { pair, stream_id: self.stream_id.clone(), key }),
             Begun::Already => {}
-            Begun::TooMany => refuse_offer(&pair, StanzaCondition::ResourceConstraint, out),
+            Begun::TooMany => {
+                let remedy = "Ask why the partner's server proves so many domains at once, or raise the edge's limit.";
+                let cause = "too many dialback keys of one stream are being verified";
+                out.push(Output::Report(Finding::new(Rung::Limits, Side::Theirs, cause, remedy).about(&pair)));
+                refuse_offer(&pair, StanzaCondition::ResourceConstraint, out);
+            }
         }
     }
 
@@ -149,14 +162,18 @@ impl Receiving {
             Answer::Valid if at.federation.permits(pair, method) => {
                 self.accept_offer(pair.clone(), method, at, out);
             }
-            Answer::Valid => refuse_offer(pair, StanzaCondition::PolicyViolation, out),
+            Answer::Valid => {
+                out.push(Output::Report(not_permitted(pair, method)));
+                refuse_offer(pair, StanzaCondition::PolicyViolation, out);
+            }
             Answer::Invalid => {
-                out.push(Output::Report(Finding::new(
+                let finding = Finding::new(
                     Rung::Dialback,
                     Side::Theirs,
                     format!("the authoritative server of {} does not know the key", pair.remote),
                     "Somebody may be using the partner's domain; or its servers do not share one dialback secret.",
-                )));
+                );
+                out.push(Output::Report(finding.about(pair)));
                 if self.pairs.is_empty() {
                     send(&dialback::offer_answer(pair, Answer::Invalid), out);
                     self.close(out);
@@ -165,7 +182,10 @@ impl Receiving {
                 }
             }
             // Which side it is, the pool has reported: it knows how far the question came.
-            Answer::Error(condition) => refuse_offer(pair, condition, out),
+            Answer::Error(condition) => {
+                self.is_told = true;
+                refuse_offer(pair, condition, out);
+            }
         }
     }
 
@@ -173,6 +193,49 @@ impl Receiving {
         send(&dialback::offer_answer(&pair, Answer::Valid), out);
         self.authorise(pair, method, at, out);
     }
+}
+
+/// Why a key of ours was not confirmed, where that is for an operator.
+fn unconfirmed(pair: &DomainPair, answer: Answer) -> Option<Finding> {
+    let DomainPair { local, remote } = pair;
+    let finding = match answer {
+        Answer::Valid => return None,
+        Answer::Invalid => Finding::new(
+            Rung::Dialback,
+            Side::Theirs,
+            format!("{remote} asked about a dialback key that is not ours"),
+            "Somebody may be using our domain; or the edges do not share one dialback secret.",
+        ),
+        Answer::Error(StanzaCondition::ItemNotFound) => Finding::new(
+            Rung::Policy,
+            Side::Theirs,
+            format!("{remote} asked about a dialback key of {local}, which is not served here"),
+            "If the domain is ours, add it to the local domains of the gateways.",
+        ),
+        Answer::Error(StanzaCondition::ResourceConstraint) => Finding::new(
+            Rung::Limits,
+            Side::Theirs,
+            format!("{remote} asks about dialback keys too often"),
+            "Ask why the partner's server verifies so much, or raise the edge's rate of questions.",
+        ),
+        Answer::Error(condition) => Finding::new(
+            Rung::Policy,
+            Side::Operator,
+            format!("a dialback key of {local} was not confirmed to {remote} on this stream: {condition}"),
+            "The partner has to ask over TLS, or its TLS negotiation has to be Optional.",
+        ),
+    };
+    Some(finding.about(pair))
+}
+
+fn not_permitted(pair: &DomainPair, method: Method) -> Finding {
+    Finding::new(
+        Rung::Policy,
+        Side::Operator,
+        format!("{method} is not permitted for {}", pair.remote),
+        "Change the partner's negotiation settings, or let the partner use TLS and SASL EXTERNAL.",
+    )
+    .about(pair)
 }
 
 pub(super) fn refuse_offer(pair: &DomainPair, condition: StanzaCondition, out: &mut Vec<Output>) {

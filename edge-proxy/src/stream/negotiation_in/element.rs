@@ -62,6 +62,12 @@ impl Receiving {
         let partner = self.from().and_then(|from| at.federation.partner(from.as_str()));
         if partner.is_some_and(|partner| partner.tls == Negotiation::NotSupported) {
             send(&Element::new(ns::TLS, "failure"), out);
+            out.push(Output::Report(Finding::new(
+                Rung::Policy,
+                Side::Operator,
+                "the partner's server asked for TLS, which is turned off for it here",
+                "Set the partner's TLS negotiation to Optional or Required.",
+            )));
             return self.close(out);
         }
         send(&Element::new(ns::TLS, "proceed"), out);

@@ -59,20 +59,35 @@ impl Receiving {
         first.is_some_and(|partner| partner.keep_alive)
     }
 
+    /// The peer has left. Before it was authenticated that is a failed attempt, of which this is the only sign.
+    pub(super) fn parted(&self, how: &str, out: &mut Vec<Output>) {
+        let has_begun = self.header_sent || self.is_secured();
+        if has_begun && self.pairs.is_empty() && !self.is_told {
+            out.push(Output::Report(Finding::new(
+                Rung::Stream,
+                Side::Theirs,
+                format!("the partner's server {how} before it was authenticated"),
+                "Look at the partner's log for what it disliked; often it does not trust our certificate.",
+            )));
+        }
+    }
+
     pub(super) fn deadline_passed(&mut self, at: &Moment, out: &mut Vec<Output>) {
         for pair in self.pending.expired(at.now) {
+            // The pool gives up at the same time, and reports how far it came.
+            self.is_told = true;
             refuse_offer(&pair, StanzaCondition::RemoteServerTimeout, out);
         }
         if self.deadline(at).is_none_or(|deadline| deadline > at.now) {
             return;
         }
         match self.state {
-            State::Silent => self.abort(too_slow("nothing was sent"), out),
-            State::Handshaking { .. } => self.abort(too_slow("the TLS handshake did not end"), out),
+            State::Silent => self.abort(too_slow(Rung::Stream, "nothing was sent"), out),
+            State::Handshaking { .. } => self.abort(too_slow(Rung::Tls, "the TLS handshake did not end"), out),
             State::AwaitHeader | State::Open { .. } if self.pairs.is_empty() => {
                 let error = StreamError::new(StreamCondition::PolicyViolation)
                     .with_text("the stream was not authenticated in time");
-                self.error(&error, Some(too_slow("the stream was not authenticated")), at, out);
+                self.error(&error, Some(too_slow(Rung::Stream, "the stream was not authenticated")), at, out);
             }
             State::AwaitHeader | State::Open { .. } => self.idle(at, out),
             State::Ended => {}
@@ -212,9 +227,9 @@ impl Receiving {
     }
 }
 
-fn too_slow(what: &str) -> Finding {
+fn too_slow(rung: Rung, what: &str) -> Finding {
     Finding::new(
-        Rung::Stream,
+        rung,
         Side::Theirs,
         format!("{what} in time"),
         "Look at the partner's server and at the network between; a port scan looks the same.",

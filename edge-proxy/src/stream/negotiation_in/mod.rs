@@ -126,6 +126,9 @@ pub struct Receiving {
     pairs: Vec<Authorised>,
     pending: Pending,
     unsolicited: u32,
+    /// Whether the operator knows already why nothing comes of this connection, or nothing had to: it only asked about
+    /// a dialback key.
+    is_told: bool,
     accepted_at: Instant,
     /// Everything must be authenticated by then, whatever arrives.
     establish_by: Instant,
@@ -191,6 +194,7 @@ impl Receiving {
             pairs: Vec::new(),
             pending: Pending::default(),
             unsolicited: 0,
+            is_told: false,
             accepted_at: at.now,
             establish_by: at.now + at.federation.settings.establishment_timeout,
             last_heard: at.now,
@@ -245,16 +249,12 @@ impl Receiving {
             }
             Input::Verified(pair, answer) => self.verified(&pair, answer, at, out),
             Input::Fault(fault) => self.fault(fault, at, out),
-            Input::Close => self.close(out),
+            Input::Close => {
+                self.parted("closed the stream", out);
+                self.close(out);
+            }
             Input::Eof => {
-                if self.pairs.is_empty() && self.header_sent {
-                    out.push(Output::Report(Finding::new(
-                        Rung::Stream,
-                        Side::Theirs,
-                        "the partner's server hung up before it was authenticated",
-                        "Look at the partner's log for what it disliked; often it does not trust our certificate.",
-                    )));
-                }
+                self.parted("hung up", out);
                 self.state = State::Ended;
                 out.push(Output::Abort);
             }
@@ -272,6 +272,7 @@ impl Receiving {
             Input::PolicyChanged => self.policy_changed(at, out),
             Input::Drain => self.error(&StreamError::new(StreamCondition::SystemShutdown), None, at, out),
         }
+        self.is_told |= out.iter().any(|output| matches!(output, Output::Report(_)));
     }
 
     /// When the shell must send [`Input::DeadlinePassed`].

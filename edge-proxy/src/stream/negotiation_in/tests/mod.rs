@@ -17,6 +17,7 @@ mod life;
 mod sasl;
 mod stanzas;
 mod starttls;
+mod verdicts;
 
 const STARTTLS: &str = "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>";
 const EXTERNAL: &str = "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='EXTERNAL'>=</auth>";
