@@ -261,7 +261,7 @@ impl Service {
     /// Bounces what no gateway took, and parts with gateways that stalled. What a gateway did not deliver it has answered
     /// itself; here that only leaves a verdict.
     pub(super) fn settle(&self, returned: Returned) {
-        for Undelivered { stanza, failure, context } in returned.undelivered {
+        for Undelivered { mut stanza, failure, context } in returned.undelivered {
             let told = failure.as_ref().and_then(|failure| failure.verdict.clone());
             let verdict = told.unwrap_or_else(|| {
                 let (rung, cause, remedy) = match &failure {
@@ -292,7 +292,9 @@ impl Service {
                 verdict.log();
             } else {
                 self.hub.report(verdict);
+                let receipt = stanza.receipt.take();
                 self.bouncer.bounce(stanza, NO_GATEWAY, "the gateway is not available");
+                receipt.into_iter().for_each(super::Receipt::finish);
             }
         }
         for id in returned.stalled {

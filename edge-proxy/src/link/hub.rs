@@ -287,8 +287,9 @@ impl Hub {
                     let stanza = link_stanza(pending, self.origin, redelivered);
                     transmissions.add(peer, announcement, convert::stanza_to_proto(&stanza, seq, number));
                 }
-                Effect::Finished { item, outcome } => {
+                Effect::Finished { mut item, outcome } => {
                     freed += item.cost();
+                    item.stanza.finish();
                     if let Outcome::Failed(failure) = outcome {
                         returned.undelivered.push(item.undelivered(Some(failure)));
                     }

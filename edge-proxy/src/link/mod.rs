@@ -17,10 +17,12 @@ use tokio::sync::{mpsc, watch};
 mod attach;
 mod contexts;
 mod frames;
+mod handled;
 mod hub;
 pub mod server;
 mod verdicts;
 
+pub use handled::{Handled, Receipt};
 pub use hub::GATEWAY_PATIENCE;
 use hub::Hub;
 pub use verdicts::Verdicts;
@@ -46,6 +48,17 @@ pub struct InboundStanza {
     pub trace: TraceContext,
     /// When it was read, in Unix milliseconds.
     pub arrived_ms: u64,
+    /// Its place in the count of its stream, where the peer wants acknowledgements.
+    pub receipt: Option<Receipt>,
+}
+
+impl InboundStanza {
+    /// Nobody needs to do anything for it any more.
+    pub fn finish(&mut self) {
+        if let Some(receipt) = self.receipt.take() {
+            receipt.finish();
+        }
+    }
 }
 
 /// The stanzas of one pair that one read brought.

@@ -70,6 +70,9 @@ fn agree(negotiation: NegotiationSettings, flaw: Flaw) -> Option<(Method, Method
                 negotiation_out::Output::Ready(method) => sent = Some(method),
                 negotiation_out::Output::Failed(_) | negotiation_out::Output::Abort => return None,
                 negotiation_out::Output::Verdict(_)
+                | negotiation_out::Output::Joined(_)
+                | negotiation_out::Output::NotJoined(..)
+                | negotiation_out::Output::Acknowledged(_)
                 | negotiation_out::Output::Unsolicited
                 | negotiation_out::Output::Close => panic!("{output:?}"),
             }
@@ -111,6 +114,7 @@ fn agree(negotiation: NegotiationSettings, flaw: Flaw) -> Option<(Method, Method
                 }
                 negotiation_in::Output::Report(_) | negotiation_in::Output::Close => {}
                 negotiation_in::Output::Ping(_)
+                | negotiation_in::Output::Acknowledged(_)
                 | negotiation_in::Output::Unsolicited
                 | negotiation_in::Output::Abort => panic!("{output:?}"),
             }

@@ -155,7 +155,7 @@ proptest! {
                     negotiation_out::Input::Secured(if good { proving.clone() } else { other.clone() })
                 }
                 Event::TlsFailed => negotiation_out::Input::TlsFailed("no".to_owned()),
-                Event::Verified(_) => negotiation_out::Input::Written,
+                Event::Verified(_) => negotiation_out::Input::Written(1),
                 Event::Whitespace => negotiation_out::Input::Whitespace,
                 Event::Fault => negotiation_out::Input::Fault(StreamFault::new(StreamCondition::BadFormat, "x")),
                 Event::Close => negotiation_out::Input::Close,

@@ -1,8 +1,8 @@
 //! The task of one inbound connection: carries bytes between the socket and [`super::negotiation_in`], and stanzas to
-//! the link.
+//! the link ([`super::intake`]); on a bidirectional stream, ours back to the peer ([`super::carriage`]).
 //!
-//! What one read brought goes to the link as one batch per pair, and the next read waits until the link has taken it:
-//! that is the back-pressure. Everything before an element is handed in before the element is answered, so a ping
+//! The next read waits until the link has taken what this one brought: that is the back-pressure. Everything before an
+//! element is handed in before the element is answered, so a ping
 //! behind a stanza proves that the stanza was taken.
 
 use std::sync::Arc;
@@ -10,24 +10,25 @@ use std::time::Instant;
 
 use bytes::BytesMut;
 use causeway_shared::domain::DomainPair;
-use causeway_shared::telemetry;
-use causeway_shared::xmpp::stanza::{Checked, StanzaKind, StanzaType};
 use rustls::ServerConfig;
 use tokio::sync::mpsc;
 use tokio::time::{sleep_until, timeout_at};
 use tracing::Instrument as _;
 
+use super::carriage::Carriage;
+use super::carriers::{Call, Registration, Terms, called};
 use super::conn::Connection;
 use super::dialback::{self, Answer};
 use super::frames::{Frame, Frames};
 use super::identity::Proof;
+use super::intake::{Closed, Intake, Seen};
 use super::negotiation_in::{Input, Output, Receiving};
 use super::pool::Pool;
 use super::transcript::Transcript;
 use crate::admission::Ticket;
 use crate::edge::{Edge, fresh_id, gone};
 use crate::limits::Throttle;
-use crate::link::{InboundStanza, PairContext};
+use crate::link::Handled;
 use crate::policy::Moment;
 use crate::verdict::{Direction, Facts, Finding};
 
@@ -66,8 +67,17 @@ struct Inbound {
     outputs: Vec<Output>,
     /// What was said, until something is authorised.
     transcript: Option<Box<Transcript>>,
+    intake: Intake,
+    /// What goes back to the peer of a bidirectional stream.
+    reverse: Option<Box<Reverse>>,
     /// Answers of authoritative servers: the end for those who ask, and ours.
     verified: (mpsc::Sender<Verified>, mpsc::Receiver<Verified>),
+}
+
+/// The road back (XEP-0288).
+struct Reverse {
+    carriage: Carriage,
+    registration: Registration,
 }
 
 /// What an authoritative server said about a pair.
@@ -83,13 +93,6 @@ enum Flow {
     Abort,
 }
 
-/// The stanzas of one read that belong to one pair.
-#[derive(Default)]
-struct Batch {
-    context: Option<Arc<PairContext>>,
-    stanzas: Vec<InboundStanza>,
-}
-
 impl Inbound {
     fn new(pool: Arc<Pool>, connection: Connection, ticket: Ticket, opening: Opening) -> Self {
         let edge = Arc::clone(pool.edge());
@@ -101,7 +104,6 @@ impl Inbound {
         let limits = edge.limits();
         Self {
             pool,
-            edge,
             connection,
             ticket,
             machine,
@@ -109,7 +111,10 @@ impl Inbound {
             throttle: Throttle::default(),
             outputs: Vec::new(),
             transcript: Some(Box::new(Transcript::new(std::time::Instant::now()))),
+            intake: Intake::new(Arc::clone(&edge)),
+            reverse: None,
             verified: mpsc::channel(limits.pending_dialbacks),
+            edge,
         }
     }
 
@@ -126,19 +131,33 @@ impl Inbound {
         };
         while flow == Flow::Go {
             let moment = self.edge.moment();
-            let deadline = self.machine.deadline(&moment);
+            let deadline = self.deadline(&moment);
             if deadline.is_some_and(|deadline| deadline <= moment.now) {
                 // A peer that never stops sending does not stop the clock.
                 flow = self.step(Input::DeadlinePassed).await;
                 continue;
             }
             let not_before = self.throttle.not_before(moment.now);
+            let carried = match self.carry().await {
+                Some(Flow::Go) => true,
+                Some(end) => {
+                    flow = end;
+                    continue;
+                }
+                None => false,
+            };
+            let (awaited, is_settled) = (self.machine.awaited(), self.is_settled());
+            let read = async {
+                self.intake.ready().await;
+                self.connection.read().await
+            };
             let input = tokio::select! {
                 biased;
-                () = gone(&mut draining) => Input::Drain,
+                () = gone(&mut draining), if is_settled => Input::Drain,
                 Ok(()) = policy.changed() => Input::PolicyChanged,
                 Some((pair, answer)) = self.verified.1.recv() => Input::Verified(pair, answer),
-                read = self.connection.read(), if not_before.is_none() => match read {
+                () = progress(awaited) => Input::Progress,
+                read = read, if not_before.is_none() => match read {
                     Ok(count) if count > 0 => {
                         let is_authenticated = self.machine.is_authenticated();
                         self.throttle.bytes(count, is_authenticated, &moment.limits.rates, moment.now);
@@ -150,10 +169,17 @@ impl Inbound {
                 },
                 // Too much was said: the peer waits, and TCP tells it so.
                 () = at(not_before) => continue,
+                call = Reverse::called(self.reverse.as_deref_mut()) => {
+                    self.call(call);
+                    continue;
+                }
                 () = at(deadline) => Input::DeadlinePassed,
+                // More may be queued: this was only a look at everything else.
+                () = std::future::ready(()), if carried => continue,
             };
             flow = self.step(input).await;
         }
+        self.reverse = None;
         match flow {
             Flow::Go | Flow::Close => self.connection.close().await,
             Flow::Abort => self.connection.shut_down().await,
@@ -168,24 +194,14 @@ impl Inbound {
             size if self.machine.is_authenticated() => BytesMut::with_capacity(size + size / 4 + MARGIN),
             _ => BytesMut::new(),
         };
-        let mut batch = Batch::default();
-        let (mut stanzas, mut count) = (false, false);
         loop {
             let input = match self.frames.next(&mut self.connection.buffer, &mut canonical) {
                 Ok(None) => break,
                 Ok(Some(Frame::Stanza(checked, xml))) => {
+                    let receipt = self.machine.receipt();
                     match self.machine.admit(checked.from.domain(), checked.to.domain()) {
                         Ok(context) => {
-                            stanzas = true;
-                            count |= !is_only_an_answer(&checked);
-                            let context = (!batch.is_of(context)).then(|| Arc::clone(context));
-                            if let Some(context) = context {
-                                if !self.submit(&mut batch).await {
-                                    return self.step(Input::LinkClosed).await;
-                                }
-                                batch.context = Some(context);
-                            }
-                            batch.stanzas.push(inbound(checked, xml, &moment));
+                            self.intake.add(context, checked, xml, receipt, &moment);
                             continue;
                         }
                         Err(fault) => Input::Fault(fault),
@@ -208,8 +224,7 @@ impl Inbound {
                 },
                 Err(fault) => Input::Fault(fault),
             };
-            // What came before an element counts before its answer.
-            if !self.submit(&mut batch).await {
+            if self.intake.hand_in().await.is_err() {
                 return self.step(Input::LinkClosed).await;
             }
             let flow = self.step(input).await;
@@ -217,21 +232,59 @@ impl Inbound {
                 return flow;
             }
         }
-        if !self.submit(&mut batch).await {
-            return self.step(Input::LinkClosed).await;
+        match self.intake.finish().await {
+            Ok(Seen { stanzas: 0, .. }) => Flow::Go,
+            Ok(Seen { stanzas, count }) => {
+                self.throttle.stanzas(stanzas, &moment.limits.rates, moment.now);
+                self.step(Input::Stanzas { count }).await
+            }
+            Err(Closed) => self.step(Input::LinkClosed).await,
         }
-        if stanzas { self.step(Input::Stanzas { count }).await } else { Flow::Go }
     }
 
-    /// Hands a batch to the link; false when there is no link any more.
-    async fn submit(&mut self, batch: &mut Batch) -> bool {
-        let Some(context) = batch.context.take() else {
-            return true;
-        };
-        let stanzas = std::mem::take(&mut batch.stanzas);
-        self.edge.metrics.stanzas_in.inc_by(u64::try_from(stanzas.len()).unwrap_or_default());
-        self.throttle.stanzas(stanzas.len(), &self.edge.limits().rates, Instant::now());
-        self.edge.link.submit(&context, stanzas).await.is_ok()
+    /// The next time that something is due.
+    fn deadline(&self, at: &Moment) -> Option<Instant> {
+        let machine = self.machine.deadline(at)?;
+        let reverse = self.reverse.as_ref().and_then(|reverse| reverse.carriage.deadline());
+        Some(reverse.map_or(machine, |reverse| reverse.min(machine)))
+    }
+
+    /// Writes some of what is queued for the peer, if something is.
+    async fn carry(&mut self) -> Option<Flow> {
+        let carriage = &mut self.reverse.as_mut()?.carriage;
+        let load = carriage.take(self.machine.announced().max_bytes)?;
+        let spans = load.spans();
+        let written = self.connection.write(&load.bytes()).await;
+        drop(spans);
+        if written.is_err() {
+            carriage.not_written(load, self.machine.is_managed());
+            return Some(Flow::Abort);
+        }
+        let count = carriage.written(load, self.machine.is_managed());
+        Some(self.step(Input::Written(count)).await)
+    }
+
+    fn is_settled(&self) -> bool {
+        self.reverse.as_ref().is_none_or(|reverse| reverse.carriage.is_settled())
+    }
+
+    fn call(&mut self, call: Call) {
+        let (Call::Join(join), Some(reverse)) = (call, &mut self.reverse) else { return };
+        reverse.carriage.add(join.pair, join.lane, Some(join.until));
+    }
+
+    /// A bidirectional stream carries the reverse of its pairs.
+    fn carry_reverse(&mut self) {
+        let terms = Terms::Reverse(self.machine.pairs().cloned().collect());
+        match &self.reverse {
+            Some(reverse) => reverse.registration.renew(terms),
+            None => {
+                let carriage = self.pool.carriage();
+                let registration = self.pool.carriers().register(terms);
+                self.reverse = Some(Box::new(Reverse { carriage, registration }));
+                self.intake.forward();
+            }
+        }
     }
 
     /// Tells the machine, and does what it asks.
@@ -241,6 +294,9 @@ impl Inbound {
             let moment = self.edge.moment();
             if let Some(transcript) = &mut self.transcript {
                 transcript.told_receiving(&input, moment.now);
+            }
+            if let (Input::DeadlinePassed, Some(reverse)) = (&input, &mut self.reverse) {
+                reverse.carriage.expire();
             }
             self.machine.handle(input, &moment, &mut self.outputs);
             let mut unsent = BytesMut::new();
@@ -263,6 +319,11 @@ impl Inbound {
                     }
                     Output::Restart => self.frames.restart(),
                     Output::Authorised(pair, method) => next = self.authorised(&pair, method.as_str(), &moment),
+                    Output::Acknowledged(count) => {
+                        if let Some(reverse) = &mut self.reverse {
+                            reverse.carriage.acknowledged(count);
+                        }
+                    }
                     Output::Verify { pair, stream_id, key } => self.verify(pair, stream_id, key),
                     Output::Ping(pair) => self.pool.ping(&pair),
                     Output::Report(finding) => self.report(finding),
@@ -330,6 +391,9 @@ impl Inbound {
     fn authorised(&mut self, pair: &DomainPair, method: &'static str, at: &Moment) -> Option<Input> {
         self.frames.authenticated();
         self.transcript = None;
+        if self.machine.is_bidi() {
+            self.carry_reverse();
+        }
         self.edge.metrics.authenticated("in", method);
         let span = tracing::Span::current();
         span.record("stream_id", self.machine.stream_id());
@@ -351,24 +415,24 @@ impl Inbound {
     }
 }
 
-impl Batch {
-    fn is_of(&self, context: &Arc<PairContext>) -> bool {
-        self.context.as_ref().is_some_and(|known| Arc::ptr_eq(known, context))
+impl Reverse {
+    async fn called(reverse: Option<&mut Self>) -> Call {
+        match reverse {
+            Some(Self { carriage, registration }) => {
+                let wake = carriage.wake();
+                called(&wake, Some(registration)).await
+            }
+            None => std::future::pending().await,
+        }
     }
 }
 
-fn inbound(checked: Checked, xml: bytes::Bytes, at: &Moment) -> InboundStanza {
-    let span =
-        tracing::debug_span!(target: "causeway::stanza", parent: None, "stanza_in", kind = checked.kind.as_str());
-    let trace = telemetry::context_of(&span);
-    InboundStanza { kind: checked.kind, from: checked.from, to: checked.to, xml, trace, arrived_ms: at.unix_ms }
-}
-
-/// Whether a stanza may be no more than the answer to our own ping, which must not keep an unused stream open.
-fn is_only_an_answer(checked: &Checked) -> bool {
-    checked.kind == StanzaKind::Iq
-        && matches!(checked.stanza_type, Some(StanzaType::Result | StanzaType::Error))
-        && checked.to.local().is_none()
+/// Waits until gateways have finished with more, while that matters.
+pub(super) async fn progress(awaited: Option<Handled>) {
+    match awaited {
+        Some(handled) => handled.progress().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// The fatal alert by which the peer ended TLS, if that is what an error is.
@@ -378,7 +442,7 @@ pub(super) fn tls_alert(error: &std::io::Error) -> Option<String> {
 }
 
 /// The time of a deadline, if there is one.
-pub(super) async fn at(deadline: Option<std::time::Instant>) {
+pub(super) async fn at(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => sleep_until(deadline.into()).await,
         None => std::future::pending().await,

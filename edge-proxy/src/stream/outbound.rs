@@ -1,34 +1,32 @@
-//! One outbound connection: carries bytes between the socket and [`super::negotiation_out`], and stanzas from a queue.
-//!
-//! Several stanzas go into one write. A stanza is acknowledged when its bytes have been written and flushed on the
-//! authenticated stream; those of a write that failed go back to the head of the queue.
+//! One outbound connection: carries bytes between the socket and [`super::negotiation_out`], stanzas from the queues of
+//! its pairs ([`super::carriage`]), and on a bidirectional stream those of the partner to the link ([`super::intake`]).
 
 use std::io;
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use causeway_shared::domain::{DomainName, DomainPair};
-use causeway_shared::telemetry;
 use causeway_shared::xmpp::stanza_error::StanzaCondition;
 use rustls::ClientConfig;
 use tokio::time::timeout_at;
 
+use super::carriage::Carriage;
+use super::carriers::{Call, Join, Terms, called};
 use super::conn::Connection;
 use super::connect::Connected;
 use super::dialback::Answer;
 use super::frames::{Frame, Frames};
-use super::inbound::{at, tls_alert};
+use super::inbound::{at, progress, tls_alert};
+use super::intake::{Intake, Seen};
+use super::lane::Lane;
 use super::negotiation_out::{Failure, Goal, Initiating, Input, Next, Output};
-use super::outbox::Queued;
-use super::pool::Lane;
+use super::pool::Pool;
 use super::transcript::Transcript;
 use crate::admission::Ticket;
 use crate::edge::{Edge, gone};
+use crate::limits::Throttle;
 use crate::resolve::Mode;
 use crate::verdict::{Facts, Finding, Rung, Side};
-
-/// Bytes that go into one write: one TLS record.
-const WRITE: usize = 16 * 1024;
 
 /// One outbound connection.
 pub struct Outbound {
@@ -43,6 +41,12 @@ pub struct Outbound {
     transcript: Option<Box<Transcript>>,
     /// The host that the address belongs to.
     target: String,
+    intake: Intake,
+    throttle: Throttle,
+    /// Further pairs that are, or will not be, carried; the shell has not looked yet.
+    joined: Vec<(DomainPair, Result<(), Failure>)>,
+    /// What the peer acknowledged; likewise.
+    acknowledged: Vec<u32>,
     /// Held while the connection lives.
     _ticket: Arc<Ticket>,
 }
@@ -91,6 +95,7 @@ impl Outbound {
     async fn negotiate(edge: &Arc<Edge>, ticket: Arc<Ticket>, attempt: Attempt<'_>) -> Result<Attained, Failure> {
         let Connected { tcp, address } = attempt.connected;
         let mut machine = Initiating::new(attempt.pair.clone(), attempt.goal, attempt.establish_by, &edge.moment());
+        machine = machine.to(address.socket);
         if attempt.without_tls {
             machine = machine.without_tls();
         }
@@ -104,6 +109,10 @@ impl Outbound {
             answer: None,
             transcript: Some(Box::new(Transcript::new(std::time::Instant::now()))),
             target: format!("{}:{}", address.host, address.socket.port()),
+            intake: Intake::new(Arc::clone(edge)),
+            throttle: Throttle::default(),
+            joined: Vec::new(),
+            acknowledged: Vec::new(),
             _ticket: ticket,
         };
         let first = this.begin(address.mode, attempt.pair, attempt.establish_by).await;
@@ -136,47 +145,70 @@ impl Outbound {
         }
     }
 
-    /// Carries the stanzas of a queue until the stream ends; tells why, if not in order.
-    pub async fn carry(mut self, lane: &Lane, pair: &DomainPair) -> Option<Failure> {
+    /// Carries the stanzas of a queue, and of further pairs, until the stream ends; tells why, if not in order.
+    pub async fn carry(mut self, pool: &Pool, lane: &Arc<Lane>, pair: &DomainPair) -> Option<Failure> {
         let mut policy = self.edge.policy_changes();
         let mut draining = self.edge.draining();
+        let mut carriage = pool.carriage();
+        carriage.add(pair.clone(), Arc::clone(lane), None);
+        let mut registration = self.terms(pair).map(|terms| pool.carriers().register(terms));
+        let wake = carriage.wake();
+        let mut joining = Vec::new();
+        if self.machine.carries_reverse() {
+            self.frames.authenticated();
+            self.intake.forward();
+        }
         while self.end.is_none() {
-            let batch = lane.take(WRITE, &self.edge);
-            if !batch.is_empty() {
-                let spans = spans(&batch);
-                let bytes = join(&batch);
-                let written = self.connection.write(&bytes).await;
-                drop(spans);
-                if let Err(error) = written {
-                    lane.put_back(batch);
-                    return Some(broken(&error));
+            self.settle_joins(&mut joining, &mut carriage);
+            let carried = match carriage.take(self.machine.max_bytes()) {
+                Some(load) => {
+                    let spans = load.spans();
+                    let written = self.connection.write(&load.bytes()).await;
+                    drop(spans);
+                    if let Err(error) = written {
+                        carriage.not_written(load, self.machine.is_managed());
+                        return Some(broken(&error));
+                    }
+                    let count = carriage.written(load, self.machine.is_managed());
+                    self.step(Input::Written(count), pair).await;
+                    true
                 }
-                self.edge.metrics.stanzas_out.inc_by(u64::try_from(batch.len()).unwrap_or_default());
-                for queued in batch {
-                    queued.stanza.ack.done();
-                }
-                self.step(Input::Written, pair).await;
-                // Look at what the peer says, but do not wait for it while more is queued.
-                if let Some(read) = self.connection.read_now().await {
-                    self.read(read, pair).await;
-                }
-                if policy.has_changed().unwrap_or_default() {
-                    policy.mark_unchanged();
-                    self.step(Input::PolicyChanged, pair).await;
-                }
-                continue;
-            }
-            let deadline = self.machine.deadline(&self.edge.moment());
+                None => false,
+            };
+            let moment = self.edge.moment();
+            let deadline = [self.machine.deadline(&moment), carriage.deadline()].into_iter().flatten().min();
+            let (awaited, not_before) = (self.machine.awaited(), self.throttle.not_before(moment.now));
+            let read = async {
+                self.intake.ready().await;
+                self.connection.read().await
+            };
             tokio::select! {
                 biased;
-                read = self.connection.read() => self.read(read, pair).await,
-                () = lane.queued() => {}
-                () = at(deadline) => self.step(Input::DeadlinePassed, pair).await,
+                read = read, if not_before.is_none() => self.read(read, pair).await,
+                () = at(not_before) => {}
                 Ok(()) = policy.changed() => self.step(Input::PolicyChanged, pair).await,
-                // Only here, where nothing is queued: what was taken is sent first.
-                () = gone(&mut draining) => self.step(Input::Drain, pair).await,
+                () = progress(awaited) => self.step(Input::Progress, pair).await,
+                () = at(deadline) => {
+                    carriage.expire();
+                    self.step(Input::DeadlinePassed, pair).await;
+                }
+                // More may be queued: this was only a look at everything else.
+                () = std::future::ready(()), if carried => {}
+                call = called(&wake, registration.as_mut()) => match call {
+                    Call::Queued => {}
+                    Call::Join(join) => {
+                        self.step(Input::Join(join.pair.clone()), pair).await;
+                        joining.push(join);
+                    }
+                },
+                // Only here, where nothing is queued or unacknowledged: what was taken is sent first.
+                () = gone(&mut draining), if carriage.is_settled() => self.step(Input::Drain, pair).await,
+            }
+            for count in std::mem::take(&mut self.acknowledged) {
+                carriage.acknowledged(count);
             }
         }
+        drop(registration);
         match self.end.take() {
             Some(End::Failed(failure)) => {
                 let peer = Some(self.connection.peer);
@@ -192,6 +224,24 @@ impl Outbound {
         }
     }
 
+    /// Which further pairs the stream may carry.
+    fn terms(&self, pair: &DomainPair) -> Option<Terms> {
+        let takes = self.machine.takes_pairs()?;
+        Some(Terms::Dialback { remote: pair.remote.clone(), peer: self.connection.peer, takes })
+    }
+
+    /// Carries the pairs that have proved themselves, and lets go of those that could not.
+    fn settle_joins(&mut self, joining: &mut Vec<Join>, carriage: &mut Carriage) {
+        for (pair, joined) in std::mem::take(&mut self.joined) {
+            for join in joining.extract_if(.., |join| join.pair == pair) {
+                match &joined {
+                    Ok(()) => carriage.add(join.pair, join.lane, Some(join.until)),
+                    Err(failure) => tracing::debug!(%pair, cause = failure.finding.cause, "the stream is not for it"),
+                }
+            }
+        }
+    }
+
     async fn read(&mut self, read: io::Result<usize>, pair: &DomainPair) {
         match read {
             Ok(count) if count > 0 => {}
@@ -201,20 +251,39 @@ impl Outbound {
                 return self.step(input, pair).await;
             }
         }
+        let moment = self.edge.moment();
+        if let Ok(count) = read {
+            self.throttle.bytes(count, self.machine.is_ready(), &moment.limits.rates, moment.now);
+        }
         let mut canonical = BytesMut::new();
         while self.end.is_none() {
             let input = match self.frames.next(&mut self.connection.buffer, &mut canonical) {
-                Ok(None) => return,
+                Ok(None) => break,
                 Ok(Some(Frame::Header(header))) => Input::Header(header),
                 Ok(Some(Frame::Element(element))) => {
                     Input::Element { element, followed: !self.connection.buffer.is_empty() }
                 }
-                // The reader of an outbound stream is never told that stanzas may come.
-                Ok(Some(Frame::Stanza(..) | Frame::Whitespace)) => Input::Whitespace,
+                // Only the reader of a bidirectional stream is told that stanzas may come.
+                Ok(Some(Frame::Stanza(checked, xml))) => {
+                    match self.machine.admit(checked.from.domain(), checked.to.domain()) {
+                        Ok(context) => {
+                            self.intake.add(context, checked, xml, self.machine.receipt(), &moment);
+                            continue;
+                        }
+                        Err(fault) => Input::Fault(fault),
+                    }
+                }
+                Ok(Some(Frame::Whitespace)) => Input::Whitespace,
                 Ok(Some(Frame::Close)) => Input::Close,
                 Err(fault) => Input::Fault(fault),
             };
             self.step(input, pair).await;
+        }
+        if let Ok(Seen { stanzas, count }) = self.intake.finish().await
+            && stanzas > 0
+        {
+            self.throttle.stanzas(stanzas, &moment.limits.rates, moment.now);
+            self.step(Input::Stanzas { count }, pair).await;
         }
     }
 
@@ -249,6 +318,9 @@ impl Outbound {
                         self.edge.metrics.authenticated("out", method.as_str());
                         tracing::debug!(%pair, method = method.as_str(), "stream established");
                     }
+                    Output::Joined(joined) => self.joined.push((joined, Ok(()))),
+                    Output::NotJoined(refused, failure) => self.joined.push((refused, Err(failure))),
+                    Output::Acknowledged(count) => self.acknowledged.push(count),
                     Output::Verdict(answer) => self.answer = Some(answer),
                     Output::Unsolicited => {
                         self.edge.metrics.unsolicited_dialback.inc();
@@ -341,31 +413,6 @@ impl Outbound {
             Err(_) => None,
         }
     }
-}
-
-/// The spans of the stanzas that are traced, from here to the flush.
-fn spans(batch: &[Queued]) -> Vec<tracing::Span> {
-    let traced = batch.iter().filter(|queued| queued.stanza.trace.is_some());
-    traced
-        .map(|queued| {
-            let kind = queued.stanza.kind.as_str();
-            let span = tracing::debug_span!(target: "causeway::stanza", parent: None, "stanza_out", kind);
-            telemetry::continue_trace(&span, queued.stanza.trace);
-            span
-        })
-        .collect()
-}
-
-/// Several stanzas in one write.
-fn join(batch: &[Queued]) -> Bytes {
-    if let [only] = batch {
-        return only.stanza.xml.clone();
-    }
-    let mut bytes = BytesMut::with_capacity(batch.iter().map(|queued| queued.stanza.xml.len()).sum());
-    for queued in batch {
-        bytes.extend_from_slice(&queued.stanza.xml);
-    }
-    bytes.freeze()
 }
 
 fn broken(error: &io::Error) -> Failure {

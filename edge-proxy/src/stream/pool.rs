@@ -5,6 +5,7 @@
 //! neither. The pool also asks authoritative servers for inbound streams, by the same resolver and the same policy.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -17,19 +18,22 @@ use causeway_shared::xmpp::StreamScope;
 use causeway_shared::xmpp::element::Element;
 use causeway_shared::xmpp::ns;
 use causeway_shared::xmpp::stanza_error::{self, StanzaCondition, StanzaError};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
 use tracing::Instrument as _;
 
+use super::carriage::Carriage;
+use super::carriers::Carriers;
 use super::dial::{dial, no_address};
 use super::dialback::Answer;
 use super::inbound::at;
+use super::lane::{InFlight, Lane, Pushed};
 use super::negotiation_out::{Failure, Goal, Next};
 use super::outbound::{Attained, Outbound};
-use super::outbox::{BackOff, Outbox, Queued};
+use super::outbox::BackOff;
 use crate::edge::{Edge, fresh_id, gone};
-use crate::limits::QueueLimits;
 use crate::link::{self, AckHandle, InboundStanza, OutboundStanza};
+use crate::resolve::lookup::Family;
 use crate::verdict::{Direction, Finding, Rung, Side, Verdict};
 
 /// Pairs that may have something to say at once; the partners' domains times ours in any sane deployment.
@@ -44,91 +48,23 @@ const STABLE: Duration = Duration::from_secs(5);
 /// How long a pair without anything to say is remembered after its stream has ended; after failures, longer.
 const LINGER: Duration = Duration::from_secs(1);
 
+/// How often stanzas are looked for that wait too long for another pair's stream.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// All outbound streams.
 pub struct Pool {
     edge: Arc<Edge>,
     /// By remote domain, then by local one, so that a stanza's pair is found without making one.
     lanes: Mutex<Lanes>,
     verifications: Semaphore,
+    carriers: Carriers,
+    in_flight: InFlight,
 }
 
 #[derive(Default)]
 struct Lanes {
     by_remote: HashMap<DomainName, HashMap<DomainName, Arc<Lane>>>,
     count: usize,
-}
-
-/// The queue of one pair, shared by those who fill it and the task that empties it.
-#[derive(Default)]
-pub struct Lane {
-    waiting: Mutex<Waiting>,
-    wake: Notify,
-}
-
-#[derive(Default)]
-struct Waiting {
-    outbox: Outbox,
-    /// Stanzas that were taken and are being written.
-    in_flight: usize,
-    /// Its task has ended: whoever comes now makes a new lane.
-    is_retired: bool,
-}
-
-impl Waiting {
-    fn is_empty(&self) -> bool {
-        self.outbox.is_empty() && self.in_flight == 0
-    }
-}
-
-impl Lane {
-    /// Takes stanzas from the head of the queue. Those whose senders have given up are not sent any more: they have
-    /// been told something else.
-    pub fn take(&self, bytes: usize, edge: &Edge) -> Vec<Queued> {
-        let mut batch = Vec::new();
-        let mut waiting = lock(&self.waiting);
-        let late = waiting.outbox.expired(Instant::now());
-        waiting.outbox.take(bytes, &mut batch);
-        waiting.in_flight = batch.len();
-        drop(waiting);
-        for stanza in late {
-            refuse(edge, stanza, StanzaCondition::RemoteServerTimeout, too_late());
-        }
-        batch
-    }
-
-    /// Puts stanzas back at the head.
-    pub fn put_back(&self, batch: Vec<Queued>) {
-        let mut waiting = lock(&self.waiting);
-        waiting.in_flight = 0;
-        waiting.outbox.put_back(batch);
-    }
-
-    /// Waits until something is, or may have been, added.
-    pub async fn queued(&self) {
-        self.wake.notified().await;
-    }
-
-    fn push(&self, stanza: OutboundStanza, limits: &QueueLimits) -> Pushed {
-        let mut waiting = lock(&self.waiting);
-        if waiting.is_retired {
-            return Pushed::Retired(stanza);
-        }
-        let pushed = waiting.outbox.push(stanza, limits, Instant::now());
-        drop(waiting);
-        match pushed {
-            None => {
-                self.wake.notify_one();
-                Pushed::Queued
-            }
-            Some(stanza) => Pushed::Full(stanza),
-        }
-    }
-}
-
-enum Pushed {
-    Queued,
-    Full(OutboundStanza),
-    Retired(OutboundStanza),
 }
 
 /// What the locks protect is sound between any two statements.
@@ -139,12 +75,28 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Pool {
     /// A pool without streams.
     pub fn new(edge: Arc<Edge>) -> Arc<Self> {
-        Arc::new(Self { edge, lanes: Mutex::default(), verifications: Semaphore::new(MAX_VERIFICATIONS) })
+        Arc::new(Self {
+            edge,
+            lanes: Mutex::default(),
+            verifications: Semaphore::new(MAX_VERIFICATIONS),
+            carriers: Carriers::default(),
+            in_flight: InFlight::default(),
+        })
     }
 
     /// What all connections share.
     pub fn edge(&self) -> &Arc<Edge> {
         &self.edge
+    }
+
+    /// Streams that may carry further pairs.
+    pub fn carriers(&self) -> &Carriers {
+        &self.carriers
+    }
+
+    /// What a new stream carries.
+    pub fn carriage(&self) -> Carriage {
+        Carriage::new(Arc::clone(&self.edge), self.in_flight.clone())
     }
 
     /// Takes a stanza for a partner.
@@ -171,7 +123,8 @@ impl Pool {
 
     /// Whether nothing is queued or on its way: no lane is left, or only those that remember a failure.
     pub fn is_idle(&self) -> bool {
-        lock(&self.lanes).by_remote.values().flat_map(HashMap::values).all(|lane| lock(&lane.waiting).is_empty())
+        lock(&self.lanes).by_remote.values().flat_map(HashMap::values).all(|lane| lane.is_empty())
+            && self.in_flight.is_empty()
     }
 
     /// Sends a ping between domains (XEP-0199); the answer comes in on whatever stream the partner likes.
@@ -248,7 +201,7 @@ impl Pool {
             return None;
         }
         let pair = DomainPair { local: DomainName::parse(local).ok()?, remote: DomainName::parse(remote).ok()? };
-        let lane = Arc::new(Lane::default());
+        let lane = Arc::new(Lane::new(self.in_flight.clone()));
         lanes.by_remote.entry(pair.remote.clone()).or_default().insert(pair.local.clone(), Arc::clone(&lane));
         lanes.count += 1;
         drop(lanes);
@@ -274,13 +227,13 @@ impl Pool {
 }
 
 /// Tells the sender why a stanza is not delivered, and the operator once for each.
-fn refuse(edge: &Edge, stanza: OutboundStanza, condition: StanzaCondition, finding: Finding) {
+pub(super) fn refuse(edge: &Edge, stanza: OutboundStanza, condition: StanzaCondition, finding: Finding) {
     let verdict = edge.report(finding, stanza.to.domain(), Direction::Out, None);
     fail(edge, stanza, condition, &verdict);
 }
 
 /// Tells the sender why a stanza is not delivered, where the operator knows already.
-fn fail(edge: &Edge, stanza: OutboundStanza, condition: StanzaCondition, verdict: &Verdict) {
+pub(super) fn fail(edge: &Edge, stanza: OutboundStanza, condition: StanzaCondition, verdict: &Verdict) {
     edge.metrics.stanzas_failed.inc();
     let (text, verdict) = (verdict.cause.clone(), Some(verdict.clone()));
     stanza.ack.failed(link::Failure { condition, text, verdict });
@@ -302,7 +255,7 @@ fn too_much(cause: &'static str) -> Finding {
     )
 }
 
-fn too_late() -> Finding {
+pub(super) fn too_late() -> Finding {
     let cause = "no stream to the partner could be had, or was free, for as long as the stanza may wait";
     Finding::new(Rung::Stanza, Side::Theirs, cause, "Look at the verdicts of the attempts to connect to the partner.")
 }
@@ -318,10 +271,13 @@ impl Pool {
                 self.forget(pair.local.as_str(), pair.remote.as_str(), &lane);
                 return;
             }
+            if self.carried_elsewhere(&pair, &lane).await {
+                continue;
+            }
             let (condition, verdict) = match self.dial_while_queued(&pair, &lane).await {
                 Ok(stream) => {
                     let since = Instant::now();
-                    let failure = stream.carry(&lane, &pair).await;
+                    let failure = stream.carry(&self, &lane, &pair).await;
                     if since.elapsed() >= STABLE {
                         back_off.reset();
                     }
@@ -331,7 +287,7 @@ impl Pool {
                     let verdict = self.report(&failure, &pair);
                     if failure.next == Next::GiveUp {
                         // The partner, or policy, has said no: there is nobody to wait for.
-                        for stanza in drain(&lane) {
+                        for stanza in lane.drain() {
                             fail(&self.edge, stanza, failure.condition, &verdict);
                         }
                     } else if since.elapsed() >= STABLE {
@@ -342,7 +298,7 @@ impl Pool {
                 }
                 Err(failure) => {
                     let verdict = self.report(&failure, &pair);
-                    for stanza in drain(&lane) {
+                    for stanza in lane.drain() {
                         fail(&self.edge, stanza, failure.condition, &verdict);
                     }
                     (failure.condition, verdict)
@@ -359,15 +315,11 @@ impl Pool {
         let until = Instant::now() + linger;
         let mut draining = self.edge.draining();
         loop {
-            {
-                let mut waiting = lock(&lane.waiting);
-                if !waiting.outbox.is_empty() {
-                    return true;
-                }
-                if Instant::now() >= until || *draining.borrow() {
-                    waiting.is_retired = true;
-                    return false;
-                }
+            if !lane.is_empty() {
+                return true;
+            }
+            if (Instant::now() >= until || *draining.borrow()) && lane.retire() {
+                return false;
             }
             tokio::select! {
                 () = lane.queued() => {}
@@ -377,21 +329,59 @@ impl Pool {
         }
     }
 
+    /// Lets a stream that is there already carry the pair, if there is one that may and can; true when one did.
+    async fn carried_elsewhere(&self, pair: &DomainPair, lane: &Arc<Lane>) -> bool {
+        let mut until = self.carriers.join(pair, lane);
+        if until.is_none() && self.carriers.take_other_remotes() {
+            until = self.join_same_server(pair, lane).await;
+        }
+        let Some(mut until) = until else { return false };
+        loop {
+            tokio::select! {
+                // Nothing is said where the pair was never carried.
+                ended = &mut until => return ended.is_ok(),
+                () = tokio::time::sleep(LOOK) => {
+                    for stanza in lane.expired() {
+                        refuse(&self.edge, stanza, StanzaCondition::RemoteServerTimeout, too_late());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Another remote domain that is served where a stream leads already (XEP-0220, section 2.6.2).
+    async fn join_same_server(&self, pair: &DomainPair, lane: &Arc<Lane>) -> Option<oneshot::Receiver<()>> {
+        let moment = self.edge.moment();
+        let partner = moment.federation.partner(pair.remote.as_str())?;
+        let resolver = &self.edge.resolver;
+        let mut served_at = Vec::new();
+        for target in resolver.targets(&pair.remote, partner).await.ok()? {
+            for family in [Family::V6, Family::V4] {
+                let Ok(found) = resolver.addresses(&target.host, family).await else { continue };
+                served_at.extend(found.addresses.into_iter().map(|address| SocketAddr::new(address, target.port)));
+            }
+        }
+        self.carriers.join_at(pair, lane, |peer| served_at.contains(&peer))
+    }
+
     /// Connects; meanwhile, stanzas whose time is over are not kept waiting.
     async fn dial_while_queued(&self, pair: &DomainPair, lane: &Lane) -> Result<Box<Outbound>, Failure> {
-        let mut dial = Box::pin(dial(&self.edge, pair, Goal::Stanzas { without_external: false }));
+        let dial = Box::pin(dial(&self.edge, pair, Goal::Stanzas { without_external: false }));
+        match self.while_queued(lane, dial).await? {
+            Attained::Stream(stream) => Ok(stream),
+            Attained::Answer(_) => Err(no_address()),
+        }
+    }
+
+    async fn while_queued<T>(&self, lane: &Lane, future: impl Future<Output = T> + Unpin) -> T {
+        let mut future = future;
         loop {
-            let deadline = lock(&lane.waiting).outbox.deadline();
+            let deadline = lane.deadline();
             tokio::select! {
-                attained = &mut dial => {
-                    return match attained? {
-                        Attained::Stream(stream) => Ok(stream),
-                        Attained::Answer(_) => Err(no_address()),
-                    };
-                }
+                result = &mut future => return result,
                 () = lane.queued() => {}
                 () = at(deadline) => {
-                    for stanza in late(lane) {
+                    for stanza in lane.expired() {
                         refuse(&self.edge, stanza, StanzaCondition::RemoteServerTimeout, too_late());
                     }
                 }
@@ -405,12 +395,12 @@ impl Pool {
         let mut draining = self.edge.draining();
         let mut policy = self.edge.policy_changes();
         while Instant::now() < until {
-            let deadline = lock(&lane.waiting).outbox.deadline();
+            let deadline = lane.deadline();
             tokio::select! {
                 () = at(Some(until)) => {}
                 () = lane.queued() => {}
                 () = at(deadline) => {
-                    for stanza in late(lane) {
+                    for stanza in lane.expired() {
                         fail(&self.edge, stanza, condition, verdict);
                     }
                 }
@@ -423,14 +413,6 @@ impl Pool {
     fn report(&self, failure: &Failure, pair: &DomainPair) -> Verdict {
         self.edge.report(failure.finding.clone().about(pair), pair.remote.as_str(), Direction::Out, failure.peer)
     }
-}
-
-fn late(lane: &Lane) -> Vec<OutboundStanza> {
-    lock(&lane.waiting).outbox.expired(Instant::now())
-}
-
-fn drain(lane: &Lane) -> Vec<OutboundStanza> {
-    lock(&lane.waiting).outbox.drain()
 }
 
 fn chance() -> u32 {

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use causeway_shared::domain::DomainName;
+use causeway_shared::jid::Jid;
 use causeway_shared::limits::Limits;
-use causeway_shared::link::{GatewaySettings, PartnerRecord, Snapshot};
+use causeway_shared::link::{GatewaySettings, PartnerRecord, Snapshot, StanzaKind, TraceContext};
 use causeway_shared::partner::{Negotiation, NegotiationSettings};
 use causeway_shared::pki::{self, Trust};
 use causeway_shared::xmpp::StreamScope;
@@ -20,6 +21,7 @@ use rustls::pki_types::CertificateDer;
 
 use super::identity::PeerIdentity;
 use crate::limits::StreamLimits;
+use crate::link::{AckHandle, OutboundStanza};
 use crate::policy::{Federation, Moment};
 
 /// 2026-11-21, in the life of every certificate but the expired one.
@@ -154,6 +156,19 @@ pub(crate) fn moment(snapshot: &Snapshot) -> Moment {
 pub(crate) fn later(moment: &Moment, by: Duration) -> Moment {
     let ms = u64::try_from(by.as_millis()).unwrap();
     Moment { now: moment.now + by, unix_ms: moment.unix_ms + ms, ..moment.clone() }
+}
+
+/// A stanza for the partner, with its id for content.
+pub(crate) fn outbound(id: &str) -> OutboundStanza {
+    OutboundStanza {
+        kind: StanzaKind::Message,
+        from: Jid::parse("alice@contoso.example").unwrap(),
+        to: Jid::parse("bob@fabrikam.example").unwrap(),
+        xml: Bytes::from(id.to_owned()),
+        patience: Duration::from_secs(60),
+        trace: TraceContext::default(),
+        ack: AckHandle::nobody(),
+    }
 }
 
 /// An element as it stands on a stream.

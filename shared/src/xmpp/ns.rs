@@ -18,6 +18,14 @@ pub const SASL: &str = "urn:ietf:params:xml:ns:xmpp-sasl";
 pub const DIALBACK: &str = "jabber:server:dialback";
 /// The dialback stream feature (XEP-0220, section 2.4).
 pub const DIALBACK_FEATURE: &str = "urn:xmpp:features:dialback";
+/// Stream management (XEP-0198).
+pub const SM: &str = "urn:xmpp:sm:3";
+/// The request for a bidirectional stream (XEP-0288).
+pub const BIDI: &str = "urn:xmpp:bidi";
+/// The feature that announces it (XEP-0288).
+pub const BIDI_FEATURE: &str = "urn:xmpp:features:bidi";
+/// Stream limits (XEP-0478).
+pub const LIMITS: &str = "urn:xmpp:stream-limits:0";
 /// Service discovery, information (XEP-0030).
 pub const DISCO_INFO: &str = "http://jabber.org/protocol/disco#info";
 /// Service discovery, items (XEP-0030).

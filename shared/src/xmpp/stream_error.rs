@@ -165,12 +165,21 @@ pub struct StreamError {
     pub text: Option<String>,
     /// Content of the condition's element; only `see-other-host` has some.
     pub detail: Option<String>,
+    /// What an extension adds (section 4.9.4).
+    pub application: Option<Element>,
 }
 
 impl StreamError {
     /// An error without explanation.
     pub fn new(condition: StreamCondition) -> Self {
-        Self { condition, text: None, detail: None }
+        Self { condition, text: None, detail: None, application: None }
+    }
+
+    /// The same error with an extension's own element.
+    #[must_use]
+    pub fn with_application(mut self, element: Element) -> Self {
+        self.application = Some(element);
+        self
     }
 
     /// The same error with an explanation of ours.
@@ -190,7 +199,10 @@ impl StreamError {
         if let Some(text) = &self.text {
             error = error.child(Element::new(ns::STREAM_ERRORS, "text").attr("xml:lang", "en").text(text.as_str()));
         }
-        error
+        match &self.application {
+            Some(application) => error.child(application.clone()),
+            None => error,
+        }
     }
 
     /// Reads a received `<stream:error/>`; a condition that no standard knows is `undefined-condition`.
@@ -204,6 +216,7 @@ impl StreamError {
             condition: found.map_or(StreamCondition::UndefinedCondition, |(condition, _)| condition),
             text: conditions().find(|child| child.name() == "text").map(Element::text_content),
             detail: found.map(|(_, child)| child.text_content()).filter(|detail| !detail.is_empty()),
+            application: error.children().find(|child| child.namespace() != ns::STREAM_ERRORS).cloned(),
         })
     }
 }

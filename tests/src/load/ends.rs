@@ -319,6 +319,7 @@ impl Wire for EdgeWire {
                 xml: Bytes::copy_from_slice(stanza.xml.with(number)),
                 trace: TraceContext::default(),
                 arrived_ms: unix_ms(),
+                receipt: None,
             });
         }
         Ok(())

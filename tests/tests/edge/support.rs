@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use bytes::Bytes;
 use causeway_edge_proxy::admission::Caps;
 use causeway_edge_proxy::edge::Edge;
 use causeway_edge_proxy::limits::StreamLimits;
-use causeway_edge_proxy::link::{self, AckHandle, Batch, LinkEnd, OutboundStanza};
+use causeway_edge_proxy::link::{self, AckHandle, Batch, InboundStanza, LinkEnd, OutboundStanza};
 use causeway_edge_proxy::listen::{self, Entrance};
 use causeway_edge_proxy::resolve::Resolver;
 use causeway_edge_proxy::resolve::dns::{Answer, Data, Dns, DnsFault, Kind, Question, Record, RecordSet, Security};
@@ -153,7 +154,9 @@ impl World {
             settings: GatewaySettings::default(),
             dialback_secrets: vec![Bytes::from(format!("the secret of {domain}"))],
         };
-        let (handle, end) = link::channel();
+        let (handle, mut end) = link::channel();
+        let finishes = Arc::new(AtomicBool::new(true));
+        end.batches = gateway(end.batches, Arc::clone(&finishes));
         let tls = Tls::new(self.material(domain, certificate));
         let resolver = Resolver::new(Arc::new(self.dns.clone()));
         let edge = Arc::new(Edge::new(handle, tls, resolver, StreamLimits::default(), Caps::default()));
@@ -171,11 +174,27 @@ impl World {
         let pool = Pool::new(Arc::clone(&edge));
         let (alive, _) = mpsc::channel(1);
         tokio::spawn(listen::accept(listener, Entrance::default(), Arc::clone(&pool), alive));
-        TestEdge { edge, pool, end, address, snapshot, dns: self.dns.clone() }
+        TestEdge { edge, pool, end, address, snapshot, dns: self.dns.clone(), finishes }
     }
 }
 
-fn name(text: &str) -> DomainName {
+/// A gateway that finishes with stanzas as they come, or leaves that to the test.
+fn gateway(mut batches: mpsc::Receiver<Batch>, finishes: Arc<AtomicBool>) -> mpsc::Receiver<Batch> {
+    let (sender, receiver) = mpsc::channel(1024);
+    tokio::spawn(async move {
+        while let Some(mut batch) = batches.recv().await {
+            if finishes.load(Ordering::SeqCst) {
+                batch.stanzas.iter_mut().for_each(InboundStanza::finish);
+            }
+            if sender.send(batch).await.is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+pub(crate) fn name(text: &str) -> DomainName {
     DomainName::parse(text).unwrap()
 }
 
@@ -187,6 +206,8 @@ pub(crate) struct TestEdge {
     pub(crate) address: SocketAddr,
     pub(crate) snapshot: Snapshot,
     dns: Zone,
+    /// Whether the gateway finishes with stanzas at once.
+    pub(crate) finishes: Arc<AtomicBool>,
 }
 
 impl TestEdge {

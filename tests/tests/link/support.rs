@@ -229,6 +229,7 @@ fn inbound(from: &str, text: String) -> edge::InboundStanza {
         xml: Bytes::from(text),
         trace: TRACE,
         arrived_ms: 5,
+        receipt: None,
     }
 }
 

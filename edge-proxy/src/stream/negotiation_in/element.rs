@@ -24,6 +24,8 @@ impl Receiving {
             (ns::TLS, "starttls") => self.starttls(followed, at, out),
             (ns::SASL, _) => self.sasl(element, external, at, out),
             (ns::DIALBACK, _) => self.dialback(element, at, out),
+            (ns::BIDI, "bidi") => self.enable_bidi(element, at, out),
+            (ns::SM, _) => self.management(element, at, out),
             (ns::SERVER, name) if StanzaKind::parse(name).is_some() => {
                 self.fault(StreamFault::new(StreamCondition::NotAuthorized, "a stanza before authentication"), at, out);
             }

@@ -1,14 +1,17 @@
 //! Headers and features (RFC 6120, sections 4.3 and 4.7): what a peer may claim, and what it is offered for it.
 
+use std::sync::Arc;
+
 use bytes::BytesMut;
 use causeway_shared::domain::DomainName;
+use causeway_shared::link::PairContext;
 use causeway_shared::partner::Negotiation;
 use causeway_shared::xmpp::element::Element;
 use causeway_shared::xmpp::header::{StreamHeader, Version};
 use causeway_shared::xmpp::ns;
 use causeway_shared::xmpp::stream_error::{StreamCondition, StreamError, StreamFault};
 
-use super::{Claim, Output, Receiving, Security, State, no_partner, send};
+use super::{Bidi, Claim, Output, Receiving, Security, State, no_partner, send};
 use crate::policy::{Moment, PartnerPolicy};
 use crate::stream::{Method, dialback, sasl};
 use crate::verdict::{Finding, IdentityFault};
@@ -20,6 +23,11 @@ impl Receiving {
             return self.fault(StreamFault::new(StreamCondition::BadFormat, "a second stream header"), at, out);
         }
         self.stream_id = id;
+        for authorised in &mut self.pairs {
+            // What passes from now on is of the new stream.
+            let stream_id = self.stream_id.clone();
+            authorised.context = Arc::new(PairContext { stream_id, ..PairContext::clone(&authorised.context) });
+        }
         self.claimed.clone_from(&header.from);
         let known = header.to.as_ref().filter(|to| at.federation.is_local(to.as_str()));
         let has_version = header.version.is_some_and(|version| version.major >= 1);
@@ -100,6 +108,9 @@ impl Receiving {
     pub(super) fn features(&mut self, at: &Moment, out: &mut Vec<Output>) {
         let mut features = Element::new(ns::STREAM, "features");
         let mut external = false;
+        if self.bidi == Bidi::Offered {
+            self.bidi = Bidi::Off;
+        }
         let from = self.from().cloned();
         let partner = from.as_ref().and_then(|from| at.federation.partner(from.as_str())).cloned();
         match &self.security {
@@ -139,6 +150,7 @@ impl Receiving {
                 } else if self.pairs.is_empty() && !external {
                     return self.nothing_to_offer(&from, proof, at, out);
                 }
+                self.offer_extensions(partner.options, at, &mut features);
             }
         }
         self.send_features(&features, external, out);

@@ -15,6 +15,7 @@ use super::dialback::refuse_offer;
 use super::{Authorised, Output, Receiving, Security, State, send};
 use crate::policy::Moment;
 use crate::stream::Method;
+use crate::stream::management::Management;
 use crate::verdict::{Finding, IdentityFault, Rung, Side};
 
 impl Receiving {
@@ -77,6 +78,10 @@ impl Receiving {
             // The pool gives up at the same time, and reports how far it came.
             self.is_told = true;
             refuse_offer(&pair, StanzaCondition::RemoteServerTimeout, out);
+        }
+        if let Some(management) = &mut self.management {
+            let step = management.deadline_passed(at.now);
+            self.managed(step, at, out);
         }
         if self.deadline(at).is_none_or(|deadline| deadline > at.now) {
             return;
@@ -213,6 +218,9 @@ impl Receiving {
     pub(super) fn close(&mut self, out: &mut Vec<Output>) {
         if mem::replace(&mut self.state, State::Ended) == State::Ended {
             return;
+        }
+        if let Some(last_word) = self.management.as_ref().and_then(Management::last_word) {
+            send(&last_word, out);
         }
         if self.header_sent {
             out.push(Output::Send(BytesMut::from("</stream:stream>")));

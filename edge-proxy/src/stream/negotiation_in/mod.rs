@@ -5,7 +5,8 @@
 //! from the policy in force for the *claimed* domain; a claim only ever narrows what is offered, and nothing counts before it is proved. Each authorised pair is checked again on every stanza.
 //!
 //! `header` and `element` are what arrives before authentication, `dialback` the two roles a receiver has in it,
-//! `life` everything about time and the end. Not here: stream management, bidirectional streams, advertised limits.
+//! `life` everything about time and the end, `extensions` what an authenticated stream may do besides carrying stanzas
+//! to us: acknowledge them (XEP-0198), and carry ours back (XEP-0288).
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -18,14 +19,18 @@ use causeway_shared::xmpp::header::StreamHeader;
 use causeway_shared::xmpp::stream_error::{StreamCondition, StreamError, StreamFault};
 
 use super::Method;
+use super::announced::Announced;
 use super::dialback::{Answer, Pending};
 use super::identity::{PeerIdentity, Proof};
+use super::management::Management;
 use super::sasl;
+use crate::link::{Handled, Receipt};
 use crate::policy::Moment;
 use crate::verdict::{Finding, Rung, Side};
 
 mod dialback;
 mod element;
+mod extensions;
 mod header;
 mod life;
 
@@ -73,6 +78,10 @@ pub enum Input {
     LinkClosed,
     /// The policy has changed.
     PolicyChanged,
+    /// Gateways have finished with more of what came.
+    Progress,
+    /// So many stanzas of ours were written.
+    Written(u32),
     /// This edge is going away.
     Drain,
 }
@@ -86,8 +95,10 @@ pub enum Output {
     StartTls(Option<DomainName>),
     /// Forget what the reader knows: a new stream begins.
     Restart,
-    /// A pair is authorised: stanzas may pass from now on.
+    /// A pair is authorised: stanzas may pass from now on; on a bidirectional stream ours may, too.
     Authorised(DomainPair, Method),
+    /// So many more of the oldest stanzas that we wrote are the peer's now.
+    Acknowledged(u32),
     /// Ask the authoritative server of `pair.remote`.
     Verify {
         /// Whose key it is, and whom it was offered to.
@@ -136,6 +147,12 @@ pub struct Receiving {
     last_stanza: Instant,
     pinged_at: Option<Instant>,
     peer_address: String,
+    /// Whether the peer takes stanzas of ours here, too.
+    bidi: Bidi,
+    /// Acknowledgements, once the peer has enabled them.
+    management: Option<Management>,
+    /// What the peer takes on a bidirectional stream.
+    announced: Announced,
     /// Where the last stanza's pair was, for the next is usually the same.
     recent: usize,
 }
@@ -155,6 +172,15 @@ enum State {
     Handshaking { give_up_at: Instant },
     /// Nothing more is said or heard.
     Ended,
+}
+
+/// Stanzas both ways (XEP-0288).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Bidi {
+    Off,
+    /// Among the features of the current stream.
+    Offered,
+    On,
 }
 
 #[derive(Debug)]
@@ -201,6 +227,9 @@ impl Receiving {
             last_stanza: at.now,
             pinged_at: None,
             peer_address,
+            bidi: Bidi::Off,
+            management: None,
+            announced: Announced::default(),
             recent: 0,
         }
     }
@@ -270,6 +299,8 @@ impl Receiving {
             }
             Input::LinkClosed => self.error(&StreamError::new(StreamCondition::InternalServerError), None, at, out),
             Input::PolicyChanged => self.policy_changed(at, out),
+            Input::Progress => self.progress(out),
+            Input::Written(count) => self.written(count, at, out),
             Input::Drain => self.error(&StreamError::new(StreamCondition::SystemShutdown), None, at, out),
         }
         self.is_told |= out.iter().any(|output| matches!(output, Output::Report(_)));
@@ -284,7 +315,8 @@ impl Receiving {
             State::AwaitHeader | State::Open { .. } if self.pairs.is_empty() => self.establish_by,
             State::AwaitHeader | State::Open { .. } => self.idle_deadline(at),
         };
-        Some(self.pending.deadline().map_or(own, |pending| pending.min(own)))
+        let others = [self.pending.deadline(), self.management.as_ref().and_then(Management::deadline)];
+        others.into_iter().flatten().chain([own]).min()
     }
 
     /// Whether a stanza between these domains may pass (RFC 6120, sections 4.9.3.9 and 8.1.1.2; XEP-0220, section
@@ -326,6 +358,11 @@ impl Receiving {
         }
     }
 
+    /// The pairs that are authorised.
+    pub fn pairs(&self) -> impl Iterator<Item = &DomainPair> {
+        self.pairs.iter().map(|authorised| &authorised.pair)
+    }
+
     /// The id of the current stream.
     pub fn stream_id(&self) -> &str {
         &self.stream_id
@@ -339,6 +376,31 @@ impl Receiving {
     /// Whether some pair is authorised.
     pub fn is_authenticated(&self) -> bool {
         !self.pairs.is_empty()
+    }
+
+    /// Whether stanzas of ours may be written for the authorised pairs.
+    pub fn is_bidi(&self) -> bool {
+        self.bidi == Bidi::On
+    }
+
+    /// What the peer of a bidirectional stream takes.
+    pub const fn announced(&self) -> Announced {
+        self.announced
+    }
+
+    /// Counts a stanza that was admitted, where acknowledgements are enabled.
+    pub fn receipt(&self) -> Option<Receipt> {
+        self.management.as_ref().map(Management::received)
+    }
+
+    /// What the shell has to watch for [`Input::Progress`], while the peer waits for it.
+    pub fn awaited(&self) -> Option<Handled> {
+        self.management.as_ref().filter(|management| management.is_due()).map(|management| management.handled().clone())
+    }
+
+    /// Whether acknowledgements are enabled: what is written is the peer's only when it says so.
+    pub const fn is_managed(&self) -> bool {
+        self.management.is_some()
     }
 
     /// Whether nothing more is said or heard.

@@ -6,7 +6,7 @@ use causeway_shared::xmpp::sasl::SaslCondition;
 use causeway_shared::xmpp::stanza_error::StanzaCondition;
 use causeway_shared::xmpp::stream_error::{StreamCondition, StreamError, StreamFault};
 
-use super::{Goal, Initiating, Input, Next, Output, Phase, State, failure, send};
+use super::{Failure, Goal, Initiating, Input, Next, Output, Phase, State, failure, send};
 use crate::policy::Moment;
 use crate::stream::dialback::{Answer, Dialback};
 use crate::stream::{Method, sasl};
@@ -37,6 +37,8 @@ impl Initiating {
             (State::AwaitSasl { with_authzid }, ns::SASL, "failure") => {
                 self.external_failed(with_authzid, sasl::condition_of(element), at, out);
             }
+            (State::AwaitEnabled { method, .. }, ns::SM, name) => self.enabled(name, method, at, out),
+            (State::Ready, ns::SM, _) => self.managed_element(element, at, out),
             (_, ns::DIALBACK, _) => self.dialback(element, at, out),
             (State::AwaitProceed | State::AwaitSasl { .. }, _, _) => {
                 let cause = "an element in the middle of TLS or SASL negotiation";
@@ -104,6 +106,9 @@ impl Initiating {
                 out.push(Output::Verdict(answer));
                 self.close(out);
             }
+            (State::Ready, Ok(Dialback::OfferAnswered { from, to, answer })) => {
+                self.pair_answered(from, to, answer, at, out);
+            }
             // Not what was asked on this stream (XEP-0220, section 3.1), or not an answer at all.
             (_, Ok(_) | Err(_)) => out.push(Output::Unsolicited),
         }
@@ -114,28 +119,11 @@ impl Initiating {
     }
 
     pub(super) fn offer_answered(&mut self, answer: Answer, at: &Moment, out: &mut Vec<Output>) {
-        let (condition, finding) = match answer {
-            Answer::Valid => return self.ready(self.dialback_method(), at, out),
-            Answer::Invalid => (
-                StanzaCondition::InternalServerError,
-                Finding::new(
-                    Rung::Dialback,
-                    Side::Operator,
-                    "the partner's server was told that our dialback key is wrong",
-                    "Check that DNS for our domain leads to our edges, and that all of them have one dialback secret.",
-                ),
-            ),
-            Answer::Error(condition) => (
-                StanzaCondition::RemoteServerTimeout,
-                Finding::new(
-                    Rung::Dialback,
-                    dialback_side(condition),
-                    format!("the partner's server could not verify our domain: {condition}"),
-                    "The partner's server has to reach our edges by the SRV records of our domain.",
-                ),
-            ),
-        };
-        self.error_free_end(failure(condition, finding, Next::GiveUp), out);
+        match answer {
+            Answer::Valid => return self.established(self.dialback_method(), at, out),
+            Answer::Invalid | Answer::Error(_) => {}
+        }
+        self.error_free_end(not_verified(answer), out);
     }
 
     pub(super) fn peer_error(&mut self, element: &Element, out: &mut Vec<Output>) {
@@ -237,6 +225,31 @@ fn ended_by_peer(condition: StreamCondition) -> Finding {
         | StreamCondition::UnsupportedStanzaType => (Side::Theirs, "Look at the partner's log for the reason."),
     };
     Finding::new(Rung::Stream, side, format!("the partner's server ended the stream: {condition}"), remedy)
+}
+
+/// What it means that our key was not found right.
+pub(super) fn not_verified(answer: Answer) -> Failure {
+    let (condition, finding) = match answer {
+        Answer::Valid | Answer::Invalid => (
+            StanzaCondition::InternalServerError,
+            Finding::new(
+                Rung::Dialback,
+                Side::Operator,
+                "the partner's server was told that our dialback key is wrong",
+                "Check that DNS for our domain leads to our edges, and that all of them have one dialback secret.",
+            ),
+        ),
+        Answer::Error(condition) => (
+            StanzaCondition::RemoteServerTimeout,
+            Finding::new(
+                Rung::Dialback,
+                dialback_side(condition),
+                format!("the partner's server could not verify our domain: {condition}"),
+                "The partner's server has to reach our edges by the SRV records of our domain.",
+            ),
+        ),
+    };
+    failure(condition, finding, Next::GiveUp)
 }
 
 /// Whose the failure of a verification most likely is.

@@ -31,8 +31,9 @@ impl Initiating {
     }
 
     pub(super) fn features(&mut self, features: &Element, phase: Phase, at: &Moment, out: &mut Vec<Output>) {
+        self.read_offers(features);
         if phase == Phase::Proved {
-            return self.ready(Method::SaslExternal, at, out);
+            return self.established(Method::SaslExternal, at, out);
         }
         let Some(partner) = at.federation.partner(self.pair.remote.as_str()).cloned() else {
             return self.not_a_partner(out);
@@ -82,6 +83,7 @@ impl Initiating {
             let error = StreamError::new(StreamCondition::NotAuthorized).with_text(fault.for_peer());
             return self.error(&error, failure(StanzaCondition::NotAllowed, finding, Next::Address), out);
         }
+        self.ask_for_bidi(&partner, features, at, out);
         if let Goal::Verify { stream_id, key } = &self.goal {
             let question = dialback::question(&self.pair, stream_id, key);
             return self.verify(&question, &partner, at, out);
@@ -191,6 +193,7 @@ impl Initiating {
     pub(super) fn ready(&mut self, method: Method, at: &Moment, out: &mut Vec<Output>) {
         self.state = State::Ready;
         self.method = Some(method);
+        self.admit_reverse(&self.pair.clone(), at);
         self.last_stanza = at.now;
         self.last_sent = at.now;
         out.push(Output::Ready(method));

@@ -8,10 +8,12 @@ use super::element::external_refused;
 use super::{Failure, Initiating, Next, Output, Security, State, failure, send};
 use crate::policy::Moment;
 use crate::stream::Method;
+use crate::stream::management::Management;
 use crate::verdict::{Finding, IdentityFault, Rung, Side};
 
 impl Initiating {
     pub(super) fn deadline_passed(&mut self, at: &Moment, out: &mut Vec<Output>) {
+        self.parts_expired(at, out);
         if self.deadline(at).is_none_or(|deadline| deadline > at.now) {
             return;
         }
@@ -22,13 +24,19 @@ impl Initiating {
             State::AwaitProceed | State::Handshaking { .. } => "TLS was not established",
             State::AwaitSasl { .. } => "SASL did not end",
             State::AwaitDialback { .. } => "our dialback key was not verified",
+            State::AwaitEnabled { .. } => "stream management was not enabled",
             State::AwaitVerify { .. } => "the authoritative server did not answer about a dialback key",
         };
         let rung = match self.state {
             State::AwaitProceed | State::Handshaking { .. } => Rung::Tls,
             State::AwaitSasl { .. } => Rung::Sasl,
             State::AwaitDialback { .. } | State::AwaitVerify { .. } => Rung::Dialback,
-            State::Idle | State::AwaitHeader(_) | State::AwaitFeatures(_) | State::Ready | State::Ended => Rung::Stream,
+            State::Idle
+            | State::AwaitHeader(_)
+            | State::AwaitFeatures(_)
+            | State::AwaitEnabled { .. }
+            | State::Ready
+            | State::Ended => Rung::Stream,
         };
         let remedy = "Look at the partner's server and at the network between.";
         let finding = Finding::new(rung, Side::Theirs, format!("{what} in time"), remedy);
@@ -46,8 +54,7 @@ impl Initiating {
         if self.last_stanza + at.federation.settings.inactivity_timeout <= at.now {
             return self.close(out);
         }
-        out.push(Output::Send(BytesMut::from(" ")));
-        self.last_sent = at.now;
+        self.send_whitespace(at, out);
     }
 
     pub(super) fn policy_changed(&mut self, at: &Moment, out: &mut Vec<Output>) {
@@ -115,6 +122,7 @@ impl Initiating {
             | State::AwaitProceed
             | State::Handshaking { .. }
             | State::AwaitDialback { .. }
+            | State::AwaitEnabled { .. }
             | State::AwaitVerify { .. } => {}
         }
         let next = if self.has_failed_external { Next::Dialback } else { Next::Address };
@@ -149,7 +157,11 @@ impl Initiating {
             | State::AwaitSasl { .. }
             | State::AwaitDialback { .. }
             | State::AwaitVerify { .. }
+            | State::AwaitEnabled { .. }
             | State::Ready => {
+                if let Some(last_word) = self.management.as_ref().and_then(Management::last_word) {
+                    send(&last_word, out);
+                }
                 out.push(Output::Send(BytesMut::from("</stream:stream>")));
                 out.push(Output::Close);
             }

@@ -5,12 +5,13 @@
 //! server about a key. What happens after a failure, the caller decides from [`Failure`]: this machine makes one
 //! attempt on one connection.
 //!
-//! `header` decides by what is offered, `element` by what is answered, `life` by time.
-//!
-//! Not here: several pairs on one stream, bidirectional streams, stream management.
+//! `header` decides by what is offered, `element` by what is answered, `life` by time; `extensions` is what an
+//! established stream may do besides: acknowledge (XEP-0198), carry the partner's stanzas (XEP-0288), and `pairs` how
+//! further pairs come to use it (XEP-0220, section 2.6).
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::BytesMut;
 use causeway_shared::domain::{DomainName, DomainPair};
@@ -20,14 +21,22 @@ use causeway_shared::xmpp::stanza_error::StanzaCondition;
 use causeway_shared::xmpp::stream_error::{StreamError, StreamFault};
 
 use super::Method;
+use super::announced::Announced;
 use super::dialback::Answer;
 use super::identity::PeerIdentity;
+use super::management::Management;
+use crate::link::{Handled, PairContext, Receipt};
 use crate::policy::Moment;
 use crate::verdict::Finding;
 
 mod element;
+mod extensions;
 mod header;
 mod life;
+mod pairs;
+
+use pairs::Pairs;
+pub use pairs::TakesPairs;
 
 /// What the stream is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,8 +75,19 @@ pub enum Input {
     Secured(PeerIdentity),
     /// TLS failed; the connection is of no more use.
     TlsFailed(String),
-    /// Stanzas were written.
-    Written,
+    /// So many stanzas were written.
+    Written(u32),
+    /// Stanzas of the partner were admitted; false when they only answer our pings.
+    Stanzas {
+        /// Whether they count against inactivity.
+        count: bool,
+    },
+    /// Gateways have finished with more of what came.
+    Progress,
+    /// A further pair wants to use the stream.
+    Join(DomainPair),
+    /// A pair needs the stream no more.
+    Leave(DomainPair),
     /// The peer broke a rule below this machine.
     Fault(StreamFault),
     /// The closing tag.
@@ -93,6 +113,12 @@ pub enum Output {
     Restart,
     /// Stanzas may be written from now on.
     Ready(Method),
+    /// Stanzas of a further pair may be written.
+    Joined(DomainPair),
+    /// They may not, here.
+    NotJoined(DomainPair, Failure),
+    /// So many more of the oldest stanzas that we wrote are the peer's now.
+    Acknowledged(u32),
     /// What the authoritative server says; the stream is closed after it.
     Verdict(Answer),
     /// Count an answer that nobody asked for.
@@ -150,6 +176,26 @@ pub struct Initiating {
     establish_by: Instant,
     last_stanza: Instant,
     last_sent: Instant,
+    /// What the last features had of what may be used later.
+    offers: Offers,
+    /// Whether the peer may send stanzas here, too.
+    is_bidi: bool,
+    /// The pairs whose stanzas the peer may send here, once it is proved.
+    reverse: Vec<Arc<PairContext>>,
+    /// Acknowledgements, once enabled.
+    management: Option<Management>,
+    /// Further pairs.
+    pairs: Pairs,
+    peer_address: String,
+}
+
+/// Features that do not decide how the stream is authenticated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Offers {
+    management: bool,
+    /// Dialback with errors: then one refused pair does not end the stream (XEP-0220, section 2.6.2).
+    dialback_errors: bool,
+    limits: Announced,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -170,6 +216,11 @@ enum State {
         give_up_at: Instant,
     },
     AwaitVerify {
+        give_up_at: Instant,
+    },
+    /// `<enable/>` was sent.
+    AwaitEnabled {
+        method: Method,
         give_up_at: Instant,
     },
     Ready,
@@ -208,6 +259,12 @@ impl Initiating {
             establish_by,
             last_stanza: at.now,
             last_sent: at.now,
+            offers: Offers::default(),
+            is_bidi: false,
+            reverse: Vec::new(),
+            management: None,
+            pairs: Pairs::default(),
+            peer_address: String::new(),
         }
     }
 
@@ -215,6 +272,13 @@ impl Initiating {
     #[must_use]
     pub fn without_tls(self) -> Self {
         Self { is_without_tls: true, ..self }
+    }
+
+    /// The same, for a connection to this address.
+    #[must_use]
+    pub fn to(mut self, peer: SocketAddr) -> Self {
+        self.peer_address = peer.to_string();
+        self
     }
 
     /// Takes one step. A peer's fault is an [`Output`], never a panic and never an `Err`.
@@ -235,10 +299,15 @@ impl Initiating {
             Input::TlsFailed(cause) => {
                 self.lost(Finding::tls(cause), out);
             }
-            Input::Written => {
-                self.last_stanza = at.now;
-                self.last_sent = at.now;
+            Input::Written(count) => self.written(count, at, out),
+            Input::Stanzas { count } => {
+                if count {
+                    self.last_stanza = at.now;
+                }
             }
+            Input::Progress => self.progress(out),
+            Input::Join(pair) => self.join(pair, at, out),
+            Input::Leave(pair) => self.pairs.leave(&pair),
             Input::Fault(fault) => {
                 let failure = failure(StanzaCondition::RemoteServerTimeout, Finding::fault(&fault), Next::Address);
                 self.error(&StreamError::from(fault), failure, out);
@@ -261,12 +330,14 @@ impl Initiating {
             State::AwaitSasl { .. } => Some(self.establish_by),
             State::Handshaking { give_up_at }
             | State::AwaitDialback { give_up_at }
-            | State::AwaitVerify { give_up_at } => Some(give_up_at.min(self.establish_by)),
+            | State::AwaitVerify { give_up_at }
+            | State::AwaitEnabled { give_up_at, .. } => Some(give_up_at.min(self.establish_by)),
             State::Ready => {
-                let settings = &at.federation.settings;
-                let quiet = (self.last_stanza + settings.inactivity_timeout)
-                    .min(self.last_sent + keep_alive(settings.keep_alive_interval));
-                Some(self.review.map_or(quiet, |review| review.min(quiet)))
+                let idle = self.last_stanza + at.federation.settings.inactivity_timeout;
+                let silent = self.last_sent + self.keep_alive(at);
+                let others =
+                    [self.review, self.pairs.deadline(), self.management.as_ref().and_then(Management::deadline)];
+                others.into_iter().flatten().chain([idle, silent]).min()
             }
         }
     }
@@ -281,6 +352,32 @@ impl Initiating {
         self.stream_id.as_deref()
     }
 
+    /// Whether further pairs may ask to use the stream; those of other remote domains only where a refusal does not end
+    /// it.
+    pub fn takes_pairs(&self) -> Option<TakesPairs> {
+        self.pairs_taken()
+    }
+
+    /// Whether acknowledgements are enabled: what is written is the peer's only when it says so.
+    pub const fn is_managed(&self) -> bool {
+        self.management.is_some()
+    }
+
+    /// The largest stanza that the peer takes, in bytes.
+    pub const fn max_bytes(&self) -> Option<usize> {
+        self.offers.limits.max_bytes
+    }
+
+    /// Counts a stanza that was admitted, where acknowledgements are enabled.
+    pub fn receipt(&self) -> Option<Receipt> {
+        self.management.as_ref().map(Management::received)
+    }
+
+    /// What the shell has to watch for [`Input::Progress`], while the peer waits for it.
+    pub fn awaited(&self) -> Option<Handled> {
+        self.management.as_ref().filter(|management| management.is_due()).map(|management| management.handled().clone())
+    }
+
     fn is_secured(&self) -> bool {
         matches!(self.security, Security::Tls(_))
     }
@@ -292,11 +389,6 @@ impl Initiating {
         self.stream_id = None;
         self.state = State::AwaitHeader(phase);
     }
-}
-
-/// We send white space well within the partner's patience.
-fn keep_alive(interval: Duration) -> Duration {
-    interval * 4 / 5
 }
 
 fn failure(condition: StanzaCondition, finding: Finding, next: Next) -> Failure {

@@ -122,6 +122,7 @@ fn approving(link: LinkHandle) -> ends::OnStanza {
             xml: xml.into(),
             trace: TraceContext::default(),
             arrived_ms: ends::unix_ms(),
+            receipt: None,
         };
         let approve = approve.clone();
         runtime.spawn(async move { approve.send(approval).await });

@@ -8,7 +8,9 @@ fn success_restarts_the_stream_and_authorises_exactly_the_headers_pair() {
     let said = scene.element(EXTERNAL);
     assert_eq!(said.sent, "<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>");
     assert_eq!(said.rest, [Output::Authorised(pair(), Method::SaslExternal), Output::Restart]);
-    assert!(scene.header(USUAL).sent.contains("<stream:features/>"));
+    let features = scene.header(USUAL).sent;
+    assert!(features.contains("<sm xmlns='urn:xmpp:sm:3'/>") && features.contains("<max-bytes>262144</max-bytes>"));
+    assert!(!features.contains("mechanism"), "nothing is left that has to be negotiated: {features}");
     assert!(scene.machine.admit(REMOTE, LOCAL).is_ok());
     let foreign = scene.machine.admit(OTHER, LOCAL).unwrap_err();
     assert_eq!(foreign.condition, StreamCondition::InvalidFrom);

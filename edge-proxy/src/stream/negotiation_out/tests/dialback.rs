@@ -1,5 +1,7 @@
 //! The initiating server in Server Dialback (XEP-0220, section 2.1.1).
 
+use std::time::Duration;
+
 use super::*;
 
 fn waiting() -> Scene {

@@ -1,5 +1,7 @@
 //! Time, changes of policy and the end (RFC 6120, sections 4.4, 4.6 and 4.9).
 
+use std::time::Duration;
+
 use super::*;
 use crate::stream::test_support::revoking;
 

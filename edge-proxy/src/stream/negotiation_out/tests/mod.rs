@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use causeway_shared::partner::NegotiationSettings;
 use causeway_shared::xmpp::dialback::key;
 

@@ -1,0 +1,112 @@
+//! Further pairs on an established stream (XEP-0220, section 2.6): each proves itself by dialback.
+//!
+//! SASL covers one pair only; a further one is normally answered by certificate at once. Other remote domains come only
+//! where the peer announced dialback errors, for without them one refusal would end the stream for all.
+
+use std::time::Instant;
+
+use causeway_shared::domain::{DomainName, DomainPair};
+use causeway_shared::xmpp::stanza_error::StanzaCondition;
+
+use super::element::not_verified;
+use super::{Failure, Goal, Initiating, Next, Output, State, failure, send};
+use crate::policy::Moment;
+use crate::stream::dialback::{self, Answer};
+use crate::verdict::{Finding, Rung, Side};
+
+/// Pairs on one stream beside the first.
+const MAX_PAIRS: usize = 63;
+
+/// What an established stream has room for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TakesPairs {
+    /// Whether pairs of other remote domains may come, too.
+    pub other_remotes: bool,
+}
+
+/// The further pairs.
+#[derive(Debug, Default)]
+pub(super) struct Pairs {
+    proved: Vec<DomainPair>,
+    pending: Vec<(DomainPair, Instant)>,
+}
+
+impl Pairs {
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.pending.iter().map(|(_, give_up_at)| *give_up_at).min()
+    }
+
+    pub(super) fn leave(&mut self, pair: &DomainPair) {
+        self.pending.retain(|(known, _)| known != pair);
+    }
+
+    fn expired(&mut self, now: Instant) -> Vec<DomainPair> {
+        self.pending.extract_if(.., |(_, give_up_at)| *give_up_at <= now).map(|(pair, _)| pair).collect()
+    }
+}
+
+impl Initiating {
+    pub(super) fn pairs_taken(&self) -> Option<TakesPairs> {
+        let has_room = self.pairs.proved.len() + self.pairs.pending.len() < MAX_PAIRS;
+        let is_for_stanzas = matches!(self.goal, Goal::Stanzas { .. });
+        let takes = self.is_ready() && is_for_stanzas && self.declares_dialback && has_room;
+        takes.then_some(TakesPairs { other_remotes: self.offers.dialback_errors })
+    }
+
+    pub(super) fn join(&mut self, pair: DomainPair, at: &Moment, out: &mut Vec<Output>) {
+        if pair == self.pair || self.pairs.proved.contains(&pair) {
+            return out.push(Output::Joined(pair));
+        }
+        let is_taken = self.pairs_taken().is_some_and(|takes| takes.other_remotes || pair.remote == self.pair.remote);
+        let is_permitted = at.federation.permits(&pair, self.dialback_method());
+        let offer = self.stream_id.as_deref().and_then(|id| dialback::offer(&pair, id, &at.federation));
+        let Some(offer) = offer.filter(|_| is_taken && is_permitted) else {
+            return out.push(Output::NotJoined(pair, no_room()));
+        };
+        send(&offer, out);
+        self.last_sent = at.now;
+        self.pairs.pending.push((pair, at.now + at.limits.timeouts.verification));
+    }
+
+    /// The answer to an offer: of a pair that is pending on this very stream, or of nobody.
+    pub(super) fn pair_answered(
+        &mut self,
+        from: DomainName,
+        to: DomainName,
+        answer: Answer,
+        at: &Moment,
+        out: &mut Vec<Output>,
+    ) {
+        let pair = DomainPair { local: to, remote: from };
+        let Some(index) = self.pairs.pending.iter().position(|(known, _)| *known == pair) else {
+            return out.push(Output::Unsolicited);
+        };
+        self.pairs.pending.swap_remove(index);
+        if answer == Answer::Valid {
+            self.admit_reverse(&pair, at);
+            self.pairs.proved.push(pair.clone());
+            return out.push(Output::Joined(pair));
+        }
+        out.push(Output::NotJoined(pair, not_verified(answer)));
+    }
+
+    /// Pairs and questions whose time is over.
+    pub(super) fn parts_expired(&mut self, at: &Moment, out: &mut Vec<Output>) {
+        if self.state != State::Ready {
+            return;
+        }
+        for pair in self.pairs.expired(at.now) {
+            out.push(Output::NotJoined(pair, not_verified(Answer::Error(StanzaCondition::RemoteServerTimeout))));
+        }
+        if let Some(management) = &mut self.management {
+            let step = management.deadline_passed(at.now);
+            self.managed(step, out);
+        }
+    }
+}
+
+fn no_room() -> Failure {
+    let cause = "the stream takes no further pair of domains";
+    let finding = Finding::new(Rung::Dialback, Side::Theirs, cause, "The pair gets a stream of its own.");
+    failure(StanzaCondition::ResourceConstraint, finding, Next::Address)
+}
