@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use crate::admission::{Admission, Caps};
 use crate::clock::unix_ms;
+use crate::evidence::Evidences;
 use crate::limits::StreamLimits;
 use crate::link::LinkHandle;
 use crate::listen::network::Network;
@@ -28,6 +29,8 @@ pub struct Edge {
     pub resolver: Resolver,
     /// Places for connections.
     pub admission: Admission,
+    /// What DANE and POSH know of partners.
+    pub evidences: Evidences,
     /// Counts.
     pub metrics: Metrics,
     limits: ArcSwap<(StreamLimits, Caps)>,
@@ -49,6 +52,7 @@ impl Edge {
             tls,
             resolver,
             admission: Admission::default(),
+            evidences: Evidences::default(),
             metrics: Metrics::default(),
             limits: ArcSwap::from_pointee((limits, caps)),
             trusted_proxies: ArcSwap::default(),

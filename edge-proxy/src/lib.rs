@@ -2,7 +2,7 @@
 //!
 //! It authenticates domains, checks and rewrites stanzas, and hands them inwards; it holds no user data and takes all
 //! policy from inside. Reading order: [`policy`] (what is allowed), [`stream`] (the machines, then their shells),
-//! [`tls`], [`expiry`], [`resolve`], [`limits`], [`admission`], [`listen`], and [`link`], the road inwards;
+//! [`tls`], [`expiry`], [`resolve`], [`evidence`], [`limits`], [`admission`], [`listen`], and [`link`], the road inwards;
 //! [`run`] puts it all together.
 
 pub mod admin;
@@ -10,6 +10,7 @@ pub mod admission;
 pub mod clock;
 pub mod config;
 pub mod edge;
+pub mod evidence;
 pub mod expiry;
 pub mod limits;
 pub mod link;

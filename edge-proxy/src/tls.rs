@@ -168,6 +168,20 @@ fn client_config(key: &Arc<CertifiedKey>) -> Result<ClientConfig, Error> {
     Ok(config)
 }
 
+/// For a connection to a web server, which is judged afterwards like a partner's server. It shows nothing of ours.
+pub(crate) fn https_client() -> Result<Arc<ClientConfig>, Error> {
+    let provider = Arc::new(provider());
+    let recorder = Arc::new(Recorder(provider.signature_verification_algorithms));
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(VERSIONS)?
+        .dangerous()
+        .with_custom_certificate_verifier(recorder)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.resumption = Resumption::disabled();
+    Ok(Arc::new(config))
+}
+
 /// The certificate by the name in the ClientHello, else by the stream's `to` (RFC 7590, section 3.5).
 #[derive(Debug)]
 struct ByServerName {

@@ -117,6 +117,11 @@ impl Finding {
                 Rung::Name,
                 "The partner needs a certificate whose subject alternative name holds its XMPP domain itself.",
             ),
+            IdentityFault::NoProof { chain, .. } => {
+                let finding = Self::identity(domain, chain);
+                let cause = format!("the certificate does not prove {domain}: {fault}");
+                return Self { cause, ..finding };
+            }
             IdentityFault::Pin { .. } => (
                 Rung::Chain,
                 "Ask the partner, not by XMPP, whether it changed its key; if so, pin the new one. If not, somebody is \
@@ -133,6 +138,7 @@ impl IdentityFault {
         match self {
             Self::Chain(fault) => format!("your certificate cannot be used: {fault}"),
             Self::Name { .. } => "your certificate does not name the domain of this stream".to_owned(),
+            Self::NoProof { chain, .. } => chain.for_peer(),
             Self::Pin { .. } => "the key of your certificate is not the one agreed on".to_owned(),
         }
     }
@@ -157,6 +163,14 @@ pub enum IdentityFault {
         presented: String,
         /// SHA-256 of the keys that may be.
         pinned: Vec<String>,
+    },
+    /// Neither an issuer vouches for it, nor what else was asked.
+    #[error("{chain}; {}", others.join("; "))]
+    NoProof {
+        /// What is wrong with the chain or its names.
+        chain: Box<Self>,
+        /// What else was tried.
+        others: Vec<String>,
     },
 }
 

@@ -5,7 +5,8 @@
 //! certificate (XEP-0220, section 1.2; CVE-2021-32919), the server certificate of a partner that we dial, and the
 //! second look at all of them while their streams live (RFC 6120, section 13.7.2.3).
 //!
-//! An issuer that we trust comes first. [`pin`] says what a partner's pins change about that.
+//! An issuer that we trust comes first. [`pin`] says what a partner's pins change about that, [`dane`] and [`posh`] what
+//! else can vouch for a certificate where the partner's configuration lets it, and [`evidence`] joins them.
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +17,12 @@ use rustls::pki_types::{CertificateDer, UnixTime};
 use crate::policy::{Moment, PartnerPolicy};
 use crate::verdict::IdentityFault;
 
+pub mod dane;
+pub mod evidence;
 mod pin;
+pub mod posh;
+
+pub use evidence::Evidence;
 
 /// How many of its names a certificate is quoted with.
 const QUOTED_NAMES: usize = 5;
@@ -28,6 +34,10 @@ pub enum Proof {
     Pkix,
     /// The partner's configuration names its key.
     Pin,
+    /// The domain's signed DNS names it (RFC 7673).
+    Dane,
+    /// The domain's web server names it (RFC 7711).
+    Posh,
 }
 
 impl Proof {
@@ -36,6 +46,8 @@ impl Proof {
         match self {
             Self::Pkix => "pkix",
             Self::Pin => "pin",
+            Self::Dane => "dane",
+            Self::Posh => "posh",
         }
     }
 }
@@ -46,6 +58,8 @@ pub struct PeerIdentity {
     /// The chain as presented, the peer's own certificate first.
     chain: Vec<CertificateDer<'static>>,
     facts: Result<PeerCertificate, ChainFault>,
+    /// What was fetched about the domain that it claims.
+    evidence: Option<Box<Evidence>>,
     /// The name in the peer's ClientHello, if it was one.
     pub server_name: Option<DomainName>,
 }
@@ -54,7 +68,7 @@ impl PeerIdentity {
     /// Reads what the handshake left.
     pub fn new(chain: Vec<CertificateDer<'static>>, server_name: Option<DomainName>) -> Self {
         let facts = PeerCertificate::read(&chain);
-        Self { chain, facts, server_name }
+        Self { chain, facts, evidence: None, server_name }
     }
 
     /// Whether and how the certificate proves a domain, at this moment and by the trust in force for that domain.
@@ -69,15 +83,46 @@ impl PeerIdentity {
             Ok(()) => return Ok(Proof::Pkix),
             Err(fault) => fault,
         };
-        if pin::suffices(&judged) { Ok(Proof::Pin) } else { Err(fault) }
+        if pin::suffices(&judged) {
+            return Ok(Proof::Pin);
+        }
+        match self.evidence_about(domain, at) {
+            Some(evidence) if evidence::can_cure(&fault) => evidence.judge(&judged, fault),
+            Some(_) | None => Err(fault),
+        }
     }
 
-    /// When to look again, by the clock for deadlines: a certificate of the chain ends, or a revocation list.
+    /// Whether it is worth while to fetch evidence about a domain before judging: the partner's configuration lets it
+    /// count, there is none yet, and the certificate needs it.
+    pub fn wants_evidence(&self, domain: &DomainName, at: &Moment) -> bool {
+        let may_count =
+            at.federation.partner(domain.as_str()).is_some_and(|partner| partner.options.dane || partner.options.posh);
+        may_count
+            && self.evidence_about(domain, at).is_none()
+            && self.proves(domain, at).is_err_and(|fault| evidence::can_cure(&fault))
+    }
+
+    /// Takes what was fetched, in place of what was fetched before.
+    pub fn learn(&mut self, evidence: Evidence) {
+        self.evidence = Some(Box::new(evidence));
+    }
+
+    fn evidence_about(&self, domain: &DomainName, at: &Moment) -> Option<&Evidence> {
+        let evidence = self.evidence.as_deref();
+        evidence.filter(|evidence| evidence.domain == *domain && evidence.until_ms > at.unix_ms)
+    }
+
+    /// When to look again, by the clock for deadlines: a certificate of the chain ends, a revocation list, or evidence.
     pub fn review_at(&self, at: &Moment) -> Option<Instant> {
         let now = unix(at);
-        let changes = [pki::next_end(&self.chain, now), at.trust.revocation.next_change(now)];
+        let milliseconds = |seconds: u64| seconds.saturating_mul(1000);
+        let changes = [
+            pki::next_end(&self.chain, now).map(milliseconds),
+            at.trust.revocation.next_change(now).map(milliseconds),
+            self.evidence.as_ref().map(|evidence| evidence.until_ms).filter(|until| *until > at.unix_ms),
+        ];
         let next = changes.into_iter().flatten().min()?;
-        at.now.checked_add(Duration::from_millis(next.saturating_mul(1000).saturating_sub(at.unix_ms)))
+        at.now.checked_add(Duration::from_millis(next.saturating_sub(at.unix_ms)))
     }
 
     /// SHA-256 of the key of the peer's certificate: what a pin names.

@@ -219,7 +219,16 @@ impl Inbound {
                     Input::Element { element, followed: !self.connection.buffer.is_empty() }
                 }
                 Ok(Some(Frame::Header(header))) => match fresh_id() {
-                    Some(id) => Input::Header(header, id),
+                    Some(id) => {
+                        if let Some(domain) = self.machine.wants_evidence(&header, &moment) {
+                            let evidence = self.edge.evidence_about(&domain).await;
+                            let flow = self.step(Input::Evidence(evidence)).await;
+                            if flow != Flow::Go {
+                                return flow;
+                            }
+                        }
+                        Input::Header(header, id)
+                    }
                     None => return Flow::Abort,
                 },
                 Err(fault) => Input::Fault(fault),

@@ -290,7 +290,10 @@ impl Outbound {
     /// Tells the machine, and does what it asks.
     async fn step(&mut self, input: Input, pair: &DomainPair) {
         let mut next = Some(input);
-        while let Some(input) = next.take() {
+        while let Some(mut input) = next.take() {
+            if let Input::Secured(identity) = &mut input {
+                self.edge.complete(identity, &pair.remote).await;
+            }
             let moment = self.edge.moment();
             if let Some(transcript) = &mut self.transcript {
                 transcript.told_initiating(&input, moment.now);

@@ -282,6 +282,13 @@ fn sha256(bytes: &[u8]) -> [u8; 32] {
     sum
 }
 
+/// The SubjectPublicKeyInfo of a certificate, in DER.
+pub fn public_key_info(certificate: &CertificateDer<'_>) -> Result<Vec<u8>, ChainFault> {
+    use x509_cert::der::Encode as _;
+    let certificate = Certificate::from_der(certificate).map_err(|_| ChainFault::Malformed)?;
+    certificate.tbs_certificate().subject_public_key_info().to_der().map_err(|_| ChainFault::Malformed)
+}
+
 fn key_digest(info: &SubjectPublicKeyInfoOwned) -> Result<[u8; 32], ChainFault> {
     use x509_cert::der::Encode as _;
     Ok(sha256(&info.to_der().map_err(|_| ChainFault::Malformed)?))

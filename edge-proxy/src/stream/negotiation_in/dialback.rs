@@ -137,7 +137,7 @@ impl Receiving {
                     out.push(Output::Report(Finding::identity(&pair.remote, &fault)));
                     return refuse_offer(&pair, StanzaCondition::NotAuthorized, out);
                 }
-                Err(IdentityFault::Chain(_) | IdentityFault::Name { .. }) => {}
+                Err(IdentityFault::Chain(_) | IdentityFault::Name { .. } | IdentityFault::NoProof { .. }) => {}
             }
         }
         match self.pending.begin(&pair, at) {

@@ -155,7 +155,10 @@ impl Receiving {
                     failed = Some((remote.clone(), fault));
                 }
                 // The pair rests on dialback.
-                (None, Ok(_) | Err(IdentityFault::Chain(_) | IdentityFault::Name { .. })) => {}
+                (
+                    None,
+                    Ok(_) | Err(IdentityFault::Chain(_) | IdentityFault::Name { .. } | IdentityFault::NoProof { .. }),
+                ) => {}
             }
         }
         if let Some((domain, fault)) = failed {

@@ -21,7 +21,7 @@ use causeway_shared::xmpp::stream_error::{StreamCondition, StreamError, StreamFa
 use super::Method;
 use super::announced::Announced;
 use super::dialback::{Answer, Pending};
-use super::identity::{PeerIdentity, Proof};
+use super::identity::{Evidence, PeerIdentity, Proof};
 use super::management::Management;
 use super::sasl;
 use crate::link::{Handled, Receipt};
@@ -60,6 +60,8 @@ pub enum Input {
     },
     /// TLS is established.
     Secured(PeerIdentity),
+    /// What [`Receiving::wants_evidence`] asked for.
+    Evidence(Evidence),
     /// TLS failed; the connection is of no more use.
     TlsFailed(String),
     /// The authoritative server answered, or could not be asked.
@@ -273,6 +275,11 @@ impl Receiving {
                 self.header_sent = false;
                 out.push(Output::Restart);
             }
+            Input::Evidence(evidence) => {
+                if let Security::Tls(identity) = &mut self.security {
+                    identity.learn(evidence);
+                }
+            }
             Input::TlsFailed(cause) => {
                 self.abort(Finding::tls(cause), out);
             }
@@ -366,6 +373,16 @@ impl Receiving {
     /// The id of the current stream.
     pub fn stream_id(&self) -> &str {
         &self.stream_id
+    }
+
+    /// The domain about which to fetch evidence before this header is answered, if that can help: a partner that claims
+    /// to be itself towards a domain of ours, and whose certificate alone does not prove it.
+    pub fn wants_evidence(&self, header: &StreamHeader, at: &Moment) -> Option<DomainName> {
+        let (Security::Tls(identity), Some(from), Some(to)) = (&self.security, &header.from, &header.to) else {
+            return None;
+        };
+        let is_worth_it = self.pairs.is_empty() && at.federation.is_local(to.as_str());
+        (is_worth_it && identity.wants_evidence(from, at)).then(|| from.clone())
     }
 
     /// What the certificate proved a pair by, where the pair rests on the certificate.
