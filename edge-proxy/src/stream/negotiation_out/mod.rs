@@ -86,8 +86,6 @@ pub enum Input {
     Progress,
     /// A further pair wants to use the stream.
     Join(DomainPair),
-    /// A pair needs the stream no more.
-    Leave(DomainPair),
     /// The peer broke a rule below this machine.
     Fault(StreamFault),
     /// The closing tag.
@@ -307,7 +305,6 @@ impl Initiating {
             }
             Input::Progress => self.progress(out),
             Input::Join(pair) => self.join(pair, at, out),
-            Input::Leave(pair) => self.pairs.leave(&pair),
             Input::Fault(fault) => {
                 let failure = failure(StanzaCondition::RemoteServerTimeout, Finding::fault(&fault), Next::Address);
                 self.error(&StreamError::from(fault), failure, out);

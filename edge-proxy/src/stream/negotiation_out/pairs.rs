@@ -36,10 +36,6 @@ impl Pairs {
         self.pending.iter().map(|(_, give_up_at)| *give_up_at).min()
     }
 
-    pub(super) fn leave(&mut self, pair: &DomainPair) {
-        self.pending.retain(|(known, _)| known != pair);
-    }
-
     fn expired(&mut self, now: Instant) -> Vec<DomainPair> {
         self.pending.extract_if(.., |(_, give_up_at)| *give_up_at <= now).map(|(pair, _)| pair).collect()
     }

@@ -11,6 +11,7 @@ use crate::stream::test_support::{
 
 mod authoritative;
 mod dialback;
+mod extensions;
 mod features;
 mod headers;
 mod life;

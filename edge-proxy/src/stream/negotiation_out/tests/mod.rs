@@ -13,6 +13,7 @@ const RESPONSE: &str = "from='fabrikam.example' to='contoso.example' id='abc' ve
 mod dialback;
 mod direct;
 mod errors;
+mod extensions;
 mod life;
 mod sasl;
 mod starttls;
