@@ -5,5 +5,6 @@
 mod attacks;
 mod extensions;
 mod federation;
+mod resolution;
 mod stream_errors;
 mod support;
