@@ -173,7 +173,7 @@ pub async fn run(config: Config, warnings: &[ConfigWarning], path: PathBuf) -> R
     let admin = TcpListener::bind(config.admin).await.map_err(StartError::Admin)?;
     tokio::spawn(health::serve(
         admin,
-        Arc::new(Health { registry, legs, verdicts: links.verdicts() }),
+        Arc::new(Health { registry, legs, links: links.clone() }),
         shutdown.subscribe(),
     ));
     tracing::info!(gateway = config.gateway_id, "the gateway runs");

@@ -55,8 +55,17 @@ pub fn ready(legs: &[Leg]) -> Answer {
 
 /// `/verdicts`: what is kept, the newest first.
 pub fn verdicts(kept: &[Kept]) -> Answer {
-    let body = format!("{}\n", json!({ "verdicts": verdict::json::kept(kept) }));
-    Answer { status: 200, content_type: "application/json", body }
+    json(200, &json!({ "verdicts": verdict::json::kept(kept) }))
+}
+
+/// A value.
+pub fn json(status: u16, value: &Value) -> Answer {
+    Answer { status, content_type: "application/json", body: format!("{value}\n") }
+}
+
+/// No value, and why.
+pub fn refused(status: u16, why: &str) -> Answer {
+    json(status, &json!({ "error": why }))
 }
 
 /// The partner that a query such as `partner=fabrikam.example` names; domains need no escapes.

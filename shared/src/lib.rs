@@ -12,6 +12,7 @@ pub mod limits;
 pub mod link;
 pub mod partner;
 pub mod pki;
+pub mod probe;
 pub mod telemetry;
 pub mod verdict;
 pub mod watch;

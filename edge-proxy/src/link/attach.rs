@@ -18,7 +18,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::frames::Frames;
 use super::hub::{EdgeOutgoing, GatewayPeer, Hub, Returned, Undelivered};
 use super::server::HANDSHAKE_PATIENCE;
-use super::{AckHandle, Bouncer, Outbound, OutboundStanza};
+use super::{AckHandle, Bouncer, Outbound, OutboundStanza, Reporter};
 
 /// Longest name a gateway may give itself.
 const MAX_NAME: usize = 255;
@@ -173,6 +173,11 @@ impl Service {
         }
         if !frame.stanzas.is_empty() {
             self.deliver(frame.stanzas, outgoing)?;
+        }
+        for request in frame.probes {
+            let request = convert::probe_request_from_proto(request);
+            let reporter = Reporter::new(request.id, Arc::clone(outgoing));
+            self.outbound.probe(request, reporter);
         }
         Ok(())
     }

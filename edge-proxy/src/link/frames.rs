@@ -48,6 +48,7 @@ fn frame(parts: Parts<EdgeExtra>) -> proto::EdgeFrame {
         acks: parts.acks,
         verdicts: parts.verdicts,
         draining: parts.extra.draining,
+        probe_reports: parts.extra.probe_reports,
     }
 }
 

@@ -36,6 +36,8 @@ pub(super) struct EdgeExtra {
     pub(super) applied: u64,
     /// No new stanzas, please.
     pub(super) draining: bool,
+    /// What probes found.
+    pub(super) probe_reports: Vec<proto::ProbeReport>,
 }
 
 /// What waits for one gateway.

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use causeway_shared::jid::Jid;
 pub use causeway_shared::link::{Failure, Outcome, PairContext, Snapshot, StanzaKind, TraceContext};
+use causeway_shared::probe::Request;
 use causeway_shared::verdict::Verdict;
 use causeway_shared::xmpp::stanza_error::StanzaCondition;
 use tokio::sync::{mpsc, watch};
@@ -19,12 +20,14 @@ mod contexts;
 mod frames;
 mod handled;
 mod hub;
+mod probes;
 pub mod server;
 mod verdicts;
 
 pub use handled::{Handled, Receipt};
 pub use hub::GATEWAY_PATIENCE;
 use hub::Hub;
+pub use probes::Reporter;
 pub use verdicts::Verdicts;
 
 /// Batches that wait in [`channel`]; each is what one read brought.
@@ -140,6 +143,12 @@ impl std::fmt::Debug for AckHandle {
 pub trait Outbound: Send + Sync {
     /// Takes the stanza; its [`AckHandle`] tells the rest.
     fn deliver(&self, stanza: OutboundStanza);
+
+    /// Walks all rungs towards a partner, or says why not.
+    fn probe(&self, request: Request, reporter: Reporter) {
+        let _nobody_asks_here = request;
+        reporter.refuse("there are no streams here");
+    }
 }
 
 /// Where stanzas go that no gateway takes.

@@ -130,6 +130,7 @@ pub(super) async fn attach(shared: &Arc<Shared>, address: SocketAddr) -> Result<
             _ = stop.wait_for(|stop| *stop) => break Ok(()),
         };
     };
+    shared.probes.lost(id);
     let outcomes = shared.hub.detach(id, Instant::now());
     let _engine_gone = shared.events.send(LinkEvent::EdgeDown(name)).await;
     shared.tell(outcomes).await;
@@ -248,6 +249,9 @@ impl Attachment {
                 let _engine_gone = self.shared.events.send(LinkEvent::Stanzas(stanzas)).await;
             }
         }
+        for report in frame.probe_reports {
+            self.shared.probes.take(self.id, convert::probe_part_from_proto(report)?);
+        }
         if !frame.verdicts.is_empty() {
             // What a newer build says in words that this one does not know is in the edge's log.
             let verdicts = frame.verdicts.into_iter();
@@ -317,6 +321,6 @@ impl Stream for Frames {
 }
 
 fn frame(parts: Parts<GatewayExtra>) -> proto::GatewayFrame {
-    let GatewayExtra { hello, snapshot, draining } = parts.extra;
-    proto::GatewayFrame { hello, snapshot, stanzas: parts.stanzas, acks: parts.acks, draining }
+    let GatewayExtra { hello, snapshot, draining, probes } = parts.extra;
+    proto::GatewayFrame { hello, snapshot, stanzas: parts.stanzas, acks: parts.acks, draining, probes }
 }

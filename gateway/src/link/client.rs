@@ -114,9 +114,14 @@ fn jittered(pause: Duration) -> Duration {
     pause - pause.mul_f32(f32::from(byte[0]) / 256.0 / 5.0)
 }
 
+/// Now, in Unix milliseconds.
+pub(super) fn unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
 fn report(shared: &Shared, address: SocketAddr, end: &End) {
     let (side, remedy) = end.advice();
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let verdict = Verdict {
         rung: Rung::Link,
         side,
@@ -125,7 +130,7 @@ fn report(shared: &Shared, address: SocketAddr, end: &End) {
         partner: String::new(),
         direction: Direction::Out,
         peer: Some(address),
-        at_ms: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
+        at_ms: unix_ms(),
         facts: None,
     };
     let verdict = shared.verdicts.own(verdict, &Domains::default());

@@ -32,6 +32,8 @@ pub(super) struct GatewayExtra {
     pub(super) snapshot: Option<proto::Snapshot>,
     /// No new stanzas, please.
     pub(super) draining: bool,
+    /// What is to be probed.
+    pub(super) probes: Vec<proto::ProbeRequest>,
 }
 
 /// What waits for one edge.
@@ -239,6 +241,15 @@ impl Hub {
         for edge in self.lock().edges.values() {
             edge.outgoing.close();
         }
+    }
+
+    /// Asks an edge for a probe: the one of this name, or any. Tells which.
+    pub(super) fn probe(&self, edge: Option<&str>, request: proto::ProbeRequest) -> Option<(PeerId, String)> {
+        let state = self.lock();
+        let is_it = |asked: &Edge| edge.is_none_or(|name| asked.facts.name == name);
+        let (id, chosen) = state.edges.iter().find(|(_, known)| is_it(known))?;
+        chosen.outgoing.say(|extra| extra.probes.push(request));
+        Some((*id, chosen.facts.name.clone()))
     }
 
     /// The attached edges, for the panel.

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use causeway_shared::jid::Jid;
 use causeway_shared::link::recent::{Recent, StanzaKey};
+pub use causeway_shared::probe::Report;
 pub use causeway_shared::link::{Failure, Outcome, PairContext, Snapshot, StanzaKind, TraceContext};
 use tokio::sync::{mpsc, watch};
 
@@ -18,10 +19,13 @@ use crate::verdicts::{News, Verdicts};
 mod attach;
 mod client;
 mod hub;
+mod probes;
 
 pub use client::EdgeAddress;
 pub use hub::{EdgeFacts, StanzaOut};
 use hub::{GatewayOutgoing, Hub, Outcomes};
+use probes::Probes;
+pub use probes::ProbeFault;
 
 /// Events that wait for the engine; beyond it the edges are not read.
 const EVENTS: usize = 256;
@@ -132,6 +136,7 @@ struct Shared {
     /// What edges sent lately, and whom to tell how it ended.
     recent: Mutex<Recent<Acknowledge>>,
     verdicts: Arc<Verdicts>,
+    probes: Probes,
     events: mpsc::Sender<LinkEvent>,
     config: LinkConfig,
     /// True ends all attachments and dials no more.
@@ -163,6 +168,7 @@ impl Links {
             hub: Hub::new(&config.instance_id),
             recent: Mutex::default(),
             verdicts: Arc::default(),
+            probes: Probes::default(),
             events,
             config,
             stop: watch::Sender::new(false),
@@ -250,6 +256,17 @@ impl Links {
     /// What failed or was refused, here and on the edges.
     pub fn verdicts(&self) -> Arc<Verdicts> {
         Arc::clone(&self.shared.verdicts)
+    }
+
+    /// Lets an edge walk all rungs towards a partner on connections of its own, and waits for what it finds. Without a
+    /// name any edge will do; without a local domain any of ours.
+    pub async fn probe(&self, edge: Option<&str>, partner: &str, local: &str) -> Result<Report, ProbeFault> {
+        probes::probe(&self.shared, edge, partner, local).await
+    }
+
+    /// What the last probe of a partner's domain found.
+    pub fn last_probe(&self, partner: &str) -> Option<Report> {
+        self.shared.probes.last(partner)
     }
 
     /// Stanzas that wait for an edge, stanzas that an edge has not finished, stanzas that we have not finished.

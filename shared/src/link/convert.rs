@@ -15,8 +15,10 @@ use crate::partner::{Methods, Negotiation, NegotiationSettings, StreamOptions};
 use crate::xmpp::stanza::StanzaKind;
 use crate::xmpp::stanza_error::StanzaCondition;
 
+mod probe;
 mod verdict;
 
+pub use probe::{probe_part_from_proto, probe_part_to_proto, probe_request_from_proto, probe_request_to_proto};
 pub use verdict::{kept_from_proto, kept_to_proto, verdict_from_proto, verdict_to_proto};
 
 /// How a frame breaks the contract. The names are those of `link.proto`.

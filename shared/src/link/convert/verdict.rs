@@ -86,7 +86,7 @@ pub fn kept_from_proto(frame: proto::Verdict, edge: &str, origin: u64) -> Result
     Ok(Kept { edge: edge.to_owned(), origin, number, count, first_ms, verdict })
 }
 
-fn certificate_to_proto(facts: &CertificateFacts) -> proto::Certificate {
+pub(super) fn certificate_to_proto(facts: &CertificateFacts) -> proto::Certificate {
     proto::Certificate {
         names: facts.names.clone(),
         more_names: facts.more_names,
@@ -102,7 +102,7 @@ fn certificate_to_proto(facts: &CertificateFacts) -> proto::Certificate {
     }
 }
 
-fn certificate_from_proto(frame: proto::Certificate) -> Result<CertificateFacts, FrameFault> {
+pub(super) fn certificate_from_proto(frame: proto::Certificate) -> Result<CertificateFacts, FrameFault> {
     let digest =
         |field, bytes: &Bytes| bytes.as_ref().try_into().map_err(|_| FrameFault::Length { field, len: bytes.len() });
     Ok(CertificateFacts {
@@ -119,7 +119,7 @@ fn certificate_from_proto(frame: proto::Certificate) -> Result<CertificateFacts,
     })
 }
 
-fn sentence(text: String) -> String {
+pub(super) fn sentence(text: String) -> String {
     match text.char_indices().map(|(index, _)| index).find(|index| *index > MAX_SENTENCE) {
         Some(end) => text.get(..end).unwrap_or_default().to_owned(),
         None => text,
