@@ -15,6 +15,7 @@ use crate::link::LinkHandle;
 use crate::listen::network::Network;
 use crate::metrics::Metrics;
 use crate::policy::{Federation, Moment};
+use crate::probe::Probes;
 use crate::resolve::Resolver;
 use crate::tls::{Material, Tls};
 use crate::verdict::{Direction, Finding, Rung, Side, Verdict};
@@ -31,6 +32,8 @@ pub struct Edge {
     pub admission: Admission,
     /// What DANE and POSH know of partners.
     pub evidences: Evidences,
+    /// Probes of partners.
+    pub probes: Probes,
     /// Counts.
     pub metrics: Metrics,
     limits: ArcSwap<(StreamLimits, Caps)>,
@@ -53,6 +56,7 @@ impl Edge {
             resolver,
             admission: Admission::default(),
             evidences: Evidences::default(),
+            probes: Probes::default(),
             metrics: Metrics::default(),
             limits: ArcSwap::from_pointee((limits, caps)),
             trusted_proxies: ArcSwap::default(),

@@ -17,6 +17,7 @@ pub mod link;
 pub mod listen;
 pub mod metrics;
 pub mod policy;
+pub mod probe;
 pub mod reload;
 pub mod resolve;
 pub mod run;

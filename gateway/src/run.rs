@@ -171,11 +171,7 @@ pub async fn run(config: Config, warnings: &[ConfigWarning], path: PathBuf) -> R
     let (ready_links, ready_settings) = (links.clone(), live.settings.subscribe());
     let legs = Box::new(move || legs(&ready_links, &ready_settings.borrow(), store_works.load(Ordering::Relaxed)));
     let admin = TcpListener::bind(config.admin).await.map_err(StartError::Admin)?;
-    tokio::spawn(health::serve(
-        admin,
-        Arc::new(Health { registry, legs, links: links.clone() }),
-        shutdown.subscribe(),
-    ));
+    tokio::spawn(health::serve(admin, Arc::new(Health { registry, legs, links: links.clone() }), shutdown.subscribe()));
     tracing::info!(gateway = config.gateway_id, "the gateway runs");
 
     live.follow(config.clone()).await?;

@@ -146,7 +146,7 @@ pub trait Outbound: Send + Sync {
 
     /// Walks all rungs towards a partner, or says why not.
     fn probe(&self, request: Request, reporter: Reporter) {
-        let _nobody_asks_here = request;
+        tracing::debug!(partner = request.partner, "a probe where there are no streams");
         reporter.refuse("there are no streams here");
     }
 }

@@ -89,7 +89,8 @@ fn certificate(
     unix_ms: u64,
 ) -> Vec<Step> {
     let days = facts.map_or(0, |facts| facts.days_left(unix_ms));
-    let expiry = if days < SOON { format!("it ends in {days} days: renew it soon") } else { format!("{days} days left") };
+    let expiry =
+        if days < SOON { format!("it ends in {days} days: renew it soon") } else { format!("{days} days left") };
     let fault = proof.as_ref().err().map(|fault| Finding::identity(domain, fault));
     let by = match proof {
         Ok(Proof::Pkix) | Err(_) => "a trusted authority vouches for the certificate",
@@ -233,11 +234,7 @@ mod tests {
         let steps = walk(&probed(Ok(Method::TlsDialback), Some(Err(fault))));
         assert_eq!(
             steps[1..4],
-            [
-                (Rung::Chain, StepState::Failed),
-                (Rung::KeyUsage, StepState::Skipped),
-                (Rung::Name, StepState::Skipped)
-            ]
+            [(Rung::Chain, StepState::Failed), (Rung::KeyUsage, StepState::Skipped), (Rung::Name, StepState::Skipped)]
         );
         assert_eq!(steps.last(), Some(&(Rung::Sasl, StepState::Skipped)));
         let steps = walk(&probed(Ok(Method::TlsDialback), Some(Err(IdentityFault::Name { presented: vec![] }))));

@@ -200,4 +200,3 @@ fn describe(target: &Target) -> String {
     };
     format!("{}:{} ({mode}{proved})", target.host, target.port)
 }
-

@@ -234,7 +234,7 @@ impl Race<'_> {
 }
 
 /// The address that this machine would dial from: a UDP socket is connected without sending anything.
-fn source(address: IpAddr) -> Option<IpAddr> {
+pub(crate) fn source(address: IpAddr) -> Option<IpAddr> {
     let any = match address {
         IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
         IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
@@ -295,7 +295,7 @@ impl Troubles {
 }
 
 /// What DNS not answering means for senders and operators.
-pub(super) fn unresolved(fault: &ResolveFault) -> Failure {
+pub(crate) fn unresolved(fault: &ResolveFault) -> Failure {
     let (condition, side, remedy) = match fault {
         ResolveFault::NotOffered(_) | ResolveFault::Nothing(_) => (
             StanzaCondition::RemoteServerNotFound,

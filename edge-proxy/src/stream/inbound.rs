@@ -304,6 +304,9 @@ impl Inbound {
             if let Some(transcript) = &mut self.transcript {
                 transcript.told_receiving(&input, moment.now);
             }
+            if let Input::Element { element, .. } = &input {
+                self.edge.probes.witness.look(element, self.connection.peer, &moment);
+            }
             if let (Input::DeadlinePassed, Some(reverse)) = (&input, &mut self.reverse) {
                 reverse.carriage.expire();
             }

@@ -10,6 +10,7 @@ use causeway_shared::xmpp::stanza_error::StanzaCondition;
 use rustls::ClientConfig;
 use tokio::time::timeout_at;
 
+use super::Method;
 use super::carriage::Carriage;
 use super::carriers::{Call, Join, Terms, called};
 use super::conn::Connection;
@@ -28,6 +29,8 @@ use crate::limits::Throttle;
 use crate::resolve::Mode;
 use crate::verdict::{Facts, Finding, Rung, Side};
 
+pub mod probing;
+
 /// One outbound connection.
 pub struct Outbound {
     edge: Arc<Edge>,
@@ -39,6 +42,8 @@ pub struct Outbound {
     answer: Option<Answer>,
     /// What was said, until stanzas may be written.
     transcript: Option<Box<Transcript>>,
+    /// What a probe wants to know.
+    probing: Option<Box<probing::Probing>>,
     /// The host that the address belongs to.
     target: String,
     intake: Intake,
@@ -92,14 +97,14 @@ impl Outbound {
         attained.map_err(|failure| Failure { peer: Some(peer), ..failure })
     }
 
-    async fn negotiate(edge: &Arc<Edge>, ticket: Arc<Ticket>, attempt: Attempt<'_>) -> Result<Attained, Failure> {
+    fn new(edge: &Arc<Edge>, ticket: Arc<Ticket>, attempt: Attempt<'_>) -> Self {
         let Connected { tcp, address } = attempt.connected;
         let mut machine = Initiating::new(attempt.pair.clone(), attempt.goal, attempt.establish_by, &edge.moment());
         machine = machine.to(address.socket);
         if attempt.without_tls {
             machine = machine.without_tls();
         }
-        let mut this = Self {
+        Self {
             edge: Arc::clone(edge),
             connection: Connection::new(tcp, address.socket, edge.limits().timeouts),
             machine,
@@ -108,23 +113,34 @@ impl Outbound {
             end: None,
             answer: None,
             transcript: Some(Box::new(Transcript::new(std::time::Instant::now()))),
+            probing: None,
             target: format!("{}:{}", address.host, address.socket.port()),
             intake: Intake::new(Arc::clone(edge)),
             throttle: Throttle::default(),
             joined: Vec::new(),
             acknowledged: Vec::new(),
             _ticket: ticket,
-        };
-        let first = this.begin(address.mode, attempt.pair, attempt.establish_by).await;
-        this.step(first, attempt.pair).await;
-        while this.end.is_none() && !this.machine.is_ready() {
-            let deadline = this.machine.deadline(&edge.moment());
+        }
+    }
+
+    /// Negotiates until stanzas may be written, or nothing more is said.
+    async fn establish(&mut self, mode: Mode, pair: &DomainPair, establish_by: std::time::Instant) {
+        let first = self.begin(mode, pair, establish_by).await;
+        self.step(first, pair).await;
+        while self.end.is_none() && !self.machine.is_ready() {
+            let deadline = self.machine.deadline(&self.edge.moment());
             tokio::select! {
                 biased;
-                read = this.connection.read() => this.read(read, attempt.pair).await,
-                () = at(deadline) => this.step(Input::DeadlinePassed, attempt.pair).await,
+                read = self.connection.read() => self.read(read, pair).await,
+                () = at(deadline) => self.step(Input::DeadlinePassed, pair).await,
             }
         }
+    }
+
+    async fn negotiate(edge: &Arc<Edge>, ticket: Arc<Ticket>, attempt: Attempt<'_>) -> Result<Attained, Failure> {
+        let (pair, mode, establish_by) = (attempt.pair, attempt.connected.address.mode, attempt.establish_by);
+        let mut this = Self::new(edge, ticket, attempt);
+        this.establish(mode, pair, establish_by).await;
         match (this.end.take(), this.answer) {
             (None, _) => Ok(Attained::Stream(Box::new(this))),
             (Some(_), Some(answer)) => {
@@ -132,16 +148,11 @@ impl Outbound {
                 Ok(Attained::Answer(answer))
             }
             (Some(End::Failed(failure)), None) => {
-                let failure = this.with_facts(failure, attempt.pair);
+                let failure = this.with_facts(failure, pair);
                 tokio::spawn(this.connection.close());
                 Err(failure)
             }
-            (Some(End::Close | End::Abort), None) => {
-                let cause = "the stream ended before it was established";
-                let finding = Finding::new(Rung::Stream, Side::Theirs, cause, "Look at the partner's log.");
-                let condition = StanzaCondition::RemoteServerTimeout;
-                Err(this.with_facts(Failure { condition, finding, next: Next::Address, peer: None }, attempt.pair))
-            }
+            (Some(End::Close | End::Abort), None) => Err(this.with_facts(ended_early(), pair)),
         }
     }
 
@@ -298,6 +309,9 @@ impl Outbound {
             if let Some(transcript) = &mut self.transcript {
                 transcript.told_initiating(&input, moment.now);
             }
+            if let Some(probing) = &mut self.probing {
+                probing.look(&input);
+            }
             self.machine.handle(input, &moment, &mut self.outputs);
             let mut unsent = BytesMut::new();
             for output in std::mem::take(&mut self.outputs) {
@@ -316,11 +330,7 @@ impl Outbound {
                         next = Some(self.start_tls(&name, pair, deadline).await);
                     }
                     Output::Restart => self.frames.restart(),
-                    Output::Ready(method) => {
-                        self.transcript = None;
-                        self.edge.metrics.authenticated("out", method.as_str());
-                        tracing::debug!(%pair, method = method.as_str(), "stream established");
-                    }
+                    Output::Ready(method) => self.ready(pair, method),
                     Output::Joined(joined) => self.joined.push((joined, Ok(()))),
                     Output::NotJoined(refused, failure) => self.joined.push((refused, Err(failure))),
                     Output::Acknowledged(count) => self.acknowledged.push(count),
@@ -341,10 +351,24 @@ impl Outbound {
         }
     }
 
+    fn ready(&mut self, pair: &DomainPair, method: Method) {
+        tracing::debug!(%pair, method = method.as_str(), "stream established");
+        if let Some(probing) = &mut self.probing {
+            return probing.ready(method);
+        }
+        self.transcript = None;
+        self.edge.metrics.authenticated("out", method.as_str());
+    }
+
     /// A failure with all that is known about the connection.
     fn with_facts(&self, mut failure: Failure, pair: &DomainPair) -> Failure {
+        failure.finding = failure.finding.with(self.facts(pair));
+        failure
+    }
+
+    fn facts(&self, pair: &DomainPair) -> Facts {
         let (tls, certificate) = self.connection.tls_facts();
-        failure.finding = failure.finding.with(Facts {
+        Facts {
             domain: pair.remote.as_str().to_owned(),
             local: pair.local.as_str().to_owned(),
             target: self.target.clone(),
@@ -353,8 +377,7 @@ impl Outbound {
             certificate,
             transcript: self.transcript.as_deref().map(Transcript::lines).unwrap_or_default(),
             ..Facts::default()
-        });
-        failure
+        }
     }
 
     /// What a read that failed means: an alert of TLS says more than that the connection ended.
@@ -416,6 +439,12 @@ impl Outbound {
             Err(_) => None,
         }
     }
+}
+
+fn ended_early() -> Failure {
+    let cause = "the stream ended before it was established";
+    let finding = Finding::new(Rung::Stream, Side::Theirs, cause, "Look at the partner's log.");
+    Failure { condition: StanzaCondition::RemoteServerTimeout, finding, next: Next::Address, peer: None }
 }
 
 fn broken(error: &io::Error) -> Failure {

@@ -14,6 +14,7 @@ use causeway_shared::domain::{DomainName, DomainPair};
 use causeway_shared::jid::Jid;
 use causeway_shared::limits::Limits;
 use causeway_shared::link::{StanzaKind, TraceContext};
+use causeway_shared::probe::Request;
 use causeway_shared::xmpp::StreamScope;
 use causeway_shared::xmpp::element::Element;
 use causeway_shared::xmpp::ns;
@@ -33,6 +34,7 @@ use super::outbound::{Attained, Outbound};
 use super::outbox::BackOff;
 use crate::edge::{Edge, fresh_id, gone};
 use crate::link::{self, AckHandle, InboundStanza, OutboundStanza};
+use crate::probe;
 use crate::resolve::lookup::Family;
 use crate::verdict::{Direction, Finding, Rung, Side, Verdict};
 
@@ -429,6 +431,10 @@ pub struct Deliverer(pub Arc<Pool>);
 impl link::Outbound for Deliverer {
     fn deliver(&self, stanza: OutboundStanza) {
         self.0.send(stanza);
+    }
+
+    fn probe(&self, request: Request, reporter: link::Reporter) {
+        probe::start(self.0.edge(), &request, reporter);
     }
 }
 

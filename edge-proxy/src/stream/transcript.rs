@@ -177,7 +177,8 @@ fn of(element: &Element) -> String {
     }
 }
 
-fn features(element: &Element) -> String {
+/// The features of a stream, in words.
+pub(super) fn features(element: &Element) -> String {
     let named: Vec<String> = element.children().take(MAX_NAMED).map(feature).collect();
     if named.is_empty() { "features: none".to_owned() } else { format!("features: {}", named.join(", ")) }
 }

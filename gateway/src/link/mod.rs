@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use causeway_shared::jid::Jid;
 use causeway_shared::link::recent::{Recent, StanzaKey};
-pub use causeway_shared::probe::Report;
 pub use causeway_shared::link::{Failure, Outcome, PairContext, Snapshot, StanzaKind, TraceContext};
+pub use causeway_shared::probe::Report;
 use tokio::sync::{mpsc, watch};
 
 use crate::verdicts::{News, Verdicts};
@@ -24,8 +24,8 @@ mod probes;
 pub use client::EdgeAddress;
 pub use hub::{EdgeFacts, StanzaOut};
 use hub::{GatewayOutgoing, Hub, Outcomes};
-use probes::Probes;
 pub use probes::ProbeFault;
+use probes::Probes;
 
 /// Events that wait for the engine; beyond it the edges are not read.
 const EVENTS: usize = 256;

@@ -159,6 +159,11 @@ impl Initiating {
         }
     }
 
+    /// What the partner's certificate proves, if there is TLS: for whoever wants to know more than the method.
+    pub fn judged(&self, at: &Moment) -> Option<Result<Proof, IdentityFault>> {
+        self.is_secured().then(|| self.proof(at))
+    }
+
     pub(super) fn dialback_method(&self) -> Method {
         if self.is_secured() { Method::TlsDialback } else { Method::TcpDialback }
     }

@@ -10,11 +10,7 @@ use crate::verdict::{Rung, Side};
 
 /// A request to its frame form.
 pub fn probe_request_to_proto(request: &Request) -> proto::ProbeRequest {
-    proto::ProbeRequest {
-        id: request.id,
-        partner_domain: request.partner.clone(),
-        local_domain: request.local.clone(),
-    }
+    proto::ProbeRequest { id: request.id, partner_domain: request.partner.clone(), local_domain: request.local.clone() }
 }
 
 /// A request from its frame form. Whether its domains are any, the edge finds out.
