@@ -36,5 +36,6 @@ pub mod sasl;
 #[cfg(test)]
 pub(crate) mod test_support;
 pub mod transcript;
+pub mod turns;
 
 pub use causeway_shared::link::Method;

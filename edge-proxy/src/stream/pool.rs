@@ -32,6 +32,7 @@ use super::lane::{InFlight, Lane, Pushed};
 use super::negotiation_out::{Failure, Goal, Next};
 use super::outbound::{Attained, Outbound};
 use super::outbox::BackOff;
+use super::turns::Turns;
 use crate::edge::{Edge, fresh_id, gone};
 use crate::link::{self, AckHandle, InboundStanza, OutboundStanza};
 use crate::probe;
@@ -59,6 +60,7 @@ pub struct Pool {
     /// By remote domain, then by local one, so that a stanza's pair is found without making one.
     lanes: Mutex<Lanes>,
     verifications: Semaphore,
+    turns: Turns,
     carriers: Carriers,
     in_flight: InFlight,
 }
@@ -81,6 +83,7 @@ impl Pool {
             edge,
             lanes: Mutex::default(),
             verifications: Semaphore::new(MAX_VERIFICATIONS),
+            turns: Turns::default(),
             carriers: Carriers::default(),
             in_flight: InFlight::default(),
         })
@@ -171,7 +174,11 @@ impl Pool {
             return Answer::Error(StanzaCondition::ResourceConstraint);
         };
         let patience = self.edge.limits().timeouts.verification;
-        let dialled = timeout(patience, dial(&self.edge, &pair, Goal::Verify { stream_id, key })).await;
+        let dialled = timeout(patience, async {
+            let _turn = self.turns.take(&pair).await;
+            dial(&self.edge, &pair, Goal::Verify { stream_id, key }).await
+        });
+        let dialled = dialled.await;
         match dialled.unwrap_or_else(|_| Err(no_address())) {
             Ok(Attained::Answer(Answer::Error(condition))) => {
                 let cause = format!("the authoritative server could not tell about a dialback key: {condition}");
