@@ -87,6 +87,31 @@ impl Stream {
         .await
     }
 
+    /// A connection that was accepted, for a server that answers step by step.
+    pub fn accepted(io: TcpStream) -> Self {
+        Self { io: Transport::Plain(io), buffer: Vec::new() }
+    }
+
+    /// As the receiving server: reads a header and answers it, with these features; tells the header.
+    pub async fn greet(&mut self, domain: &str, features: &str) -> io::Result<String> {
+        let Piece::Header(theirs) = self.next().await? else { return Err(fault("no header came first")) };
+        let peer = xml::attribute(&theirs, "from").unwrap_or_default();
+        let answer = header(domain, &peer, Some("an-id"));
+        self.send(&format!("{answer}<stream:features>{features}</stream:features>")).await?;
+        Ok(theirs)
+    }
+
+    /// As the receiving server: the handshake behind `<proceed/>`, which was sent.
+    pub async fn accept_tls(&mut self, config: Arc<ServerConfig>) -> io::Result<()> {
+        let Transport::Plain(io) = std::mem::replace(&mut self.io, Transport::None) else {
+            return Err(fault("STARTTLS on a secured stream"));
+        };
+        self.buffer.clear();
+        let io = within("the TLS handshake", TlsAcceptor::from(config).accept(io)).await?;
+        self.io = Transport::Server(Box::new(io));
+        Ok(())
+    }
+
     /// Sends any text.
     pub async fn send(&mut self, text: &str) -> io::Result<()> {
         self.send_bytes(text.as_bytes()).await

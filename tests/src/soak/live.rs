@@ -159,7 +159,10 @@ impl One {
                     let order = *orders.borrow_and_update();
                     match order {
                         Order::Idle => true,
-                        Order::Ping(round) => self.ping(round).await,
+                        Order::Ping(round) => {
+                            minute.reset();
+                            self.ping(round).await
+                        }
                         Order::Close => {
                             let _it_may_be_gone = self.stream.send("</stream:stream>").await;
                             self.stream.rest().await;

@@ -22,10 +22,10 @@ use causeway_shared::link::{GatewaySettings, Outcome, PartnerRecord, Snapshot, S
 use causeway_shared::partner::{Negotiation, NegotiationSettings};
 use causeway_shared::pki::{self, Trust};
 use causeway_shared::verdict::Verdict;
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
@@ -48,26 +48,45 @@ pub(crate) enum Certificate {
     SelfSigned,
     Expired,
     OtherName,
+    /// It names the host that SRV records lead to, and not the domain.
+    HostOfSrv,
+    /// It names the domain in the common name alone.
+    CommonName,
 }
 
 /// SRV and addresses, on loopback.
 #[derive(Clone, Default)]
-pub(crate) struct Zone(Arc<Mutex<HashMap<String, SocketAddr>>>);
+pub(crate) struct Zone {
+    servers: Arc<Mutex<HashMap<String, SocketAddr>>>,
+    asked: Arc<Mutex<Vec<String>>>,
+    is_silent: Arc<AtomicBool>,
+}
 
 impl Zone {
     pub(crate) fn publish(&self, domain: &str, server: SocketAddr) {
-        self.0.lock().unwrap().insert(domain.to_owned(), server);
+        self.servers.lock().unwrap().insert(domain.to_owned(), server);
+    }
+
+    /// Every name that was asked for.
+    pub(crate) fn asked(&self) -> Vec<String> {
+        self.asked.lock().unwrap().clone()
+    }
+
+    /// From now on no question about a service is answered.
+    pub(crate) fn fall_silent_about_services(&self) {
+        self.is_silent.store(true, Ordering::Relaxed);
     }
 }
 
 impl Dns for Zone {
     fn ask(&self, question: Question) -> Answer {
         let name = &question.name;
+        self.asked.lock().unwrap().push(name.clone());
         let (domain, is_service) = match name.strip_prefix("_xmpp-server._tcp.") {
             Some(domain) => (domain.to_owned(), true),
             None => (name.trim_start_matches("xmpp.").to_owned(), false),
         };
-        let found = self.0.lock().unwrap().get(&domain).copied();
+        let found = self.servers.lock().unwrap().get(&domain).copied();
         let target = format!("xmpp.{domain}");
         let data = match (question.kind, found) {
             (Kind::Srv, Some(server)) if is_service => {
@@ -78,7 +97,11 @@ impl Dns for Zone {
             (Kind::Srv | Kind::A | Kind::Aaaa | Kind::Tlsa, _) => None,
         };
         let (ttl, security) = (Duration::ZERO, Security::Insecure);
+        let is_silent = is_service && self.is_silent.load(Ordering::Relaxed);
         Box::pin(async move {
+            if is_silent {
+                return Err(DnsFault::Unavailable("no answer".to_owned()));
+            }
             let data = vec![data.ok_or(DnsFault::Absent { ttl, security })?];
             Ok(RecordSet { data, ttl, security })
         })
@@ -106,18 +129,32 @@ impl World {
         Material::new(vec![certified], trust).unwrap()
     }
 
-    fn issue(&self, domain: &str, certificate: Certificate) -> (CertificateDer<'static>, PrivateKeyDer<'static>) {
-        let name = if certificate == Certificate::OtherName { "other.example" } else { domain };
-        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+    pub(crate) fn issue(
+        &self,
+        domain: &str,
+        certificate: Certificate,
+    ) -> (CertificateDer<'static>, PrivateKeyDer<'static>) {
+        let name = match certificate {
+            Certificate::Good | Certificate::SelfSigned | Certificate::Expired => domain.to_owned(),
+            Certificate::OtherName | Certificate::CommonName => "other.example".to_owned(),
+            Certificate::HostOfSrv => format!("xmpp.{domain}"),
+        };
+        let mut params = CertificateParams::new(vec![name]).unwrap();
+        if certificate == Certificate::CommonName {
+            params.distinguished_name = DistinguishedName::new();
+            params.distinguished_name.push(DnType::CommonName, domain);
+        }
         if certificate == Certificate::Expired {
             params.not_after = rcgen::date_time_ymd(2020, 1, 1);
         }
         let key = KeyPair::generate().unwrap();
         let leaf = match certificate {
             Certificate::SelfSigned => params.self_signed(&key).unwrap(),
-            Certificate::Good | Certificate::Expired | Certificate::OtherName => {
-                params.signed_by(&key, &self.issuer).unwrap()
-            }
+            Certificate::Good
+            | Certificate::Expired
+            | Certificate::OtherName
+            | Certificate::HostOfSrv
+            | Certificate::CommonName => params.signed_by(&key, &self.issuer).unwrap(),
         };
         (leaf.der().clone(), PrivateKeyDer::try_from(key.serialize_der()).unwrap())
     }
@@ -125,13 +162,34 @@ impl World {
     /// TLS of a peer that shows a certificate for a domain.
     pub(crate) fn client(&self, domain: &str, certificate: Certificate) -> Arc<ClientConfig> {
         let (leaf, key) = self.issue(domain, certificate);
+        Arc::new(self.client_with(rustls::DEFAULT_VERSIONS, vec![leaf], key))
+    }
+
+    /// TLS of a peer that shows these certificates.
+    pub(crate) fn client_with(
+        &self,
+        versions: &[&'static SupportedProtocolVersion],
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+    ) -> ClientConfig {
         let mut roots = RootCertStore::empty();
         roots.add(self.anchor.clone()).unwrap();
-        let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-            .with_safe_default_protocol_versions()
+        ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_protocol_versions(versions)
             .unwrap()
             .with_root_certificates(roots)
-            .with_client_auth_cert(vec![leaf], key)
+            .with_client_auth_cert(chain, key)
+            .unwrap()
+    }
+
+    /// TLS of a partner's server that shows a certificate for a domain.
+    pub(crate) fn server(&self, domain: &str, certificate: Certificate) -> Arc<ServerConfig> {
+        let (leaf, key) = self.issue(domain, certificate);
+        let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![leaf], key)
             .unwrap();
         Arc::new(config)
     }
@@ -205,7 +263,7 @@ pub(crate) struct TestEdge {
     pub(crate) end: LinkEnd,
     pub(crate) address: SocketAddr,
     pub(crate) snapshot: Snapshot,
-    dns: Zone,
+    pub(crate) dns: Zone,
     /// Whether the gateway finishes with stanzas at once.
     pub(crate) finishes: Arc<AtomicBool>,
 }

@@ -4,7 +4,81 @@ use causeway_shared::link::Outcome;
 use causeway_shared::partner::Negotiation::{NotSupported, Required};
 use causeway_shared::xmpp::stream_error::StreamCondition;
 
+use std::future::Future;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use causeway_tests::peer::xmpp::Stream;
+use tokio::net::TcpListener;
+
 use crate::support::{Certificate, HEADER, Peer, TestEdge, World, outcome, settings};
+
+mod encoding;
+mod exhaustion;
+mod identity;
+mod transport;
+
+const LOCAL: &str = "contoso.example";
+const REMOTE: &str = "fabrikam.example";
+const ALICE: &str = "alice@contoso.example";
+const BOB: &str = "bob@fabrikam.example";
+
+const STARTTLS: &str = "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>";
+const PROCEED: &str = "<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>";
+
+/// An edge that demands TLS and a certificate.
+async fn strict() -> (World, TestEdge) {
+    let world = World::new();
+    let edge = world.edge(LOCAL, REMOTE, settings(Required, Required, true), Certificate::Good).await;
+    (world, edge)
+}
+
+/// The same, and a stream that has shown both.
+async fn authenticated() -> (World, TestEdge, Stream) {
+    let (world, edge) = strict().await;
+    let tls = world.client(REMOTE, Certificate::Good);
+    let stream = Stream::establish(None, edge.address, REMOTE, LOCAL, &tls).await.unwrap();
+    (world, edge, stream)
+}
+
+/// What an authenticated peer says, and the stream error it gets; nothing of it reaches the gateway.
+async fn check_authenticated(said: impl AsRef<[u8]>, condition: StreamCondition) {
+    let (_world, mut edge, mut stream) = authenticated().await;
+    // The edge may stop reading in the middle of it.
+    let _either = stream.send_bytes(said.as_ref()).await;
+    let heard = stream.rest().await;
+    let expected = format!("<stream:error><{} xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>", condition.as_str());
+    assert!(heard.starts_with(&expected) && heard.ends_with("</stream:stream>"), "expected {condition}, heard {heard}");
+    assert!(edge.end.batches.try_recv().is_err(), "something was forwarded");
+}
+
+/// What an authenticated peer says, and what of it reaches the gateway.
+async fn forwarded(said: &str) -> String {
+    let (_world, mut edge, mut stream) = authenticated().await;
+    stream.send(said).await.unwrap();
+    let batch = edge.batch().await;
+    assert_eq!(batch.stanzas.len(), 1, "{batch:?}");
+    String::from_utf8(batch.stanzas[0].xml.to_vec()).unwrap()
+}
+
+/// A server of the partner that does with each connection what it is told; how many there were.
+async fn impostor<F>(edge: &TestEdge, script: impl Fn(Stream) -> F + Send + 'static) -> Arc<AtomicUsize>
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    edge.publish(REMOTE, listener.local_addr().unwrap());
+    let dialled = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&dialled);
+    tokio::spawn(async move {
+        while let Ok((io, _)) = listener.accept().await {
+            count.fetch_add(1, Ordering::Relaxed);
+            tokio::spawn(script(Stream::accepted(io)));
+        }
+    });
+    dialled
+}
 
 async fn edge() -> (World, TestEdge) {
     let world = World::new();
