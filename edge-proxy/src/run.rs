@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use causeway_shared::config::ConfigWarning;
 use causeway_shared::config::args::CommonArgs;
@@ -12,6 +12,7 @@ use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
 
 use crate::admin::{self, Health};
 use crate::config::Config;
@@ -28,6 +29,9 @@ use crate::tls::{MaterialFault, Tls};
 
 /// How often the end of a drain is looked for.
 const DRAIN_LOOK: Duration = Duration::from_millis(50);
+
+/// For the errors that senders get at the end of a drain, streams to their servers included.
+const ANSWERS: Duration = Duration::from_secs(5);
 
 /// Why the service does not start, or ends.
 #[derive(Debug, thiserror::Error)]
@@ -91,7 +95,7 @@ pub async fn run(args: CommonArgs, config: Config, warnings: Vec<ConfigWarning>)
         .await
         .map_err(|error| RunError::Listen { address: config.link.listen, error })?;
 
-    let (alive, mut all_closed) = mpsc::channel::<()>(1);
+    let (alive, all_closed) = mpsc::channel::<()>(1);
     for (address, entrance) in &config.entrances {
         let listener = bind(*address).await?;
         tokio::spawn(listen::accept(listener, *entrance, Arc::clone(&pool), alive.clone()));
@@ -122,25 +126,46 @@ pub async fn run(args: CommonArgs, config: Config, warnings: Vec<ConfigWarning>)
         }
     }
 
-    tracing::info!("draining");
-    edge.link.drain();
-    edge.drain();
-    let until = Instant::now() + in_force.drain;
-    let drained = async {
-        // Ends when the last connection has dropped its clone.
-        let _never_sent = all_closed.recv().await;
-        while edge.link.facts().held() > 0 || !pool.is_idle() {
-            tokio::time::sleep(DRAIN_LOOK).await;
-        }
-    };
-    if tokio::time::timeout_at(until.into(), drained).await.is_err() {
-        tracing::warn!(link = ?edge.link.facts(), "not everything was finished in time");
-    }
+    drain(&edge, &pool, all_closed, in_force.drain).await;
     stop.send_replace(true);
-    let _ended = tokio::time::timeout(in_force.drain, async { (admin.await, link.task.await) }).await;
+    let _ended = timeout(in_force.drain, async { (admin.await, link.task.await) }).await;
     following.abort();
     tracing::info!("ended");
     Ok(telemetry)
+}
+
+/// Nothing new is taken, from partners or from gateways; what was taken is finished, or its sender learns that it was
+/// not.
+///
+/// Listeners close, and streams from partners end with `system-shutdown` and are read no more. Then there is time for
+/// gateways to finish what they have and for queues towards partners to empty. What no gateway has by then is answered
+/// with an error; what one has, that one answers.
+async fn drain(edge: &Edge, pool: &Pool, mut all_closed: mpsc::Receiver<()>, patience: Duration) {
+    tracing::info!("draining");
+    edge.link.drain();
+    edge.drain();
+    let is_finished = || edge.link.facts().held() == 0 && pool.is_idle();
+    if timeout(patience, drained(&mut all_closed, is_finished)).await.is_ok() {
+        return;
+    }
+    tracing::warn!(link = ?edge.link.facts(), "not everything was finished in time; what no gateway has is answered");
+    edge.link.give_up();
+    let is_answered = || edge.link.facts().waiting == 0 && pool.is_idle();
+    if timeout(ANSWERS, drained(&mut all_closed, is_answered)).await.is_err() {
+        tracing::warn!(link = ?edge.link.facts(), "not everybody could be told");
+    }
+}
+
+/// Waits until all connections from partners are closed and nothing is left to do.
+async fn drained(all_closed: &mut mpsc::Receiver<()>, is_done: impl Fn() -> bool) {
+    // Ends when the last connection has dropped its clone.
+    let _never_sent = all_closed.recv().await;
+    let mut looks = 0;
+    while looks < 2 {
+        // Twice, because an answer is for a moment neither with the link nor in a queue.
+        looks = if is_done() { looks + 1 } else { 0 };
+        tokio::time::sleep(DRAIN_LOOK).await;
+    }
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, RunError> {

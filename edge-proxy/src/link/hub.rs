@@ -1,8 +1,11 @@
 //! The attached gateways: what each is owed, and who gets what partners send.
 //!
 //! One lock around the machine of [`Pool`]; it is held for a batch, never across an await. A stream hands its stanzas
-//! in here and the connection to the gateway takes them out: no task stands between. Permits bound the whole, and who
-//! waits for one does not read its socket.
+//! in here and the connection to the gateway takes them out: no task stands between. The whole is bounded, and who waits
+//! for room does not read its socket; partners wait in turns ([`FairQueue`]), here for room and in the pool for a gateway's
+//! window, so a flood of one holds up no other.
+//!
+//! At the end of a shutdown nothing waits any more: what no gateway has is answered by the edge.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -10,13 +13,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use causeway_proto::link::v1 as proto;
+use causeway_shared::link::fair::FairQueue;
 use causeway_shared::link::outgoing::{Outgoing, VERDICTS_WAITING};
 use causeway_shared::link::pool::{Effect, PeerId, Pool, Routed, cost_of};
 use causeway_shared::link::window::WindowFault;
 use causeway_shared::link::{Failure, HELD_COST, Outcome, PairContext, Stanza, convert, rendezvous};
 use causeway_shared::verdict::Verdict;
 use causeway_shared::verdict::history::Kept;
-use tokio::sync::Semaphore;
+use tokio::sync::oneshot;
 
 use super::contexts::Contexts;
 use super::{InboundStanza, LinkClosed, Verdicts};
@@ -26,6 +30,9 @@ pub const GATEWAY_PATIENCE: Duration = Duration::from_secs(30);
 
 /// What is handed in at once: a larger batch goes in parts, so that it finds room beside others.
 const PART_COST: usize = HELD_COST / 8;
+
+/// What one partner hands in before it is another's turn: what one read brings, mostly.
+const TURN: usize = 256;
 
 /// What only the edge's direction of the link has.
 #[derive(Debug, Default)]
@@ -57,6 +64,10 @@ impl Routed for Pending {
         (self.stanza.from.bare_str(), self.stanza.to.bare_str())
     }
 
+    fn flow(&self) -> u64 {
+        flow_of(&self.context)
+    }
+
     fn give_up_at(&self) -> Instant {
         self.give_up_at
     }
@@ -77,6 +88,23 @@ pub(super) struct Undelivered {
     pub(super) context: Arc<PairContext>,
 }
 
+/// What one stream hands in at once, and who waits until it is taken.
+#[derive(Debug)]
+struct Part {
+    context: Arc<PairContext>,
+    stanzas: Vec<InboundStanza>,
+    give_up_at: Instant,
+    taken: oneshot::Sender<()>,
+}
+
+/// What became of a part at once.
+enum HandedIn {
+    Taken,
+    /// There is no room yet; the receiver tells when there was.
+    Waits(oneshot::Receiver<()>),
+    Closed,
+}
+
 /// A gateway as it attaches.
 #[derive(Debug, Clone)]
 pub(super) struct GatewayPeer {
@@ -89,20 +117,33 @@ pub(super) struct GatewayPeer {
 /// The hub.
 pub(super) struct Hub {
     state: Mutex<State>,
-    room: Semaphore,
     verdicts: Arc<Verdicts>,
     origin: u64,
     patience: Duration,
 }
 
-#[derive(Default)]
 struct State {
     pool: Pool<Pending>,
+    /// What waits until the pool holds less.
+    waiting: FairQueue<Part>,
+    life: Life,
+    /// What nobody will take any more, until [`Hub::expire`] hands it out.
+    left_over: Vec<Undelivered>,
     gateways: HashMap<PeerId, Gateway>,
     last_key: u64,
     /// Kept from step to step for its memory.
     effects: Vec<Effect<Pending>>,
     draining: bool,
+}
+
+/// How far the end is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Life {
+    Open,
+    /// Nothing waits for a gateway any more.
+    Ending,
+    /// Nothing is taken any more.
+    Closed,
 }
 
 struct Gateway {
@@ -124,8 +165,7 @@ impl Hub {
     /// A hub without gateways. The instance names this process in stanza keys.
     pub(super) fn new(instance_id: &str, patience: Duration) -> Self {
         Self {
-            state: Mutex::default(),
-            room: Semaphore::new(HELD_COST),
+            state: Mutex::new(State::default()),
             verdicts: Arc::default(),
             origin: rendezvous::name_hash(instance_id),
             patience,
@@ -142,22 +182,42 @@ impl Hub {
         while !batch.is_empty() {
             let (count, cost) = leading_part(&batch);
             let rest = batch.split_off(count);
-            let permits = self.room.acquire_many(u32::try_from(cost).unwrap_or(u32::MAX)).await;
-            permits.map_err(|_| LinkClosed)?.forget();
-            self.offer(context, batch, now);
+            match self.hand_in(context, batch, cost, now + self.patience) {
+                HandedIn::Taken => {}
+                HandedIn::Waits(taken) => taken.await.map_err(|_| LinkClosed)?,
+                HandedIn::Closed => return Err(LinkClosed),
+            }
             batch = rest;
         }
         Ok(())
     }
 
-    fn offer(&self, context: &Arc<PairContext>, batch: Vec<InboundStanza>, now: Instant) {
+    fn hand_in(
+        &self,
+        context: &Arc<PairContext>,
+        stanzas: Vec<InboundStanza>,
+        cost: usize,
+        give_up_at: Instant,
+    ) -> HandedIn {
         let mut state = self.lock();
-        for stanza in batch {
-            state.last_key += 1;
-            let (context, key, give_up_at) = (Arc::clone(context), state.last_key, now + self.patience);
-            state.step(|pool, effects| pool.offer(Pending { stanza, context, key, give_up_at }, effects));
+        match state.life {
+            Life::Open if state.waiting.is_empty() && state.has_room(cost) => {
+                state.offer(context, stanzas, give_up_at);
+                self.perform(&mut state);
+                HandedIn::Taken
+            }
+            Life::Open => {
+                let (taken, told) = oneshot::channel();
+                let part = Part { context: Arc::clone(context), stanzas, give_up_at, taken };
+                state.waiting.push(flow_of(context), cost, part);
+                HandedIn::Waits(told)
+            }
+            Life::Ending => {
+                state.leave_over(context, stanzas);
+                HandedIn::Taken
+            }
+            Life::Closed => HandedIn::Closed,
         }
-        self.perform(state);
     }
 
     /// A gateway attached.
@@ -170,12 +230,12 @@ impl Hub {
         if state.draining {
             outgoing.say(|extra| extra.draining = true);
         }
-        if self.room.is_closed() {
+        if state.life == Life::Closed {
             outgoing.close();
         }
         let id = state.step(|pool, effects| pool.attach(name, window, effects));
         state.gateways.insert(id, Gateway { peer, outgoing, contexts: Contexts::default() });
-        self.perform(state);
+        self.perform(&mut state);
         id
     }
 
@@ -186,7 +246,7 @@ impl Hub {
             gateway.outgoing.cut();
         }
         state.step(|pool, effects| pool.detach(id, Instant::now(), effects));
-        self.perform(state);
+        self.perform(&mut state);
     }
 
     /// Asks all gateways for no new stanzas; what partners still send goes on.
@@ -202,7 +262,7 @@ impl Hub {
     pub(super) fn gateway_drains(&self, id: PeerId) {
         let mut state = self.lock();
         state.step(|pool, effects| pool.drain(id, effects));
-        self.perform(state);
+        self.perform(&mut state);
     }
 
     /// A gateway acknowledged. What it did not deliver comes back for the log: it has answered the sender itself.
@@ -214,7 +274,7 @@ impl Hub {
     ) -> Result<Returned, WindowFault> {
         let mut state = self.lock();
         let acknowledged = state.step(|pool, effects| pool.acknowledge(id, ranges, failures, effects));
-        let returned = self.perform(state);
+        let returned = self.perform(&mut state);
         acknowledged.map(|()| returned)
     }
 
@@ -222,7 +282,28 @@ impl Hub {
     pub(super) fn expire(&self, now: Instant) -> Returned {
         let mut state = self.lock();
         state.step(|pool, effects| pool.expire(now, effects));
-        self.perform(state)
+        if state.life != Life::Open {
+            // What came back from a gateway that has just gone.
+            state.step(Pool::give_up);
+        }
+        let left_over = std::mem::take(&mut state.left_over);
+        let mut returned = self.perform(&mut state);
+        returned.undelivered.extend(left_over);
+        returned
+    }
+
+    /// Lets nothing wait for a gateway any more: it comes back from [`Self::expire`], as does what streams still hand
+    /// in. What a gateway has, it finishes.
+    pub(super) fn give_up(&self) {
+        let mut state = self.lock();
+        state.life = state.life.max(Life::Ending);
+        state.step(Pool::give_up);
+        for Part { context, stanzas, taken, .. } in state.waiting.take_all() {
+            state.leave_over(&context, stanzas);
+            let _its_stream_has_gone = taken.send(());
+        }
+        let returned = self.perform(&mut state);
+        state.left_over.extend(returned.undelivered);
     }
 
     /// The verdicts that are kept.
@@ -251,8 +332,11 @@ impl Hub {
 
     /// Ends all attachments after what is already queued, and takes nothing new.
     pub(super) fn close(&self) {
-        self.room.close();
-        for gateway in self.lock().gateways.values() {
+        let mut state = self.lock();
+        state.life = Life::Closed;
+        // Those who wait hear of it, for nobody will tell them anything else.
+        drop(state.waiting.take_all());
+        for gateway in state.gateways.values() {
             gateway.outgoing.close();
         }
     }
@@ -269,15 +353,18 @@ impl Hub {
 
     /// Stanzas that wait for a gateway, and stanzas that a gateway has not finished.
     pub(super) fn load(&self) -> (usize, usize) {
-        self.lock().pool.load()
+        let state = self.lock();
+        let (waiting, outstanding) = state.pool.load();
+        let parts: usize = state.waiting.iter().map(|part| part.stanzas.len()).sum();
+        (waiting + parts + state.left_over.len(), outstanding)
     }
 
     /// Carries out the effects of a step and ends it.
-    fn perform(&self, mut state: MutexGuard<'_, State>) -> Returned {
+    fn perform(&self, state: &mut State) -> Returned {
         let mut returned = Returned::default();
         let mut transmissions = Transmissions::default();
-        let mut freed = 0;
-        let State { pool, gateways, effects, .. } = &mut *state;
+        state.admit_waiting();
+        let State { pool, gateways, effects, .. } = state;
         for effect in effects.drain(..) {
             match effect {
                 Effect::Transmit { peer, seq } => {
@@ -290,14 +377,12 @@ impl Hub {
                     transmissions.add(peer, announcement, convert::stanza_to_proto(&stanza, seq, number));
                 }
                 Effect::Finished { mut item, outcome } => {
-                    freed += item.cost();
                     item.stanza.finish();
                     if let Outcome::Failed(failure) = outcome {
                         returned.undelivered.push(item.undelivered(Some(failure)));
                     }
                 }
                 Effect::GivenUp(item) => {
-                    freed += item.cost();
                     returned.undelivered.push(item.undelivered(None));
                 }
                 Effect::Stalled(peer) => returned.stalled.push(peer),
@@ -308,10 +393,6 @@ impl Hub {
                 gateway.outgoing.push_stanzas(contexts, stanzas);
             }
         }
-        drop(state);
-        if freed > 0 {
-            self.room.add_permits(freed);
-        }
         returned
     }
 
@@ -321,9 +402,64 @@ impl Hub {
     }
 }
 
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            pool: Pool::default(),
+            waiting: FairQueue::new(TURN),
+            life: Life::Open,
+            left_over: Vec::new(),
+            gateways: HashMap::new(),
+            last_key: 0,
+            effects: Vec::new(),
+            draining: false,
+        }
+    }
+}
+
 impl State {
+    fn has_room(&self, cost: usize) -> bool {
+        self.pool.held() + cost <= HELD_COST
+    }
+
+    fn offer(&mut self, context: &Arc<PairContext>, stanzas: Vec<InboundStanza>, give_up_at: Instant) {
+        for stanza in stanzas {
+            self.last_key += 1;
+            let (context, key) = (Arc::clone(context), self.last_key);
+            self.step(|pool, effects| pool.offer(Pending { stanza, context, key, give_up_at }, effects));
+        }
+    }
+
+    /// Takes what waits, in turns, as long as there is room. It may be transmitted at once, but nothing of it ends, so
+    /// this frees no further room.
+    fn admit_waiting(&mut self) {
+        while let Some((cost, _)) = self.waiting.front()
+            && self.has_room(cost)
+            && let Some(part) = self.waiting.pop()
+        {
+            self.offer(&part.context, part.stanzas, part.give_up_at);
+            // If its stream has gone, its stanzas were sent all the same.
+            let _its_stream_has_gone = part.taken.send(());
+        }
+    }
+
+    fn leave_over(&mut self, context: &Arc<PairContext>, stanzas: Vec<InboundStanza>) {
+        self.left_over.extend(stanzas.into_iter().map(|stanza| Undelivered::untaken(stanza, context)));
+    }
+
     fn step<R>(&mut self, step: impl FnOnce(&mut Pool<Pending>, &mut Vec<Effect<Pending>>) -> R) -> R {
         step(&mut self.pool, &mut self.effects)
+    }
+}
+
+/// Partners wait in turns, each of their domains for itself.
+fn flow_of(context: &PairContext) -> u64 {
+    rendezvous::name_hash(context.pair.remote.as_str())
+}
+
+impl Undelivered {
+    fn untaken(stanza: InboundStanza, context: &Arc<PairContext>) -> Self {
+        Self { stanza, failure: None, context: Arc::clone(context) }
     }
 }
 

@@ -291,6 +291,14 @@ impl LinkHandle {
         }
     }
 
+    /// Lets nothing wait for a gateway any more: its senders get errors. What gateways have, they finish.
+    pub fn give_up(&self) {
+        match &self.road {
+            Road::Hub(hub) => hub.give_up(),
+            Road::Queues { .. } => {}
+        }
+    }
+
     /// How the link stands.
     pub fn facts(&self) -> LinkFacts {
         let snapshot_version = self.snapshots.borrow().version;

@@ -74,6 +74,11 @@ impl Routed for Pending {
         (self.stanza.from.domain(), self.stanza.to.domain())
     }
 
+    /// What is for one partner does not hold up what is for another.
+    fn flow(&self) -> u64 {
+        rendezvous::name_hash(self.stanza.to.domain())
+    }
+
     fn give_up_at(&self) -> Instant {
         self.give_up_at
     }

@@ -3,26 +3,34 @@
 //! Both ends use it: an edge spreads what partners send over the attached gateways, a gateway what it sends over the
 //! attached edges. A pair of addresses goes to one peer (rendezvous hashing) and stays there while that peer has
 //! anything of it, so its order holds when peers come and go. What a lost peer had not acknowledged goes to the next
-//! one, in order and ahead of everything newer. What finds no peer waits until it must be given up.
+//! one, in order and ahead of everything newer. What finds no peer waits until it must be given up. Whatever waits is
+//! served in turns between flows, normally partners ([`FairQueue`]): no flood of one holds up another.
 //!
 //! Not here: a bound on the whole. The owner of a pool bounds it by [`Pool::held`].
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use super::fair::FairQueue;
 use super::rendezvous;
 use super::window::{Sender, WindowFault};
-use super::{Failure, HELD_COST, MAX_WINDOW, Outcome};
+use super::{BATCH_STANZAS, Failure, HELD_COST, MAX_WINDOW, Outcome};
 
 /// A peer that holds stanzas and acknowledges none for so long is taken for lost. The slowest honest answer waits for
 /// its turn, for a SIP transaction that times out (32 s, RFC 3261 section 17.1.2.2), and then with an error stanza for a
 /// stream: two minutes and a bit.
 pub const STALLED_AFTER: Duration = Duration::from_secs(180);
 
+/// What one flow may send before it is another's turn, in the measure of [`cost_of`]: as many short stanzas as fit into
+/// a frame, so that frames stay full and announce few contexts.
+const TURN: usize = BATCH_STANZAS;
+
 /// What can be routed.
 pub trait Routed {
     /// The two addresses whose order counts.
     fn keys(&self) -> (&str, &str);
+    /// The flow it belongs to, normally a partner: flows wait in turns. A pair of [`Self::keys`] is in one flow.
+    fn flow(&self) -> u64;
     /// When its sender must have an answer.
     fn give_up_at(&self) -> Instant;
     /// What it takes of the owner's bound.
@@ -73,6 +81,12 @@ struct Entry<T> {
     redelivered: bool,
 }
 
+impl<T: Routed> Entry<T> {
+    fn wait_in(self, queue: &mut FairQueue<Self>) {
+        queue.push(self.item.flow(), self.item.cost(), self);
+    }
+}
+
 #[derive(Debug)]
 struct Peer<T> {
     name: String,
@@ -80,7 +94,7 @@ struct Peer<T> {
     draining: bool,
     sender: Sender<Entry<T>>,
     /// What waits for the window, in order; in a draining peer only pairs of which something is unacknowledged.
-    queue: VecDeque<Entry<T>>,
+    queue: FairQueue<Entry<T>>,
     /// Since when nothing was acknowledged, while something is outstanding.
     silent_since: Option<Instant>,
 }
@@ -99,14 +113,14 @@ pub struct Pool<T> {
     peers: HashMap<PeerId, Peer<T>>,
     last_peer: u64,
     affinity: HashMap<u64, Affinity>,
-    /// What no peer takes, in order of arrival. Empty while some peer takes new stanzas.
-    homeless: VecDeque<Entry<T>>,
+    /// What no peer takes. Empty while some peer takes new stanzas.
+    homeless: FairQueue<Entry<T>>,
     held: usize,
 }
 
 impl<T> Default for Pool<T> {
     fn default() -> Self {
-        Self { peers: HashMap::new(), last_peer: 0, affinity: HashMap::new(), homeless: VecDeque::new(), held: 0 }
+        Self { peers: HashMap::new(), last_peer: 0, affinity: HashMap::new(), homeless: FairQueue::new(TURN), held: 0 }
     }
 }
 
@@ -121,11 +135,11 @@ impl<T: Routed> Pool<T> {
             window,
             draining: false,
             sender: Sender::default(),
-            queue: VecDeque::new(),
+            queue: FairQueue::new(TURN),
             silent_since: None,
         };
         self.peers.insert(id, peer);
-        for entry in std::mem::take(&mut self.homeless) {
+        for entry in self.homeless.take_all() {
             self.place(entry, out);
         }
         id
@@ -134,7 +148,7 @@ impl<T: Routed> Pool<T> {
     /// A peer is gone: what it did not acknowledge goes elsewhere, ahead of what waited for it, or is given up if it is
     /// over.
     pub fn detach(&mut self, id: PeerId, now: Instant, out: &mut Vec<Effect<T>>) {
-        let Some(Peer { sender, queue, .. }) = self.peers.remove(&id) else { return };
+        let Some(Peer { sender, mut queue, .. }) = self.peers.remove(&id) else { return };
         self.affinity.retain(|_, affinity| affinity.peer != id);
         for entry in sender.into_unacknowledged() {
             if entry.item.is_over(now) {
@@ -144,7 +158,7 @@ impl<T: Routed> Pool<T> {
             }
             self.place(Entry { redelivered: true, ..entry }, out);
         }
-        for entry in queue {
+        for entry in queue.take_all() {
             self.place(entry, out);
         }
     }
@@ -201,13 +215,13 @@ impl<T: Routed> Pool<T> {
     /// Gives up what has waited too long for a peer, and names the peers that stalled.
     pub fn expire(&mut self, now: Instant, out: &mut Vec<Effect<T>>) {
         let (affinity, held) = (&mut self.affinity, &mut self.held);
-        let mut sift = |queue: &mut VecDeque<Entry<T>>| {
+        let mut sift = |queue: &mut FairQueue<Entry<T>>| {
             if queue.iter().all(|entry| entry.item.give_up_at() > now) {
                 return;
             }
-            for entry in std::mem::take(queue) {
+            for entry in queue.take_all() {
                 if entry.item.give_up_at() > now {
-                    queue.push_back(entry);
+                    entry.wait_in(queue);
                     continue;
                 }
                 *held -= entry.item.cost();
@@ -224,6 +238,20 @@ impl<T: Routed> Pool<T> {
                 out.push(Effect::Stalled(*id));
             }
         }
+    }
+
+    /// Gives up everything that waits, for nobody will take it any more; what peers have, they finish.
+    pub fn give_up(&mut self, out: &mut Vec<Effect<T>>) {
+        let (affinity, held) = (&mut self.affinity, &mut self.held);
+        let mut give_up = |queue: &mut FairQueue<Entry<T>>| {
+            for entry in queue.take_all() {
+                *held -= entry.item.cost();
+                release(affinity, entry.pair, |pair| pair.queued -= 1);
+                out.push(Effect::GivenUp(entry.item));
+            }
+        };
+        give_up(&mut self.homeless);
+        self.peers.values_mut().for_each(|peer| give_up(&mut peer.queue));
     }
 
     /// The cost of everything in the pool.
@@ -245,14 +273,14 @@ impl<T: Routed> Pool<T> {
     /// Hands the entry to the window of its peer, or behind it, or to those that wait for any peer.
     fn place(&mut self, entry: Entry<T>, out: &mut Vec<Effect<T>>) {
         let found = self.peer_of(&entry).and_then(|id| Some((id, self.peers.get_mut(&id)?)));
-        let Some((id, peer)) = found else { return self.homeless.push_back(entry) };
+        let Some((id, peer)) = found else { return entry.wait_in(&mut self.homeless) };
         let affinity = self.affinity.entry(entry.pair).or_insert(Affinity { peer: id, outstanding: 0, queued: 0 });
         if peer.takes_more() && peer.queue.is_empty() {
             affinity.outstanding += 1;
             out.push(Effect::Transmit { peer: id, seq: peer.sender.send(entry) });
         } else {
             affinity.queued += 1;
-            peer.queue.push_back(entry);
+            entry.wait_in(&mut peer.queue);
         }
     }
 
@@ -270,7 +298,7 @@ impl<T: Routed> Pool<T> {
     fn pump(&mut self, id: PeerId, out: &mut Vec<Effect<T>>) {
         let Some(peer) = self.peers.get_mut(&id) else { return };
         while peer.takes_more()
-            && let Some(entry) = peer.queue.pop_front()
+            && let Some(entry) = peer.queue.pop()
         {
             if let Some(affinity) = self.affinity.get_mut(&entry.pair) {
                 affinity.queued -= 1;
@@ -279,19 +307,19 @@ impl<T: Routed> Pool<T> {
             out.push(Effect::Transmit { peer: id, seq: peer.sender.send(entry) });
         }
         if peer.draining && !peer.queue.is_empty() {
-            let queue = std::mem::take(&mut peer.queue);
+            let queue = peer.queue.take_all();
             self.move_away(id, queue, out);
         }
     }
 
     /// What waits for a draining peer goes elsewhere, except pairs that the peer still works on: they would be
     /// overtaken.
-    fn move_away(&mut self, id: PeerId, queue: VecDeque<Entry<T>>, out: &mut Vec<Effect<T>>) {
+    fn move_away(&mut self, id: PeerId, queue: impl Iterator<Item = Entry<T>>, out: &mut Vec<Effect<T>>) {
         for entry in queue {
             let stays = self.affinity.get(&entry.pair).is_some_and(|held| held.peer == id && held.outstanding > 0);
             match self.peers.get_mut(&id) {
                 Some(peer) if stays => {
-                    peer.queue.push_back(entry);
+                    entry.wait_in(&mut peer.queue);
                     continue;
                 }
                 Some(_) | None => {}

@@ -20,6 +20,11 @@ impl Routed for Item {
         (&self.pair, "alice@contoso.example")
     }
 
+    /// A partner is what stands before the first dash, such as "fabrikam-1".
+    fn flow(&self) -> u64 {
+        rendezvous::name_hash(self.pair.split('-').next().unwrap_or_default())
+    }
+
     fn give_up_at(&self) -> Instant {
         self.give_up_at
     }
@@ -170,6 +175,21 @@ fn a_full_window_makes_newer_stanzas_wait_for_their_peer_only() {
     rig.acknowledge(first, 2);
     assert_eq!(rig.numbers_sent_to(first), [1, 2, 3]);
     assert_eq!((rig.pool.load(), rig.pool.held()), ((0, 2), 2));
+}
+
+#[test]
+fn a_flood_of_one_partner_does_not_hold_up_another() {
+    let mut rig = Rig::new();
+    let gateway = rig.attach("gateway", 4);
+    (0..10_000).for_each(|number| rig.offer(&format!("fabrikam-{}", number % 7), number));
+    rig.offer("wingtip-1", 0);
+    // What the gateway has, and one turn of the other: that is all that is before it.
+    let turn = u64::try_from(TURN).unwrap();
+    for seq in 1..=4 + turn {
+        rig.acknowledge(gateway, seq);
+    }
+    let of_wingtip = |sent: &&(PeerId, u64, Item, bool)| sent.2.pair == "wingtip-1";
+    assert!(rig.sent.iter().any(|sent| of_wingtip(&sent)), "{} were sent before it", rig.sent.len());
 }
 
 #[test]

@@ -5,6 +5,8 @@
 
 mod attach;
 mod breach;
+mod end;
+mod fairness;
 mod loss;
 mod support;
 mod traffic;

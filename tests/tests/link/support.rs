@@ -305,6 +305,20 @@ impl GatewayNode {
         }
     }
 
+    /// Stanzas that have come, if any have.
+    pub(crate) fn next_stanzas_if_any(&self) -> Vec<gateway::StanzaIn> {
+        let events = self.events.rest().into_iter();
+        events
+            .flat_map(|event| match event {
+                gateway::LinkEvent::Stanzas(stanzas) => stanzas,
+                gateway::LinkEvent::Outcomes(_)
+                | gateway::LinkEvent::Verdicts(_)
+                | gateway::LinkEvent::EdgeUp(_)
+                | gateway::LinkEvent::EdgeDown(_) => Vec::new(),
+            })
+            .collect()
+    }
+
     /// The next stanzas: so many and no more.
     pub(crate) fn stanzas(&self, count: usize) -> Vec<gateway::StanzaIn> {
         let mut stanzas = Vec::with_capacity(count);
