@@ -8,6 +8,7 @@ use causeway_shared::config::files::Files;
 use causeway_shared::link::tls::server_config;
 
 use super::{Config, LinkFiles};
+use crate::resolve::hickory::trust_anchors;
 use crate::tls::{Material, MaterialFault, TrustFiles, anchors, revocation};
 
 impl Config {
@@ -35,6 +36,11 @@ impl Config {
                 "write a file with a revocation list in PEM or DER, such as a job fetches it from the authority";
             let load = || revocation(std::slice::from_ref(list), config.trust.overdue);
             files.judge(&format!("tls.crl_files[{index}]"), &[("", list)], load, write);
+        }
+        if let Some(anchor) = &config.dns.trust_anchor {
+            let write =
+                "write DNSKEY records such as \". IN DNSKEY 257 3 8 AwEAA...\", or leave it out for those of the root";
+            files.judge("dns.trust_anchor", &[("", anchor)], || trust_anchors(anchor), write);
         }
         files.finish((config, warnings))
     }

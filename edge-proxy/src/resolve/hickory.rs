@@ -5,7 +5,7 @@
 //! the targets of SRV records, which must not be aliases (RFC 2782) and are all the same.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use hickory_resolver::TokioResolver;
@@ -28,7 +28,7 @@ pub struct DnsConfig {
     /// Whether answers are validated by DNSSEC. Not by default: many resolvers of companies strip the signatures, and
     /// private zones below signed ones would be bogus.
     pub validate: bool,
-    /// The trust anchor to validate from, as DNSKEY records; none takes the root's.
+    /// A file of DNSKEY records to validate from instead of the root's own.
     pub trust_anchor: Option<PathBuf>,
 }
 
@@ -59,7 +59,7 @@ impl HickoryDns {
         };
         if config.validate {
             let anchors = match &config.trust_anchor {
-                Some(path) => TrustAnchors::from_file(path).map_err(|error| unusable(&error))?,
+                Some(path) => trust_anchors(path).map_err(DnsFault::Unavailable)?,
                 None => TrustAnchors::default(),
             };
             builder = builder.with_trust_anchor(anchors.into());
@@ -97,6 +97,13 @@ impl Dns for HickoryDns {
             if records.data.is_empty() { Err(insecure) } else { Ok(records) }
         })
     }
+}
+
+/// The keys in a file of DNSKEY records, such as `. IN DNSKEY 257 3 8 AwEAA...`; they replace those of the root.
+pub fn trust_anchors(path: &Path) -> Result<TrustAnchors, String> {
+    let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let anchors = text.parse().map_err(|error| format!("{}: {error}", path.display()))?;
+    if text.contains("DNSKEY") { Ok(anchors) } else { Err(format!("{}: no DNSKEY record in it", path.display())) }
 }
 
 fn read(found: &Lookup, kind: Kind, validates: bool) -> RecordSet {
@@ -161,4 +168,25 @@ fn negative_ttl(none: &NoRecords) -> Duration {
 
 fn signed_negative_ttl(response: &DnsResponse) -> Duration {
     Duration::from_secs(u64::from(response.negative_ttl().unwrap_or_default()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trust_anchor_is_a_file_of_dnskey_records() {
+        let path = std::env::temp_dir().join(format!("causeway-anchor-{}", std::process::id()));
+        let read = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            trust_anchors(&path)
+        };
+        let key = "VvfGItIaJA3ecglamRsrC+95F28kcwzFpgdbEgXH9mVeAoUA9Z+Y9Ig9NgMNPkWrtue4j8cmQ9SnFQkCD0Eyxg==";
+        assert_eq!(read(&format!(". 172800 IN DNSKEY 257 3 13 {key}\n")).unwrap().len(), 1);
+        for wrong in ["", "; a comment\n", ". IN DS 20326 8 2 00\n", ". IN DNSKEY 257 3\n"] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
+        std::fs::remove_file(&path).unwrap();
+        assert!(trust_anchors(&path).is_err());
+    }
 }
