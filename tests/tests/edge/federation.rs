@@ -73,6 +73,35 @@ async fn many_messages_keep_their_order() {
     }
 }
 
+#[tokio::test]
+async fn any_edge_confirms_the_key_that_another_one_made() {
+    let world = World::new();
+    let (negotiation, own) = (settings(Required, NotSupported, true), Certificate::SelfSigned);
+    let sender = world.edge("contoso.example", "fabrikam.example", negotiation, own).await;
+    // The second edge of the domain is where DNS leads from now on; only the secret connects the two.
+    let confirmer = world.edge("contoso.example", "fabrikam.example", negotiation, own).await;
+    let mut receiver = world.edge("fabrikam.example", "contoso.example", negotiation, own).await;
+    assert_eq!(outcome(sender.send(ALICE, BOB, "hello")).await, Outcome::Done);
+    assert_eq!(receiver.batch().await.context.method, Method::TlsDialback);
+    assert_ne!(sender.address, confirmer.address);
+}
+
+#[tokio::test]
+async fn a_key_of_the_secret_before_is_confirmed_while_edges_rotate() {
+    let world = World::new();
+    let (negotiation, own) = (settings(Required, NotSupported, true), Certificate::SelfSigned);
+    let sender = world.edge("contoso.example", "fabrikam.example", negotiation, own).await;
+    let mut confirmer = world.edge("contoso.example", "fabrikam.example", negotiation, own).await;
+    confirmer.apply(|snapshot| snapshot.dialback_secrets.insert(0, "the secret that is new".into())).await;
+    let mut receiver = world.edge("fabrikam.example", "contoso.example", negotiation, own).await;
+    assert_eq!(outcome(sender.send(ALICE, BOB, "hello")).await, Outcome::Done);
+    receiver.batch().await;
+    confirmer.apply(|snapshot| snapshot.dialback_secrets.truncate(1)).await;
+    let late = world.edge("contoso.example", "fabrikam.example", negotiation, own).await;
+    late.publish("contoso.example", confirmer.address);
+    assert!(matches!(outcome(late.send(ALICE, BOB, "with a key that is too old")).await, Outcome::Failed(_)));
+}
+
 /// A message does not pass; its sender learns the condition, and both operators the rung.
 async fn refuse(
     (sender, mut receiver): (TestEdge, TestEdge),
