@@ -205,6 +205,8 @@ fn dns(mut section: Section) -> (DnsConfig, Filter) {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     const GOOD: &str = r#"
@@ -225,6 +227,16 @@ mod tests {
         assert_eq!(config.link.listen.port(), 23456);
         assert_eq!(config.files().len(), 5);
         assert!(warnings.is_empty());
+    }
+
+    #[test]
+    fn revocation_lists_are_watched_and_overdue_ones_accepted_unless_that_is_refused() {
+        let read = |keys: &str| Config::parse(&format!("{GOOD}\n{keys}"), []);
+        let (config, _) = read("crl_files = ['a.crl', 'b.pem']").unwrap();
+        assert!(config.files().contains(Path::new("a.crl")) && config.files().contains(Path::new("b.pem")));
+        assert_eq!(config.trust.overdue, OverdueLists::Accept);
+        assert_eq!(read("crl_expired = 'refuse'").unwrap().0.trust.overdue, OverdueLists::Refuse);
+        assert_eq!(read("crl_expired = 'maybe'").unwrap_err()[0].key, "tls.crl_expired");
     }
 
     #[test]

@@ -453,6 +453,12 @@ static WHOLE: std::sync::LazyLock<(CertificateDer<'static>, CertificateDer<'stat
         (whole, root.der)
     });
 
+static LIST: std::sync::LazyLock<(Authority, Vec<u8>)> = std::sync::LazyLock::new(|| {
+    let root = authority("root");
+    let list = list(&root, &[7], 2026, 2027);
+    (root, list)
+});
+
 proptest! {
     #[test]
     fn a_damaged_certificate_is_refused_or_read_but_never_believed(
@@ -473,5 +479,23 @@ proptest! {
         let _ = (verify_alone(&damaged, at(2026)), next_end(&damaged, at(2026)));
         bytes.truncate(length.index(bytes.len()));
         prop_assert_eq!(PeerCertificate::read(&[CertificateDer::from(bytes)]), Err(ChainFault::Malformed));
+    }
+
+    #[test]
+    fn a_damaged_revocation_list_is_refused_or_read_and_harms_nobody(
+        place in any::<prop::sample::Index>(),
+        byte in any::<u8>(),
+    ) {
+        let (root, whole) = &*LIST;
+        let mut bytes = whole.clone();
+        let place = place.index(bytes.len());
+        prop_assume!(bytes[place] != byte);
+        bytes[place] = byte;
+        let mut revocation = Revocation::default();
+        if revocation.add(&bytes).is_ok() {
+            let chain = [with_serial(root, 8)];
+            let _ = judged(&chain, root, &revocation, at(2026), Purpose::Federation);
+            let _ = (revocation.overdue_at(u64::MAX), revocation.next_change(at(2026)));
+        }
     }
 }

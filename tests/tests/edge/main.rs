@@ -6,6 +6,7 @@ mod attacks;
 mod dnssec;
 mod extensions;
 mod federation;
+mod identity;
 mod resolution;
 mod stream_errors;
 mod support;

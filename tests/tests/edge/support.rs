@@ -9,11 +9,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use causeway_edge_proxy::admission::Caps;
 use causeway_edge_proxy::edge::Edge;
+use causeway_edge_proxy::evidence::Evidences;
 use causeway_edge_proxy::limits::StreamLimits;
 use causeway_edge_proxy::link::{self, AckHandle, Batch, InboundStanza, LinkEnd, OutboundStanza};
 use causeway_edge_proxy::listen::{self, Entrance};
 use causeway_edge_proxy::resolve::Resolver;
-use causeway_edge_proxy::resolve::dns::{Answer, Data, Dns, DnsFault, Kind, Question, Record, RecordSet, Security};
+use causeway_edge_proxy::resolve::dns::{
+    Answer, Data, Dns, DnsFault, Kind, Question, Record, RecordSet, Security, Tlsa,
+};
 use causeway_edge_proxy::stream::pool::Pool;
 use causeway_edge_proxy::tls::{self, Material, Tls};
 use causeway_shared::domain::DomainName;
@@ -22,7 +25,10 @@ use causeway_shared::link::{GatewaySettings, Outcome, PartnerRecord, Snapshot, S
 use causeway_shared::partner::{Negotiation, NegotiationSettings};
 use causeway_shared::pki::{self, Trust};
 use causeway_shared::verdict::Verdict;
-use rcgen::{BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DistinguishedName, DnType, IsCa, Issuer,
+    KeyIdMethod, KeyPair, RevokedCertParams,
+};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
@@ -38,7 +44,9 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) struct World {
     issuer: Arc<Issuer<'static, KeyPair>>,
     anchor: CertificateDer<'static>,
-    dns: Zone,
+    pub(crate) dns: Zone,
+    /// Where web servers of domains listen.
+    pub(crate) web: u16,
 }
 
 /// The certificate of an edge.
@@ -54,12 +62,14 @@ pub(crate) enum Certificate {
     CommonName,
 }
 
-/// SRV and addresses, on loopback.
+/// SRV and addresses, on loopback; TLSA records of hosts once it is signed.
 #[derive(Clone, Default)]
 pub(crate) struct Zone {
     servers: Arc<Mutex<HashMap<String, SocketAddr>>>,
     asked: Arc<Mutex<Vec<String>>>,
     is_silent: Arc<AtomicBool>,
+    /// Once it is signed.
+    signed: Arc<Mutex<Option<HashMap<String, Tlsa>>>>,
 }
 
 impl Zone {
@@ -76,6 +86,11 @@ impl Zone {
     pub(crate) fn fall_silent_about_services(&self) {
         self.is_silent.store(true, Ordering::Relaxed);
     }
+
+    /// Lets DNSSEC prove all that is said from now on, and says this of a domain's server.
+    pub(crate) fn sign(&self, domain: &str, record: Tlsa) {
+        self.signed.lock().unwrap().get_or_insert_default().insert(domain.to_owned(), record);
+    }
 }
 
 impl Dns for Zone {
@@ -88,15 +103,19 @@ impl Dns for Zone {
         };
         let found = self.servers.lock().unwrap().get(&domain).copied();
         let target = format!("xmpp.{domain}");
+        let signed = self.signed.lock().unwrap();
+        let tlsa = name.split_once("._tcp.xmpp.").and_then(|(_, domain)| signed.as_ref()?.get(domain).cloned());
         let data = match (question.kind, found) {
             (Kind::Srv, Some(server)) if is_service => {
                 Some(Data::Srv(Record { priority: 0, weight: 0, port: server.port(), target }))
             }
             (Kind::A, Some(SocketAddr::V4(server))) => Some(Data::A(*server.ip())),
             (Kind::Aaaa, Some(SocketAddr::V6(server))) => Some(Data::Aaaa(*server.ip())),
-            (Kind::Srv | Kind::A | Kind::Aaaa | Kind::Tlsa, _) => None,
+            (Kind::Tlsa, _) => tlsa.map(Data::Tlsa),
+            (Kind::Srv | Kind::A | Kind::Aaaa, _) => None,
         };
-        let (ttl, security) = (Duration::ZERO, Security::Insecure);
+        let security = if signed.is_some() { Security::Secure } else { Security::Insecure };
+        let ttl = Duration::ZERO;
         let is_silent = is_service && self.is_silent.load(Ordering::Relaxed);
         Box::pin(async move {
             if is_silent {
@@ -119,14 +138,49 @@ impl World {
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
         let anchor = params.self_signed(&key).unwrap().der().clone();
-        Self { issuer: Arc::new(Issuer::new(params, key)), anchor, dns: Zone::default() }
+        Self { issuer: Arc::new(Issuer::new(params, key)), anchor, dns: Zone::default(), web: 443 }
     }
 
-    fn material(&self, domain: &str, certificate: Certificate) -> Material {
+    pub(crate) fn material(&self, domain: &str, certificate: Certificate) -> Material {
         let (leaf, key) = self.issue(domain, certificate);
-        let certified = tls::certified(vec![leaf], key).unwrap();
-        let trust = Trust { anchors: vec![pki::trust::anchor(&self.anchor).unwrap()], ..Trust::default() };
-        Material::new(vec![certified], trust).unwrap()
+        Material::new(vec![tls::certified(vec![leaf], key).unwrap()], self.trust()).unwrap()
+    }
+
+    /// A certificate that is not like any other.
+    pub(crate) fn material_of(&self, params: &CertificateParams) -> Material {
+        let key = KeyPair::generate().unwrap();
+        let leaf = params.signed_by(&key, &*self.issuer).unwrap().der().clone();
+        let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+        Material::new(vec![tls::certified(vec![leaf], key).unwrap()], self.trust()).unwrap()
+    }
+
+    /// The authority of the tests, trusted for everyone.
+    pub(crate) fn trust(&self) -> Trust {
+        Trust { anchors: vec![pki::trust::anchor(&self.anchor).unwrap()], ..Trust::default() }
+    }
+
+    /// A revocation list of the authority, in DER.
+    pub(crate) fn list(&self, serials: &[u64]) -> Vec<u8> {
+        let revoked = |serial: &u64| RevokedCertParams {
+            serial_number: (*serial).into(),
+            revocation_time: rcgen::date_time_ymd(2025, 1, 1),
+            reason_code: None,
+            invalidity_date: None,
+        };
+        let params = CertificateRevocationListParams {
+            this_update: rcgen::date_time_ymd(2025, 1, 1),
+            next_update: rcgen::date_time_ymd(2100, 1, 1),
+            crl_number: 1.into(),
+            issuing_distribution_point: None,
+            revoked_certs: serials.iter().map(revoked).collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        params.signed_by(&*self.issuer).unwrap().der().to_vec()
+    }
+
+    /// The authority's certificate, in PEM.
+    pub(crate) fn bundle(&self) -> String {
+        pem("CERTIFICATE", &self.anchor)
     }
 
     pub(crate) fn issue(
@@ -202,6 +256,17 @@ impl World {
         negotiation: NegotiationSettings,
         certificate: Certificate,
     ) -> TestEdge {
+        self.edge_with(domain, partner, negotiation, self.material(domain, certificate)).await
+    }
+
+    /// The same with other material.
+    pub(crate) async fn edge_with(
+        &self,
+        domain: &str,
+        partner: &str,
+        negotiation: NegotiationSettings,
+        material: Material,
+    ) -> TestEdge {
         let snapshot = Snapshot {
             version: 1,
             local_domains: vec![name(domain)],
@@ -215,9 +280,11 @@ impl World {
         let (handle, mut end) = link::channel();
         let finishes = Arc::new(AtomicBool::new(true));
         end.batches = gateway(end.batches, Arc::clone(&finishes));
-        let tls = Tls::new(self.material(domain, certificate));
+        let tls = Tls::new(material);
         let resolver = Resolver::new(Arc::new(self.dns.clone()));
-        let edge = Arc::new(Edge::new(handle, tls, resolver, StreamLimits::default(), Caps::default()));
+        let mut edge = Edge::new(handle, tls, resolver, StreamLimits::default(), Caps::default());
+        edge.evidences = Evidences::with_port(self.web);
+        let edge = Arc::new(edge);
         end.has_gateway.send_replace(true);
         end.snapshots.send_replace(Arc::new(snapshot.clone()));
         let mut applied = edge.policy_changes();
@@ -250,6 +317,26 @@ fn gateway(mut batches: mpsc::Receiver<Batch>, finishes: Arc<AtomicBool>) -> mps
         }
     });
     receiver
+}
+
+/// DER as files have it (RFC 7468).
+pub(crate) fn pem(label: &str, der: &[u8]) -> String {
+    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", base64(der))
+}
+
+/// RFC 4648, section 4.
+pub(crate) fn base64(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::new();
+    for chunk in bytes.chunks(3) {
+        let number =
+            chunk.iter().chain([0; 2].iter()).take(3).fold(0_u32, |number, byte| number << 8 | u32::from(*byte));
+        for place in 0..4 {
+            let letter = ALPHABET[(number >> (18 - 6 * place) & 63) as usize];
+            text.push(if place <= chunk.len() { char::from(letter) } else { '=' });
+        }
+    }
+    text
 }
 
 pub(crate) fn name(text: &str) -> DomainName {
