@@ -17,7 +17,7 @@ build: ## Build both services and the command line, optimised
 	$(CARGO) build --release --workspace --bins
 
 .PHONY: test
-test: ## Everything that has to hold: format, lints, docs, tests, the demo's conversation, licences
+test: ## Everything that has to hold: format, lints, docs, tests, real peers, a scanner, licences
 	deploy/setup test
 	$(MAKE) lint unit interop deny
 
@@ -33,7 +33,7 @@ unit: ## Unit and scenario tests (FILTER=... for some)
 	$(CARGO) nextest run --workspace $(FILTER)
 
 .PHONY: interop
-interop: demo ## The demo's conversation with real peers, as a test
+interop: demo matrix-check ## The demo's conversation and every negotiation with real peers, as tests
 
 .PHONY: deny
 deny: ## Licences, sources and banned crates
@@ -52,5 +52,6 @@ run-ci: ## What the build server runs
 	.ci/run
 
 -include deploy/demo/demo.mk
+-include deploy/interop/matrix.mk
 -include deploy/bench.mk
 -include deploy/soak.mk

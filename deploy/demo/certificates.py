@@ -18,20 +18,21 @@ def make():
         raise DemoError(f"{TARGET / 'causeway'} is not built: run cargo build --bins")
     domains = [argument for domain in DOMAINS for argument in ("--domain", domain)]
     ours = ["--edge", "edge-1", "--gateway", "gateway-1"]
-    _run(TARGET / "causeway", "dev-certs", "--force", "--out", CERTS, *ours, *domains)
+    run(TARGET / "causeway", "dev-certs", "--force", "--out", CERTS, *ours, *domains)
     _self_signed(SELF_SIGNED)
 
 
 def _self_signed(domain):
     key, certificate = CERTS / f"{domain}.key", CERTS / f"{domain}.crt"
-    _run(
+    run(
         "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "825",
         "-subj", f"/CN={domain}", "-addext", f"subjectAltName=DNS:{domain}", "-keyout", key, "-out", certificate,
     )  # fmt: skip
     (CERTS / f"{domain}.pem").write_bytes(key.read_bytes() + certificate.read_bytes())
 
 
-def _run(*command):
+def run(*command):
+    """Runs a command to its end; what it says of a failure becomes ours."""
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
     if done.returncode:
         raise DemoError(f"{command[0]}: {done.stderr.strip()}")

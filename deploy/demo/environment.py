@@ -15,7 +15,7 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CONF = pathlib.Path(__file__).resolve().parent / "conf"
-STATE = ROOT / ".demo"
+STATE = ROOT / os.environ.get("CAUSEWAY_DEMO_STATE", ".demo")
 LOG = STATE / "log"
 CERTS = STATE / "certs"
 NAMESPACE = os.environ.get("CAUSEWAY_DEMO_NAMESPACE", "causeway-demo")

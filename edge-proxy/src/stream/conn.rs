@@ -88,9 +88,16 @@ impl Connection {
         timeout(self.timeouts.write_stall, write).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     }
 
-    /// Becomes the server of TLS on this connection.
+    /// Whether more has arrived already. White space, which nobody may send before TLS (RFC 6120, section 5.3.3), hides
+    /// nothing. COMPAT(sslscan 2.0): ends `<starttls/>` with a line break.
+    pub fn is_followed(&self) -> bool {
+        !self.buffer.iter().all(u8::is_ascii_whitespace)
+    }
+
+    /// Becomes the server of TLS on this connection. What was not protected is forgotten (RFC 6120, section 5.4.3.3).
     pub async fn accept_tls(&mut self, config: Arc<ServerConfig>) -> Result<PeerIdentity, String> {
         let tcp = self.take_tcp()?;
+        self.buffer.clear();
         let stream = TlsAcceptor::from(config).accept(tcp).await.map_err(|error| error.to_string())?;
         let (_, session) = stream.get_ref();
         let chain = session.peer_certificates().map(<[_]>::to_vec).unwrap_or_default();

@@ -216,7 +216,7 @@ impl Inbound {
                     Input::QuestionOverRate(element)
                 }
                 Ok(Some(Frame::Element(element))) => {
-                    Input::Element { element, followed: !self.connection.buffer.is_empty() }
+                    Input::Element { element, followed: self.connection.is_followed() }
                 }
                 Ok(Some(Frame::Header(header))) => match fresh_id() {
                     Some(id) => {

@@ -204,6 +204,11 @@ impl Stream {
         if !answer.text().starts_with("<proceed") {
             return Err(fault(format!("STARTTLS was answered {}", answer.text())));
         }
+        self.connect_tls(config, to).await
+    }
+
+    /// As the initiating server: the handshake behind `<proceed/>`, which was read.
+    pub async fn connect_tls(&mut self, config: Arc<ClientConfig>, to: &str) -> io::Result<()> {
         let Transport::Plain(io) = std::mem::replace(&mut self.io, Transport::None) else {
             return Err(fault("STARTTLS needs a plain connection"));
         };

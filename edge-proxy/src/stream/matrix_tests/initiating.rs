@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use causeway_shared::domain::DomainPair;
 
+use super::oracle::{self, External, Peer, ROWS, Tls, peers};
 use super::receiving::word;
-use super::{External, Identities, Peer, ROWS, Tls, oracle, peers};
+use super::{Identities, settings};
 use crate::policy::Moment;
 use crate::stream::negotiation_out::{Goal, Initiating, Input, Next, Output};
 use crate::stream::test_support::{LOCAL, REMOTE, domain, element, header, moment, snapshot};
@@ -20,7 +21,7 @@ fn every_row_initiates_to_every_peer_as_the_table_says() {
     let identities = Identities::new();
     let externals = &[External::None, External::Works, External::FailsAndStays, External::FailsAndCloses];
     for row in &ROWS {
-        let at = moment(&snapshot(row.settings()));
+        let at = moment(&snapshot(settings(row)));
         for peer in peers(externals) {
             let steps = play(peer, &at, &identities);
             assert_eq!(steps, oracle::initiating(row, peer), "row {}, {peer:?}", row.number);

@@ -1,6 +1,7 @@
 //! The receiving machine against peers that try the best they can do, offered or not.
 
-use super::{External, Identities, Peer, ROWS, Row, Tls, oracle, peers};
+use super::oracle::{self, External, Peer, ROWS, Row, Tls, peers};
+use super::{Identities, settings};
 use crate::policy::Moment;
 use crate::stream::Method;
 use crate::stream::dialback::Answer;
@@ -17,7 +18,7 @@ const STANZA: &str = "<message from='bob@fabrikam.example' to='alice@contoso.exa
 fn every_row_receives_every_peer_as_the_table_says() {
     let identities = Identities::new();
     for row in &ROWS {
-        let at = moment(&snapshot(row.settings()));
+        let at = moment(&snapshot(settings(row)));
         for peer in peers(&[External::None, External::Works]) {
             let course = Course::play(row, peer, &at, &identities);
             assert_eq!(course, oracle::receiving(row, peer), "row {}, {peer:?}", row.number);
