@@ -265,6 +265,7 @@ edge_id = "edge-1"
 drain_secs = 1
 [listen]
 s2s = ["{EDGE}:5269"]
+direct_tls = ["{EDGE}:5270"]
 [link]
 listen = "{EDGE}:23456"
 certificate = "{CERTS}/link-edge-1.crt"
