@@ -200,7 +200,7 @@ async fn two_of_our_domains_share_a_stream_to_a_partner_that_dials_back() {
 #[tokio::test]
 async fn a_partners_other_domain_shares_the_stream_where_both_are_served_at_one_address() {
     let (mut contoso, mut fabrikam) =
-        two(settings(Required, Optional, true), Certificate::SelfSigned, StreamOptions::default()).await;
+        two(settings(Required, NotSupported, true), Certificate::SelfSigned, StreamOptions::default()).await;
     contoso.apply(|snapshot| snapshot.partners[0].additional_domains.push(name("eu.fabrikam.example"))).await;
     fabrikam.apply(|snapshot| snapshot.local_domains.push(name("eu.fabrikam.example"))).await;
     fabrikam.publish("eu.fabrikam.example", fabrikam.address);

@@ -123,11 +123,8 @@ impl Script {
         } else {
             format!("<mechanisms xmlns='{SASL}'><mechanism>EXTERNAL</mechanism></mechanisms>")
         };
-        let dialback = if !peer.dialback || is_alone {
-            ""
-        } else {
-            "<dialback xmlns='urn:xmpp:features:dialback'><errors/></dialback>"
-        };
+        // Without dialback errors, so that no other domain comes to share the stream: each shall show what it can.
+        let dialback = if !peer.dialback || is_alone { "" } else { "<dialback xmlns='urn:xmpp:features:dialback'/>" };
         stream
             .send(&format!(
                 "<?xml version='1.0'?><stream:stream xmlns='jabber:server' \

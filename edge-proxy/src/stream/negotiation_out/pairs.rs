@@ -1,16 +1,19 @@
 //! Further pairs on an established stream (XEP-0220, section 2.6): each proves itself by dialback.
 //!
 //! SASL covers one pair only; a further one is normally answered by certificate at once. Other remote domains come only
-//! where the peer announced dialback errors, for without them one refusal would end the stream for all.
+//! where the peer announced dialback errors, for without them one refusal would end the stream for all, and where the
+//! stream is no weaker than one of their own could be.
 
 use std::time::Instant;
 
 use causeway_shared::domain::{DomainName, DomainPair};
+use causeway_shared::partner::Negotiation;
 use causeway_shared::xmpp::stanza_error::StanzaCondition;
 
 use super::element::not_verified;
-use super::{Failure, Goal, Initiating, Next, Output, State, failure, send};
+use super::{Failure, Goal, Initiating, Next, Output, Security, State, failure, send};
 use crate::policy::Moment;
+use crate::stream::Method;
 use crate::stream::dialback::{self, Answer};
 use crate::verdict::{Finding, Rung, Side};
 
@@ -54,7 +57,7 @@ impl Initiating {
             return out.push(Output::Joined(pair));
         }
         let is_taken = self.pairs_taken().is_some_and(|takes| takes.other_remotes || pair.remote == self.pair.remote);
-        let is_permitted = at.federation.permits(&pair, self.dialback_method());
+        let is_permitted = at.federation.permits(&pair, self.dialback_method()) && !self.would_weaken(&pair, at);
         let offer = self.stream_id.as_deref().and_then(|id| dialback::offer(&pair, id, &at.federation));
         let Some(offer) = offer.filter(|_| is_taken && is_permitted) else {
             return out.push(Output::NotJoined(pair, no_room()));
@@ -62,6 +65,23 @@ impl Initiating {
         send(&offer, out);
         self.last_sent = at.now;
         self.pairs.pending.push((pair, at.now + at.limits.timeouts.verification));
+    }
+
+    /// Whether a stream of its own could do better for another remote domain: that domain's settings allow TLS where
+    /// there is none, or SASL where the server's certificate does not prove it.
+    fn would_weaken(&self, pair: &DomainPair, at: &Moment) -> bool {
+        if pair.remote == self.pair.remote {
+            return false;
+        }
+        let Some(partner) = at.federation.partner(pair.remote.as_str()) else {
+            return true;
+        };
+        match &self.security {
+            Security::Plain => partner.tls != Negotiation::NotSupported,
+            Security::Tls(identity) => {
+                partner.permits(Method::SaslExternal) && identity.proves(&pair.remote, at).is_err()
+            }
+        }
     }
 
     /// The answer to an offer: of a pair that is pending on this very stream, or of nobody.

@@ -15,6 +15,7 @@ mod direct;
 mod errors;
 mod extensions;
 mod life;
+mod pairs;
 mod sasl;
 mod starttls;
 mod verify;
