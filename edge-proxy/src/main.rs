@@ -7,7 +7,8 @@ use causeway_edge_proxy::run::run;
 use causeway_shared::config::args::{CommonArgs, EXIT_SURROUNDINGS, Start};
 use clap::Parser;
 
-/// Long-lived connections fragment the allocator of the C library; this one keeps memory flat.
+/// Long-lived connections fragment the allocator of the C library; this one keeps memory flat. Its background threads
+/// give pages back when nothing happens any more; without them a storm's memory stays until the next one.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 

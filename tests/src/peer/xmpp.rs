@@ -199,7 +199,12 @@ impl Stream {
 
     /// STARTTLS, then the handshake as a client. What the server is called is checked.
     pub async fn start_tls(&mut self, config: Arc<ClientConfig>, to: &str) -> io::Result<()> {
-        self.send(&format!("<starttls xmlns='{TLS}'/>")).await?;
+        self.start_tls_with(&format!("<starttls xmlns='{TLS}'/>"), config, to).await
+    }
+
+    /// The same, asked for in other words.
+    pub async fn start_tls_with(&mut self, ask: &str, config: Arc<ClientConfig>, to: &str) -> io::Result<()> {
+        self.send(ask).await?;
         let answer = self.next().await?;
         if !answer.text().starts_with("<proceed") {
             return Err(fault(format!("STARTTLS was answered {}", answer.text())));

@@ -9,4 +9,5 @@ mod federation;
 mod identity;
 mod resolution;
 mod stream_errors;
+mod streams;
 mod support;

@@ -249,6 +249,18 @@ async fn system_shutdown_is_an_edge_that_goes_away() {
 }
 
 #[tokio::test]
+async fn undefined_condition_is_a_count_of_stanzas_that_were_never_sent() {
+    let (_edge, mut stream) = authenticated().await;
+    stream.send("<enable xmlns='urn:xmpp:sm:3'/>").await.unwrap();
+    assert!(stream.next().await.unwrap().text().starts_with("<enabled "));
+    stream.send("<a xmlns='urn:xmpp:sm:3' h='7'/>").await.unwrap();
+    let heard = stream.heard_to_the_end().await.unwrap();
+    let error = "<stream:error><undefined-condition xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>";
+    assert!(heard.starts_with(error) && heard.ends_with("</stream:stream>"), "{heard}");
+    assert!(heard.contains("<handled-count-too-high xmlns='urn:xmpp:sm:3' h='7' send-count='0'/>"), "{heard}");
+}
+
+#[tokio::test]
 async fn unsupported_encoding_is_anything_but_utf_8() {
     let header = format!("<?xml version='1.0' encoding='UTF-16'?><stream:stream {STREAM} to='{LOCAL}' version='1.0'>");
     as_header(header, StreamCondition::UnsupportedEncoding).await;

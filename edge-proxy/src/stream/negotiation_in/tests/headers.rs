@@ -124,3 +124,20 @@ fn a_peer_before_xmpp_1_0_may_only_dial_back_and_only_where_that_is_permitted() 
     assert!(!said.sent.contains("version='1.0' ") && !said.sent.contains("features"), "{}", said.sent);
     assert_error(&Scene::new(settings('R', 'O', true)).header(old), StreamCondition::UnsupportedVersion);
 }
+
+#[test]
+fn the_response_header_says_its_language_and_ignores_an_id_of_the_peers() {
+    let said = Scene::new(settings('R', 'R', true)).header(&format!("{USUAL} id='theirs' xml:lang='tlh'"));
+    assert!(said.sent.contains(" xml:lang='en'") && said.sent.contains(" id='id1'"), "{}", said.sent);
+    assert!(!said.sent.contains("theirs"), "{}", said.sent);
+}
+
+#[test]
+fn inside_tls_a_header_without_from_is_improper_addressing_where_nobody_may_dial_back() {
+    let nameless = "to='contoso.example' version='1.0'";
+    let mut scene = Scene::new(settings('R', 'R', true));
+    scene.header(nameless);
+    scene.element(STARTTLS);
+    scene.say(Input::Secured(identity(&[REMOTE], Flaw::Nothing)));
+    assert_error(&scene.header(nameless), StreamCondition::ImproperAddressing);
+}

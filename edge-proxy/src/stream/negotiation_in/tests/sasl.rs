@@ -60,3 +60,14 @@ fn an_old_header_without_from_is_not_offered_external() {
     let said = scene.header("to='contoso.example' version='1.0'");
     assert!(!said.sent.contains("EXTERNAL") && said.sent.contains("<dialback"), "{}", said.sent);
 }
+
+#[test]
+fn white_space_in_the_middle_of_sasl_is_overlooked_and_changes_nothing() {
+    let (mut scene, _) = Scene::secured(settings('R', 'R', true), identity(&[REMOTE], Flaw::Nothing));
+    let said = scene.element("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='EXTERNAL'/>");
+    assert!(said.sent.starts_with("<challenge "), "{}", said.sent);
+    let said = scene.say(Input::Whitespace);
+    assert_eq!((said.sent.as_str(), said.rest.len()), ("", 0));
+    let said = scene.element("<response xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>=</response>");
+    assert!(said.sent.starts_with("<success "), "{}", said.sent);
+}

@@ -124,3 +124,19 @@ fn a_server_that_does_not_answer_is_given_up_with_a_timeout() {
     assert_eq!(said.failure().condition, StanzaCondition::RemoteServerTimeout);
     assert!(said.sent.contains("<connection-timeout"));
 }
+
+#[test]
+fn no_white_space_is_sent_while_the_stream_is_negotiated() {
+    let mut proceeding = Scene::new(settings('R', 'R', true));
+    proceeding.element(STARTTLS);
+    let mut authenticating = Scene::secured(settings('R', 'R', true), proven());
+    authenticating.element(EXTERNAL);
+    let mut dialling_back = Scene::secured(settings('R', 'N', true), unproven());
+    dialling_back.element(NONE);
+    for mut scene in [Scene::new(settings('R', 'R', true)), proceeding, authenticating, dialling_back] {
+        let deadline = scene.machine.deadline(&scene.at).unwrap();
+        scene.at = later(&scene.at, deadline - scene.at.now);
+        let said = scene.say(Input::DeadlinePassed);
+        assert!(said.sent.starts_with("<stream:error>"), "not a space, but the end: {}", said.sent);
+    }
+}
