@@ -212,10 +212,10 @@ impl Stream {
         self.connect_tls(config, to).await
     }
 
-    /// As the initiating server: the handshake behind `<proceed/>`, which was read.
+    /// As the initiating server: the handshake behind `<proceed/>`, which was read, or first of all (XEP-0368).
     pub async fn connect_tls(&mut self, config: Arc<ClientConfig>, to: &str) -> io::Result<()> {
         let Transport::Plain(io) = std::mem::replace(&mut self.io, Transport::None) else {
-            return Err(fault("STARTTLS needs a plain connection"));
+            return Err(fault("TLS needs a plain connection"));
         };
         let name = ServerName::try_from(to.to_owned()).map_err(io::Error::other)?;
         let io = within("the TLS handshake", TlsConnector::from(config).connect(name, io)).await?;

@@ -7,6 +7,7 @@ mod dnssec;
 mod extensions;
 mod federation;
 mod identity;
+mod limits;
 mod resolution;
 mod stream_errors;
 mod streams;

@@ -361,6 +361,22 @@ impl TestEdge {
         self.dns.publish(domain, server);
     }
 
+    /// Opens one more listener.
+    pub(crate) async fn listen(&self, entrance: Entrance) -> SocketAddr {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (alive, _) = mpsc::channel(1);
+        tokio::spawn(listen::accept(listener, entrance, Arc::clone(&self.pool), alive));
+        address
+    }
+
+    /// Puts other limits in force.
+    pub(crate) fn limit(&self, change: impl FnOnce(&mut StreamLimits, &mut Caps)) {
+        let (mut limits, mut caps) = (self.edge.limits(), self.edge.caps());
+        change(&mut limits, &mut caps);
+        self.edge.set_limits(limits, caps);
+    }
+
     /// Sends a message to a partner; the receiver learns what became of it.
     pub(crate) fn send(&self, from: &str, to: &str, body: &str) -> oneshot::Receiver<Outcome> {
         let (tell, told) = oneshot::channel();

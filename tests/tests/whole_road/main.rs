@@ -10,5 +10,6 @@ mod deaths;
 mod hostile_sip;
 mod hostile_streams;
 mod identities;
+mod limits;
 mod messages;
 mod support;
