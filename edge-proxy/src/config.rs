@@ -146,8 +146,8 @@ impl Config {
     pub fn files(&self) -> BTreeSet<PathBuf> {
         let pairs = self.certificates.iter().flat_map(|files| [files.chain.clone(), files.key.clone()]);
         let link = [self.link.certificate.clone(), self.link.key.clone(), self.link.ca.clone()];
-        let trust = self.trust.bundle.iter().chain(&self.trust.lists).chain(&self.dns.trust_anchor).cloned();
-        pairs.chain(link).chain(trust).collect()
+        let trust = self.trust.bundle.iter().chain(&self.trust.lists).cloned();
+        pairs.chain(link).chain(trust).chain(self.dns.files()).collect()
     }
 }
 
@@ -225,7 +225,7 @@ mod tests {
         let (config, warnings) = Config::parse(GOOD, []).unwrap();
         assert_eq!(config.addresses(), ["0.0.0.0:5269".parse().unwrap()]);
         assert_eq!(config.link.listen.port(), 23456);
-        assert_eq!(config.files().len(), 5);
+        assert_eq!(config.files().len(), 6, "five of its own, and the name servers of the system");
         assert!(warnings.is_empty());
     }
 

@@ -237,10 +237,10 @@ fn apply(
         }
         Err(error) => tracing::error!(error, "the old certificates of the link stay"),
     }
-    // The content of a trust anchor may have changed where its name has not.
     edge.resolver.set_filter(new.filter.clone());
+    // The content of a file may have changed where its name has not.
     let has_changed = (&old.dns, old.limits.dns) != (&new.dns, new.limits.dns);
-    if has_changed || new.dns.trust_anchor.is_some() {
+    if has_changed || !new.dns.files().is_empty() {
         match HickoryDns::new(&new.dns, new.limits.dns) {
             Ok(dns) => edge.resolver.replace(Arc::new(dns)),
             Err(fault) => tracing::error!(%fault, "the old name servers stay"),

@@ -20,6 +20,9 @@ use hickory_resolver::proto::rr::{RData, RecordType};
 use super::dns::{Answer, Data, Dns, DnsFault, Kind, Question, Record, RecordSet, Security, Tlsa};
 use crate::limits::DnsLimits;
 
+/// The name servers of the system.
+pub const SYSTEM: &str = "/etc/resolv.conf";
+
 /// Whom to ask, and whom to believe.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DnsConfig {
@@ -30,6 +33,14 @@ pub struct DnsConfig {
     pub validate: bool,
     /// A file of DNSKEY records to validate from instead of the root's own.
     pub trust_anchor: Option<PathBuf>,
+}
+
+impl DnsConfig {
+    /// The files besides our own that say whom to ask and whom to believe.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let system = self.servers.is_empty().then(|| PathBuf::from(SYSTEM));
+        system.into_iter().chain(self.trust_anchor.clone()).collect()
+    }
 }
 
 /// The resolver.
@@ -69,7 +80,6 @@ impl HickoryDns {
         options.attempts = limits.attempts.saturating_sub(1);
         options.cache_size = 0;
         options.validate = config.validate;
-        options.edns0 = config.validate;
         // Names are absolute; a search list would send a partner's name to our own domain's servers.
         options.ndots = 0;
         let resolver = builder.build().map_err(|error| unusable(&error))?;

@@ -65,6 +65,10 @@ pub async fn connect(
     budget: &mut Budget,
     until: Instant,
 ) -> Result<Connected, Failure> {
+    if budget.left == 0 {
+        let left_out = Some("as many addresses as may be have been tried");
+        return Err(Troubles { left_out, ..Troubles::default() }.failure(target));
+    }
     let mut race = Race {
         target,
         allow_private: partner.allow_private_addresses,
@@ -88,9 +92,9 @@ pub async fn connect(
 }
 
 /// Connects once more to where a connection stood before.
-pub async fn reconnect(edge: &Edge, address: &Address) -> Result<Connected, Failure> {
-    let patience = edge.limits().timeouts.connect;
-    let cause = match tokio::time::timeout(patience, TcpStream::connect(address.socket)).await {
+pub async fn reconnect(edge: &Edge, address: &Address, until: Instant) -> Result<Connected, Failure> {
+    let until = until.min(Instant::now() + edge.limits().timeouts.connect);
+    let cause = match timeout_at(until.into(), TcpStream::connect(address.socket)).await {
         Ok(Ok(tcp)) => return Ok(Connected { tcp, address: address.clone() }),
         Ok(Err(error)) => error.to_string(),
         Err(_) => NO_ANSWER.to_owned(),
@@ -171,7 +175,9 @@ impl Race<'_> {
             let source = source(address);
             match self.filter.check(address, source, self.allow_private) {
                 Err(refusal) => self.troubles.refused.push((address, refusal)),
-                Ok(()) if self.budget.tried.contains(&self.place(address)) => self.troubles.is_repeated = true,
+                Ok(()) if self.budget.tried.contains(&self.place(address)) => {
+                    self.troubles.left_out = Some("its addresses have been tried already");
+                }
                 Ok(()) => {
                     self.proved.insert(address, host.security);
                     candidates.push(Candidate { address, source });
@@ -229,7 +235,7 @@ impl Race<'_> {
         for address in self.under_way.keys() {
             self.troubles.failed.push((*address, NO_ANSWER.to_owned()));
         }
-        self.troubles.is_late = true;
+        self.troubles.left_out = Some("there was no time left for it");
     }
 }
 
@@ -251,8 +257,8 @@ struct Troubles {
     failed: Vec<(IpAddr, String)>,
     refused: Vec<(IpAddr, Refusal)>,
     unresolved: Option<ResolveFault>,
-    is_repeated: bool,
-    is_late: bool,
+    /// Why nothing was dialled at all.
+    left_out: Option<&'static str>,
 }
 
 impl Troubles {
@@ -282,8 +288,7 @@ impl Troubles {
             let finding = Finding::new(Rung::Resolve, Side::Operator, cause, remedy);
             return next(StanzaCondition::RemoteServerNotFound, finding);
         }
-        if self.is_repeated || self.is_late {
-            let what = if self.is_late { "there was no time left for it" } else { "its addresses have been tried" };
+        if let Some(what) = self.left_out {
             let remedy = "Look at the verdicts about the partner's other servers.";
             let finding = Finding::new(Rung::Connect, Side::Network, format!("{place} was left out: {what}"), remedy);
             return next(StanzaCondition::RemoteServerTimeout, finding);
@@ -321,9 +326,12 @@ fn next(condition: StanzaCondition, finding: Finding) -> Failure {
     Failure { condition, finding, next: Next::Address, peer: None }
 }
 
+/// In an order of its own, so that the same failure is told in the same words whoever lost the race.
 fn list<T: std::fmt::Display>(troubles: &[(IpAddr, T)]) -> String {
     let mut text = String::new();
-    for (index, (address, what)) in troubles.iter().enumerate() {
+    let mut sorted: Vec<_> = troubles.iter().collect();
+    sorted.sort_by_key(|(address, _)| *address);
+    for (index, (address, what)) in sorted.into_iter().enumerate() {
         let comma = if index == 0 { "" } else { ", " };
         // Writing to a string cannot fail.
         let _infallible = write!(text, "{comma}{address} ({what})");

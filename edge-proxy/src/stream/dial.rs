@@ -125,7 +125,7 @@ impl Dialling<'_> {
                 if *goal == again || !self.partner.permits(Method::TlsDialback) {
                     return Err(Failure { next: Next::GiveUp, ..failure });
                 }
-                let connected = reconnect(self.edge, &address).await?;
+                let connected = reconnect(self.edge, &address, until).await?;
                 let second = self.attempt(connected, again, until).await;
                 second.map_err(|failure| match failure.next {
                     Next::Dialback => Failure { next: Next::GiveUp, ..failure },
@@ -158,19 +158,21 @@ impl Dialling<'_> {
     }
 }
 
-/// One verdict about several servers: the one that came furthest, and the others in short.
+/// One verdict about several servers: the one that came furthest, and the others in short. The order in which they
+/// were tried is chance, and must not make one failure look like many.
 fn told(mut failures: Vec<Failure>) -> Failure {
-    let furthest = (0..failures.len()).max_by_key(|index| (failures[*index].finding.rung, failures.len() - index));
-    let Some(furthest) = furthest else {
+    failures
+        .sort_by(|one, other| (other.finding.rung, &one.finding.cause).cmp(&(one.finding.rung, &other.finding.cause)));
+    if failures.is_empty() {
         return no_address();
-    };
-    let mut failure = failures.remove(furthest);
+    }
+    let mut failure = failures.remove(0);
     let more = failures.len().saturating_sub(MAX_TOLD);
     let others = failures.iter().take(MAX_TOLD).map(|other| other.finding.cause.as_str());
     if !failures.is_empty() {
         let others = others.collect::<Vec<_>>().join("; ");
         let more = if more > 0 { format!("; and {more} more") } else { String::new() };
-        failure.finding.cause = format!("{}; before or after it, {others}{more}", failure.finding.cause);
+        failure.finding.cause = format!("{}; of the other servers: {others}{more}", failure.finding.cause);
     }
     failure
 }
@@ -210,13 +212,13 @@ mod tests {
     fn the_verdict_is_about_the_server_that_came_furthest_and_names_the_others() {
         let failures = vec![failed(Rung::Connect, "a"), failed(Rung::Tls, "b"), failed(Rung::Tls, "c")];
         let told = told(failures);
-        assert_eq!((told.finding.rung, told.finding.cause.as_str()), (Rung::Tls, "b; before or after it, a; c"));
+        assert_eq!((told.finding.rung, told.finding.cause.as_str()), (Rung::Tls, "b; of the other servers: c; a"));
     }
 
     #[test]
     fn a_verdict_does_not_grow_with_the_servers() {
-        let failures = (0..20).map(|index| failed(Rung::Connect, &index.to_string())).collect();
-        assert_eq!(told(failures).finding.cause, "0; before or after it, 1; 2; 3; 4; and 15 more");
+        let failures = (10..20).map(|index| failed(Rung::Connect, &index.to_string())).collect();
+        assert_eq!(told(failures).finding.cause, "10; of the other servers: 11; 12; 13; 14; and 5 more");
         assert_eq!(told(Vec::new()), no_address());
     }
 }

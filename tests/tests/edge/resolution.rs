@@ -278,6 +278,22 @@ async fn where_all_servers_are_dead_each_is_named_and_nothing_else_is_tried() {
 }
 
 #[tokio::test]
+async fn no_more_than_thirty_two_addresses_are_dialled() {
+    let scene = Scene::new().await;
+    let port = dead_port().await;
+    for host in 1..=5_u8 {
+        let name = format!("h{host}.fabrikam.example");
+        scene.dns.srv(STARTTLS, (host.into(), 0), &name, port);
+        for address in 1..=10 {
+            scene.dns.host(&name, Ipv4Addr::new(127, 0, 90 + host, address));
+        }
+    }
+    let (_, verdict) = scene.fails().await;
+    assert_eq!(verdict.cause.matches("127.0.").count(), 32, "{}", verdict.cause);
+    assert!(verdict.cause.contains("h5.fabrikam.example") && verdict.cause.contains("left out"), "{}", verdict.cause);
+}
+
+#[tokio::test]
 async fn a_host_without_an_address_makes_room_for_the_next() {
     let mut scene = Scene::new().await;
     scene.dns.srv(STARTTLS, (1, 0), "gone.fabrikam.example", 5269);

@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 
 fn record(priority: u16, weight: u16, target: &str) -> Record {
@@ -142,5 +144,35 @@ fn a_proxy_is_a_host_with_an_optional_port() {
     assert_eq!(Proxy::parse("XMPP.fabrikam.example:5300").unwrap().host, "xmpp.fabrikam.example");
     for wrong in ["", "a:b", "a:0", "a:70000", "a b"] {
         assert_eq!(Proxy::parse(wrong), None, "{wrong}");
+    }
+}
+
+proptest! {
+    /// Whatever the records and the seed: none is lost, none is tried twice, and priorities are kept.
+    #[test]
+    fn any_records_are_all_tried_in_the_order_of_their_priorities(
+        records in prop::collection::vec((0..4_u16, 0..5_u16, 1..4_u16, 0..4_u8), 1..16),
+        seed in any::<u64>(),
+    ) {
+        let entries: Vec<Entry> = records
+            .iter()
+            .map(|(priority, weight, port, host)| {
+                let record = Record { priority: *priority, weight: *weight, port: *port, target: format!("h{host}") };
+                (record, if weight % 2 == 0 { Mode::Direct } else { Mode::StartTls }, Security::Insecure)
+            })
+            .collect();
+        let key = |host: &str, port: u16, mode: Mode| (host.to_owned(), port, mode == Mode::Direct);
+        let ordered = order(entries.clone(), &mut Dice::new(seed));
+        let tried: Vec<_> = ordered.iter().map(|target| key(&target.host, target.port, target.mode)).collect();
+        let mut known = std::collections::BTreeMap::new();
+        for (record, mode, _) in &entries {
+            let least = known.entry(key(&record.target, record.port, *mode)).or_insert(record.priority);
+            *least = record.priority.min(*least);
+        }
+        let mut sorted = tried.clone();
+        sorted.sort();
+        prop_assert_eq!(sorted, known.keys().cloned().collect::<Vec<_>>());
+        let priorities: Vec<_> = tried.iter().map(|target| known[target]).collect();
+        prop_assert!(priorities.is_sorted());
     }
 }
