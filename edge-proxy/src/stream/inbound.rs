@@ -147,17 +147,18 @@ impl Inbound {
                 None => false,
             };
             let (awaited, is_settled) = (self.machine.awaited(), self.is_settled());
+            let is_listening = self.machine.is_listening();
             let read = async {
                 self.intake.ready().await;
                 self.connection.read().await
             };
             let input = tokio::select! {
                 biased;
-                () = gone(&mut draining), if is_settled => Input::Drain,
+                () = gone(&mut draining), if is_settled && is_listening => Input::Drain,
                 Ok(()) = policy.changed() => Input::PolicyChanged,
                 Some((pair, answer)) = self.verified.1.recv() => Input::Verified(pair, answer),
                 () = progress(awaited) => Input::Progress,
-                read = read, if not_before.is_none() => match read {
+                read = read, if is_listening && not_before.is_none() => match read {
                     Ok(count) if count > 0 => {
                         let is_authenticated = self.machine.is_authenticated();
                         self.throttle.bytes(count, is_authenticated, &moment.limits.rates, moment.now);

@@ -127,6 +127,13 @@ impl Management {
         Some(self.answer())
     }
 
+    /// Nothing more will come. True when something is not finished yet, and [`Self::progressed`] will tell.
+    pub fn finish(&mut self) -> bool {
+        let received = self.handled.received();
+        self.due = (self.handled.finished() < received).then_some(received);
+        self.is_due()
+    }
+
     /// Whether the peer waits for stanzas to be finished.
     pub const fn is_due(&self) -> bool {
         self.due.is_some()

@@ -7,7 +7,7 @@ use causeway_shared::xmpp::ns;
 use causeway_shared::xmpp::stanza_error::StanzaCondition;
 use causeway_shared::xmpp::stream_error::{StreamCondition, StreamFault};
 
-use super::{Bidi, Output, Receiving, send};
+use super::{Bidi, Output, Receiving, State, send};
 use crate::link::Handled;
 use crate::policy::Moment;
 use crate::stream::announced::{self, Announced};
@@ -67,10 +67,15 @@ impl Receiving {
     }
 
     /// Gateways have finished with more.
-    pub(super) fn progress(&mut self, out: &mut Vec<Output>) {
-        if let Some(answer) = self.management.as_mut().and_then(Management::progressed) {
-            send(&answer, out);
+    pub(super) fn progress(&mut self, at: &Moment, out: &mut Vec<Output>) {
+        let Some(answer) = self.management.as_mut().and_then(Management::progressed) else {
+            return;
+        };
+        if let State::Finishing { then, .. } = self.state {
+            // The end has the count.
+            return self.part(then, at, out);
         }
+        send(&answer, out);
     }
 
     pub(super) fn written(&mut self, count: u32, at: &Moment, out: &mut Vec<Output>) {

@@ -12,7 +12,7 @@ use causeway_shared::xmpp::stanza_error::StanzaCondition;
 use causeway_shared::xmpp::stream_error::{StreamCondition, StreamError, StreamFault};
 
 use super::dialback::refuse_offer;
-use super::{Authorised, Output, Receiving, Security, State, send};
+use super::{Authorised, Output, Parting, Receiving, Security, State, send};
 use crate::policy::Moment;
 use crate::stream::Method;
 use crate::stream::management::Management;
@@ -79,7 +79,7 @@ impl Receiving {
             self.is_told = true;
             refuse_offer(&pair, StanzaCondition::RemoteServerTimeout, out);
         }
-        if let Some(management) = &mut self.management {
+        if let (Some(management), true) = (&mut self.management, self.state != State::Ended) {
             let step = management.deadline_passed(at.now);
             self.managed(step, at, out);
         }
@@ -95,6 +95,7 @@ impl Receiving {
                 self.error(&error, Some(too_slow(Rung::Stream, "the stream was not authenticated")), at, out);
             }
             State::AwaitHeader | State::Open { .. } => self.idle(at, out),
+            State::Finishing { then, .. } => self.part(then, at, out),
             State::Ended => {}
         }
     }
@@ -214,21 +215,44 @@ impl Receiving {
             out.push(Output::Send(bytes));
             self.header_sent = true;
         }
+        self.last_count(out);
         send(&error.to_element(), out);
         self.close(out);
+    }
+
+    /// Ends the stream in order, as soon as the peer can be told what became of all that it sent (XEP-0198); else after
+    /// the time that a close may take.
+    pub(super) fn finish(&mut self, then: Parting, at: &Moment, out: &mut Vec<Output>) {
+        if self.management.as_mut().is_some_and(Management::finish) {
+            self.state = State::Finishing { then, give_up_at: at.now + at.limits.timeouts.close };
+            return;
+        }
+        self.part(then, at, out);
+    }
+
+    pub(super) fn part(&mut self, then: Parting, at: &Moment, out: &mut Vec<Output>) {
+        match then {
+            Parting::Theirs => self.close(out),
+            Parting::Ours => self.error(&StreamError::new(StreamCondition::SystemShutdown), None, at, out),
+        }
     }
 
     pub(super) fn close(&mut self, out: &mut Vec<Output>) {
         if mem::replace(&mut self.state, State::Ended) == State::Ended {
             return;
         }
-        if let Some(last_word) = self.management.as_ref().and_then(Management::last_word) {
-            send(&last_word, out);
-        }
+        self.last_count(out);
         if self.header_sent {
             out.push(Output::Send(BytesMut::from("</stream:stream>")));
         }
         out.push(Output::Close);
+    }
+
+    /// The count that the peer keeps; nothing of this namespace follows it.
+    fn last_count(&mut self, out: &mut Vec<Output>) {
+        if let Some(last_word) = self.management.take().as_ref().and_then(Management::last_word) {
+            send(&last_word, out);
+        }
     }
 
     pub(super) fn abort(&mut self, finding: Finding, out: &mut Vec<Output>) {

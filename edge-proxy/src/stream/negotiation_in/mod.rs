@@ -172,8 +172,19 @@ enum State {
     },
     /// The peer is to begin TLS, or began with it.
     Handshaking { give_up_at: Instant },
+    /// Nothing more is heard; what came is being finished, so that the last count is a true one.
+    Finishing { then: Parting, give_up_at: Instant },
     /// Nothing more is said or heard.
     Ended,
+}
+
+/// How a stream ends in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Parting {
+    /// The peer has closed it.
+    Theirs,
+    /// This edge is going away.
+    Ours,
 }
 
 /// Stanzas both ways (XEP-0288).
@@ -287,7 +298,7 @@ impl Receiving {
             Input::Fault(fault) => self.fault(fault, at, out),
             Input::Close => {
                 self.parted("closed the stream", out);
-                self.close(out);
+                self.finish(Parting::Theirs, at, out);
             }
             Input::Eof => {
                 self.parted("hung up", out);
@@ -306,9 +317,9 @@ impl Receiving {
             }
             Input::LinkClosed => self.error(&StreamError::new(StreamCondition::InternalServerError), None, at, out),
             Input::PolicyChanged => self.policy_changed(at, out),
-            Input::Progress => self.progress(out),
+            Input::Progress => self.progress(at, out),
             Input::Written(count) => self.written(count, at, out),
-            Input::Drain => self.error(&StreamError::new(StreamCondition::SystemShutdown), None, at, out),
+            Input::Drain => self.finish(Parting::Ours, at, out),
         }
         self.is_told |= out.iter().any(|output| matches!(output, Output::Report(_)));
     }
@@ -319,6 +330,7 @@ impl Receiving {
             State::Ended => return None,
             State::Silent => (self.accepted_at + at.limits.timeouts.first_byte).min(self.establish_by),
             State::Handshaking { give_up_at } => give_up_at.min(self.establish_by),
+            State::Finishing { give_up_at, .. } => return Some(give_up_at),
             State::AwaitHeader | State::Open { .. } if self.pairs.is_empty() => self.establish_by,
             State::AwaitHeader | State::Open { .. } => self.idle_deadline(at),
         };
@@ -418,6 +430,11 @@ impl Receiving {
     /// Whether acknowledgements are enabled: what is written is the peer's only when it says so.
     pub const fn is_managed(&self) -> bool {
         self.management.is_some()
+    }
+
+    /// Whether anything that the peer sends still counts.
+    pub const fn is_listening(&self) -> bool {
+        !matches!(self.state, State::Finishing { .. } | State::Ended)
     }
 
     /// Whether nothing more is said or heard.

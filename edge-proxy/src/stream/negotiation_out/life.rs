@@ -137,7 +137,15 @@ impl Initiating {
         out.push(Output::Abort);
     }
 
+    /// The count that the peer keeps; nothing of this namespace follows it.
+    fn last_count(&mut self, out: &mut Vec<Output>) {
+        if let Some(last_word) = self.management.take().as_ref().and_then(Management::last_word) {
+            send(&last_word, out);
+        }
+    }
+
     pub(super) fn error(&mut self, error: &StreamError, failure: Failure, out: &mut Vec<Output>) {
+        self.last_count(out);
         send(&error.to_element(), out);
         self.error_free_end(failure, out);
     }
@@ -159,9 +167,7 @@ impl Initiating {
             | State::AwaitVerify { .. }
             | State::AwaitEnabled { .. }
             | State::Ready => {
-                if let Some(last_word) = self.management.as_ref().and_then(Management::last_word) {
-                    send(&last_word, out);
-                }
+                self.last_count(out);
                 out.push(Output::Send(BytesMut::from("</stream:stream>")));
                 out.push(Output::Close);
             }

@@ -121,6 +121,34 @@ fn the_last_count_is_told_before_the_stream_is_closed() {
 }
 
 #[test]
+fn a_stream_that_the_peer_closes_ends_when_all_that_came_is_finished_so_that_the_count_is_true() {
+    let mut scene = Scene::authenticated();
+    scene.element(ENABLE);
+    let (first, second) = (scene.machine.receipt().unwrap(), scene.machine.receipt().unwrap());
+    assert_eq!(scene.say(Input::Close), Said { sent: String::new(), rest: Vec::new() });
+    assert!(!scene.machine.is_listening());
+    first.finish();
+    assert_eq!(scene.say(Input::Progress).sent, "");
+    second.finish();
+    let said = scene.say(Input::Progress);
+    assert_eq!(
+        said,
+        Said { sent: "<a xmlns='urn:xmpp:sm:3' h='2'/></stream:stream>".to_owned(), rest: vec![Output::Close] }
+    );
+}
+
+#[test]
+fn an_end_does_not_wait_longer_for_gateways_than_a_close_may_take() {
+    let mut scene = Scene::authenticated();
+    scene.element(ENABLE);
+    let _never_finished = scene.machine.receipt().unwrap();
+    assert_eq!(scene.say(Input::Drain).sent, "");
+    let said = scene.wait(Duration::from_secs(5));
+    assert!(said.sent.starts_with("<a xmlns='urn:xmpp:sm:3' h='0'/><stream:error><system-shutdown"), "{said:?}");
+    assert_error(&said, StreamCondition::SystemShutdown);
+}
+
+#[test]
 fn a_peer_that_does_not_acknowledge_what_it_takes_loses_the_stream() {
     let (mut scene, _) = secured(&policy(true, true));
     scene.element(BIDI);
