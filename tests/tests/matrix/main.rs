@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod document;
+mod field;
 mod initiating;
 #[path = "../../../edge-proxy/src/stream/matrix_tests/oracle.rs"]
 mod oracle;

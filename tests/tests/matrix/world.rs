@@ -13,7 +13,7 @@ use causeway_tests::peer::process::{self, Process};
 use causeway_tests::peer::road::{Plan, Road};
 use causeway_tests::peer::sip::Pool;
 use causeway_tests::peer::{tls, until};
-use rustls::ClientConfig;
+use rustls::{ClientConfig, ServerConfig};
 
 use crate::oracle::{External, Peer, ROWS, Row, Tls, peers};
 use crate::server::Server;
@@ -63,11 +63,12 @@ pub(crate) struct World {
     pub(crate) road: Road,
     pub(crate) server: Server,
     edge: Process,
+    server_tls: Arc<ServerConfig>,
     good: Arc<ClientConfig>,
     bad: Arc<ClientConfig>,
     _gateway: Process,
     _pool: Pool,
-    _dns: Dns,
+    dns: Dns,
 }
 
 impl World {
@@ -83,12 +84,14 @@ impl World {
         let bad = road.authority.issue_as(Form::SelfSigned, &["*.bad.example"]).unwrap();
         let peers = cells.iter().map(|cell| (cell.domain.clone(), cell.peer)).collect();
         let config = |own: &Credentials| tls::server(&road.authority, own).unwrap();
-        let server = Server::start(SocketAddr::new(here, 0), peers, config(&good), config(&bad)).await.unwrap();
+        let server_tls = config(&good);
+        let server =
+            Server::start(SocketAddr::new(here, 0), peers, Arc::clone(&server_tls), config(&bad)).await.unwrap();
         let dns = Dns::start(road.plan.dns).await.unwrap();
         let IpAddr::V4(address) = here else { unreachable!("127.0.27.0/24 is IPv4") };
         dns.host(HOST, address);
         for cell in cells {
-            dns.xmpp(&cell.domain, HOST, server.address.port());
+            dns.srv(&format!("_xmpp-server._tcp.{}", cell.domain), (10, 0), HOST, server.address.port());
         }
         let pool = Pool::start(road.plan.pool).await.unwrap();
         let edge = road.start_edge().await.unwrap();
@@ -96,12 +99,22 @@ impl World {
         road.ready().await.unwrap();
         let client = |own: &Credentials| tls::client(&road.authority, Some(own)).unwrap();
         let (good, bad) = (client(&good), client(&bad));
-        Self { road, server, edge, good, bad, _gateway: gateway, _pool: pool, _dns: dns }
+        Self { road, server, edge, good, bad, _gateway: gateway, _pool: pool, dns, server_tls }
     }
 
     /// The certificate of a peer, in a client's hands.
     pub(crate) fn tls(&self, peer: Peer) -> &Arc<ClientConfig> {
         if peer.proves { &self.good } else { &self.bad }
+    }
+
+    /// The same for a server.
+    pub(crate) fn server_tls(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.server_tls)
+    }
+
+    /// From now on DNS leads to another port for a domain first. Nobody may have asked before.
+    pub(crate) fn lead_to(&self, domain: &str, port: u16) {
+        self.dns.xmpp(domain, HOST, port);
     }
 
     /// The method of each domain, as soon as the edge has logged one for all of these.
