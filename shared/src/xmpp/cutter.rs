@@ -114,11 +114,13 @@ impl Cutter {
             Depth::Within(_) | Depth::After if self.authenticated => self.limits.byte_stanza,
             Depth::Within(_) | Depth::After => self.limits.byte_pre_auth,
         };
-        let cut = self.scan(buffer).unwrap_or_else(Cut::Fault);
+        // Nothing behind the limit is looked at, so what is found does not depend on how much has arrived.
+        let within = buffer.get(..=limit).unwrap_or(buffer);
+        let cut = self.scan(within).unwrap_or_else(Cut::Fault);
         let length = match &cut {
-            Cut::Need => buffer.len(),
-            Cut::Header(range) | Cut::Element(range) => range.end,
-            Cut::Whitespace(_) | Cut::Close(_) | Cut::Fault(_) => 0,
+            Cut::Need => within.len(),
+            Cut::Header(range) | Cut::Element(range) | Cut::Close(range) => range.end,
+            Cut::Whitespace(_) | Cut::Fault(_) => 0,
         };
         if length > limit {
             return Cut::Fault(StreamFault::new(StreamCondition::PolicyViolation, "an element or header is too large"));
@@ -200,7 +202,7 @@ impl Cutter {
             }
             return Ok(None);
         }
-        let offset = rest.iter().position(|byte| !matches!(byte, b' ' | b'\t' | b'\r' | b'\n')).unwrap_or(rest.len());
+        let offset = rest.iter().position(|byte| !is_white_space(*byte)).unwrap_or(rest.len());
         match (self.depth, rest.get(offset)) {
             (Depth::Within(_) | Depth::After, _) if offset > 0 => Ok(Some(Cut::Whitespace(0..offset))),
             (Depth::Before, None) => {
@@ -266,7 +268,11 @@ impl Cutter {
 
     /// An end tag is complete, with both brackets. Only the root's name is compared here.
     fn end_tag_ends(&mut self, tag: &[u8]) -> Result<Option<Cut>, StreamFault> {
-        let name = tag.strip_prefix(b"</").and_then(|rest| rest.strip_suffix(b">")).map(<[u8]>::trim_ascii_end);
+        let name = tag.strip_prefix(b"</").and_then(|rest| rest.strip_suffix(b">")).map(|name| {
+            // A form feed is white space to others, and not to XML (production 3).
+            let end = name.iter().rposition(|byte| !is_white_space(*byte)).map_or(0, |last| last + 1);
+            name.get(..end).unwrap_or_default()
+        });
         match self.depth {
             Depth::Within(0) if name == Some(&*self.root) => {
                 self.depth = Depth::After;
@@ -292,7 +298,7 @@ impl Cutter {
             }
             Depth::Before => {
                 let name = tag.get(1..).unwrap_or_default();
-                let length = name.iter().position(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | b'>'));
+                let length = name.iter().position(|byte| is_white_space(*byte) || *byte == b'>');
                 self.root = name.get(..length.unwrap_or_default()).unwrap_or_default().to_vec();
                 self.depth = Depth::Within(0);
                 Ok(Some(Cut::Header(whole)))
@@ -309,6 +315,11 @@ impl Cutter {
             Depth::After => Err(StreamFault::new(StreamCondition::NotWellFormed, "an element after the stream's end")),
         }
     }
+}
+
+/// XML 1.0, production 3.
+const fn is_white_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
 }
 
 #[cfg(test)]

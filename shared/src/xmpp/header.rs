@@ -189,7 +189,7 @@ fn scope_of(tokens: &Tokenizer<'_>) -> StreamScope {
 /// What follows an XML declaration and white space (XML 1.0, productions 22 and 23).
 fn after_declaration(bytes: &[u8]) -> Result<&[u8], StreamFault> {
     let Some(rest) = bytes.strip_prefix(b"<?xml") else {
-        return Ok(bytes.trim_ascii_start());
+        return Ok(after_white_space(bytes));
     };
     let malformed = StreamFault::new(StreamCondition::NotWellFormed, "the XML declaration is malformed");
     let end = memchr::memmem::find(rest, b"?>").ok_or(malformed)?;
@@ -224,7 +224,12 @@ fn after_declaration(bytes: &[u8]) -> Result<&[u8], StreamFault> {
     if expected.len() == 3 {
         return Err(malformed);
     }
-    Ok(after.get(2..).unwrap_or_default().trim_ascii_start())
+    Ok(after_white_space(after.get(2..).unwrap_or_default()))
+}
+
+fn after_white_space(bytes: &[u8]) -> &[u8] {
+    let start = bytes.iter().position(|byte| !WHITE_SPACE.contains(&char::from(*byte))).unwrap_or(bytes.len());
+    bytes.get(start..).unwrap_or_default()
 }
 
 /// XML 1.0, production 3.

@@ -166,6 +166,21 @@ fn size_and_depth_are_bounded_while_reading() {
 }
 
 #[test]
+fn nothing_behind_a_limit_is_looked_at() {
+    let spaces = " ".repeat(Limits::default().byte_header);
+    // Arriving at once, these used to be judged by what stands behind the limit.
+    check(&format!("<stream:stream{spaces}/>"), &Piece::Fault(StreamCondition::PolicyViolation));
+    let spaces = " ".repeat(Limits::default().byte_stanza);
+    check(&format!("{HEADER}</stream:stream{spaces}>"), &Piece::Fault(StreamCondition::PolicyViolation));
+}
+
+#[test]
+fn a_form_feed_is_no_white_space() {
+    refused(&format!("{HEADER}</stream:stream\x0c>"), StreamCondition::NotWellFormed);
+    refused(&format!("\x0c{HEADER}"), StreamCondition::NotWellFormed);
+}
+
+#[test]
 fn a_restart_forgets_the_old_stream_but_not_who_the_peer_is() {
     let mut cutter = Cutter::new(Limits { byte_pre_auth: 10, ..Limits::default() });
     assert_eq!(cutter.next(HEADER.as_bytes()), Cut::Header(0..HEADER.len()));
