@@ -119,14 +119,13 @@ impl Receiving {
             return send(&dialback::offer_answer(&pair, Answer::Valid), out);
         }
         if self.pairs.len() >= at.limits.pairs || !at.has_gateway {
-            let (rung, cause, remedy) = if at.has_gateway {
-                let remedy = "Raise the edge's limit of pairs on one stream, or ask why the partner needs so many.";
-                (Rung::Limits, "the stream has all the pairs of domains that it may have", remedy)
+            let finding = if at.has_gateway {
+                too_many_pairs()
             } else {
                 let remedy = "Look why no gateway is attached to this edge.";
-                (Rung::Link, "no gateway is attached that could take stanzas", remedy)
+                Finding::new(Rung::Link, Side::Operator, "no gateway is attached that could take stanzas", remedy)
             };
-            out.push(Output::Report(Finding::new(rung, Side::Operator, cause, remedy).about(&pair)));
+            out.push(Output::Report(finding.about(&pair)));
             return refuse_offer(&pair, StanzaCondition::ResourceConstraint, out);
         }
         if let Security::Tls(identity) = &self.security {
@@ -159,6 +158,15 @@ impl Receiving {
         }
         let method = self.dialback_method();
         match answer {
+            // The certificate has answered meanwhile.
+            Answer::Valid if self.pairs.iter().any(|authorised| authorised.pair == *pair) => {
+                send(&dialback::offer_answer(pair, Answer::Valid), out);
+            }
+            // Several were asked about while there was room for one.
+            Answer::Valid if self.pairs.len() >= at.limits.pairs => {
+                out.push(Output::Report(too_many_pairs().about(pair)));
+                refuse_offer(pair, StanzaCondition::ResourceConstraint, out);
+            }
             Answer::Valid if at.federation.permits(pair, method) => {
                 self.accept_offer(pair.clone(), method, at, out);
             }
@@ -226,6 +234,15 @@ fn unconfirmed(pair: &DomainPair, answer: Answer) -> Option<Finding> {
         ),
     };
     Some(finding.about(pair))
+}
+
+fn too_many_pairs() -> Finding {
+    Finding::new(
+        Rung::Limits,
+        Side::Operator,
+        "the stream has all the pairs of domains that it may have",
+        "Raise the edge's limit of pairs on one stream, or ask why the partner needs so many.",
+    )
 }
 
 fn not_permitted(pair: &DomainPair, method: Method) -> Finding {

@@ -118,9 +118,7 @@ impl Receiving {
                 self.sasl.settle(true);
                 send(&sasl::success(), out);
                 self.authorise(pair, Method::SaslExternal, at, out);
-                self.state = State::AwaitHeader;
-                self.header_sent = false;
-                out.push(Output::Restart);
+                self.restart(out);
             }
             Err(finding) => {
                 self.sasl.settle(false);

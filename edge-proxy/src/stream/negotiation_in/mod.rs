@@ -282,9 +282,7 @@ impl Receiving {
             }
             Input::Secured(identity) => {
                 self.security = Security::Tls(Box::new(identity));
-                self.state = State::AwaitHeader;
-                self.header_sent = false;
-                out.push(Output::Restart);
+                self.restart(out);
             }
             Input::Evidence(evidence) => {
                 if let Security::Tls(identity) = &mut self.security {
@@ -440,6 +438,15 @@ impl Receiving {
     /// Whether nothing more is said or heard.
     pub fn is_ended(&self) -> bool {
         self.state == State::Ended
+    }
+
+    /// A new stream begins, in which nothing counts that was asked on the one before (RFC 6120, sections 5.4.3.3 and
+    /// 6.4.6): a key belongs to the stream whose id is in it.
+    fn restart(&mut self, out: &mut Vec<Output>) {
+        self.state = State::AwaitHeader;
+        self.header_sent = false;
+        self.pending = Pending::default();
+        out.push(Output::Restart);
     }
 
     fn is_secured(&self) -> bool {

@@ -202,7 +202,8 @@ impl Initiating {
         self.last_stanza = at.now;
         self.last_sent = at.now;
         out.push(Output::Ready(method));
-        self.review(at, out);
+        // The policy may have changed since the proof was begun, as if it did now.
+        self.policy_changed(at, out);
     }
 }
 

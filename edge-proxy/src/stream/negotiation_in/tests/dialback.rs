@@ -167,3 +167,39 @@ fn malformed_offers_end_the_stream_by_their_condition() {
         assert_error(&plain().element(text), condition);
     }
 }
+
+#[test]
+fn a_key_that_was_offered_before_tls_counts_for_nothing_inside_it() {
+    let mut scene = Scene::new(settings('O', 'O', true));
+    scene.header(USUAL);
+    scene.element(OFFER);
+    scene.element(STARTTLS);
+    scene.say(Input::Secured(identity(&[OTHER], Flaw::Nothing)));
+    scene.header(USUAL);
+    let said = scene.say(Input::Verified(pair(), Answer::Valid));
+    assert_eq!(said, Said { sent: String::new(), rest: Vec::new() });
+    assert!(!scene.machine.is_authenticated());
+}
+
+#[test]
+fn a_pair_that_the_certificate_has_proved_meanwhile_is_not_authorised_twice() {
+    let (mut scene, _) = Scene::secured(settings('R', 'N', true), identity(&[REMOTE], Flaw::Nothing));
+    let trust = std::mem::take(&mut scene.at.trust);
+    assert!(matches!(&scene.element(OFFER).rest[..], [Output::Verify { .. }]));
+    scene.at.trust = trust;
+    assert_eq!(scene.element(OFFER).rest, [Output::Authorised(pair(), Method::TlsDialbackCertificate)]);
+    let said = scene.say(Input::Verified(pair(), Answer::Valid));
+    assert!(said.sent.contains("type='valid'") && said.rest.is_empty(), "{said:?}");
+}
+
+#[test]
+fn keys_that_are_verified_at_the_same_time_do_not_make_more_pairs_than_a_stream_may_have() {
+    let mut scene = plain();
+    scene.at.limits.pairs = 1;
+    let other = DomainPair { local: domain(LOCAL), remote: domain(OTHER) };
+    scene.element(OFFER);
+    scene.element(&OFFER.replace(REMOTE, OTHER));
+    assert_eq!(scene.say(Input::Verified(pair(), Answer::Valid)).rest.len(), 1);
+    assert!(scene.say(Input::Verified(other, Answer::Valid)).sent.contains("<resource-constraint"));
+    assert!(scene.machine.admit(OTHER, LOCAL).is_err());
+}

@@ -44,6 +44,19 @@ fn a_partner_that_is_removed_loses_its_stream() {
     assert_eq!(scene.say(Input::PolicyChanged).failure().condition, StanzaCondition::NotAllowed);
 }
 
+#[test]
+fn a_method_that_was_turned_off_while_it_was_under_way_makes_no_stream() {
+    let mut scene = Scene::secured(settings('R', 'R', true), proven());
+    scene.element(EXTERNAL);
+    scene.element(SUCCESS);
+    scene.at = Moment { now: scene.at.now, ..moment(&snapshot(settings('R', 'N', true))) };
+    scene.say(Input::PolicyChanged);
+    scene.say(Input::Header(header(RESPONSE)));
+    let said = scene.element(NONE);
+    assert!(said.sent.contains("<reset") && said.rest.last() == Some(&Output::Close), "{said:?}");
+    assert!(!scene.machine.is_ready());
+}
+
 /// Ready by EXTERNAL.
 fn proved(peer: PeerIdentity) -> Scene {
     let mut scene = Scene::secured(settings('R', 'R', true), peer);
