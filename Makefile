@@ -55,3 +55,4 @@ run-ci: ## What the build server runs
 -include deploy/interop/matrix.mk
 -include deploy/bench.mk
 -include deploy/soak.mk
+-include deploy/fuzz.mk
