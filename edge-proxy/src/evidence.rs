@@ -102,7 +102,7 @@ impl Edge {
         timeout(PATIENCE, fetched).await.unwrap_or_else(|_| Evidence {
             domain: domain.clone(),
             until_ms: at.unix_ms.saturating_add(milliseconds(SHORTEST)),
-            dane: None,
+            dane: Some(Err("no answer in time".to_owned())),
             posh: Some(Err("no answer in time".to_owned())),
         })
     }

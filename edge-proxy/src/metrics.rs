@@ -12,6 +12,7 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::Registry;
 use tokio::runtime::RuntimeMetrics;
 
+use crate::stream::identity::Proof;
 use crate::verdict::Verdict;
 
 /// One label with its value.
@@ -42,6 +43,13 @@ pub struct ReasonLabel {
     reason: &'static str,
 }
 
+/// What made us believe a certificate.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ProofLabels {
+    direction: &'static str,
+    proof: &'static str,
+}
+
 /// One of our certificates, by its first name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct CertificateLabel {
@@ -57,6 +65,7 @@ pub struct Metrics {
     refused: Family<ReasonLabel, Counter>,
     /// The partners that have labels of their own.
     partners: Arc<PartnerLabels>,
+    proofs: Family<ProofLabels, Counter>,
     certificates: Family<CertificateLabel, Gauge>,
     /// Stanzas handed to the link.
     pub stanzas_in: Counter,
@@ -76,6 +85,7 @@ impl Metrics {
         registry.register("streams_authenticated", "Pairs authenticated", self.streams.clone());
         registry.register("verdicts", "Attempts that failed or were refused", self.verdicts.clone());
         registry.register("connections_refused", "Connections not taken", self.refused.clone());
+        registry.register("certificates_proved", "Certificates believed, and why", self.proofs.clone());
         registry.register("certificate_days_left", "Days until our own certificates end", self.certificates.clone());
         registry.register("stanzas_in", "Stanzas handed to the link", self.stanzas_in.clone());
         registry.register("stanzas_out", "Stanzas written to partners", self.stanzas_out.clone());
@@ -106,6 +116,11 @@ impl Metrics {
             partner: self.partners.of(verdict),
         };
         self.verdicts.get_or_create(&labels).inc();
+    }
+
+    /// A certificate proved a domain.
+    pub fn proved(&self, direction: &'static str, proof: Proof) {
+        self.proofs.get_or_create(&ProofLabels { direction, proof: proof.as_str() }).inc();
     }
 
     /// The days that are left of our certificates; others are forgotten.

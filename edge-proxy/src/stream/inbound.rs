@@ -411,8 +411,11 @@ impl Inbound {
         let span = tracing::Span::current();
         span.record("stream_id", self.machine.stream_id());
         span.record("partner", pair.remote.as_str());
-        let proof = self.machine.proof(pair).map(Proof::as_str);
-        tracing::debug!(%pair, method, proof, "authorised");
+        let proof = self.machine.proof(pair);
+        tracing::debug!(%pair, method, proof = proof.map(Proof::as_str), "authorised");
+        if let Some(proof) = proof {
+            self.edge.metrics.proved("in", proof);
+        }
         let partner = at.federation.partner(pair.remote.as_str())?;
         self.ticket.authenticated(partner).is_err().then_some(Input::OverLimit)
     }

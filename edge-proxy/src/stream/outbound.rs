@@ -17,6 +17,7 @@ use super::conn::Connection;
 use super::connect::Connected;
 use super::dialback::Answer;
 use super::frames::{Frame, Frames};
+use super::identity::Proof;
 use super::inbound::{at, progress, tls_alert};
 use super::intake::{Intake, Seen};
 use super::lane::Lane;
@@ -352,7 +353,13 @@ impl Outbound {
     }
 
     fn ready(&mut self, pair: &DomainPair, method: Method) {
-        tracing::debug!(%pair, method = method.as_str(), "stream established");
+        // Without EXTERNAL nobody needed the certificate to prove anything.
+        let judged = (method == Method::SaslExternal).then(|| self.machine.judged(&self.edge.moment())).flatten();
+        let proof = judged.and_then(Result::ok);
+        tracing::debug!(%pair, method = method.as_str(), proof = proof.map(Proof::as_str), "stream established");
+        if let Some(proof) = proof {
+            self.edge.metrics.proved("out", proof);
+        }
         if let Some(probing) = &mut self.probing {
             return probing.ready(method);
         }

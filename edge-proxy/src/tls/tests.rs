@@ -111,6 +111,26 @@ fn every_suite_is_an_aead_one_and_no_version_is_older_than_1_2() {
 }
 
 #[test]
+fn a_mountain_of_certificates_ends_the_handshake() {
+    let made = rcgen::generate_simple_self_signed(vec!["fabrikam.example".to_owned()]).unwrap();
+    let with = |count: usize| {
+        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let certified = certified(vec![made.cert.der().clone(); count], key).unwrap();
+        Tls::new(Material::new(vec![certified], Trust::default()).unwrap())
+    };
+    let ours = tls(&["contoso.example"]);
+    let shake_with = |count| {
+        let theirs = with(count);
+        let out =
+            shake(ours.client(&domain("contoso.example")).unwrap(), theirs.server(None).unwrap(), "fabrikam.example");
+        let client = theirs.client(&domain("fabrikam.example")).unwrap();
+        (out.is_ok(), shake(client, ours.server(None).unwrap(), "contoso.example").is_ok())
+    };
+    assert_eq!(shake_with(8), (true, true));
+    assert_eq!(shake_with(400), (false, false), "over 64 KiB, in either role");
+}
+
+#[test]
 fn nothing_is_resumed_and_nothing_is_sent_early() {
     let (ours, theirs) = (tls(&["contoso.example"]), tls(&["fabrikam.example"]));
     for (client, server) in [

@@ -102,11 +102,7 @@ pub fn verify_chain(
         let path = certificate
             .verify_for_usage(webpki::ALL_VERIFICATION_ALGS, anchors, intermediates, now, Usage(purpose), lists, None)
             .map_err(|error| fault(&error, &facts))?;
-        if path.intermediate_certificates().all(|issuer| has_strong_key(&issuer.der())) {
-            Ok(())
-        } else {
-            Err(ChainFault::WeakKey)
-        }
+        path.intermediate_certificates().try_for_each(|issuer| check_issuer(&issuer.der()))
     })
 }
 
@@ -143,9 +139,20 @@ pub fn next_end(chain: &[CertificateDer<'_>], now: UnixTime) -> Option<u64> {
     ends.map(|last| last.saturating_add(1)).filter(|end| *end > now.as_secs()).min()
 }
 
-fn has_strong_key(der: &CertificateDer<'_>) -> bool {
-    Certificate::from_der(der)
-        .is_ok_and(|issuer| KeyKind::of(issuer.tbs_certificate().subject_public_key_info()).is_strong())
+/// What the path builder leaves to us: the strength of an issuer's key, and whether it may sign certificates (RFC 5280,
+/// section 4.2.1.3).
+fn check_issuer(der: &CertificateDer<'_>) -> Result<(), ChainFault> {
+    let issuer = Certificate::from_der(der).map_err(|_| ChainFault::Malformed)?;
+    let content = issuer.tbs_certificate();
+    if !KeyKind::of(content.subject_public_key_info()).is_strong() {
+        return Err(ChainFault::WeakKey);
+    }
+    match content.get_extension::<x509_cert::ext::pkix::KeyUsage>() {
+        Ok(None) => Ok(()),
+        Ok(Some((_, usage))) if usage.key_cert_sign() => Ok(()),
+        Ok(Some(_)) => Err(ChainFault::Invalid),
+        Err(_) => Err(ChainFault::Malformed),
+    }
 }
 
 /// The rule about extended key usage; webpki asks it for each certificate of the path.

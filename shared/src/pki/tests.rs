@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, CustomExtension, DnType,
-    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, OtherNameValue, RevokedCertParams,
-    SanType, SerialNumber, date_time_ymd,
+    ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, NameConstraints,
+    OtherNameValue, RevokedCertParams, SanType, SerialNumber, date_time_ymd,
 };
 use rustls::pki_types::{CertificateDer, UnixTime};
 use std::slice::from_ref;
@@ -279,6 +279,46 @@ fn an_intermediate_must_be_sent_along() {
     let leaf = issued(&intermediate, |params| params.subject_alt_names = vec![dns("fabrikam.example")]);
     assert_eq!(verify(&[leaf.clone(), between], &root), Ok(()));
     assert_eq!(verify(&[leaf], &root), Err(ChainFault::UnknownIssuer));
+}
+
+/// A leaf for fabrikam.example below an intermediate, and the intermediate, after changes to the latter.
+fn below(root: &Authority, change: impl FnOnce(&mut CertificateParams)) -> Vec<CertificateDer<'static>> {
+    let (mut params, key) = (authority_params("intermediate"), KeyPair::generate().unwrap());
+    change(&mut params);
+    let between = params.signed_by(&key, &root.issuer).unwrap().der().clone();
+    let intermediate = Authority { issuer: Issuer::new(params, key), der: between.clone() };
+    vec![issued(&intermediate, |params| params.subject_alt_names = vec![dns("fabrikam.example")]), between]
+}
+
+#[test]
+fn an_authority_vouches_within_its_name_constraints() {
+    let root = authority("root");
+    let within = |name: &str| {
+        let permitted = vec![GeneralSubtree::DnsName(name.to_owned())];
+        let constraints = NameConstraints { permitted_subtrees: permitted, excluded_subtrees: Vec::new() };
+        verify(&below(&root, |params| params.name_constraints = Some(constraints)), &root)
+    };
+    assert_eq!(within("fabrikam.example"), Ok(()));
+    assert_eq!(within("example"), Ok(()));
+    assert_eq!(within("contoso.example"), Err(ChainFault::NameConstraint));
+}
+
+#[test]
+fn an_authority_signs_certificates_only_if_it_may_and_no_longer_a_path_than_it_may() {
+    let root = authority("root");
+    assert_eq!(verify(&below(&root, |params| params.key_usages.clear()), &root), Ok(()), "anything without a word");
+    let no_signer = below(&root, |params| params.key_usages = vec![KeyUsagePurpose::DigitalSignature]);
+    assert_eq!(verify(&no_signer, &root), Err(ChainFault::Invalid));
+    let no_authority = below(&root, |params| params.is_ca = IsCa::ExplicitNoCa);
+    assert_eq!(verify(&no_authority, &root), Err(ChainFault::Invalid));
+    // The first intermediate may have none below it, and has one.
+    let (mut params, key) = (authority_params("first"), KeyPair::generate().unwrap());
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    let first = params.signed_by(&key, &root.issuer).unwrap().der().clone();
+    let first = Authority { issuer: Issuer::new(params, key), der: first };
+    let mut chain = below(&first, |_| {});
+    chain.push(first.der);
+    assert_eq!(verify(&chain, &root), Err(ChainFault::Invalid));
 }
 
 #[test]

@@ -7,7 +7,7 @@
 //! Not here: PKIX-TA (usage 0), which says only which of the authorities that we trust already is the right one.
 
 use aws_lc_rs::digest;
-use causeway_shared::pki::{self, ChainFault, Purpose};
+use causeway_shared::pki::{self, ChainFault, PeerCertificate, Purpose};
 use rustls::pki_types::CertificateDer;
 
 use super::{Judged, unix};
@@ -63,7 +63,8 @@ fn leads_to(authority: &CertificateDer<'_>, judged: &Judged<'_>) -> bool {
         let revocation = &judged.at.trust.revocation;
         pki::verify_chain(judged.chain, &[anchor], revocation, unix(judged.at), Purpose::Federation)
     };
-    pki::trust::anchor(authority).and_then(verify).is_ok()
+    let is_strong = PeerCertificate::read(std::slice::from_ref(authority)).is_ok_and(|facts| facts.key.is_strong());
+    is_strong && pki::trust::anchor(authority).and_then(verify).is_ok()
 }
 
 /// RFC 6698, sections 2.1.2 and 2.1.3.

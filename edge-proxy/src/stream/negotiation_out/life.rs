@@ -63,11 +63,13 @@ impl Initiating {
         if !permits_some {
             return self.not_a_partner(out);
         }
-        match self.method {
-            Some(method) if !at.federation.permits(&self.pair, method) => self.reset("the policy has changed", out),
-            Some(_) => self.review(at, out),
-            None => {}
-        }
+        let Some(method) = self.method else {
+            return;
+        };
+        let holds = at.federation.permits(&self.pair, method)
+            && self.pairs_hold(at)
+            && self.reverse.iter().all(|context| at.federation.permits(&context.pair, context.method));
+        if holds { self.review(at, out) } else { self.reset("the policy has changed", out) }
     }
 
     /// What the partner's certificate proved when the stream began it has to prove while the stream lives (RFC 6120,
@@ -76,12 +78,18 @@ impl Initiating {
         let Security::Tls(identity) = &self.security else {
             return;
         };
-        match (self.method, identity.proves(&self.pair.remote, at)) {
-            (Some(Method::SaslExternal), Ok(_)) => self.review = identity.review_at(at),
-            (Some(Method::SaslExternal), Err(fault)) | (_, Err(fault @ IdentityFault::Pin { .. })) => {
-                self.reset(&fault.for_peer(), out);
-            }
-            (_, _) => {}
+        // On a stream both ways, what comes back may rest on it, too.
+        let sent = (self.method == Some(Method::SaslExternal)).then_some(&self.pair.remote);
+        let by_certificate = |method| matches!(method, Method::SaslExternal | Method::TlsDialbackCertificate);
+        let received = self.reverse.iter().filter(|context| by_certificate(context.method));
+        let mut resting = sent.into_iter().chain(received.map(|context| &context.pair.remote)).peekable();
+        let next = resting.peek().and_then(|_| identity.review_at(at));
+        let fault = resting.find_map(|remote| identity.proves(remote, at).err());
+        let pin =
+            || identity.proves(&self.pair.remote, at).err().filter(|fault| matches!(fault, IdentityFault::Pin { .. }));
+        match fault.or_else(pin) {
+            Some(fault) => self.reset(&fault.for_peer(), out),
+            None => self.review = next,
         }
     }
 

@@ -15,7 +15,7 @@ use super::{Failure, Goal, Initiating, Next, Output, Security, State, failure, s
 use crate::policy::Moment;
 use crate::stream::Method;
 use crate::stream::dialback::{self, Answer};
-use crate::verdict::{Finding, Rung, Side};
+use crate::verdict::{Finding, IdentityFault, Rung, Side};
 
 /// Pairs on one stream beside the first.
 const MAX_PAIRS: usize = 63;
@@ -78,10 +78,20 @@ impl Initiating {
         };
         match &self.security {
             Security::Plain => partner.tls != Negotiation::NotSupported,
-            Security::Tls(identity) => {
-                partner.permits(Method::SaslExternal) && identity.proves(&pair.remote, at).is_err()
-            }
+            Security::Tls(identity) => match identity.proves(&pair.remote, at) {
+                Ok(_) => false,
+                Err(IdentityFault::Pin { .. }) => true,
+                Err(IdentityFault::Chain(_) | IdentityFault::Name { .. } | IdentityFault::NoProof { .. }) => {
+                    partner.permits(Method::SaslExternal)
+                }
+            },
         }
+    }
+
+    /// Whether every further pair could join now as well.
+    pub(super) fn pairs_hold(&self, at: &Moment) -> bool {
+        let holds = |pair| at.federation.permits(pair, self.dialback_method()) && !self.would_weaken(pair, at);
+        self.pairs.proved.iter().all(holds)
     }
 
     /// The answer to an offer: of a pair that is pending on this very stream, or of nobody.
@@ -101,7 +111,8 @@ impl Initiating {
         if answer == Answer::Valid {
             self.admit_reverse(&pair, at);
             self.pairs.proved.push(pair.clone());
-            return out.push(Output::Joined(pair));
+            out.push(Output::Joined(pair));
+            return self.review(at, out);
         }
         out.push(Output::NotJoined(pair, not_verified(answer)));
     }

@@ -53,6 +53,16 @@ fn sales() -> DomainPair {
 }
 
 #[test]
+fn a_stream_both_ways_ends_with_the_certificate_that_what_comes_back_rests_on() {
+    let mut scene = secured(true, false, Goal::Stanzas { without_external: true });
+    scene.element(BOTH);
+    scene.element("<db:result from='fabrikam.example' to='contoso.example' type='valid'/>");
+    assert!(scene.machine.is_ready() && scene.machine.carries_reverse());
+    scene.at.trust = Default::default();
+    assert!(scene.say(Input::PolicyChanged).sent.contains("<reset"));
+}
+
+#[test]
 fn both_ways_are_asked_for_before_authentication_where_both_sides_want_it() {
     let mut scene = secured(true, true, stanzas());
     let sent = scene.element(BOTH).sent;

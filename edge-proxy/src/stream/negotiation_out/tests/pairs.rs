@@ -40,6 +40,35 @@ fn a_stream_without_tls_carries_only_domains_that_have_none() {
 }
 
 #[test]
+fn a_domain_shares_no_stream_with_another_key_than_its_own_and_leaves_when_one_is_pinned() {
+    let policy = |pins: Vec<[u8; 32]>| {
+        let mut snapshot = snapshot(settings('R', 'N', true));
+        snapshot.partners[1].pins = pins;
+        moment(&snapshot)
+    };
+    let at = policy(Vec::new());
+    let goal = Goal::Stanzas { without_external: true };
+    let mut scene = Scene { machine: Initiating::new(pair(), goal, at.now + Duration::from_secs(60), &at), at };
+    scene.say(Input::Connected);
+    scene.say(Input::Header(header(RESPONSE)));
+    scene.element(STARTTLS_REQUIRED);
+    scene.element(PROCEED);
+    scene.say(Input::Secured(identity(&[REMOTE], Flaw::Nothing)));
+    scene.say(Input::Header(header(RESPONSE)));
+    scene.element(&format!("<stream:features>{DIALBACK}</stream:features>"));
+    scene.element("<db:result from='fabrikam.example' to='contoso.example' type='valid'/>");
+    let other = DomainPair { local: domain(LOCAL), remote: domain(OTHER) };
+    scene.at = Moment { now: scene.at.now, ..policy(vec![[1; 32]]) };
+    assert!(matches!(&scene.say(Input::Join(other.clone())).rest[..], [Output::NotJoined(..)]));
+    scene.at = Moment { now: scene.at.now, ..policy(Vec::new()) };
+    assert!(scene.say(Input::Join(other)).sent.starts_with("<db:result"));
+    scene.element("<db:result from='wingtip.example' to='contoso.example' type='valid'/>");
+    assert_eq!(scene.say(Input::PolicyChanged).sent, "");
+    scene.at = Moment { now: scene.at.now, ..policy(vec![[1; 32]]) };
+    assert!(scene.say(Input::PolicyChanged).sent.contains("<reset"));
+}
+
+#[test]
 fn a_domain_that_could_use_sasl_shares_only_where_the_certificate_proves_it() {
     for theirs in [('R', 'O'), ('O', 'O'), ('O', 'R')] {
         assert!(!may_share(('R', 'O'), theirs, &[REMOTE]), "{theirs:?}");
