@@ -4,14 +4,16 @@
 //! The shell around [`super::srv`] and [`super::cache`]. Each question ends within the resolver's own patience; all of
 //! them together within the caller's.
 
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use causeway_shared::domain::DomainName;
 use causeway_shared::partner::Negotiation;
+use tokio::sync::OnceCell;
 
 use super::cache::{Answered, Cache};
 use super::dns::{Dns, DnsFault, Kind, Question, Record, Security, Tlsa};
@@ -53,11 +55,13 @@ pub struct Resolver {
 struct Source {
     dns: Arc<dyn Dns>,
     cache: Mutex<Cache>,
+    /// The questions under way, each once.
+    pending: Mutex<HashMap<Question, Arc<OnceCell<Answered>>>>,
 }
 
 impl Source {
     fn new(dns: Arc<dyn Dns>) -> Arc<Self> {
-        Arc::new(Self { dns, cache: Mutex::default() })
+        Arc::new(Self { dns, cache: Mutex::default(), pending: Mutex::default() })
     }
 }
 
@@ -137,13 +141,48 @@ impl Resolver {
 
     async fn ask(&self, question: Question) -> Answered {
         let source = self.source.load_full();
-        let cache = || source.cache.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = cache().get(&question, Instant::now()) {
+        if let Some(known) = lock(&source.cache).get(&question, Instant::now()) {
             return known.clone();
         }
-        let answer = source.dns.ask(question.clone()).await;
-        cache().put(question, answer.clone(), Instant::now());
-        answer
+        let pending = Pending::join(&source, question);
+        // Who comes while the question is under way waits for its answer; should the one who asks be cut off, the next
+        // asks in its place.
+        let ask = async || {
+            let answer = source.dns.ask(pending.question.clone()).await;
+            lock(&source.cache).put(pending.question.clone(), answer.clone(), Instant::now());
+            answer
+        };
+        pending.answer.get_or_init(ask).await.clone()
+    }
+}
+
+/// What the locks protect is sound between any two statements.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A question under way, and one of those who wait for its answer.
+struct Pending<'a> {
+    source: &'a Source,
+    question: Question,
+    answer: Arc<OnceCell<Answered>>,
+}
+
+impl<'a> Pending<'a> {
+    fn join(source: &'a Source, question: Question) -> Self {
+        let answer = Arc::clone(lock(&source.pending).entry(question.clone()).or_default());
+        Self { source, question, answer }
+    }
+}
+
+impl Drop for Pending<'_> {
+    /// An answer is for those who waited for it; who comes later looks into the cache.
+    fn drop(&mut self) {
+        let mut pending = lock(&self.source.pending);
+        let is_over = self.answer.initialized() || Arc::strong_count(&self.answer) <= 2;
+        if is_over && pending.get(&self.question).is_some_and(|known| Arc::ptr_eq(known, &self.answer)) {
+            pending.remove(&self.question);
+        }
     }
 }
 
@@ -169,6 +208,99 @@ impl Family {
         match self {
             Self::V6 => Kind::Aaaa,
             Self::V4 => Kind::A,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+    use std::sync::atomic::AtomicUsize;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::resolve::dns::{Answer, Data, RecordSet};
+
+    /// Answers every question after a moment, and counts them.
+    struct Slow {
+        asked: AtomicUsize,
+        answer: Answered,
+    }
+
+    impl Slow {
+        fn new(answer: Answered) -> Arc<Self> {
+            Arc::new(Self { asked: AtomicUsize::new(0), answer })
+        }
+    }
+
+    impl Dns for Slow {
+        fn ask(&self, _: Question) -> Answer {
+            self.asked.fetch_add(1, Ordering::SeqCst);
+            let answer = self.answer.clone();
+            Box::pin(async move {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                answer
+            })
+        }
+    }
+
+    fn found(kind: Data, security: Security) -> Answered {
+        Ok(RecordSet { data: vec![kind], ttl: Duration::from_secs(60), security })
+    }
+
+    fn address() -> Data {
+        Data::A(Ipv4Addr::new(192, 0, 2, 1))
+    }
+
+    fn tlsa() -> Data {
+        Data::Tlsa(Tlsa { usage: 3, selector: 1, matching: 1, data: vec![0; 32] })
+    }
+
+    #[tokio::test]
+    async fn those_who_ask_the_same_at_once_share_one_question() {
+        let dns = Slow::new(found(address(), Security::Insecure));
+        let resolver = Resolver::with_seed(Arc::clone(&dns) as _, 1);
+        let ask = || resolver.addresses("h", Family::V4);
+        let (one, two, three) = tokio::join!(ask(), ask(), ask());
+        assert!(one.is_ok() && one == two && two == three);
+        assert_eq!(ask().await, one);
+        assert_eq!(dns.asked.load(Ordering::SeqCst), 1);
+        assert!(lock(&resolver.source.load().pending).is_empty());
+    }
+
+    #[tokio::test]
+    async fn one_who_is_cut_off_leaves_the_question_to_those_who_wait() {
+        let dns = Slow::new(found(address(), Security::Insecure));
+        let resolver = Resolver::with_seed(Arc::clone(&dns) as _, 1);
+        let ask = || resolver.addresses("h", Family::V4);
+        let (cut, waits) = tokio::join!(tokio::time::timeout(Duration::from_millis(5), ask()), ask());
+        assert!(cut.is_err() && waits.is_ok());
+        let _cut = tokio::time::timeout(Duration::from_millis(5), resolver.addresses("other", Family::V4)).await;
+        assert!(lock(&resolver.source.load().pending).is_empty());
+    }
+
+    #[tokio::test]
+    async fn an_absence_that_is_not_remembered_is_asked_for_again() {
+        let absent = Err(DnsFault::Absent { ttl: Duration::ZERO, security: Security::Insecure });
+        let dns = Slow::new(absent);
+        let resolver = Resolver::with_seed(Arc::clone(&dns) as _, 1);
+        for asked in 1..3 {
+            assert!(resolver.addresses("h", Family::V4).await.is_err());
+            assert_eq!(dns.asked.load(Ordering::SeqCst), asked);
+        }
+    }
+
+    #[tokio::test]
+    async fn certificates_in_dns_count_only_if_they_are_proved_and_silence_about_them_is_a_fault() {
+        for (answer, expected) in [
+            (found(tlsa(), Security::Secure), Some(1)),
+            (found(tlsa(), Security::Insecure), Some(0)),
+            (Err(DnsFault::Absent { ttl: Duration::ZERO, security: Security::Insecure }), Some(0)),
+            (Err(DnsFault::Unavailable("SERVFAIL".to_owned())), None),
+            (Err(DnsFault::Bogus), None),
+        ] {
+            let resolver = Resolver::with_seed(Slow::new(answer.clone()) as _, 1);
+            assert_eq!(resolver.tlsa("h", 5269).await.ok().map(|found| found.len()), expected, "{answer:?}");
         }
     }
 }

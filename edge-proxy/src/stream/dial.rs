@@ -119,6 +119,7 @@ impl Dialling<'_> {
     async fn server(&mut self, target: &Target, goal: &Goal, until: Instant) -> Result<Attained, Failure> {
         let connected = connect(self.edge, self.partner, target, &mut self.budget, until).await?;
         let address = connected.address.clone();
+        tracing::debug!(host = address.host, peer = %address.socket, mode = ?address.mode, dnssec = ?address.security, "connected");
         let again = Goal::Stanzas { without_external: true };
         match self.attempt(connected, goal.clone(), until).await {
             Err(failure) if failure.next == Next::Dialback => {
