@@ -101,7 +101,7 @@ impl<'a> Walk<'a> {
                     security: target.security.and(security),
                 },
             };
-            if let Err(step) = self.may_dial(ip, left) {
+            if let Some(step) = self.hindrance(ip, left) {
                 self.reporter.step(place.of(step));
                 continue;
             }
@@ -109,20 +109,20 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// What our own rules say about an address.
-    fn may_dial(&self, ip: IpAddr, left: &mut usize) -> Result<(), Step> {
+    /// What our own rules say against an address.
+    fn hindrance(&self, ip: IpAddr, left: &mut usize) -> Option<Step> {
         let allow_private = self.partner.allow_private_addresses;
         if let Err(refusal) = self.edge.resolver.filter().check(ip, connect::source(ip), allow_private) {
             let remedy = "If the partner is reached by private addresses, allow them for it.";
             let what = format!("this address is not dialled: {refusal}");
-            return Err(Step::new(Rung::Resolve, StepState::Skipped, what).mend(Side::Operator, remedy));
+            return Some(Step::new(Rung::Resolve, StepState::Skipped, what).mend(Side::Operator, remedy));
         }
         if *left == 0 {
             let what = format!("not tried: a probe tries {MAX_ADDRESSES} addresses");
-            return Err(Step::new(Rung::Connect, StepState::Skipped, what));
+            return Some(Step::new(Rung::Connect, StepState::Skipped, what));
         }
         *left -= 1;
-        Ok(())
+        None
     }
 
     async fn address(&self, place: &Place, watching: &Watching<'_>) {

@@ -312,12 +312,14 @@ impl Inbound {
                 reverse.carriage.expire();
             }
             self.machine.handle(input, &moment, &mut self.outputs);
+            if let Some(transcript) = &mut self.transcript {
+                // All of it at once: a report is to show what is said with it.
+                let sent = self.outputs.iter().filter_map(Output::sent);
+                sent.for_each(|bytes| transcript.sent(bytes, moment.now));
+            }
             let mut unsent = BytesMut::new();
             for output in std::mem::take(&mut self.outputs) {
                 if let Output::Send(bytes) = output {
-                    if let Some(transcript) = &mut self.transcript {
-                        transcript.sent(&bytes, moment.now);
-                    }
                     unsent.extend_from_slice(&bytes);
                     continue;
                 }

@@ -178,8 +178,13 @@ impl Pool {
             let _turn = self.turns.take(&pair).await;
             dial(&self.edge, &pair, Goal::Verify { stream_id, key }).await
         });
-        let dialled = dialled.await;
-        match dialled.unwrap_or_else(|_| Err(no_address())) {
+        let Ok(dialled) = dialled.await else {
+            let cause = "the authoritative server did not answer about a dialback key in time";
+            let remedy = "Look at the partner's servers, where its SRV records lead, and at the network between.";
+            report(Finding::new(Rung::Dialback, Side::Theirs, cause, remedy), None);
+            return Answer::Error(StanzaCondition::RemoteServerTimeout);
+        };
+        match dialled {
             Ok(Attained::Answer(Answer::Error(condition))) => {
                 let cause = format!("the authoritative server could not tell about a dialback key: {condition}");
                 let remedy = "Look at the log of the partner's authoritative server, where its SRV records lead.";

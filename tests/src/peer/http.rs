@@ -1,4 +1,4 @@
-//! One GET, for `/metrics`, `/livez` and `/readyz`.
+//! One request, for what the services tell operators.
 
 use std::io;
 use std::net::SocketAddr;
@@ -10,9 +10,19 @@ use super::{fault, within};
 
 /// The status and the body.
 pub async fn get(address: SocketAddr, path: &str) -> io::Result<(u16, String)> {
+    ask("GET", address, path).await
+}
+
+/// The same of a POST without a body.
+pub async fn post(address: SocketAddr, path: &str) -> io::Result<(u16, String)> {
+    ask("POST", address, path).await
+}
+
+async fn ask(method: &str, address: SocketAddr, path: &str) -> io::Result<(u16, String)> {
     within("an HTTP answer", async {
         let mut stream = TcpStream::connect(address).await?;
-        let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+        let request =
+            format!("{method} {path} HTTP/1.1\r\nContent-Length: 0\r\nHost: {address}\r\nConnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await?;

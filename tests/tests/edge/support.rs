@@ -26,8 +26,8 @@ use causeway_shared::partner::{Negotiation, NegotiationSettings};
 use causeway_shared::pki::{self, Trust};
 use causeway_shared::verdict::Verdict;
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, DistinguishedName, DnType, IsCa, Issuer,
-    KeyIdMethod, KeyPair, RevokedCertParams,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DistinguishedName, DnType,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, RevokedCertParams,
 };
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -60,6 +60,7 @@ pub(crate) enum Certificate {
     HostOfSrv,
     /// It names the domain in the common name alone.
     CommonName,
+    ClientOnly,
 }
 
 /// SRV and addresses, on loopback; TLSA records of hosts once it is signed.
@@ -189,7 +190,9 @@ impl World {
         certificate: Certificate,
     ) -> (CertificateDer<'static>, PrivateKeyDer<'static>) {
         let name = match certificate {
-            Certificate::Good | Certificate::SelfSigned | Certificate::Expired => domain.to_owned(),
+            Certificate::Good | Certificate::SelfSigned | Certificate::Expired | Certificate::ClientOnly => {
+                domain.to_owned()
+            }
             Certificate::OtherName | Certificate::CommonName => "other.example".to_owned(),
             Certificate::HostOfSrv => format!("xmpp.{domain}"),
         };
@@ -201,6 +204,9 @@ impl World {
         if certificate == Certificate::Expired {
             params.not_after = rcgen::date_time_ymd(2020, 1, 1);
         }
+        if certificate == Certificate::ClientOnly {
+            params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        }
         let key = KeyPair::generate().unwrap();
         let leaf = match certificate {
             Certificate::SelfSigned => params.self_signed(&key).unwrap(),
@@ -208,6 +214,7 @@ impl World {
             | Certificate::Expired
             | Certificate::OtherName
             | Certificate::HostOfSrv
+            | Certificate::ClientOnly
             | Certificate::CommonName => params.signed_by(&key, &self.issuer).unwrap(),
         };
         (leaf.der().clone(), PrivateKeyDer::try_from(key.serialize_der()).unwrap())

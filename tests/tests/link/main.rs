@@ -10,3 +10,4 @@ mod fairness;
 mod loss;
 mod support;
 mod traffic;
+mod verdicts;

@@ -361,6 +361,11 @@ impl GatewayNode {
         assert_eq!(refused, []);
     }
 
+    /// Waits for something of the gateway's.
+    pub(crate) fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
+        self.runtime.block_on(future)
+    }
+
     pub(crate) fn attached(&self, count: usize) {
         eventually(&format!("{count} attached edges"), || self.links.edges() == count);
     }

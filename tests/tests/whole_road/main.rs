@@ -13,3 +13,4 @@ mod identities;
 mod limits;
 mod messages;
 mod support;
+mod verdicts;

@@ -122,6 +122,16 @@ pub enum Output {
     Abort,
 }
 
+impl Output {
+    /// The bytes that are to be written, if that is what is asked.
+    pub fn sent(&self) -> Option<&[u8]> {
+        match self {
+            Self::Send(bytes) => Some(bytes),
+            _ => None,
+        }
+    }
+}
+
 /// The machine.
 #[derive(Debug)]
 pub struct Receiving {

@@ -153,6 +153,16 @@ pub enum Next {
     GiveUp,
 }
 
+impl Output {
+    /// The bytes that are to be written, if that is what is asked.
+    pub fn sent(&self) -> Option<&[u8]> {
+        match self {
+            Self::Send(bytes) => Some(bytes),
+            _ => None,
+        }
+    }
+}
+
 /// The machine.
 #[derive(Debug)]
 pub struct Initiating {

@@ -65,7 +65,7 @@ fn step_from_proto(frame: proto::ProbeStep) -> Result<Step, FrameFault> {
     // The bounds are those of verdicts.
     let facts = Facts {
         target: frame.target,
-        tls: has_tls.then(|| TlsFacts { version: frame.tls_version, cipher: frame.tls_cipher }),
+        tls: has_tls.then_some(TlsFacts { version: frame.tls_version, cipher: frame.tls_cipher }),
         certificate: frame.certificate.map(certificate_from_proto).transpose()?,
         transcript: frame.transcript,
         ..Facts::default()

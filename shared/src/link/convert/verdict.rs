@@ -45,7 +45,7 @@ pub fn verdict_to_proto(verdict: &Verdict) -> proto::Verdict {
 pub fn verdict_from_proto(frame: proto::Verdict) -> Result<Verdict, FrameFault> {
     let unknown = |field| FrameFault::Unknown { field };
     let has_tls = !frame.tls_version.is_empty();
-    let tls = has_tls.then(|| TlsFacts { version: frame.tls_version, cipher: frame.tls_cipher });
+    let tls = has_tls.then_some(TlsFacts { version: frame.tls_version, cipher: frame.tls_cipher });
     let facts = Facts {
         domain: frame.domain,
         is_partner: frame.is_partner,
