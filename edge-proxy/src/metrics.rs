@@ -73,6 +73,8 @@ pub struct Metrics {
     pub stanzas_out: Counter,
     /// Stanzas for partners that were not delivered.
     pub stanzas_failed: Counter,
+    /// Pauses in reading streams that are over their rate.
+    pub throttled: Counter,
     /// Dialback answers that nobody asked for.
     pub unsolicited_dialback: Counter,
 }
@@ -90,6 +92,7 @@ impl Metrics {
         registry.register("stanzas_in", "Stanzas handed to the link", self.stanzas_in.clone());
         registry.register("stanzas_out", "Stanzas written to partners", self.stanzas_out.clone());
         registry.register("stanzas_failed", "Stanzas not delivered to partners", self.stanzas_failed.clone());
+        registry.register("throttled", "Pauses in reading streams over their rate", self.throttled.clone());
         registry.register(
             "dialback_unsolicited",
             "Dialback answers that nobody asked for",

@@ -169,7 +169,10 @@ impl Inbound {
                     Err(error) => self.broken(&error),
                 },
                 // Too much was said: the peer waits, and TCP tells it so.
-                () = at(not_before) => continue,
+                () = at(not_before) => {
+                    self.edge.metrics.throttled.inc();
+                    continue;
+                }
                 call = Reverse::called(self.reverse.as_deref_mut()) => {
                     self.call(call);
                     continue;

@@ -129,10 +129,14 @@ impl Outbound {
         let first = self.begin(mode, pair, establish_by).await;
         self.step(first, pair).await;
         while self.end.is_none() && !self.machine.is_ready() {
-            let deadline = self.machine.deadline(&self.edge.moment());
+            let moment = self.edge.moment();
+            let (deadline, not_before) = (self.machine.deadline(&moment), self.throttle.not_before(moment.now));
             tokio::select! {
                 biased;
-                read = self.connection.read() => self.read(read, pair).await,
+                read = self.connection.read(), if not_before.is_none() => self.read(read, pair).await,
+                () = at(not_before) => {
+                    self.edge.metrics.throttled.inc();
+                }
                 () = at(deadline) => self.step(Input::DeadlinePassed, pair).await,
             }
         }
@@ -197,7 +201,9 @@ impl Outbound {
             tokio::select! {
                 biased;
                 read = read, if not_before.is_none() => self.read(read, pair).await,
-                () = at(not_before) => {}
+                () = at(not_before) => {
+                    self.edge.metrics.throttled.inc();
+                }
                 Ok(()) = policy.changed() => self.step(Input::PolicyChanged, pair).await,
                 () = progress(awaited) => self.step(Input::Progress, pair).await,
                 () = at(deadline) => {
@@ -238,7 +244,7 @@ impl Outbound {
 
     /// Which further pairs the stream may carry.
     fn terms(&self, pair: &DomainPair) -> Option<Terms> {
-        let takes = self.machine.takes_pairs()?;
+        let takes = self.machine.takes_pairs(&self.edge.moment())?;
         Some(Terms::Dialback { remote: pair.remote.clone(), peer: self.connection.peer, takes })
     }
 

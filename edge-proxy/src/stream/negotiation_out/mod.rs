@@ -361,8 +361,8 @@ impl Initiating {
 
     /// Whether further pairs may ask to use the stream; those of other remote domains only where a refusal does not end
     /// it.
-    pub fn takes_pairs(&self) -> Option<TakesPairs> {
-        self.pairs_taken()
+    pub fn takes_pairs(&self, at: &Moment) -> Option<TakesPairs> {
+        self.pairs_taken(at)
     }
 
     /// Whether acknowledgements are enabled: what is written is the peer's only when it says so.

@@ -17,9 +17,6 @@ use crate::stream::Method;
 use crate::stream::dialback::{self, Answer};
 use crate::verdict::{Finding, IdentityFault, Rung, Side};
 
-/// Pairs on one stream beside the first.
-const MAX_PAIRS: usize = 63;
-
 /// What an established stream has room for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TakesPairs {
@@ -45,8 +42,8 @@ impl Pairs {
 }
 
 impl Initiating {
-    pub(super) fn pairs_taken(&self) -> Option<TakesPairs> {
-        let has_room = self.pairs.proved.len() + self.pairs.pending.len() < MAX_PAIRS;
+    pub(super) fn pairs_taken(&self, at: &Moment) -> Option<TakesPairs> {
+        let has_room = 1 + self.pairs.proved.len() + self.pairs.pending.len() < at.limits.pairs;
         let is_for_stanzas = matches!(self.goal, Goal::Stanzas { .. });
         let takes = self.is_ready() && is_for_stanzas && self.declares_dialback && has_room;
         takes.then_some(TakesPairs { other_remotes: self.offers.dialback_errors })
@@ -56,7 +53,7 @@ impl Initiating {
         if pair == self.pair || self.pairs.proved.contains(&pair) {
             return out.push(Output::Joined(pair));
         }
-        let is_taken = self.pairs_taken().is_some_and(|takes| takes.other_remotes || pair.remote == self.pair.remote);
+        let is_taken = self.pairs_taken(at).is_some_and(|takes| takes.other_remotes || pair.remote == self.pair.remote);
         let is_permitted = at.federation.permits(&pair, self.dialback_method()) && !self.would_weaken(&pair, at);
         let offer = self.stream_id.as_deref().and_then(|id| dialback::offer(&pair, id, &at.federation));
         let Some(offer) = offer.filter(|_| is_taken && is_permitted) else {

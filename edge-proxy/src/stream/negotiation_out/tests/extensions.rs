@@ -166,7 +166,7 @@ fn the_peers_limits_are_kept() {
 #[test]
 fn a_further_pair_proves_itself_by_dialback_on_the_stream() {
     let mut scene = ready(false, true, SM);
-    assert_eq!(scene.machine.takes_pairs(), Some(TakesPairs { other_remotes: true }));
+    assert_eq!(scene.machine.takes_pairs(&scene.at), Some(TakesPairs { other_remotes: true }));
     let said = scene.say(Input::Join(sales()));
     let key = key(b"current", &domain(REMOTE), &domain("sales.contoso.example"), "abc");
     let offer = format!("<db:result from='sales.contoso.example' to='fabrikam.example'>{key}</db:result>");
@@ -216,7 +216,7 @@ fn another_remote_domain_joins_only_where_a_refusal_is_an_error_and_not_the_end(
     scene.element(SUCCESS);
     scene.say(Input::Header(header(RESPONSE)));
     scene.element(NONE);
-    assert_eq!(scene.machine.takes_pairs(), Some(TakesPairs { other_remotes: false }));
+    assert_eq!(scene.machine.takes_pairs(&scene.at), Some(TakesPairs { other_remotes: false }));
     let other = DomainPair { local: domain(LOCAL), remote: domain(OTHER) };
     assert!(matches!(&scene.say(Input::Join(other)).rest[..], [Output::NotJoined(..)]));
 }
@@ -225,7 +225,7 @@ fn another_remote_domain_joins_only_where_a_refusal_is_an_error_and_not_the_end(
 fn a_stream_has_room_for_so_many_pairs_and_no_more() {
     let mut scene = ready(false, true, SM);
     let mut joined = 0;
-    while scene.machine.takes_pairs().is_some() {
+    while scene.machine.takes_pairs(&scene.at).is_some() {
         let local = domain(&format!("d{joined}.contoso.example"));
         let pair = DomainPair { local, remote: domain(REMOTE) };
         scene.at = {
