@@ -195,7 +195,8 @@ impl PartnerPolicy {
         match method {
             Method::SaslExternal => self.methods.sasl_external,
             Method::TlsDialback | Method::TlsDialbackCertificate => self.methods.tls_dialback,
-            Method::TcpDialback => self.methods.tcp_dialback,
+            // Without TLS there is no key to compare with the pins.
+            Method::TcpDialback => self.methods.tcp_dialback && self.pins.is_empty(),
         }
     }
 

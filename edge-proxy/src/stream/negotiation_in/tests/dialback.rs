@@ -3,6 +3,15 @@
 use super::*;
 
 #[test]
+fn a_partner_with_pins_is_not_heard_without_tls() {
+    let mut snapshot = snapshot(settings('O', 'O', true));
+    snapshot.partners[0].pins = vec![[1; 32]];
+    let mut scene = Scene::with(&snapshot);
+    assert!(!scene.header(USUAL).sent.contains("urn:xmpp:features:dialback"));
+    assert!(scene.element(OFFER).sent.contains("<policy-violation"));
+}
+
+#[test]
 fn a_key_that_is_not_pinned_is_not_made_up_for_by_dialback() {
     let (mut scene, _) = Scene::secured(settings('R', 'O', true), identity(&[REMOTE], Flaw::SelfSigned));
     let mut snapshot = snapshot(settings('R', 'O', true));

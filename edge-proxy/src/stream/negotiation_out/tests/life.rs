@@ -111,6 +111,17 @@ fn a_method_that_is_no_longer_permitted_resets_the_stream() {
 }
 
 #[test]
+fn a_partner_with_pins_is_not_spoken_to_without_tls() {
+    let mut snapshot = snapshot(settings('O', 'O', true));
+    snapshot.partners[0].pins = vec![[1; 32]];
+    let mut scene = Scene::new(settings('O', 'O', true));
+    scene.at = Moment { now: scene.at.now, ..moment(&snapshot) };
+    let said = scene.element("<stream:features><dialback xmlns='urn:xmpp:features:dialback'/></stream:features>");
+    assert!(!said.sent.contains("db:"), "{}", said.sent);
+    assert_eq!(said.failure().next, Next::GiveUp);
+}
+
+#[test]
 fn a_key_that_is_not_pinned_is_not_made_up_for_by_dialback() {
     let mut snapshot = snapshot(settings('R', 'O', true));
     snapshot.partners[0].pins = vec![[1; 32]];
