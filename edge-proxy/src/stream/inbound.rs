@@ -51,7 +51,8 @@ pub async fn serve(pool: Arc<Pool>, connection: Connection, ticket: Ticket, open
     let span = tracing::info_span!("s2s_in", %peer, stream_id = tracing::field::Empty, partner = tracing::field::Empty);
     let edge = Arc::clone(pool.edge());
     edge.metrics.connection("in", 1);
-    let task = Inbound::new(pool, connection, ticket, opening);
+    // On the heap once, instead of in every future that it is handed through: an idle stream holds them all.
+    let task = Box::new(Inbound::new(pool, connection, ticket, opening));
     task.run(opening).instrument(span).await;
     edge.metrics.connection("in", -1);
 }
@@ -118,14 +119,14 @@ impl Inbound {
         }
     }
 
-    async fn run(mut self, opening: Opening) {
+    async fn run(mut self: Box<Self>, opening: Opening) {
         let mut policy = self.edge.policy_changes();
         let mut draining = self.edge.draining();
         let mut flow = match opening {
             Opening::StartTls => Flow::Go,
             Opening::DirectTls => {
                 let config = self.edge.tls.direct_server();
-                let input = self.start_tls(config, &self.edge.moment()).await;
+                let input = Box::pin(self.start_tls(config, &self.edge.moment())).await;
                 self.step(input).await
             }
         };
@@ -225,7 +226,7 @@ impl Inbound {
                 Ok(Some(Frame::Header(header))) => match fresh_id() {
                     Some(id) => {
                         if let Some(domain) = self.machine.wants_evidence(&header, &moment) {
-                            let evidence = self.edge.evidence_about(&domain).await;
+                            let evidence = Box::pin(self.edge.evidence_about(&domain)).await;
                             let flow = self.step(Input::Evidence(evidence)).await;
                             if flow != Flow::Go {
                                 return flow;
@@ -333,7 +334,8 @@ impl Inbound {
                     Output::Send(_) => {}
                     Output::StartTls(to) => {
                         let config = self.edge.tls.server(to.as_ref());
-                        next = Some(self.start_tls(config, &moment).await);
+                        // Large, and needed once: no stream holds room for it for ever.
+                        next = Some(Box::pin(self.start_tls(config, &moment)).await);
                     }
                     Output::Restart => self.frames.restart(),
                     Output::Authorised(pair, method) => next = self.authorised(&pair, method.as_str(), &moment),
@@ -467,5 +469,23 @@ pub(super) async fn at(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => sleep_until(deadline.into()).await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the task of every stream takes, however idle it is.
+    const BOUND: usize = 5 * 1024;
+
+    fn size_of_task<A, B, C, D, F>(_: fn(A, B, C, D) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn the_task_of_a_stream_holds_no_room_for_what_happens_once() {
+        let size = size_of_task(serve);
+        assert!(size <= BOUND, "{size} bytes: box what is large and rare");
     }
 }
