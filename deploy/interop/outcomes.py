@@ -8,7 +8,6 @@ from servers import edge_log
 
 #: How the edge calls the methods. Dialback answered by certificate is dialback over TLS.
 METHODS = {"sasl-external": "S", "tls-dialback": "DT", "tls-dialback-certificate": "DT", "tcp-dialback": "DP"}
-_EVENTS = {"authorised": "in", "stream established": "out"}
 _POLL = 0.2
 
 
@@ -45,7 +44,7 @@ class Outcomes:
 
     def _take(self, event):
         fields = event.get("fields", event)
-        if _EVENTS.get(fields.get("message")) == self._direction and "pair" in fields:
+        if fields.get("message") == "authenticated" and fields["direction"] == self._direction:
             domain = fields["pair"].rpartition(" / ")[2]
             self.methods[domain] = METHODS[fields["method"]]
             return True

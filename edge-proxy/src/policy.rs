@@ -39,6 +39,8 @@ pub struct Federation {
 pub struct PartnerPolicy {
     /// The primary domain, which names the partner in verdicts and metrics.
     pub name: DomainName,
+    /// The row of its negotiation settings in the matrix.
+    pub row: u8,
     /// The negotiation setting for TLS.
     pub tls: Negotiation,
     /// The methods that the negotiation settings leave.
@@ -111,6 +113,7 @@ impl Federation {
             }
             let policy = Arc::new(PartnerPolicy {
                 name: record.domain.clone(),
+                row: record.negotiation.row(),
                 tls: record.negotiation.tls,
                 methods: record.methods,
                 keep_alive: record.keep_alive,

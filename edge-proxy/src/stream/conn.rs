@@ -94,10 +94,9 @@ impl Connection {
         !self.buffer.iter().all(u8::is_ascii_whitespace)
     }
 
-    /// Becomes the server of TLS on this connection. What was not protected is forgotten (RFC 6120, section 5.4.3.3).
+    /// Becomes the server of TLS on this connection.
     pub async fn accept_tls(&mut self, config: Arc<ServerConfig>) -> Result<PeerIdentity, String> {
         let tcp = self.take_tcp()?;
-        self.buffer.clear();
         let stream = TlsAcceptor::from(config).accept(tcp).await.map_err(|error| error.to_string())?;
         let (_, session) = stream.get_ref();
         let chain = session.peer_certificates().map(<[_]>::to_vec).unwrap_or_default();

@@ -20,11 +20,11 @@ use super::carriers::{Call, Registration, Terms, called};
 use super::conn::Connection;
 use super::dialback::{self, Answer};
 use super::frames::{Frame, Frames};
-use super::identity::Proof;
 use super::intake::{Closed, Intake, Seen};
 use super::negotiation_in::{Input, Output, Receiving};
 use super::pool::Pool;
 use super::transcript::Transcript;
+use super::{Method, secured};
 use crate::admission::Ticket;
 use crate::edge::{Edge, fresh_id, gone};
 use crate::limits::Throttle;
@@ -338,7 +338,7 @@ impl Inbound {
                         next = Some(Box::pin(self.start_tls(config, &moment)).await);
                     }
                     Output::Restart => self.frames.restart(),
-                    Output::Authorised(pair, method) => next = self.authorised(&pair, method.as_str(), &moment),
+                    Output::Authorised(pair, method) => next = self.authorised(&pair, method, &moment),
                     Output::Acknowledged(count) => {
                         if let Some(reverse) = &mut self.reverse {
                             reverse.carriage.acknowledged(count);
@@ -408,18 +408,18 @@ impl Inbound {
         }
     }
 
-    fn authorised(&mut self, pair: &DomainPair, method: &'static str, at: &Moment) -> Option<Input> {
+    fn authorised(&mut self, pair: &DomainPair, method: Method, at: &Moment) -> Option<Input> {
         self.frames.authenticated();
         self.transcript = None;
         if self.machine.is_bidi() {
             self.carry_reverse();
         }
-        self.edge.metrics.authenticated("in", method);
+        self.edge.metrics.authenticated("in", method.as_str());
         let span = tracing::Span::current();
         span.record("stream_id", self.machine.stream_id());
         span.record("partner", pair.remote.as_str());
         let proof = self.machine.proof(pair);
-        tracing::debug!(%pair, method, proof = proof.map(Proof::as_str), "authorised");
+        secured::tell(Direction::In, pair, method, proof, &self.connection, at);
         if let Some(proof) = proof {
             self.edge.metrics.proved("in", proof);
         }

@@ -10,25 +10,24 @@ use causeway_shared::xmpp::stanza_error::StanzaCondition;
 use rustls::ClientConfig;
 use tokio::time::timeout_at;
 
-use super::Method;
 use super::carriage::Carriage;
 use super::carriers::{Call, Join, Terms, called};
 use super::conn::Connection;
 use super::connect::Connected;
 use super::dialback::Answer;
 use super::frames::{Frame, Frames};
-use super::identity::Proof;
 use super::inbound::{at, progress, tls_alert};
 use super::intake::{Intake, Seen};
 use super::lane::Lane;
 use super::negotiation_out::{Failure, Goal, Initiating, Input, Next, Output};
 use super::pool::Pool;
 use super::transcript::Transcript;
+use super::{Method, secured};
 use crate::admission::Ticket;
 use crate::edge::{Edge, gone};
 use crate::limits::Throttle;
 use crate::resolve::Mode;
-use crate::verdict::{Facts, Finding, Rung, Side};
+use crate::verdict::{Direction, Facts, Finding, Rung, Side};
 
 pub mod probing;
 
@@ -361,10 +360,11 @@ impl Outbound {
     }
 
     fn ready(&mut self, pair: &DomainPair, method: Method) {
+        let moment = self.edge.moment();
         // Without EXTERNAL nobody needed the certificate to prove anything.
-        let judged = (method == Method::SaslExternal).then(|| self.machine.judged(&self.edge.moment())).flatten();
+        let judged = (method == Method::SaslExternal).then(|| self.machine.judged(&moment)).flatten();
         let proof = judged.and_then(Result::ok);
-        tracing::debug!(%pair, method = method.as_str(), proof = proof.map(Proof::as_str), "stream established");
+        secured::tell(Direction::Out, pair, method, proof, &self.connection, &moment);
         if let Some(proof) = proof {
             self.edge.metrics.proved("out", proof);
         }

@@ -63,7 +63,7 @@ async fn a_server_before_xmpp_1_0_dials_back() {
     assert_eq!(xml::attribute(&header, "version"), None, "{header}");
     let answer = stream.offer_key(&cell.domain, LOCAL, "key").await.unwrap();
     assert!(answer.contains("type='valid'"), "{answer}");
-    assert_eq!(world.methods("authorised", &[&cell.domain]).await[&cell.domain], "DP");
+    assert_eq!(world.methods("in", &[&cell.domain]).await[&cell.domain], "DP");
 }
 
 #[tokio::test]
@@ -133,7 +133,7 @@ where
     let (answer, served) = tokio::join!(message, server);
     served.unwrap();
     assert_eq!(answer.unwrap().status(), Some(202));
-    world.methods("stream established", &[&cell.domain]).await[&cell.domain]
+    world.methods("out", &[&cell.domain]).await[&cell.domain]
 }
 
 /// STARTTLS, and the features inside: EXTERNAL and dialback.

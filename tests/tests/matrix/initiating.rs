@@ -41,7 +41,7 @@ async fn every_valid_row_initiates_to_every_peer_as_the_table_says() {
             proved.push(cell.domain.as_str());
         }
     }
-    let methods = world.methods("stream established", &proved).await;
+    let methods = world.methods("out", &proved).await;
     let mut found = Vec::new();
     for (cell, _) in &answered {
         let mut steps = world.server.seen(&cell.domain);

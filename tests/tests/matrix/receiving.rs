@@ -45,7 +45,7 @@ async fn every_valid_row_receives_every_peer_as_the_table_says() {
         .filter(|(_, steps)| steps.as_ref().is_ok_and(|steps| steps.last().is_some_and(|step| step == PROVED)))
         .map(|(cell, _)| cell.domain.as_str())
         .collect();
-    let methods = world.methods("authorised", &proved).await;
+    let methods = world.methods("in", &proved).await;
     let mut found = Vec::new();
     for (cell, steps) in &courses {
         let mut steps = steps.as_ref().unwrap_or_else(|error| panic!("{}: {error}", cell.domain)).clone();

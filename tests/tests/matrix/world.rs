@@ -118,9 +118,9 @@ impl World {
     }
 
     /// The method of each domain, as soon as the edge has logged one for all of these.
-    pub(crate) async fn methods(&self, event: &str, proved: &[&str]) -> HashMap<String, &'static str> {
+    pub(crate) async fn methods(&self, direction: &str, proved: &[&str]) -> HashMap<String, &'static str> {
         until("the edge logs every method", async || {
-            let found: HashMap<_, _> = self.edge.log().lines().filter_map(|line| method(line, event)).collect();
+            let found: HashMap<_, _> = self.edge.log().lines().filter_map(|line| method(line, direction)).collect();
             proved.iter().all(|domain| found.contains_key(*domain)).then_some(found)
         })
         .await
@@ -129,9 +129,9 @@ impl World {
 }
 
 /// The domain and the method in a line of the edge's log.
-fn method(line: &str, event: &str) -> Option<(String, &'static str)> {
+fn method(line: &str, direction: &str) -> Option<(String, &'static str)> {
     let line: serde_json::Value = serde_json::from_str(line).ok()?;
-    if line.get("message")?.as_str()? != event {
+    if line.get("message")?.as_str()? != "authenticated" || line.get("direction")?.as_str()? != direction {
         return None;
     }
     let (_, domain) = line.get("pair")?.as_str()?.split_once(" / ")?;
