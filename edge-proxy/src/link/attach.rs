@@ -16,7 +16,8 @@ use tokio::sync::{oneshot, watch};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::frames::Frames;
-use super::hub::{EdgeOutgoing, GatewayPeer, Hub, Returned, Undelivered};
+use super::hub::{EdgeOutgoing, GatewayPeer, Hub, Returned};
+use super::pending::Undelivered;
 use super::server::HANDSHAKE_PATIENCE;
 use super::{AckHandle, Bouncer, Outbound, OutboundStanza, Reporter};
 

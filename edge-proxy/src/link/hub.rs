@@ -15,21 +15,19 @@ use std::time::{Duration, Instant};
 use causeway_proto::link::v1 as proto;
 use causeway_shared::link::fair::FairQueue;
 use causeway_shared::link::outgoing::{Outgoing, VERDICTS_WAITING};
-use causeway_shared::link::pool::{Effect, PeerId, Pool, Routed, cost_of};
+use causeway_shared::link::pool::{Effect, PeerId, Pool};
 use causeway_shared::link::window::WindowFault;
-use causeway_shared::link::{Failure, HELD_COST, Outcome, PairContext, Stanza, convert, rendezvous};
+use causeway_shared::link::{Failure, HELD_COST, Outcome, PairContext, convert, rendezvous};
 use causeway_shared::verdict::Verdict;
 use causeway_shared::verdict::history::Kept;
 use tokio::sync::oneshot;
 
 use super::contexts::Contexts;
+use super::pending::{Part, Pending, Undelivered, flow_of, leading_part};
 use super::{InboundStanza, LinkClosed, Verdicts};
 
 /// How long a partner's stanza may wait for a gateway before its sender gets an error. A gateway restarts in seconds.
 pub const GATEWAY_PATIENCE: Duration = Duration::from_secs(30);
-
-/// What is handed in at once: a larger batch goes in parts, so that it finds room beside others.
-const PART_COST: usize = HELD_COST / 8;
 
 /// What one partner hands in before it is another's turn: what one read brings, mostly.
 const TURN: usize = 256;
@@ -49,53 +47,6 @@ pub(super) struct EdgeExtra {
 
 /// What waits for one gateway.
 pub(super) type EdgeOutgoing = Outgoing<EdgeExtra>;
-
-/// A partner's stanza on its way to a gateway.
-#[derive(Debug)]
-struct Pending {
-    stanza: InboundStanza,
-    context: Arc<PairContext>,
-    key: u64,
-    give_up_at: Instant,
-}
-
-impl Routed for Pending {
-    fn keys(&self) -> (&str, &str) {
-        (self.stanza.from.bare_str(), self.stanza.to.bare_str())
-    }
-
-    fn flow(&self) -> u64 {
-        flow_of(&self.context)
-    }
-
-    fn give_up_at(&self) -> Instant {
-        self.give_up_at
-    }
-
-    fn cost(&self) -> usize {
-        cost_of(self.stanza.xml.len())
-    }
-}
-
-/// A stanza that comes back from the hub.
-#[derive(Debug)]
-pub(super) struct Undelivered {
-    /// The stanza.
-    pub(super) stanza: InboundStanza,
-    /// Why; `None` if no gateway took it in time.
-    pub(super) failure: Option<Failure>,
-    /// The pair's authentication.
-    pub(super) context: Arc<PairContext>,
-}
-
-/// What one stream hands in at once, and who waits until it is taken.
-#[derive(Debug)]
-struct Part {
-    context: Arc<PairContext>,
-    stanzas: Vec<InboundStanza>,
-    give_up_at: Instant,
-    taken: oneshot::Sender<()>,
-}
 
 /// What became of a part at once.
 enum HandedIn {
@@ -373,7 +324,7 @@ impl Hub {
                         continue;
                     };
                     let (number, announcement) = gateway.contexts.number(&pending.context);
-                    let stanza = link_stanza(pending, self.origin, redelivered);
+                    let stanza = pending.on_link(self.origin, redelivered);
                     transmissions.add(peer, announcement, convert::stanza_to_proto(&stanza, seq, number));
                 }
                 Effect::Finished { mut item, outcome } => {
@@ -452,23 +403,6 @@ impl State {
     }
 }
 
-/// Partners wait in turns, each of their domains for itself.
-fn flow_of(context: &PairContext) -> u64 {
-    rendezvous::name_hash(context.pair.remote.as_str())
-}
-
-impl Undelivered {
-    fn untaken(stanza: InboundStanza, context: &Arc<PairContext>) -> Self {
-        Self { stanza, failure: None, context: Arc::clone(context) }
-    }
-}
-
-impl Pending {
-    fn undelivered(self, failure: Option<Failure>) -> Undelivered {
-        Undelivered { stanza: self.stanza, failure, context: self.context }
-    }
-}
-
 /// What one step sends, by gateway: nearly always one.
 #[derive(Default)]
 struct Transmissions(Vec<(PeerId, Vec<proto::PairContext>, Vec<proto::Stanza>)>);
@@ -482,34 +416,5 @@ impl Transmissions {
             }
             None => self.0.push((to, context.into_iter().collect(), vec![stanza])),
         }
-    }
-}
-
-/// How many of the first stanzas are handed in together, and their cost.
-fn leading_part(batch: &[InboundStanza]) -> (usize, usize) {
-    let mut cost = 0;
-    for (count, stanza) in batch.iter().enumerate() {
-        let more = cost + cost_of(stanza.xml.len());
-        if count > 0 && more > PART_COST {
-            return (count, cost);
-        }
-        cost = more;
-    }
-    (batch.len(), cost)
-}
-
-fn link_stanza(pending: &Pending, origin: u64, redelivered: bool) -> Stanza {
-    let stanza = &pending.stanza;
-    Stanza {
-        kind: stanza.kind,
-        from: stanza.from.clone(),
-        to: stanza.to.clone(),
-        xml: stanza.xml.clone(),
-        origin,
-        key: pending.key,
-        redelivered,
-        trace: stanza.trace,
-        arrived_ms: stanza.arrived_ms,
-        patience: Duration::ZERO,
     }
 }

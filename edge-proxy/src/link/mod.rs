@@ -20,6 +20,7 @@ mod contexts;
 mod frames;
 mod handled;
 mod hub;
+mod pending;
 mod probes;
 pub mod server;
 mod verdicts;
