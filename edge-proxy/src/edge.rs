@@ -49,6 +49,8 @@ pub struct Edge {
 impl Edge {
     /// An edge that knows no partner yet.
     pub fn new(link: LinkHandle, tls: Tls, resolver: Resolver, limits: StreamLimits, caps: Caps) -> Self {
+        let metrics = Metrics::default();
+        link.verdicts().count_with(metrics.clone());
         Self {
             has_gateway: link.has_gateway(),
             link,
@@ -57,7 +59,7 @@ impl Edge {
             admission: Admission::default(),
             evidences: Evidences::default(),
             probes: Probes::default(),
-            metrics: Metrics::default(),
+            metrics,
             limits: ArcSwap::from_pointee((limits, caps)),
             trusted_proxies: ArcSwap::default(),
             federation: ArcSwap::default(),
@@ -178,7 +180,6 @@ impl Edge {
             at_ms: unix_ms(),
             facts: Some(facts),
         };
-        self.metrics.verdict(&verdict);
         self.link.report(verdict.clone());
         verdict
     }

@@ -5,12 +5,13 @@ use std::time::Instant;
 
 use causeway_proto::link::v1 as proto;
 use causeway_proto::link::v1::link_server::Link;
+use causeway_shared::domain::DomainName;
 use causeway_shared::link::convert::{self, FrameFault};
 use causeway_shared::link::pool::PeerId;
 use causeway_shared::link::recent::{Arrival, Recent, StanzaKey};
 use causeway_shared::link::window::WindowFault;
 use causeway_shared::link::{EDGE_WINDOW, Outcome, PROTOCOL, Snapshot, Stanza};
-use causeway_shared::verdict::{Direction, Rung, Side, Verdict};
+use causeway_shared::verdict::{Direction, Facts, Rung, Side, Verdict};
 use causeway_shared::xmpp::stanza_error::StanzaCondition;
 use tokio::sync::{oneshot, watch};
 use tonic::{Request, Response, Status, Streaming};
@@ -282,16 +283,24 @@ impl Service {
                         "Check that gateways run and are attached to this edge.",
                     ),
                 };
+                let partner = self.partner_of(&context.pair.remote);
+                let facts = Facts {
+                    domain: context.pair.remote.as_str().to_owned(),
+                    is_partner: partner.is_some(),
+                    local: context.pair.local.as_str().to_owned(),
+                    stream_id: context.stream_id.clone(),
+                    ..Facts::default()
+                };
                 Verdict {
                     rung,
                     side: Side::Operator,
                     cause,
                     remedy: remedy.to_owned(),
-                    partner: context.pair.remote.as_str().to_owned(),
+                    partner: partner.unwrap_or_else(|| facts.domain.clone()),
                     direction: Direction::In,
                     peer: context.peer_address.parse().ok(),
                     at_ms: crate::clock::unix_ms(),
-                    facts: None,
+                    facts: Some(Box::new(facts)),
                 }
             });
             if failure.is_some() {
@@ -307,6 +316,14 @@ impl Service {
             tracing::error!(gateway = id.0, "a gateway acknowledges nothing any more; its stanzas go elsewhere");
             self.detach(id);
         }
+    }
+
+    /// The primary domain of the partner that a domain belongs to.
+    fn partner_of(&self, domain: &DomainName) -> Option<String> {
+        let snapshot = self.snapshots.borrow();
+        let found =
+            snapshot.partners.iter().find(|known| known.domain == *domain || known.additional_domains.contains(domain));
+        found.map(|partner| partner.domain.as_str().to_owned())
     }
 
     fn recent(&self) -> MutexGuard<'_, Recent<Acknowledge>> {

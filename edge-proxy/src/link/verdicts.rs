@@ -1,20 +1,34 @@
 //! The verdicts of this edge: kept for who asks later, logged and told at a rate.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use causeway_shared::verdict::Verdict;
 use causeway_shared::verdict::history::{History, Kept};
+
+use crate::metrics::Metrics;
 
 /// Verdicts that `/verdicts` shows when it is asked for no partner.
 const SHOWN: usize = 256;
 
 /// The kept verdicts, shared by all who give one and all who want one.
 #[derive(Debug, Default)]
-pub struct Verdicts(Mutex<History>);
+pub struct Verdicts {
+    history: Mutex<History>,
+    /// Once there is an edge.
+    metrics: OnceLock<Metrics>,
+}
 
 impl Verdicts {
-    /// Keeps a verdict; returns it if the gateways are to hear of it now, and logs it then.
+    /// Counts verdicts from now on.
+    pub fn count_with(&self, metrics: Metrics) {
+        let _only_once = self.metrics.set(metrics);
+    }
+
+    /// Keeps and counts a verdict; returns it if the gateways are to hear of it now, and logs it then.
     pub(super) fn add(&self, verdict: Verdict) -> Option<Kept> {
+        if let Some(metrics) = self.metrics.get() {
+            metrics.verdict(&verdict);
+        }
         let told = self.lock().add(verdict);
         if let Some(kept) = &told {
             kept.log();
@@ -44,6 +58,6 @@ impl Verdicts {
 
     /// The history is sound between any two steps.
     fn lock(&self) -> MutexGuard<'_, History> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.history.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

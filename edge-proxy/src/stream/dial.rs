@@ -18,7 +18,7 @@ use crate::admission::{Refused, Ticket};
 use crate::edge::Edge;
 use crate::policy::PartnerPolicy;
 use crate::resolve::{Mode, Target};
-use crate::verdict::{Finding, Rung, Side};
+use crate::verdict::{Direction, Finding, Rung, Side};
 
 /// What one server gets at least of the time that is left while there are others: more than a slow handshake takes.
 const LEAST_SHARE: Duration = Duration::from_secs(10);
@@ -126,6 +126,9 @@ impl Dialling<'_> {
                 if *goal == again || !self.partner.permits(Method::TlsDialback) {
                     return Err(Failure { next: Next::GiveUp, ..failure });
                 }
+                // An attempt of its own, whatever the next one comes to.
+                let finding = failure.finding.about(self.pair);
+                self.edge.report(finding, self.pair.remote.as_str(), Direction::Out, failure.peer);
                 let connected = reconnect(self.edge, &address, until).await?;
                 let second = self.attempt(connected, again, until).await;
                 second.map_err(|failure| match failure.next {

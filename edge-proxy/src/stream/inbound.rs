@@ -321,6 +321,8 @@ impl Inbound {
                 let sent = self.outputs.iter().filter_map(Output::sent);
                 sent.for_each(|bytes| transcript.sent(bytes, moment.now));
             }
+            // Whatever becomes of the connection: the operator is told.
+            self.report_all();
             let mut unsent = BytesMut::new();
             for output in std::mem::take(&mut self.outputs) {
                 if let Output::Send(bytes) = output {
@@ -328,10 +330,10 @@ impl Inbound {
                     continue;
                 }
                 if !self.write(&mut unsent).await {
-                    return Flow::Abort;
+                    return self.lost();
                 }
                 match output {
-                    Output::Send(_) => {}
+                    Output::Send(_) | Output::Report(_) => {}
                     Output::StartTls(to) => {
                         let config = self.edge.tls.server(to.as_ref());
                         // Large, and needed once: no stream holds room for it for ever.
@@ -346,7 +348,6 @@ impl Inbound {
                     }
                     Output::Verify { pair, stream_id, key } => self.verify(pair, stream_id, key),
                     Output::Ping(pair) => self.pool.ping(&pair),
-                    Output::Report(finding) => self.report(finding),
                     Output::Unsolicited => {
                         self.edge.metrics.unsolicited_dialback.inc();
                     }
@@ -355,10 +356,27 @@ impl Inbound {
                 }
             }
             if !self.write(&mut unsent).await {
-                return Flow::Abort;
+                return self.lost();
             }
         }
         Flow::Go
+    }
+
+    /// Nothing can be written any more: the machine learns it like any other end, for that may be the end of an attempt.
+    fn lost(&mut self) -> Flow {
+        self.outputs.clear();
+        self.machine.handle(Input::Eof, &self.edge.moment(), &mut self.outputs);
+        self.report_all();
+        Flow::Abort
+    }
+
+    fn report_all(&mut self) {
+        let reports: Vec<_> = self.outputs.extract_if(.., |output| matches!(output, Output::Report(_))).collect();
+        for report in reports {
+            if let Output::Report(finding) = report {
+                self.report(finding);
+            }
+        }
     }
 
     async fn write(&mut self, unsent: &mut BytesMut) -> bool {
