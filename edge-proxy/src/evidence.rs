@@ -60,7 +60,7 @@ type Slot = Arc<tokio::sync::Mutex<Option<Evidence>>>;
 
 impl Default for Evidences {
     fn default() -> Self {
-        Self::with_port(443)
+        Self::with_port(https::HTTPS)
     }
 }
 
@@ -192,3 +192,6 @@ fn still_fits(known: &Evidence, at: &Moment) -> bool {
 fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

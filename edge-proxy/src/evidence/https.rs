@@ -26,6 +26,9 @@ use crate::resolve::filter;
 use crate::resolve::lookup::Family;
 use crate::tls;
 
+/// Where web servers listen.
+pub(super) const HTTPS: u16 = 443;
+
 /// The most that is read of a document: a cluster's fingerprints need a few KiB.
 const MAX_DOCUMENT: usize = 64 * 1024;
 
@@ -66,13 +69,23 @@ impl Source {
         let host =
             DomainName::parse(authority.host()).ok().filter(|_| !is_address).ok_or("its host is no domain name")?;
         let path = uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
-        Ok(Self { host, port: authority.port_u16().unwrap_or(443), path })
+        Ok(Self { host, port: authority.port_u16().unwrap_or(HTTPS), path })
+    }
+}
+
+impl Source {
+    /// The host, with a port that is not the usual one (RFC 9110, section 7.2).
+    fn authority(&self) -> String {
+        match self.port {
+            HTTPS => self.host.to_string(),
+            port => format!("{}:{port}", self.host),
+        }
     }
 }
 
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "https://{}:{}{}", self.host, self.port, self.path)
+        write!(f, "https://{}{}", self.authority(), self.path)
     }
 }
 
@@ -87,7 +100,7 @@ pub(super) async fn get(edge: &Edge, from: &Source, partner: &PartnerPolicy, at:
         .await
         .map_err(|error| error.to_string())?;
     let request = Request::get(&from.path)
-        .header(header::HOST, from.host.as_str())
+        .header(header::HOST, from.authority())
         .header(header::ACCEPT, "application/json")
         .body(Empty::new())
         .map_err(|error| error.to_string())?;
@@ -158,7 +171,7 @@ mod tests {
     fn a_reference_names_a_host_over_https() {
         let source = Source::parse("https://Hosting.example:8443/posh.json?a=b").unwrap();
         assert_eq!(source.to_string(), "https://hosting.example:8443/posh.json?a=b");
-        assert_eq!(Source::parse("https://hosting.example").unwrap().to_string(), "https://hosting.example:443/");
+        assert_eq!(Source::parse("https://hosting.example").unwrap().to_string(), "https://hosting.example/");
     }
 
     #[test]

@@ -241,7 +241,11 @@ struct Web {
 
 impl Web {
     async fn start(world: &World, certificate: Certificate, answer: impl Into<Vec<u8>>) -> Self {
-        let (leaf, key) = world.issue(FABRIKAM, certificate);
+        Self::of(FABRIKAM, world, certificate, answer).await
+    }
+
+    async fn of(domain: &'static str, world: &World, certificate: Certificate, answer: impl Into<Vec<u8>>) -> Self {
+        let (leaf, key) = world.issue(domain, certificate);
         let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()
             .unwrap()
@@ -265,7 +269,7 @@ impl Web {
                 }
                 let request = String::from_utf8(request).unwrap();
                 assert!(request.starts_with("GET /.well-known/posh/xmpp-server.json HTTP/1.1\r\n"), "{request}");
-                assert!(request.to_ascii_lowercase().contains("host: fabrikam.example\r\n"), "{request}");
+                assert!(request.to_ascii_lowercase().contains(&format!("host: {domain}:{port}\r\n")), "{request}");
                 count.fetch_add(1, Ordering::SeqCst);
                 let _may_hang_up = stream.write_all(&answer).await;
                 let _may_hang_up = stream.shutdown().await;
@@ -296,6 +300,32 @@ async fn a_posh_document_proves_a_self_signed_certificate_in_both_directions_and
     assert_eq!(contoso.batch().await.context.method, Method::SaslExternal);
     assert_eq!(outcome(told).await, Outcome::Done);
     assert_eq!(web.asked.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_reference_is_followed_once_and_no_further() {
+    let mut world = World::new();
+    let negotiation = settings(Required, Required, true);
+    let mut fabrikam = world.edge(FABRIKAM, CONTOSO, negotiation, Certificate::SelfSigned).await;
+    let sum = base64(&fabrikam.edge.tls.certificates()[0].sha256);
+    let document = format!("{{\"fingerprints\":[{{\"sha-256\":\"{sum}\"}}],\"expires\":600}}");
+    let to = |port: u16| {
+        let url = format!("https://hosting.example:{port}/.well-known/posh/xmpp-server.json");
+        response("200 OK", &format!("{{\"url\":\"{url}\",\"expires\":60}}"))
+    };
+    let hosting = Web::of("hosting.example", &world, Certificate::Good, response("200 OK", &document)).await;
+    world.dns.publish("hosting.example", ([127, 0, 0, 1], hosting.port).into());
+    let again = Web::of("hosting.example", &world, Certificate::Good, to(hosting.port)).await;
+    for (first, reason) in [(&hosting, None), (&again, Some("refers to yet another place"))] {
+        world.web = Web::start(&world, Certificate::Good, to(first.port)).await.port;
+        let mut contoso = world.edge(CONTOSO, FABRIKAM, negotiation, Certificate::Good).await;
+        contoso.apply(|snapshot| snapshot.partners[0].options.posh = true).await;
+        match reason {
+            None => _ = passes(&contoso, &mut fabrikam).await,
+            Some(reason) => assert!(fails(&contoso).await.cause.contains(reason)),
+        }
+    }
+    assert_eq!(hosting.asked.load(Ordering::SeqCst), 1);
 }
 
 /// What the verdict says where a web server answers so.
