@@ -137,7 +137,7 @@ impl Run {
                 self.unacknowledged += u32::from(a);
                 self.step(Input::Written(u32::from(a)), None);
             }
-            9 | 10 if self.is_ready => self.pairs(a, b, c),
+            9 | 10 if self.is_ready => self.further_pair(a, b),
             8..=10 => self.step(Input::Whitespace, None),
             11 => {
                 self.at = world::later(&self.at, Duration::from_secs(u64::from(a) * u64::from(b)));
@@ -178,13 +178,10 @@ impl Run {
         self.step(Input::Secured(specimen.identity(None)), None);
     }
 
-    /// Another pair comes or goes. The shell brings it only where there is room, and once.
-    fn pairs(&mut self, a: u8, b: u8, c: u8) {
+    /// Another pair comes. The shell brings it only where there is room, and once.
+    fn further_pair(&mut self, a: u8, b: u8) {
         let pair = DomainPair { local: world::domain(a & 1), remote: world::domain(b) };
-        if c & 3 == 0 {
-            self.joining.retain(|known| *known != pair);
-            self.step(Input::Leave(pair), None);
-        } else if self.machine.takes_pairs().is_some() && !self.joining.contains(&pair) {
+        if self.machine.takes_pairs().is_some() && !self.joining.contains(&pair) {
             self.step(Input::Join(pair), None);
         }
     }
