@@ -80,7 +80,9 @@ impl Receiving {
 
     pub(super) fn sasl(&mut self, element: &Element, external: bool, at: &Moment, out: &mut Vec<Output>) {
         let from = self.from().cloned();
-        let offer = Offer { secured: self.is_secured(), offered: external, from: from.as_ref() };
+        // Who has been authenticated by dialback has no use for it; a pair is authorised once.
+        let offered = external && !self.is_authenticated();
+        let offer = Offer { secured: self.is_secured(), offered, from: from.as_ref() };
         match self.sasl.handle(element, offer) {
             Step::Challenge => send(&sasl::challenge(), out),
             Step::Judge(domain) => self.judge(domain, at, out),

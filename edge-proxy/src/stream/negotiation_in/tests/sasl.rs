@@ -71,3 +71,12 @@ fn white_space_in_the_middle_of_sasl_is_overlooked_and_changes_nothing() {
     let said = scene.element("<response xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>=</response>");
     assert!(said.sent.starts_with("<success "), "{}", said.sent);
 }
+
+#[test]
+fn external_after_dialback_authorises_nothing_twice() {
+    let (mut scene, _) = Scene::secured(settings('R', 'O', true), identity(&[REMOTE], Flaw::Nothing));
+    assert_eq!(scene.element(OFFER).rest, [Output::Authorised(pair(), Method::TlsDialbackCertificate)]);
+    let said = scene.element(EXTERNAL);
+    assert!(said.sent.contains("<invalid-mechanism") && matches!(&said.rest[..], [Output::Report(_)]), "{said:?}");
+    assert!(scene.machine.admit(REMOTE, LOCAL).is_ok());
+}
