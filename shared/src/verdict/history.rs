@@ -115,6 +115,11 @@ impl History {
 
     /// Adds what an edge told; returns how often it was given since it was told last.
     pub fn merge(&mut self, kept: Kept) -> u32 {
+        if kept.number == 0 {
+            // An edge of an older build keeps nothing and counts nothing.
+            self.add(kept.verdict);
+            return 1;
+        }
         let shelf = self.shelves.entry(shelf_of(&kept.verdict)).or_insert_with(|| Shelf::new(kept.verdict.at_ms));
         shelf.touched_ms = shelf.touched_ms.max(kept.verdict.at_ms);
         let known =
@@ -178,10 +183,11 @@ impl History {
     }
 }
 
-/// The partner's shelf, or that of all others.
+/// The partner's shelf, or that of all others: what is about nobody is about ourselves, unless somebody connected.
 fn shelf_of(verdict: &Verdict) -> String {
+    let is_of_somebody = !verdict.partner.is_empty() || verdict.peer.is_some();
     match &verdict.facts {
-        Some(facts) if !facts.is_partner && !verdict.partner.is_empty() => STRANGERS.to_owned(),
+        Some(facts) if !facts.is_partner && is_of_somebody => STRANGERS.to_owned(),
         Some(_) | None => verdict.partner.clone(),
     }
 }
@@ -344,6 +350,29 @@ mod tests {
         assert_eq!(history.latest("stranger4999.example").len(), 1);
         assert_eq!(history.latest("stranger1.example").len(), 0);
         assert_eq!(history.newest(usize::MAX).len(), PER_PARTNER + 1);
+    }
+
+    #[test]
+    fn whoever_connects_without_a_name_displaces_nothing_that_is_about_ourselves() {
+        let mut history = History::default();
+        history.add(Verdict { peer: None, ..verdict("", "our certificate ends soon", 0) });
+        for n in 0..1000 {
+            let nameless = verdict("", &format!("too many connections {n}"), n);
+            let facts = Some(Box::new(Facts::default()));
+            history.add(Verdict { facts, ..nameless });
+        }
+        assert!(history.newest(usize::MAX).iter().any(|kept| kept.verdict.cause.contains("ends soon")));
+    }
+
+    #[test]
+    fn verdicts_of_an_older_build_are_each_one_of_their_own() {
+        let mut history = History::default();
+        for cause in ["a", "b"] {
+            let verdict = verdict("a.example", cause, 0);
+            let kept = Kept { edge: "e".to_owned(), origin: 7, number: 0, count: 1, first_ms: 0, verdict };
+            assert_eq!(history.merge(kept), 1);
+        }
+        assert_eq!(history.latest("a.example").len(), 2);
     }
 
     #[test]
