@@ -73,6 +73,7 @@ fn agree(negotiation: NegotiationSettings, flaw: Flaw) -> Option<(Method, Method
                 | negotiation_out::Output::Joined(_)
                 | negotiation_out::Output::NotJoined(..)
                 | negotiation_out::Output::Acknowledged(_)
+                | negotiation_out::Output::Report(_)
                 | negotiation_out::Output::Unsolicited
                 | negotiation_out::Output::Close => panic!("{output:?}"),
             }

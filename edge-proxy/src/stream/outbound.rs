@@ -343,6 +343,7 @@ impl Outbound {
                     Output::NotJoined(refused, failure) => self.joined.push((refused, Err(failure))),
                     Output::Acknowledged(count) => self.acknowledged.push(count),
                     Output::Verdict(answer) => self.answer = Some(answer),
+                    Output::Report(finding) => self.report(finding, pair),
                     Output::Unsolicited => {
                         self.edge.metrics.unsolicited_dialback.inc();
                     }
@@ -373,6 +374,14 @@ impl Outbound {
         }
         self.transcript = None;
         self.edge.metrics.authenticated("out", method.as_str());
+    }
+
+    /// A method that failed while another is tried. A probe has seen it.
+    fn report(&self, finding: Finding, pair: &DomainPair) {
+        if self.probing.is_none() {
+            let finding = finding.with(self.facts(pair));
+            self.edge.report(finding, pair.remote.as_str(), Direction::Out, Some(self.connection.peer));
+        }
     }
 
     /// A failure with all that is known about the connection.

@@ -185,6 +185,29 @@ async fn a_refused_certificate_of_ours_is_for_our_operator() {
 }
 
 #[tokio::test]
+async fn external_that_is_refused_is_told_although_dialback_helps() {
+    let world = World::new();
+    let mut edge = contoso(&world, settings(Required, Optional, true)).await;
+    let both = EXTERNAL.replace("</stream:features>", &DIALBACK.replace("<stream:features>", ""));
+    let failure = "<failure xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><not-authorized/></failure>".to_owned();
+    let valid = format!("<db:result from='{REMOTE}' to='{LOCAL}' type='valid'/>");
+    let mut part = up_to_tls(&world.server(REMOTE, Certificate::Good));
+    part.extend([
+        response(&both),
+        Line::Hear("<auth"),
+        Line::Say(failure),
+        Line::Hear("</db:result>"),
+        Line::Say(valid),
+    ]);
+    edge.publish(REMOTE, Script::play(part).await.address);
+    let told = edge.send("alice@contoso.example", "bob@fabrikam.example", "the body of a message");
+    assert_eq!(outcome(told).await, Outcome::Done);
+    let verdict = check(edge.verdict().await, Direction::Out);
+    assert_eq!((verdict.rung, verdict.side), (Rung::Sasl, Side::Operator));
+    assert!(edge.end.verdicts.try_recv().is_err(), "one verdict, not two");
+}
+
+#[tokio::test]
 async fn external_for_another_domain_fails_at_sasl_without_its_payload() {
     let world = World::new();
     let mut edge = contoso(&world, strict()).await;

@@ -86,10 +86,11 @@ impl Initiating {
             .federation
             .partner(self.pair.remote.as_str())
             .is_some_and(|partner| partner.permits(Method::TlsDialback));
+        let finding = external_refused(condition.as_str());
         if may_dial_back && self.declares_dialback {
+            out.push(Output::Report(finding));
             return self.dial_back(at, out);
         }
-        let finding = external_refused(condition.as_str());
         self.error_free_end(failure(StanzaCondition::NotAllowed, finding, Next::GiveUp), out);
     }
 

@@ -119,6 +119,8 @@ pub enum Output {
     Acknowledged(u32),
     /// What the authoritative server says; the stream is closed after it.
     Verdict(Answer),
+    /// Tell the operator; the attempt goes on in another way.
+    Report(Finding),
     /// Count an answer that nobody asked for.
     Unsolicited,
     /// The attempt, or the stream, has ended without success.
