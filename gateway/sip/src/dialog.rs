@@ -1,8 +1,8 @@
-//! Subscription dialogs as plain values (RFC 6665 section 4.4, RFC 3261 section 12): what a store keeps of them, how a
-//! request inside them is built, what one from outside may do to them.
+//! Dialogs as plain values (RFC 3261 section 12; of subscriptions RFC 6665 section 4.4): what a store keeps of them, how
+//! a request inside them is built, what one from outside may do to them.
 //!
 //! Everything is public and detached from received buffers, so that a store can save and load it field by field.
-//! Not here: timers, the state of the subscription, who may subscribe.
+//! Not here: timers, the state of the subscription or session, who may subscribe.
 
 use crate::field::{CallId, Event, FieldError, NameAddr, SubscriptionState, Token};
 use crate::header::{HeaderName, HeaderValue, Headers};
@@ -87,22 +87,79 @@ pub enum InDialogFault {
 }
 
 impl Dialog {
+    /// The dialog of the callee, with the tag that our 2xx bears (RFC 3261 section 12.1.1): the route set is the
+    /// Record-Route of the INVITE in the order it stands there.
+    pub fn from_invite(invite: &Request, local_tag: Token) -> Result<Self, DialogFault> {
+        let headers = &invite.headers;
+        let (from, to) = (headers.from()?, headers.to()?);
+        Ok(Self {
+            call_id: headers.call_id()?.detached(),
+            local_tag,
+            remote_tag: from.tag().ok_or(DialogFault::Tag)?,
+            local_uri: to.uri.detached(),
+            remote_uri: from.uri.detached(),
+            remote_target: contact_uri(headers)?,
+            route_set: route_set(headers)?,
+            local_cseq: 0,
+            remote_cseq: Some(headers.cseq()?.number),
+        })
+    }
+
+    /// The dialog of the caller (RFC 3261 section 12.1.2): the route set is the Record-Route of the 2xx in reverse.
+    pub fn from_answer(answer: &Response) -> Result<Self, DialogFault> {
+        let headers = &answer.headers;
+        let (from, to) = (headers.from()?, headers.to()?);
+        let mut route_set = route_set(headers)?;
+        route_set.reverse();
+        Ok(Self {
+            call_id: headers.call_id()?.detached(),
+            local_tag: from.tag().ok_or(DialogFault::Tag)?,
+            remote_tag: to.tag().ok_or(DialogFault::Tag)?,
+            local_uri: from.uri.detached(),
+            remote_uri: to.uri.detached(),
+            remote_target: contact_uri(headers)?,
+            route_set,
+            local_cseq: headers.cseq()?.number,
+            remote_cseq: None,
+        })
+    }
+
     /// Builds a request inside the dialog and counts CSeq up (RFC 3261 section 12.2.1.1).
     fn request(&mut self, method: Method, contact: &Uri) -> Request {
+        self.bare_request(method).with(HeaderName::Contact, NameAddr::new(contact.clone()).to_value())
+    }
+
+    /// [`Dialog::request`] without Contact, which only requests that refresh the target need.
+    pub(crate) fn bare_request(&mut self, method: Method) -> Request {
         self.local_cseq = self.local_cseq.saturating_add(1);
+        self.along(method, self.local_cseq)
+    }
+
+    /// The ACK of a 2xx: the CSeq number is that of the INVITE (RFC 3261 section 13.2.2.4).
+    pub(crate) fn ack(&self, invite_cseq: u32) -> Request {
+        self.along(Method::Ack, invite_cseq)
+    }
+
+    fn along(&self, method: Method, cseq: u32) -> Request {
         let identity = Identity {
             from: NameAddr::new(self.local_uri.clone()).with_tag(&self.local_tag),
             to: NameAddr::new(self.remote_uri.clone()).with_tag(&self.remote_tag),
             call_id: self.call_id.clone(),
-            cseq: self.local_cseq,
+            cseq,
         };
         let (uri, routes) = self.path();
         let mut request = Request::new(method, uri, &identity);
         for route in routes {
             request.headers.push(HeaderName::Route, NameAddr::new(route).to_value());
         }
-        request.headers.push(HeaderName::Contact, NameAddr::new(contact.clone()).to_value());
         request
+    }
+
+    /// Takes a new target from a request or response that may bring one (RFC 3261 section 12.2).
+    pub(crate) fn refresh_target(&mut self, headers: &Headers) {
+        if let Ok(contact) = contact_uri(headers) {
+            self.remote_target = contact;
+        }
     }
 
     /// Request-URI and Route headers: loose routing, or the strict routing of RFC 2543 if the first route lacks `lr`.
@@ -112,7 +169,7 @@ impl Dialog {
             Some((first, _)) if first.is_loose_router() => (self.remote_target.clone(), self.route_set.clone()),
             Some((first, rest)) => {
                 let routes = rest.iter().cloned().chain([self.remote_target.clone()]).collect();
-                (first.clone(), routes)
+                (first.without_headers(), routes)
             }
         }
     }
@@ -131,7 +188,7 @@ impl Dialog {
     }
 
     /// Takes a request from the peer: checks dialog and CSeq, remembers CSeq, refreshes the target from Contact
-    /// (RFC 3261 section 12.2.2; SUBSCRIBE and NOTIFY are target refresh requests).
+    /// where the method refreshes the target (RFC 3261 section 12.2.2, RFC 3311, RFC 6665).
     pub fn accept(&mut self, request: &Request) -> Result<(), InDialogFault> {
         if !self.owns(&request.headers) {
             return Err(InDialogFault::OtherDialog);
@@ -141,8 +198,11 @@ impl Dialog {
             return Err(InDialogFault::OldCSeq);
         }
         self.remote_cseq = Some(number);
-        if let Ok(contact) = contact_uri(&request.headers) {
-            self.remote_target = contact;
+        match request.method {
+            Method::Invite | Method::Update | Method::Subscribe | Method::Notify | Method::Refer => {
+                self.refresh_target(&request.headers);
+            }
+            _ => {}
         }
         Ok(())
     }

@@ -55,7 +55,7 @@ header_names! {
     Priority "Priority" 0, InReplyTo "In-Reply-To" 0, ReplyTo "Reply-To" 0, ReferTo "Refer-To" b'r',
     ReferredBy "Referred-By" b'b', Authorization "Authorization" 0, ProxyAuthorization "Proxy-Authorization" 0,
     WwwAuthenticate "WWW-Authenticate" 0, ProxyAuthenticate "Proxy-Authenticate" 0, MaxBreadth "Max-Breadth" 0,
-    SipETag "SIP-ETag" 0, SipIfMatch "SIP-If-Match" 0, SessionExpires "Session-Expires" b'x', RSeq "RSeq" 0,
+    SipETag "SIP-ETag" 0, SipIfMatch "SIP-If-Match" 0, SessionExpires "Session-Expires" b'x', MinSe "Min-SE" 0, RSeq "RSeq" 0,
     RAck "RAck" 0, Path "Path" 0, CallInfo "Call-Info" 0, ErrorInfo "Error-Info" 0, AlertInfo "Alert-Info" 0,
 }
 
@@ -97,6 +97,8 @@ impl HeaderName {
             Self::SubscriptionState => 1 << 8,
             Self::MinExpires => 1 << 9,
             Self::RetryAfter => 1 << 10,
+            Self::SessionExpires => 1 << 11,
+            Self::MinSe => 1 << 12,
             _ => 0,
         }
     }
@@ -248,6 +250,23 @@ impl Headers {
     /// Removes all lines of a name.
     pub fn remove(&mut self, name: &HeaderName) {
         self.0.retain(|header| header.name != *name);
+    }
+
+    /// The same lines in a buffer of their own, so that keeping them does not keep what was received.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        let len = self.0.iter().map(|header| header.value.0.len()).sum();
+        let mut all = bytes::BytesMut::with_capacity(len);
+        self.0.iter().for_each(|header| all.extend_from_slice(&header.value.0));
+        let mut all = all.freeze();
+        let line = |header: &Header| {
+            let name = match &header.name {
+                HeaderName::Other(name) => HeaderName::Other(OtherName(Bytes::copy_from_slice(&name.0))),
+                known => known.clone(),
+            };
+            Header { name, value: HeaderValue(all.split_to(header.value.0.len())) }
+        };
+        Self(self.0.iter().map(line).collect())
     }
 
     /// All lines in order.

@@ -1,12 +1,15 @@
-//! The SIP stack of the gateway: RFC 3261 for presence and pager messages (RFC 3428, RFC 6665). It knows nothing of XMPP.
+//! The SIP stack of the gateway: RFC 3261 for presence, pager messages (RFC 6665, RFC 3428) and sessions. It knows nothing
+//! of XMPP.
 //!
 //! Everything but [`transport`] is sans-IO: no socket, no clock, no randomness. In reading order:
 //!
 //! - [`message`], [`parse`], [`frame`]: requests and responses as values over the received bytes, lazily typed by
 //!   [`field`] and [`uri`]; what is unknown is data, what is malformed is answered where it can be.
 //! - [`endpoint`]: transactions and the checks every request must pass. Inputs in, outputs out, `now` as an argument.
-//! - [`dialog`]: subscription dialogs as plain values that a store can keep.
-//! - [`locate`]: the targets of a next hop in order of failover, from DNS answers that the caller fetched.
+//! - [`session`]: what a user says and hears of an INVITE dialog; the table there is the whole interface.
+//! - [`dialog`]: dialogs as plain values; those of subscriptions a store can keep.
+//! - [`locate`], [`failover`]: the targets of a next hop in order, from DNS answers that the caller fetched, and which of
+//!   them failed lately.
 //! - [`trust`], [`target`], [`ids`], [`limits`]: who may talk to us, where messages go, identifiers, every bound by name.
 //! - [`transport`]: UDP, TCP and mutual TLS on tokio.
 //!
@@ -51,7 +54,7 @@
 //!                     let response = Response::to(&request, Status::OK);
 //!                     endpoint.respond(transaction, response, now, &mut out);
 //!                 }
-//!                 Output::Event(Event::Response { .. } | Event::Failed { .. } | Event::Refused { .. }) => {}
+//!                 Output::Event(Event::Response { .. } | Event::Failed { .. } | Event::Session { .. } | Event::Refused { .. }) => {}
 //!             }
 //!         }
 //!     }
@@ -74,7 +77,9 @@ pub mod endpoint;
 mod transaction;
 
 pub mod dialog;
+pub mod failover;
 pub mod locate;
+pub mod session;
 
 pub mod ids;
 pub mod limits;

@@ -97,6 +97,8 @@ pub struct Status(u16);
 #[expect(missing_docs, reason = "the names are those of RFC 3261 section 21 and the RFCs that add codes")]
 impl Status {
     pub const TRYING: Self = Self(100);
+    pub const RINGING: Self = Self(180);
+    pub const SESSION_PROGRESS: Self = Self(183);
     pub const OK: Self = Self(200);
     pub const ACCEPTED: Self = Self(202);
     pub const BAD_REQUEST: Self = Self(400);
@@ -108,6 +110,8 @@ impl Status {
     pub const UNSUPPORTED_MEDIA_TYPE: Self = Self(415);
     pub const UNSUPPORTED_URI_SCHEME: Self = Self(416);
     pub const BAD_EXTENSION: Self = Self(420);
+    pub const EXTENSION_REQUIRED: Self = Self(421);
+    pub const SESSION_INTERVAL_TOO_SMALL: Self = Self(422);
     pub const INTERVAL_TOO_BRIEF: Self = Self(423);
     pub const TEMPORARILY_UNAVAILABLE: Self = Self(480);
     pub const NO_SUCH_DIALOG: Self = Self(481);
@@ -115,8 +119,10 @@ impl Status {
     pub const TOO_MANY_HOPS: Self = Self(483);
     pub const ADDRESS_INCOMPLETE: Self = Self(484);
     pub const BUSY_HERE: Self = Self(486);
+    pub const REQUEST_TERMINATED: Self = Self(487);
     pub const NOT_ACCEPTABLE_HERE: Self = Self(488);
     pub const BAD_EVENT: Self = Self(489);
+    pub const REQUEST_PENDING: Self = Self(491);
     pub const SERVER_ERROR: Self = Self(500);
     pub const NOT_IMPLEMENTED: Self = Self(501);
     pub const BAD_GATEWAY: Self = Self(502);
@@ -153,6 +159,9 @@ impl Status {
         match self.0 {
             100 => "Trying",
             180 => "Ringing",
+            181 => "Call Is Being Forwarded",
+            182 => "Queued",
+            183 => "Session Progress",
             200 => "OK",
             202 => "Accepted",
             400 => "Bad Request",
@@ -170,6 +179,7 @@ impl Status {
             416 => "Unsupported URI Scheme",
             420 => "Bad Extension",
             421 => "Extension Required",
+            422 => "Session Interval Too Small",
             423 => "Interval Too Brief",
             480 => "Temporarily Unavailable",
             481 => "Call/Transaction Does Not Exist",

@@ -277,7 +277,7 @@ fn a_bare_line_break_or_a_line_without_name_does_not_hide_a_header() {
 fn a_head_without_end_or_with_too_many_lines_is_refused() {
     let text = with(&[]);
     assert_eq!(parse(text.slice(..text.len() - 2)).unwrap_err().fault, ParseFault::Truncated);
-    let many = ["X: y"; MAX_HEADERS].join("\r\n");
+    let many = ["X-Y: y"; MAX_HEADERS].join("\r\n");
     let error = parse(format!("{}\r\n{many}\r\n\r\n", GOOD.join("\r\n"))).unwrap_err();
     assert_eq!((error.fault, error.answer.unwrap().status.code()), (ParseFault::TooManyHeaders, 513));
 }

@@ -142,6 +142,8 @@ impl Engine {
                     Output::Event(Event::Response { token, response }) => self.answered(token, response, now, out),
                     Output::Event(Event::Failed { token, failure }) => self.failed(token, failure, now, out),
                     Output::Event(Event::Refused { source, refusal }) => self.refused(&source, &refusal, now, out),
+                    // The endpoint serves no sessions yet.
+                    Output::Event(Event::Session { .. }) => {}
                 }
             }
         }
@@ -322,7 +324,10 @@ impl Engine {
             Refusal::Stranger => (Side::Operator, "Add the sender to sip.trusted_peers if it is one of the pool."),
             Refusal::Malformed(_) => (Side::Theirs, "The sender writes SIP that RFC 3261 does not allow."),
             Refusal::Loop | Refusal::TooManyHops => (Side::Operator, "The pool routes in a circle: check its routing."),
-            Refusal::Method(_) | Refusal::Scheme | Refusal::Extension | Refusal::Event => {
+            Refusal::Merged => (Side::Operator, "The pool sends the same request twice: check its forking."),
+            Refusal::SessionInterval | Refusal::NoSession | Refusal::OutOfOrder | Refusal::WrongMoment => return,
+            Refusal::Dialog(_) => (Side::Theirs, "The sender writes SIP that RFC 3261 does not allow."),
+            Refusal::Method(_) | Refusal::Scheme | Refusal::Extension | Refusal::Event | Refusal::Body => {
                 (Side::Theirs, "The gateway serves MESSAGE and the event package presence with sip: URIs.")
             }
             Refusal::Overload => (Side::Operator, "Too much traffic for this gateway: add a replica."),

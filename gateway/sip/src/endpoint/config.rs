@@ -1,6 +1,7 @@
 //! What an endpoint is told about itself.
 
 use crate::header::{HeaderValue, InvalidValue};
+use crate::session::SessionConfig;
 use crate::target::TransportKind;
 use crate::uri::{port_number, split_host_port};
 
@@ -15,6 +16,8 @@ pub struct EndpointConfig {
     pub accept: Vec<String>,
     /// Option tags that Require may name.
     pub supported: Vec<String>,
+    /// Whether INVITE is served, and how; without it INVITE is answered with 405.
+    pub sessions: Option<SessionConfig>,
 }
 
 impl EndpointConfig {
@@ -26,6 +29,7 @@ impl EndpointConfig {
             event_packages: texts(&["presence"]),
             accept: texts(&["text/plain", "application/pidf+xml"]),
             supported: Vec::new(),
+            sessions: None,
         }
     }
 
@@ -38,12 +42,33 @@ impl EndpointConfig {
     }
 
     pub(crate) fn accept(&self) -> HeaderValue {
-        joined(&self.accept)
+        joined(self.accept.iter().chain(self.session_bodies()))
+    }
+
+    /// Accept for a 415 to an INVITE or UPDATE.
+    pub(crate) fn accept_in_session(&self) -> HeaderValue {
+        joined(self.session_bodies())
+    }
+
+    /// Media types that may describe a session.
+    pub(crate) fn session_bodies(&self) -> &[String] {
+        self.sessions.as_ref().map_or(&[], |sessions| &sessions.accept)
+    }
+
+    pub(crate) fn supports(&self, tag: &[u8]) -> bool {
+        let is_session_tag = self.sessions.is_some() && tag.eq_ignore_ascii_case(b"timer");
+        is_session_tag || self.supported.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(tag))
+    }
+
+    pub(crate) fn supported(&self) -> HeaderValue {
+        let timer = "timer".to_owned();
+        joined(self.supported.iter().chain(self.sessions.is_some().then_some(&timer)))
     }
 }
 
 /// A text from the configuration that holds a control character is left out rather than sent.
-fn joined(texts: &[String]) -> HeaderValue {
+fn joined<'a>(texts: impl IntoIterator<Item = &'a String>) -> HeaderValue {
+    let texts: Vec<_> = texts.into_iter().map(String::as_str).collect();
     HeaderValue::new(texts.join(", ")).unwrap_or_else(|InvalidValue| HeaderValue::from_static(""))
 }
 

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use super::*;
 use crate::field::{CallId, NameAddr};
+use crate::header::{HeaderName, HeaderValue};
 use crate::limits::{T4, TRANSACTION_PATIENCE, TRYING_AFTER};
 use crate::message::Identity;
-use crate::method::Status;
+use crate::method::{Method, Status};
 use crate::parse::{Datagram, ParseFault, parse_datagram};
-use crate::target::FlowId;
+use crate::target::{FlowId, TransportKind};
 
 const GATEWAY: &str = "10.0.0.1:5060";
 const POOL: &str = "10.0.0.2:5060";
@@ -41,7 +42,7 @@ fn message() -> Request {
     Request::new(Method::Message, "sip:alice@contoso.example".parse().unwrap(), &identity)
 }
 
-fn outgoing(transport: TransportKind, addr: &str) -> Outgoing {
+pub(super) fn outgoing(transport: TransportKind, addr: &str) -> Outgoing {
     let target = Target { transport, addr: addr.parse().unwrap(), name: None };
     Outgoing { request: message(), target, token: 7, branch: None }
 }
@@ -66,7 +67,26 @@ fn incoming(method: &str, lines: &str) -> Input {
     Input::Received { message: parse(text.as_bytes()), source: source(TransportKind::Udp, POOL) }
 }
 
-fn step(endpoint: &mut Endpoint, input: Input, now: Instant) -> Vec<Output> {
+/// [`incoming`], with `tagged` for a To tag and `other-branch` for another path.
+pub(super) fn incoming_text(method: &str, lines: &str) -> Input {
+    let Input::Received { message: Message::Request(mut request), source } =
+        incoming(method, &lines.replace("tagged", "").replace("other-branch", ""))
+    else {
+        unreachable!()
+    };
+    if lines.contains("tagged") {
+        request.headers.set(HeaderName::To, HeaderValue::from_static("<sip:b@h>;tag=2"));
+    }
+    if lines.contains("other-branch") {
+        request.headers.set(HeaderName::Via, HeaderValue::from_static("SIP/2.0/UDP 10.0.0.2:5060;branch=z9hG4bKother"));
+    }
+    if lines.contains("text/plain") {
+        request.body = Bytes::from_static(b"x");
+    }
+    Input::Received { message: Message::Request(request), source }
+}
+
+pub(super) fn step(endpoint: &mut Endpoint, input: Input, now: Instant) -> Vec<Output> {
     let mut out = Vec::new();
     endpoint.handle(input, now, &mut out);
     out
@@ -85,7 +105,7 @@ fn responses(out: &[Output]) -> Vec<Response> {
     .collect()
 }
 
-fn codes(out: &[Output]) -> Vec<u16> {
+pub(super) fn codes(out: &[Output]) -> Vec<u16> {
     responses(out).iter().map(|response| response.status.code()).collect()
 }
 
@@ -97,7 +117,7 @@ fn transaction(out: &[Output]) -> ServerTransaction {
     found.expect("a request that went up")
 }
 
-fn refusal(out: &[Output]) -> Option<&Refusal> {
+pub(super) fn refusal(out: &[Output]) -> Option<&Refusal> {
     out.iter().find_map(|output| match output {
         Output::Event(Event::Refused { refusal, .. }) => Some(refusal),
         Output::Event(_) | Output::Send { .. } => None,

@@ -6,9 +6,11 @@ use std::time::Instant;
 
 use bytes::{BufMut, BytesMut};
 
-use crate::endpoint::{Endpoint, Event, Output, SendTag, ServerEntry, ServerMachine, ServerTransaction};
-use crate::endpoint::{print, reply_destination, server_key};
-use crate::field::ViaRef;
+use crate::dialog::DialogFault;
+use crate::endpoint::in_dialog::SESSION_ALLOW;
+use crate::endpoint::server::{ServerEntry, ServerMachine, reply_destination, server_key};
+use crate::endpoint::{Endpoint, Event, Output, SendTag, ServerTransaction, print};
+use crate::field::{NameAddr, ViaRef};
 use crate::grammar;
 use crate::header::{HeaderName, HeaderValue, Headers};
 use crate::limits::OVERLOAD_RETRY_AFTER;
@@ -55,11 +57,34 @@ pub enum Refusal {
     /// A response to nothing that we asked, or not any more: dropped.
     #[error("a response without a transaction")]
     StrayResponse,
+    /// The same request under way on another path: 482.
+    #[error("the request came on another path too")]
+    Merged,
+    /// A body of INVITE or UPDATE that we do not read: 415.
+    #[error("the body is of a type that is not served")]
+    Body,
+    /// The session interval is too small: 422.
+    #[error("the session interval is too small")]
+    SessionInterval,
+    /// The headers of an INVITE make no dialog: 400.
+    #[error("the INVITE makes no dialog: {0}")]
+    Dialog(DialogFault),
+    /// A request inside of a session that does not exist: 481.
+    #[error("there is no such session")]
+    NoSession,
+    /// CSeq is lower than the last one: 500.
+    #[error("the request is out of order")]
+    OutOfOrder,
+    /// A request that the session cannot serve just now: 491 or 500.
+    #[error("the session is busy with something else")]
+    WrongMoment,
     /// An ACK without its transaction: dropped.
     #[error("an ACK without a transaction")]
     StrayAck,
 }
 
+const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
+const ANY_LANGUAGE: HeaderValue = HeaderValue::from_static("*");
 const ALLOW: HeaderValue = HeaderValue::from_static("MESSAGE, SUBSCRIBE, NOTIFY, OPTIONS, CANCEL");
 
 impl Endpoint {
@@ -80,9 +105,21 @@ impl Endpoint {
             return;
         };
         match (self.servers.id_of(&self.key), &request.method) {
-            (Some(id), Method::Ack) => self.acknowledged(id, now, out),
+            (Some(id), Method::Ack) => self.acknowledged(id, request, now, out),
             (Some(id), _) => self.retransmitted(id, now, out),
-            (None, Method::Ack) => out.push(Output::Event(Event::Refused { source, refusal: Refusal::StrayAck })),
+            // The ACK of a 2xx is a transaction of its own (RFC 3261 section 17.1.1.3).
+            (None, Method::Ack) => {
+                if !self.acknowledged_2xx(request, now, out) {
+                    out.push(Output::Event(Event::Refused { source, refusal: Refusal::StrayAck }));
+                }
+            }
+            (None, Method::Invite)
+                if self.config.sessions.is_some()
+                    && !self.has_room_for_invite(&source)
+                    && self.session_of(&request.headers).is_none() =>
+            {
+                self.refuse_statelessly(&request, source, Status::SERVICE_UNAVAILABLE, Refusal::Overload, out);
+            }
             (None, _) if self.servers_are_full() => {
                 self.refuse_statelessly(&request, source, Status::SERVICE_UNAVAILABLE, Refusal::Overload, out);
             }
@@ -99,23 +136,43 @@ impl Endpoint {
         match request.method {
             Method::Options => {
                 let response = self.options(&request);
-                self.answer(&request, &source, response, now, out);
+                return self.answer(&request, &source, response, now, out);
             }
-            Method::Cancel => self.cancel(&request, source, now, out),
-            _ => {
-                let machine = server::Server::new(source.transport.is_reliable(), now);
-                let deadline = machine.deadline();
-                let entry = ServerEntry {
-                    machine: ServerMachine::NonInvite(machine),
-                    to: reply_destination(&request.headers, &source),
-                    trying: Some(Box::new(Response::to(&request, Status::TRYING))),
-                    last: None,
-                };
-                let id = self.servers.insert(&self.key, entry, deadline);
-                let transaction = ServerTransaction(id);
-                out.push(Output::Event(Event::Request { transaction, request, source }));
+            Method::Cancel => return self.cancel(&request, source, now, out),
+            _ => {}
+        }
+        if self.config.sessions.is_some() {
+            if let Some(session) = self.session_of(&request.headers) {
+                return self.receive_in_session(session, request, source, now, out);
+            }
+            let has_to_tag = request.headers.get(&HeaderName::To).is_some_and(|to| NameAddr::has_tag(to.as_bytes()));
+            match request.method {
+                Method::Invite if !has_to_tag => return self.invited(request, source, now, out),
+                // Dialogs of subscriptions are the user's; all others are ours (RFC 3261 section 12.2.2).
+                Method::Invite | Method::Bye | Method::Update | Method::Info => {
+                    return self.turn_away(&request, source, Status::NO_SUCH_DIALOG, Refusal::NoSession, now, out);
+                }
+                Method::Message if has_to_tag => {
+                    return self.turn_away(&request, source, Status::NO_SUCH_DIALOG, Refusal::NoSession, now, out);
+                }
+                _ => {}
             }
         }
+        let transaction = ServerTransaction(self.await_answer(&request, &source, None, now));
+        out.push(Output::Event(Event::Request { transaction, request, source }));
+    }
+
+    fn turn_away(
+        &mut self,
+        request: &Request,
+        source: Source,
+        status: Status,
+        refusal: Refusal,
+        now: Instant,
+        out: &mut Vec<Output>,
+    ) {
+        self.answer(request, &source, Response::to(request, status), now, out);
+        out.push(Output::Event(Event::Refused { source, refusal }));
     }
 
     /// The general checks in the order of RFC 3261 section 8.2.
@@ -130,10 +187,11 @@ impl Endpoint {
         }
         match &request.method {
             Method::Message | Method::Subscribe | Method::Notify | Method::Options | Method::Cancel => {}
+            Method::Invite | Method::Bye | Method::Update | Method::Info if self.config.sessions.is_some() => {}
             other => {
                 let known = !matches!(other, Method::Other(_));
                 let status = if known { Status::METHOD_NOT_ALLOWED } else { Status::NOT_IMPLEMENTED };
-                let response = Response::to(request, status).with(HeaderName::Allow, ALLOW);
+                let response = Response::to(request, status).with(HeaderName::Allow, self.allow());
                 return Some((Refusal::Method(other.clone()), response));
             }
         }
@@ -147,6 +205,18 @@ impl Endpoint {
         {
             let response = Response::to(request, Status::BAD_EXTENSION).with(HeaderName::Unsupported, unsupported);
             return Some((Refusal::Extension, response));
+        }
+        if request.method != Method::Cancel && self.merged.has(self.merged.place(&request.headers)) {
+            return refuse(Status::LOOP_DETECTED, Refusal::Merged);
+        }
+        if matches!(request.method, Method::Invite | Method::Update)
+            && !request.body.is_empty()
+            && !self.reads_body(&request.headers)
+        {
+            let response = Response::to(request, Status::UNSUPPORTED_MEDIA_TYPE)
+                .with(HeaderName::Accept, self.config.accept_in_session())
+                .with(HeaderName::AcceptEncoding, IDENTITY);
+            return Some((Refusal::Body, response));
         }
         if matches!(request.method, Method::Subscribe | Method::Notify) && !self.serves_event(&request.headers) {
             let allow_events = self.config.allow_events();
@@ -176,7 +246,7 @@ impl Endpoint {
         }
         let mut unsupported = BytesMut::new();
         for tag in headers.tokens(&HeaderName::Require) {
-            if !self.config.supported.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(&tag)) {
+            if !self.config.supports(&tag) {
                 if !unsupported.is_empty() {
                     unsupported.put_slice(b", ");
                 }
@@ -192,34 +262,72 @@ impl Endpoint {
             .is_ok_and(|event| self.config.event_packages.iter().any(|known| known == event.package.as_str()))
     }
 
+    /// Whether the body of an INVITE or UPDATE is of a type that the user reads, and not encoded.
+    fn reads_body(&self, headers: &Headers) -> bool {
+        let is_plain = headers.get(&HeaderName::ContentEncoding).is_none_or(|encoding| encoding == &IDENTITY);
+        let Ok(Some(media)) = headers.content_type() else {
+            return false;
+        };
+        let is_read = |known: &String| known.split_once('/').is_some_and(|(kind, subtype)| media.is(kind, subtype));
+        is_plain && self.config.session_bodies().iter().any(is_read)
+    }
+
+    const fn allow(&self) -> HeaderValue {
+        if self.config.sessions.is_some() { SESSION_ALLOW } else { ALLOW }
+    }
+
     /// The answer to OPTIONS (RFC 3261 section 11.2); pools use it to see whether we are alive.
     fn options(&self, request: &Request) -> Response {
         let status = if self.draining { Status::SERVICE_UNAVAILABLE } else { Status::OK };
         Response::to(request, status)
-            .with(HeaderName::Allow, ALLOW)
+            .with(HeaderName::Allow, self.allow())
             .with(HeaderName::Accept, self.config.accept())
+            .with(HeaderName::AcceptEncoding, IDENTITY)
+            .with(HeaderName::AcceptLanguage, ANY_LANGUAGE)
+            .with(HeaderName::Supported, self.config.supported())
             .with(HeaderName::AllowEvents, self.config.allow_events())
     }
 
-    /// A CANCEL has no effect on what is no INVITE, and an INVITE is refused at once; so it is answered and no more
+    /// A CANCEL ends an INVITE that was not answered yet, and has no effect on anything else; it is answered either way
     /// (RFC 3261 section 9.2).
     fn cancel(&mut self, request: &Request, source: Source, now: Instant, out: &mut Vec<Output>) {
         let mut key = std::mem::take(&mut self.key);
-        let cancelled = [Method::Invite, Method::Message, Method::Subscribe, Method::Notify]
-            .iter()
-            .any(|method| server_key(&mut key, method, request).is_some() && self.servers.id_of(&key).is_some());
+        let cancelled =
+            [Method::Invite, Method::Message, Method::Subscribe, Method::Notify, Method::Update, Method::Info]
+                .iter()
+                .find_map(|method| server_key(&mut key, method, request).and_then(|()| self.servers.id_of(&key)));
         // The answer belongs to the transaction of the CANCEL itself.
         let _ = server_key(&mut key, &request.method, request);
         self.key = key;
-        let status = if cancelled { Status::OK } else { Status::NO_SUCH_DIALOG };
-        self.answer(request, &source, Response::to(request, status), now, out);
-        if !cancelled {
-            out.push(Output::Event(Event::Refused { source, refusal: Refusal::NothingToCancel }));
+        let Some(id) = cancelled else {
+            return self.turn_away(request, source, Status::NO_SUCH_DIALOG, Refusal::NothingToCancel, now, out);
+        };
+        let invite = self.servers.get(id).and_then(|entry| match &entry.machine {
+            ServerMachine::Invite(machine) if machine.is_proceeding() => entry.session,
+            ServerMachine::Invite(_) | ServerMachine::NonInvite(_) => None,
+        });
+        // Its To tag should be that of the answer to the INVITE.
+        let dialog = invite.and_then(|session| self.sessions.get(session)).and_then(|session| session.dialog.as_ref());
+        let ok = Response::to(request, Status::OK);
+        let ok = match dialog {
+            Some(dialog) => ok.with_to_tag(&dialog.local_tag),
+            None => ok,
+        };
+        self.answer(request, &source, ok, now, out);
+        if let Some(session) = invite {
+            self.cancelled(session, now, out);
         }
     }
 
     /// Answers a new request at once; the transaction stays as long as retransmissions or an ACK may come.
-    fn answer(&mut self, request: &Request, source: &Source, response: Response, now: Instant, out: &mut Vec<Output>) {
+    pub(super) fn answer(
+        &mut self,
+        request: &Request,
+        source: &Source,
+        response: Response,
+        now: Instant,
+        out: &mut Vec<Output>,
+    ) {
         let reliable = source.transport.is_reliable();
         let response = response.with_to_tag(&self.ids.token());
         let bytes = print(&mut self.scratch, |out| response.write(out));
@@ -234,28 +342,22 @@ impl Endpoint {
         };
         if !machine.is_terminated() {
             let deadline = machine.deadline();
-            self.servers.insert(&self.key, ServerEntry { machine, to, trying: None, last: Some(bytes) }, deadline);
+            let entry = ServerEntry { machine, to, trying: None, last: Some(bytes), merged: None, session: None };
+            self.servers.insert(&self.key, entry, deadline);
         }
     }
 
-    fn retransmitted(&mut self, id: u64, now: Instant, out: &mut Vec<Output>) {
-        let Some(entry) = self.servers.get_mut(id) else {
-            return;
+    /// An ACK with the branch of an INVITE.
+    fn acknowledged(&mut self, id: u64, request: Request, now: Instant, out: &mut Vec<Output>) {
+        let passed_up = match self.servers.get_mut(id).map(|entry| &mut entry.machine) {
+            Some(ServerMachine::Invite(machine)) => machine.handle(invite_server::Input::Ack, now),
+            Some(ServerMachine::NonInvite(_)) | None => None,
         };
-        let output = match &mut entry.machine {
-            ServerMachine::NonInvite(machine) => machine.handle(server::Input::Retransmission, now),
-            ServerMachine::Invite(machine) => {
-                machine.handle(invite_server::Input::Retransmission, now).map(|_| server::Output::SendAgain)
-            }
-        };
-        self.perform_server(id, output, out);
-    }
-
-    fn acknowledged(&mut self, id: u64, now: Instant, out: &mut Vec<Output>) {
-        if let Some(ServerEntry { machine: ServerMachine::Invite(machine), .. }) = self.servers.get_mut(id) {
-            machine.handle(invite_server::Input::Ack, now);
+        self.settle_server(id);
+        // COMPAT: the ACK of a 2xx should have a branch of its own, but some use that of the INVITE.
+        if passed_up == Some(invite_server::Output::PassAckUp) {
+            self.acknowledged_2xx(request, now, out);
         }
-        self.perform_server(id, None, out);
     }
 
     /// Answers without remembering: for strangers and when memory is full.

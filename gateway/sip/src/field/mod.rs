@@ -10,12 +10,14 @@ mod address;
 mod event;
 mod identifier;
 mod media;
+mod session;
 mod via;
 
 pub use address::NameAddr;
 pub use event::{Event, SubState, SubscriptionState, TerminationReason};
 pub use identifier::{CSeq, CallId, Token};
 pub use media::MediaType;
+pub use session::{Refresher, SessionExpires};
 pub(crate) use via::ViaRef;
 pub use via::{MAGIC_COOKIE, Via};
 
@@ -137,6 +139,24 @@ impl Headers {
     /// Min-Expires.
     pub fn min_expires(&self) -> Result<Option<u32>, FieldError> {
         self.optional(HeaderName::MinExpires, |value| grammar::delta_seconds(value).ok_or(Malformed))
+    }
+
+    /// Session-Expires (RFC 4028).
+    pub fn session_expires(&self) -> Result<Option<SessionExpires>, FieldError> {
+        self.optional(HeaderName::SessionExpires, SessionExpires::parse)
+    }
+
+    /// Min-SE in seconds (RFC 4028).
+    pub fn min_se(&self) -> Result<Option<u32>, FieldError> {
+        self.optional(HeaderName::MinSe, |value| {
+            let (seconds, _) = value.split_at(memchr::memchr(b';', value).unwrap_or(value.len()));
+            grammar::delta_seconds(grammar::trim(seconds)).ok_or(Malformed)
+        })
+    }
+
+    /// Whether a list header such as Supported, Require or Allow holds a token, without case.
+    pub fn has_token(&self, name: &HeaderName, token: &str) -> bool {
+        self.list(name).any(|element| element.is_ok_and(|element| element.eq_ignore_ascii_case(token.as_bytes())))
     }
 
     /// Retry-After in seconds; comment and parameters are not read.

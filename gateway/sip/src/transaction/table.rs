@@ -71,6 +71,19 @@ impl<T> Table<T> {
         id
     }
 
+    /// Gives an entry another key, which must be free.
+    pub(crate) fn rekey(&mut self, id: Id, key: &[u8]) {
+        if let Some(entry) = self.entries.get_mut(&id) {
+            self.ids.remove(&entry.key);
+            entry.key = Box::from(key);
+            self.ids.insert(entry.key.clone(), id);
+        }
+    }
+
+    pub(crate) fn get(&self, id: Id) -> Option<&T> {
+        self.entries.get(&id).map(|entry| &entry.value)
+    }
+
     /// Moves the deadline of an entry.
     pub(crate) fn reschedule(&mut self, id: Id, deadline: Option<Instant>) {
         let Some(entry) = self.entries.get_mut(&id) else {
