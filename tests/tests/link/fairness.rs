@@ -39,11 +39,12 @@ fn a_flood_of_one_partner_leaves_another_a_bounded_wait() {
             }
         }
         is_over.store(true, Ordering::Relaxed);
-        // What was under way when the other came, and a few turns: not all that the flood has put before it.
-        let bound = 2 * usize::try_from(DEFAULT_WINDOW).unwrap();
-        assert!(before <= bound, "{before} stanzas of the flood came first");
         while edge.handle.facts().held() > 0 {
             finish(&gateway, gateway.next_stanzas_if_any());
         }
+        // What the gateway had, the window that its first acknowledgement filled before there was room for the other,
+        // and a few turns: not all 16 384 that the flood had put before it.
+        let bound = 3 * usize::try_from(DEFAULT_WINDOW).unwrap();
+        assert!(before <= bound, "{before} stanzas of the flood came first");
     });
 }
