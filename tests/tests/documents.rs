@@ -24,10 +24,10 @@ fn tests_below(folder: &Path, found: &mut HashSet<String>) {
             let mut is_test = false;
             for line in std::fs::read_to_string(&path).unwrap().lines().map(str::trim) {
                 is_test |= line.starts_with("#[test]") || line.starts_with("#[tokio::test");
-                if let Some((name, _)) = line.split_once("fn ").and_then(|(_, rest)| rest.split_once('(')) {
-                    if std::mem::take(&mut is_test) {
-                        found.insert(name.to_owned());
-                    }
+                if let Some((name, _)) = line.split_once("fn ").and_then(|(_, rest)| rest.split_once('('))
+                    && std::mem::take(&mut is_test)
+                {
+                    found.insert(name.to_owned());
                 }
             }
         }

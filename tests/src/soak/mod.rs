@@ -39,6 +39,9 @@ pub struct Plan {
 /// Hostile connections at the same time: below the 200 that may be unauthenticated, so that each attack gets in.
 const AT_ONCE: usize = 150;
 
+/// How often what the edge holds is noted in the course of the attacks.
+const LOOKS: usize = 20;
+
 /// Buffers of handshakes have been given back to the system by then.
 const SETTLE: Duration = Duration::from_secs(15);
 
@@ -60,7 +63,7 @@ pub async fn run(plan: Plan, say: impl Fn(&str)) -> io::Result<Report> {
 
     say(&format!("{} hostile connections over {} s or more", plan.hostile, plan.storm.as_secs()));
     watch.forget_most();
-    let tally = storm(&world, plan, &live, &watch, &say).await?;
+    let (tally, course) = storm(&world, plan, &live, &watch, &say).await?;
     phases.push(Phase::new("during the attacks, at most", watch.most()));
 
     say("looking at what is left");
@@ -73,11 +76,18 @@ pub async fn run(plan: Plan, say: impl Fn(&str)) -> io::Result<Report> {
     let streams = live.close().await;
     sleep(SETTLE).await;
     phases.push(Phase::new("all streams closed", watch.look().await?));
-    Ok(Report { plan, phases, before, after, streams, tally, refused })
+    Ok(Report { plan, phases, before, after, course, streams, tally, refused })
 }
 
 /// Attacks in turn, each from an address of its own.
-async fn storm(world: &World, plan: Plan, live: &Live, watch: &Watch, say: &impl Fn(&str)) -> io::Result<Tally> {
+async fn storm(
+    world: &World,
+    plan: Plan,
+    live: &Live,
+    watch: &Watch,
+    say: &impl Fn(&str),
+) -> io::Result<(Tally, Vec<Held>)> {
+    let mut course = Vec::new();
     let target = Arc::new(Target::new(world)?);
     let (places, began) = (Arc::new(Semaphore::new(AT_ONCE)), Instant::now());
     let (mut attacks, mut tally) = (JoinSet::new(), Tally::default());
@@ -95,8 +105,10 @@ async fn storm(world: &World, plan: Plan, live: &Live, watch: &Watch, say: &impl
             let (kind, met) = ended.map_err(io::Error::other)?;
             tally.count(kind, met);
         }
-        if number % 5000 == 4999 {
-            let Held { resident, descriptors, connections, .. } = watch.look().await?;
+        if (number + 1) % plan.hostile.div_ceil(LOOKS) == 0 {
+            let held = watch.look().await?;
+            course.push(held);
+            let Held { resident, descriptors, connections, .. } = held;
             say(&format!(
                 "{:>7} attacks, {:>4} s: {:.1} MB, {descriptors} descriptors, {connections} connections, {} streams lost",
                 number + 1,
@@ -114,7 +126,7 @@ async fn storm(world: &World, plan: Plan, live: &Live, watch: &Watch, say: &impl
         io::Result::Ok(())
     };
     tokio::time::timeout(LAST_ATTACK, rest).await.map_err(|_| io::ErrorKind::TimedOut)??;
-    Ok(tally)
+    Ok((tally, course))
 }
 
 /// Where an attack comes from: addresses that nobody else has, or the one that comes too often.

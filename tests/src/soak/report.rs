@@ -10,8 +10,19 @@ use super::watch::Held;
 /// By how much memory may have grown: a part of what it was, for the allocator keeps pages that are partly used ...
 const GROWTH: f64 = 0.05;
 
-/// ... and what the edge remembers of 65 536 addresses and of the last verdicts, which is bounded.
-const MEMORIES: f64 = 24e6;
+/// ... and what the edge remembers, which fills once and is bounded: 65 536 addresses, and the stanzas that are on their way
+/// over the link or were lately, 65 536 of them each, with tables that grow by doubling.
+const MEMORIES: f64 = 64e6;
+
+/// By how much memory may grow from one fifth of the attacks to the next and last, when all that is bounded has filled: a
+/// leak of a few hundred bytes for each attack would show.
+const LATE_GROWTH: f64 = 0.03;
+
+/// What two looks at a small process differ by.
+const LATE_NOISE: f64 = 2e6;
+
+/// In so many parts the attacks are looked at for a leak.
+const PARTS: usize = 5;
 
 /// Descriptors that come and go by themselves: metrics are being read, DNS is being asked.
 const LOOSE_DESCRIPTORS: u64 = 8;
@@ -44,6 +55,8 @@ pub struct Report {
     pub before: Held,
     /// After them.
     pub after: Held,
+    /// In the course of the attacks.
+    pub course: Vec<Held>,
     /// The streams that idled.
     pub streams: Streams,
     /// The attacks.
@@ -65,6 +78,10 @@ impl Report {
                 bound / 1e6
             ));
         }
+        let (earlier, last) = self.late();
+        if last > earlier * (1.0 + LATE_GROWTH) + LATE_NOISE {
+            complaints.push(format!("memory still grew at the end, from {:.1} to {:.1} MB", earlier / 1e6, last / 1e6));
+        }
         if self.after.descriptors > self.before.descriptors + LOOSE_DESCRIPTORS {
             complaints
                 .push(format!("descriptors have grown from {} to {}", self.before.descriptors, self.after.descriptors));
@@ -85,6 +102,17 @@ impl Report {
         complaints
     }
 
+    /// Memory in the last fifth of the attacks and in the one before it, on average.
+    fn late(&self) -> (f64, f64) {
+        let part = (self.course.len() / PARTS).max(1);
+        let mut parts = self
+            .course
+            .rchunks(part)
+            .map(|looks| looks.iter().map(|held| held.resident as f64).sum::<f64>() / looks.len() as f64);
+        let last = parts.next().unwrap_or_default();
+        (parts.next().unwrap_or(last), last)
+    }
+
     fn bound(&self) -> f64 {
         self.before.resident as f64 * (1.0 + GROWTH) + MEMORIES
     }
@@ -101,6 +129,8 @@ impl fmt::Display for Report {
             writeln!(f, "{what:<40} {resident:>10.1} {descriptors:>12} {tasks:>8} {connections:>12}")?;
         }
         writeln!(f, "{:<40} {:>10.1}", "bound after the attacks", self.bound() / 1e6)?;
+        let (earlier, last) = self.late();
+        writeln!(f, "{:<40} {:>10.1} {:>10.1}", "fourth and last fifth of the attacks", earlier / 1e6, last / 1e6)?;
         let Streams { lost, pings, unanswered } = self.streams;
         writeln!(f, "\n{} idle streams: {lost} lost; {pings} pings, {unanswered} unanswered\n", self.plan.idle)?;
         writeln!(f, "{:<50} {:>9} {:>9} {:>9} {:>9}", "The attacks", "made", "met", "at door", "amiss")?;
