@@ -7,7 +7,7 @@
 use std::collections::{HashMap, VecDeque, hash_map};
 use std::time::{Duration, Instant};
 
-use super::Outcome;
+use super::{Failure, Outcome};
 
 /// Stanzas remembered; about 100 bytes each.
 pub const RECENT_STANZAS: usize = 65_536;
@@ -28,7 +28,19 @@ pub struct Recent<W> {
 #[derive(Debug)]
 enum Entry<W> {
     InProgress(Vec<W>),
-    Finished(Outcome),
+    Done,
+    /// In a box: failures hold all that is known about an attempt, are few, and would make room for themselves in every
+    /// entry.
+    Failed(Box<Failure>),
+}
+
+impl<W> Entry<W> {
+    fn finished(outcome: &Outcome) -> Self {
+        match outcome {
+            Outcome::Done => Self::Done,
+            Outcome::Failed(failure) => Self::Failed(Box::new(failure.clone())),
+        }
+    }
 }
 
 /// What an arrival is.
@@ -62,7 +74,8 @@ impl<W> Recent<W> {
                     waiters.push(waiter);
                     Arrival::InProgress
                 }
-                Entry::Finished(outcome) => Arrival::Finished(waiter, outcome.clone()),
+                Entry::Done => Arrival::Finished(waiter, Outcome::Done),
+                Entry::Failed(failure) => Arrival::Finished(waiter, Outcome::Failed((**failure).clone())),
             },
         }
     }
@@ -70,12 +83,12 @@ impl<W> Recent<W> {
     /// A stanza is finished: returns who waited besides the first.
     pub fn finished(&mut self, key: StanzaKey, outcome: &Outcome, now: Instant) -> Vec<W> {
         self.sweep(now);
-        match self.entries.insert(key, Entry::Finished(outcome.clone())) {
+        match self.entries.insert(key, Entry::finished(outcome)) {
             Some(Entry::InProgress(waiters)) => {
                 self.order.push_back((now, key));
                 waiters
             }
-            Some(Entry::Finished(_)) => Vec::new(),
+            Some(Entry::Done | Entry::Failed(_)) => Vec::new(),
             None => {
                 self.order.push_back((now, key));
                 Vec::new()
@@ -96,7 +109,7 @@ impl<W> Recent<W> {
             if self.order.len() < RECENT_STANZAS && now.saturating_duration_since(*at) < RECENT_TIME {
                 return;
             }
-            if let Some(Entry::Finished(_)) = self.entries.get(key) {
+            if let Some(Entry::Done | Entry::Failed(_)) = self.entries.get(key) {
                 self.entries.remove(key);
             }
             self.order.pop_front();
@@ -108,6 +121,7 @@ impl<W> Recent<W> {
 #[allow(clippy::disallowed_methods, reason = "a test needs some moment to count from")]
 mod tests {
     use super::*;
+    use crate::xmpp::stanza_error::StanzaCondition;
 
     const KEY: StanzaKey = (1, 2);
 
@@ -139,6 +153,21 @@ mod tests {
         recent.finished(KEY, &Outcome::Done, now);
         recent.abandoned(KEY);
         assert_eq!(recent.arrived(KEY, 'c', now), Arrival::Finished('c', Outcome::Done));
+    }
+
+    #[test]
+    fn a_failure_is_repeated_with_its_reason() {
+        let (mut recent, now) = (Recent::default(), Instant::now());
+        let condition = StanzaCondition::RemoteServerTimeout;
+        let failed = Outcome::Failed(Failure { condition, text: "why".to_owned(), verdict: None });
+        recent.arrived(KEY, 'a', now);
+        recent.finished(KEY, &failed, now);
+        assert_eq!(recent.arrived(KEY, 'b', now), Arrival::Finished('b', failed));
+    }
+
+    #[test]
+    fn a_stanza_that_was_delivered_takes_little_to_remember() {
+        assert!(size_of::<(StanzaKey, Entry<u64>)>() <= 48);
     }
 
     #[test]
