@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
@@ -19,6 +19,9 @@ use crate::probe::Probes;
 use crate::resolve::Resolver;
 use crate::tls::{Material, Tls};
 use crate::verdict::{Direction, Finding, Rung, Side, Verdict};
+
+/// How long a snapshot may take to be the policy in force: preparing that of 50 000 partners takes less.
+const POLICY: Duration = Duration::from_secs(5);
 
 /// Shared by all connections.
 pub struct Edge {
@@ -70,12 +73,14 @@ impl Edge {
 
     /// This moment.
     pub fn moment(&self) -> Moment {
+        let federation = self.federation.load_full();
         Moment {
             now: Instant::now(),
             unix_ms: unix_ms(),
-            federation: self.federation.load_full(),
+            // Before the first policy is in force nobody is a partner, which nobody is to be told.
+            has_gateway: federation.version > 0 && *self.has_gateway.borrow(),
+            federation,
             trust: self.tls.trust(),
-            has_gateway: *self.has_gateway.borrow(),
             limits: self.limits(),
         }
     }
@@ -138,6 +143,14 @@ impl Edge {
     pub fn renew(&self, material: Material) {
         self.tls.replace(material);
         self.policy.send_modify(|_| {});
+    }
+
+    /// Waits until the newest snapshot is the policy in force: a gateway's first stanza may be faster than the task that
+    /// prepares its snapshot.
+    pub async fn newest_policy(&self) {
+        let newest = self.link.snapshots().borrow().version;
+        let mut policy = self.policy.subscribe();
+        let _late_is_as_it_was = tokio::time::timeout(POLICY, policy.wait_for(|version| *version >= newest)).await;
     }
 
     /// Tells when the policy changes, or the trust.

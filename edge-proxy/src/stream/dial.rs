@@ -28,6 +28,7 @@ const MAX_TOLD: usize = 4;
 
 /// Finds the partner and tries its servers in order.
 pub async fn dial(edge: &Arc<Edge>, pair: &DomainPair, goal: Goal) -> Result<Attained, Failure> {
+    edge.newest_policy().await;
     let moment = edge.moment();
     let settings = moment.federation.settings;
     let establish_by = moment.now + settings.establishment_timeout;
