@@ -1,8 +1,8 @@
 //! Probes: walks all rungs towards a partner on connections of its own, without touching its streams.
 //!
-//! A gateway asks, step by step is told. A probe takes the roads that any stream takes, by the same settings; it counts
+//! A gateway asks, and is told step by step. A probe takes the roads that any stream takes, by the same settings; it counts
 //! against the limits on connections like any other, and neither counts for nor heeds the pauses after failures.
-//! [`walk`] goes from DNS to the addresses, [`judge`] says what a negotiation showed, [`witness`] sees what the partner
+//! `walk` goes from DNS to the addresses, `judge` says what a negotiation showed, [`witness`] sees what the partner
 //! asks us about our keys meanwhile.
 
 use std::collections::HashMap;

@@ -15,7 +15,7 @@ use super::lookup::Family;
 /// How long IPv4 waits for the answer about IPv6 (RFC 8305, section 3).
 const RESOLUTION_DELAY: Duration = Duration::from_millis(50);
 
-/// From one attempt to the next (RFC 8305, section 5), within [`ATTEMPT_DELAY_BOUNDS`].
+/// From one attempt to the next (RFC 8305, section 5), within `ATTEMPT_DELAY_BOUNDS`.
 pub const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
 /// RFC 8305, section 5: below the one a server sees needless connections, above the other a user sees needless waiting.

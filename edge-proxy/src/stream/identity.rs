@@ -5,7 +5,7 @@
 //! certificate (XEP-0220, section 1.2; CVE-2021-32919), the server certificate of a partner that we dial, and the
 //! second look at all of them while their streams live (RFC 6120, section 13.7.2.3).
 //!
-//! An issuer that we trust comes first. [`pin`] says what a partner's pins change about that, [`dane`] and [`posh`] what
+//! An issuer that we trust comes first. `pin` says what a partner's pins change about that, [`dane`] and [`posh`] what
 //! else can vouch for a certificate where the partner's configuration lets it, and [`evidence`] joins them.
 
 use std::time::{Duration, Instant};

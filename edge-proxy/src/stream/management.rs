@@ -1,7 +1,7 @@
 //! Stream management between servers (XEP-0198): who has finished with which stanza. Sans-IO.
 //!
 //! Both directions of a stream are counted from the moment it is enabled. What the peer sends is handled when a gateway
-//! has finished with it ([`handled`]), so an `h` of ours is never a promise that somebody else has to keep. What we
+//! has finished with it (`link::handled`), so an `h` of ours is never a promise that somebody else has to keep. What we
 //! send is kept until the peer says that it has it ([`Unacknowledged`]).
 //!
 //! Not here: resumption. A stream that breaks leaves its unacknowledged stanzas uncertain, and their senders are told
