@@ -1,6 +1,6 @@
 //! Target `body`: what SIP and XMPP carry inside, as the gateway reads it.
 //!
-//! Invariants, besides not panicking: a presence document that is read and written is read as the same; text that is
+//! Invariants, besides not panicking: a presence document that is read and written is valid, and then written as the same; text that is
 //! taken from a body can be written into a stanza, and comes out of it again.
 //!
 //! The first byte of an input chooses the kind.
@@ -19,8 +19,9 @@ pub fn check(data: &[u8]) {
         0..=3 => {
             let Ok(document) = pidf::Document::read(rest) else { return };
             let written = document.write();
-            let read = pidf::Document::read(written.as_bytes());
-            assert_eq!(read.as_ref(), Ok(&document), "{written}");
+            // What XML cannot carry, and a lax sender wrote, is gone after the first time.
+            let read = pidf::Document::read(written.as_bytes()).expect("what we write is valid");
+            assert_eq!(read.write(), written);
         }
         other => {
             let media = MediaType::parse(&Bytes::from_static(TYPES[usize::from(other % 4)].as_bytes())).ok();

@@ -181,7 +181,7 @@ impl Run {
     /// Another pair comes. The shell brings it only where there is room, and once.
     fn further_pair(&mut self, a: u8, b: u8) {
         let pair = DomainPair { local: world::domain(a & 1), remote: world::domain(b) };
-        if self.machine.takes_pairs().is_some() && !self.joining.contains(&pair) {
+        if self.machine.takes_pairs(&self.at).is_some() && !self.joining.contains(&pair) {
             self.step(Input::Join(pair), None);
         }
     }

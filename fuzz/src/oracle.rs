@@ -79,8 +79,11 @@ pub fn parse(document: &[u8]) -> Option<Tree> {
 }
 
 /// Whether the independent parser cannot be asked: it does not normalise every carriage return that stands alone (XML
-/// 1.0, section 2.11).
+/// 1.0, section 2.11), and does not know all characters of names (production 4).
 pub fn is_at_a_loss(bytes: &[u8]) -> bool {
     let alone = |pair: &[u8]| matches!(pair, [b'\r', next] if *next != b'\n');
-    bytes.ends_with(b"\r") || bytes.windows(2).any(|pair| alone(pair) || pair == b"]\r")
+    let is_unknown = |character| ('\u{fdf0}'..='\u{fffd}').contains(&character);
+    bytes.ends_with(b"\r")
+        || bytes.windows(2).any(|pair| alone(pair) || pair == b"]\r")
+        || std::str::from_utf8(bytes).is_ok_and(|text| text.contains(is_unknown))
 }
