@@ -167,7 +167,7 @@ impl Pool {
         let report = |finding: Finding, peer| {
             self.edge.report(finding.about(&pair), pair.remote.as_str(), Direction::In, peer);
         };
-        let Ok(_permit) = self.verifications.try_acquire() else {
+        let (Some(mut turn), Ok(_permit)) = (self.turns.line_up(&pair), self.verifications.try_acquire()) else {
             let cause = "too many dialback keys are being verified";
             let remedy = "Ask whose servers make so many streams, or raise the edge's limit of verifications.";
             report(Finding::new(Rung::Limits, Side::Operator, cause, remedy), None);
@@ -175,7 +175,7 @@ impl Pool {
         };
         let patience = self.edge.limits().timeouts.verification;
         let dialled = timeout(patience, async {
-            let _turn = self.turns.take(&pair).await;
+            turn.come().await;
             dial(&self.edge, &pair, Goal::Verify { stream_id, key }).await
         });
         let Ok(dialled) = dialled.await else {
