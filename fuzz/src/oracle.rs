@@ -79,11 +79,18 @@ pub fn parse(document: &[u8]) -> Option<Tree> {
 }
 
 /// Whether the independent parser cannot be asked: it does not normalise every carriage return that stands alone (XML
-/// 1.0, section 2.11), and does not know all characters of names (production 4).
+/// 1.0, section 2.11), does not know all characters of names (production 4), and refuses declarations that say that a
+/// document does not stand alone (production 32).
 pub fn is_at_a_loss(bytes: &[u8]) -> bool {
     let alone = |pair: &[u8]| matches!(pair, [b'\r', next] if *next != b'\n');
     let is_unknown = |character| ('\u{fdf0}'..='\u{fffd}').contains(&character);
     bytes.ends_with(b"\r")
         || bytes.windows(2).any(|pair| alone(pair) || pair == b"]\r")
-        || std::str::from_utf8(bytes).is_ok_and(|text| text.contains(is_unknown))
+        || std::str::from_utf8(bytes)
+            .is_ok_and(|text| text.contains(is_unknown) || text.starts_with("<?") && says_no(text))
+}
+
+fn says_no(text: &str) -> bool {
+    let declaration = text.split_once("?>").map_or("", |(declaration, _)| declaration);
+    declaration.contains("'no'") || declaration.contains("\"no\"")
 }
