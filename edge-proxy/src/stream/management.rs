@@ -15,6 +15,7 @@ use causeway_shared::xmpp::stanza_error::StanzaCondition;
 use causeway_shared::xmpp::stream_error::{StreamCondition, StreamError};
 
 use crate::link::{Handled, Receipt};
+use crate::verdict::{Finding, Rung, Side};
 
 mod unacknowledged;
 
@@ -188,6 +189,16 @@ impl Management {
         self.asked = if self.outstanding() == 0 { Asked::No } else { Asked::AgainAt(now + ASK_AGAIN) };
         if more == 0 { Step::Nothing } else { Step::Acknowledged(more) }
     }
+}
+
+/// Why [`Step::Break`] ends the stream, for the operator.
+pub fn finding(error: &StreamError) -> Finding {
+    Finding::new(
+        Rung::Stream,
+        Side::Theirs,
+        format!("the partner's server broke the rules of stream management: {}", error.condition),
+        "Turn stream_management off for the partner until its server is mended.",
+    )
 }
 
 /// The refusal of a request (section 3).

@@ -12,7 +12,6 @@ use crate::link::Handled;
 use crate::policy::Moment;
 use crate::stream::announced::{self, Announced};
 use crate::stream::management::{self, Management, Step};
-use crate::verdict::{Finding, Rung, Side};
 
 impl Receiving {
     /// Bidirectional streams are asked for before authentication, acknowledgements after it.
@@ -91,12 +90,7 @@ impl Receiving {
             Step::Reply(element) => send(&element, out),
             Step::Acknowledged(count) => out.push(Output::Acknowledged(count)),
             Step::Break(error) => {
-                let finding = Finding::new(
-                    Rung::Stream,
-                    Side::Theirs,
-                    format!("the partner's server broke the rules of stream management: {}", error.condition),
-                    "Turn stream_management off for the partner until its server is mended.",
-                );
+                let finding = management::finding(&error);
                 self.error(&error, Some(finding), at, out);
             }
         }

@@ -16,7 +16,6 @@ use crate::policy::{Moment, PartnerPolicy};
 use crate::stream::Method;
 use crate::stream::announced::{self, Announced};
 use crate::stream::management::{self, Management, Step};
-use crate::verdict::{Finding, Rung, Side};
 
 impl Initiating {
     pub(super) fn read_offers(&mut self, features: &Element) {
@@ -92,12 +91,7 @@ impl Initiating {
             Step::Reply(element) => send(&element, out),
             Step::Acknowledged(count) => out.push(Output::Acknowledged(count)),
             Step::Break(error) => {
-                let finding = Finding::new(
-                    Rung::Stream,
-                    Side::Theirs,
-                    format!("the partner's server broke the rules of stream management: {}", error.condition),
-                    "Turn stream_management off for the partner until its server is mended.",
-                );
+                let finding = management::finding(&error);
                 self.error(&error, failure(StanzaCondition::RemoteServerTimeout, finding, Next::Address), out);
             }
         }
