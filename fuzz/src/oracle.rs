@@ -78,14 +78,18 @@ pub fn parse(document: &[u8]) -> Option<Tree> {
     root
 }
 
+/// How references begin that may be longer than any that has to be written.
+const LONG_REFERENCES: [&[u8]; 2] = [b"&#00", b"&#x00"];
+
 /// Whether the independent parser cannot be asked: it does not normalise every carriage return that stands alone (XML
-/// 1.0, section 2.11), does not know all characters of names (production 4), and refuses declarations that say that a
-/// document does not stand alone (production 32).
+/// 1.0, section 2.11), does not know all characters of names (production 4), refuses declarations that say that a
+/// document does not stand alone (production 32), and references with many leading zeros (production 66).
 pub fn is_at_a_loss(bytes: &[u8]) -> bool {
     let alone = |pair: &[u8]| matches!(pair, [b'\r', next] if *next != b'\n');
     let is_unknown = |character| ('\u{fdf0}'..='\u{fffd}').contains(&character);
     bytes.ends_with(b"\r")
         || bytes.windows(2).any(|pair| alone(pair) || pair == b"]\r")
+        || LONG_REFERENCES.iter().any(|begin| bytes.windows(begin.len()).any(|part| part == *begin))
         || std::str::from_utf8(bytes)
             .is_ok_and(|text| text.contains(is_unknown) || text.starts_with("<?") && says_no(text))
 }
