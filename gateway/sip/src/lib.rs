@@ -7,6 +7,7 @@
 //!   [`field`] and [`uri`]; what is unknown is data, what is malformed is answered where it can be.
 //! - [`endpoint`]: transactions and the checks every request must pass. Inputs in, outputs out, `now` as an argument.
 //! - [`session`]: what a user says and hears of an INVITE dialog; the table there is the whole interface.
+//! - [`sdp`], [`msrp`]: descriptions of sessions, and message streams outside of SIP.
 //! - [`dialog`]: dialogs as plain values; those of subscriptions a store can keep.
 //! - [`locate`], [`failover`]: the targets of a next hop in order, from DNS answers that the caller fetched, and which of
 //!   them failed lately.
@@ -79,6 +80,8 @@ mod transaction;
 pub mod dialog;
 pub mod failover;
 pub mod locate;
+pub mod msrp;
+pub mod sdp;
 pub mod session;
 
 pub mod ids;

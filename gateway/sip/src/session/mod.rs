@@ -14,7 +14,7 @@
 //!
 //! A session carries messages from `Answered` (we called) or `Acknowledged` (we were called) on. The stack itself sends
 //! ACK, 100, repeated 2xx, refreshes and the BYE of what has expired; it answers BYE, CANCEL, refreshes without a body,
-//! and what RFC 3261 refuses: 481, 482, 491, 500 out of order. It does not read descriptions.
+//! and what RFC 3261 refuses: 481, 482, 491, 500 out of order. It does not read descriptions: see [`crate::sdp`].
 
 use bytes::Bytes;
 
