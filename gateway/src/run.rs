@@ -116,6 +116,7 @@ pub async fn run(config: Config, warnings: &[ConfigWarning], path: PathBuf) -> R
         source_ip: config.sip.listen.first().map(|(_, address)| address.ip()).filter(|ip| !ip.is_unspecified()),
         tls_server: sip_server_changes,
         tls_client: sip_client_changes,
+        ping_after: transport::PING_AFTER,
         peers: peer_changes,
     })
     .await?;

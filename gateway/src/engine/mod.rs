@@ -19,6 +19,7 @@ use causeway_shared::telemetry;
 use causeway_shared::verdict::{Direction, Rung, Side, Verdict};
 use causeway_shared::xmpp::stanza_error::{ErrorType, StanzaCondition, StanzaError};
 use causeway_sip::endpoint::{self, Endpoint, SendTag};
+use causeway_sip::failover::DeadTargets;
 use causeway_sip::ids::IdSource;
 use causeway_sip::target::Destination;
 
@@ -133,7 +134,7 @@ pub struct Engine {
     pairs: pairs::Pairs,
     conversations: conversations::Conversations,
     quotas: Quotas,
-    dead_targets: requests::DeadTargets,
+    dead_targets: DeadTargets,
     last_key: u64,
     next_claim: Option<Instant>,
     /// Rounds with the last pair that was read; the first is being read.
@@ -170,7 +171,7 @@ impl Engine {
             pairs: pairs::Pairs::default(),
             conversations: conversations::Conversations::default(),
             quotas: Quotas::default(),
-            dead_targets: requests::DeadTargets::default(),
+            dead_targets: DeadTargets::default(),
             last_key: 0,
             next_claim: None,
             rounds: VecDeque::new(),

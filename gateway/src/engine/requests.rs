@@ -1,9 +1,6 @@
 //! SIP requests: where ours go, what comes back, and who sent those that arrive (RFC 3261 sections 8 and 16; RFC 3263
 //! section 4.3; RFC 3325).
 
-use std::collections::HashMap;
-use std::time::{Duration, Instant};
-
 use causeway_shared::jid::BareJid;
 use causeway_shared::verdict::{Direction, Rung, Side, Verdict};
 use causeway_sip::endpoint::{Event, Failure, Outgoing, Output, Refusal, ServerTransaction};
@@ -23,29 +20,11 @@ use crate::presence::record::PairKey;
 use crate::presence::{Answer, PairInput};
 use crate::translate::address;
 
-/// How long a target that could not be reached is tried last (RFC 3263 section 4.3 leaves it to the client).
-const DEAD_TIME: Duration = Duration::from_secs(30);
-
 /// Requests under way; the endpoint has a bound of its own, this one only sizes the table.
 const TARGETS_TRIED: usize = 8;
 
 /// Retry-After when the gateway cannot do its work just now, in seconds.
 pub(super) const RETRY_AFTER_S: u32 = 5;
-
-/// Targets that failed lately.
-#[derive(Debug, Default)]
-pub(super) struct DeadTargets(HashMap<Target, Instant>);
-
-impl DeadTargets {
-    fn is_dead(&self, target: &Target, now: Instant) -> bool {
-        self.0.get(target).is_some_and(|until| *until > now)
-    }
-
-    fn mark(&mut self, target: &Target, now: Instant) {
-        self.0.retain(|_, until| *until > now);
-        self.0.insert(target.clone(), now + DEAD_TIME);
-    }
-}
 
 /// Where a request goes.
 #[derive(Debug)]
@@ -153,6 +132,9 @@ impl Engine {
         let Some(pending) = self.requests.remove(&token) else { return };
         // 503 is about this target only (RFC 3263 section 4.3).
         if response.status == Status::SERVICE_UNAVAILABLE {
+            if let Some(target) = pending.tried.last().filter(|target| self.settings.pool.contains(target)) {
+                self.dead_targets.mark_unavailable(target, &response, now.instant);
+            }
             match self.try_next(pending, now, out) {
                 Ok(()) => {}
                 Err(purpose) => self.request_ended(purpose, Answer::Response(Box::new(response)), now, out),
@@ -166,6 +148,10 @@ impl Engine {
         let Some(pending) = self.requests.remove(&token) else { return };
         let answer = match failure {
             Failure::Unsent => {
+                // Where a dialog leads is the peer's choice, and not worth remembering.
+                if let Some(target) = pending.tried.last().filter(|target| self.settings.pool.contains(target)) {
+                    self.dead_targets.mark(target, now.instant);
+                }
                 return match self.try_next(pending, now, out) {
                     Ok(()) => {}
                     Err(purpose) => self.request_ended(purpose, Answer::Unreachable, now, out),
@@ -182,10 +168,6 @@ impl Engine {
 
     /// Sends the request to the next target with a branch of its own, or gives back its purpose.
     fn try_next(&mut self, mut pending: Pending, now: Now, out: &mut Outputs) -> Result<(), Purpose> {
-        // Where a dialog leads is the peer's choice, and not worth remembering.
-        if let Some(target) = pending.tried.last().filter(|target| self.settings.pool.contains(target)) {
-            self.dead_targets.mark(target, now.instant);
-        }
         let next = self.next_target(&pending.tried, now).filter(|_| pending.tried.len() < TARGETS_TRIED);
         let (Some(target), Some(request)) = (next, pending.request.clone()) else { return Err(pending.purpose) };
         pending.tried.push(target.clone());

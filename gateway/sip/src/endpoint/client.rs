@@ -373,6 +373,10 @@ pub(super) fn via_value(sent_by: &SentBy, branch: &Token, ask_rport: bool) -> Ve
     if ask_rport {
         via.put_slice(b";rport");
     }
+    // The peer may send its requests back on the same connection (RFC 5923 section 8.1).
+    if sent_by.transport == TransportKind::Tls {
+        via.put_slice(b";alias");
+    }
     via
 }
 

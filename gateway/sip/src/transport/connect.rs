@@ -43,7 +43,7 @@ pub(super) async fn open(
         }
     };
     tracing::debug!(%target, %fault, "target unreachable");
-    shared.forget(flow, Some(&target));
+    shared.forget(flow, std::slice::from_ref(&target));
     let mut batch = vec![Inbound::Unreachable { target: target.clone(), fault }];
     connection::drain_unsent(queue, &mut batch);
     batch.push(Inbound::Closed { flow, target: Some(target), last: SendTag::NONE });

@@ -15,11 +15,13 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
 use crate::endpoint::SendTag;
+use crate::field::ViaRef;
 use crate::frame::{Frame, Framer};
 use crate::limits::TRANSACTION_PATIENCE;
 use crate::message::Message;
 use crate::method::Method;
-use crate::target::{Source, Target};
+use crate::target::{Source, Target, TransportKind};
+use crate::transport::keepalive::{Due, KeepAlive};
 use crate::transport::{
     IDLE_CLOSE, Inbound, LINGER, MAX_BATCH, MESSAGE_PATIENCE, Queued, Shared, WRITE_PATIENCE, WRITE_QUEUE,
 };
@@ -70,7 +72,11 @@ pub(super) struct Connection<S> {
     read: ReadHalf<S>,
     write: WriteHalf<S>,
     source: Source,
-    target: Option<Target>,
+    /// The targets whose requests go here: the one that it was opened for, or those that its peer has offered.
+    targets: Vec<Target>,
+    /// Whether the peer's offer was looked at.
+    offer_seen: bool,
+    keepalive: Option<KeepAlive>,
     queue: mpsc::Receiver<Queued>,
     shared: Arc<Shared>,
     framer: Framer,
@@ -81,6 +87,8 @@ pub(super) struct Connection<S> {
     owed: Owed,
     /// Framing is lost: nothing is read any more.
     lingering: bool,
+    /// Whether the last read brought nothing but answers to pings.
+    only_pongs: bool,
     last_activity: Instant,
     message_began: Option<Instant>,
     write_began: Option<Instant>,
@@ -176,11 +184,15 @@ impl<S: AsyncRead + AsyncWrite + Send> Connection<S> {
         shared: Arc<Shared>,
     ) -> Self {
         let (read, write) = tokio::io::split(stream);
+        let is_ours = target.is_some();
+        let keepalive = is_ours.then(|| KeepAlive::new(shared.ping_after, source.flow.0, Instant::now()));
         Self {
             read,
             write,
             source,
-            target,
+            targets: target.into_iter().collect(),
+            offer_seen: is_ours,
+            keepalive,
             queue,
             shared,
             framer: Framer::default(),
@@ -189,6 +201,7 @@ impl<S: AsyncRead + AsyncWrite + Send> Connection<S> {
             unwritten: Unwritten::new(),
             owed: Owed::default(),
             lingering: false,
+            only_pongs: false,
             last_activity: Instant::now(),
             message_began: None,
             write_began: None,
@@ -243,7 +256,8 @@ impl<S: AsyncRead + AsyncWrite + Send> Connection<S> {
                     if self.owed.forgiven_at().is_some_and(|at| at <= now) {
                         self.owed = Owed::default();
                     }
-                    if self.deadline() <= now {
+                    let is_dead = self.keep_alive(now);
+                    if is_dead || self.deadline() <= now {
                         Flow::End
                     } else {
                         sleep.as_mut().reset(self.deadline());
@@ -266,9 +280,26 @@ impl<S: AsyncRead + AsyncWrite + Send> Connection<S> {
         self.pending.is_empty() && !self.lingering && self.owed.full_since.is_none()
     }
 
+    /// Sends a ping if it is time. `true` if the peer has stopped to answer them.
+    fn keep_alive(&mut self, now: Instant) -> bool {
+        match self.keepalive.as_mut().and_then(|keepalive| keepalive.fire(now)) {
+            Some(Due::Ping) if self.unwritten.bytes.len() < MAX_UNWRITTEN => {
+                self.unwritten.bytes.extend_from_slice(b"\r\n\r\n");
+                false
+            }
+            Some(Due::Dead) => {
+                tracing::debug!(remote = %self.source.remote, "the peer does not answer pings any more");
+                true
+            }
+            Some(Due::Ping) | None => false,
+        }
+    }
+
     /// Cuts what was received into frames, at most a batch at a time.
     fn take_frames(&mut self) {
+        let before = self.last_activity;
         self.last_activity = Instant::now();
+        self.only_pongs = true;
         let peer = self.shared.peers.borrow().recognise(&self.source);
         loop {
             self.fill_batch(peer.as_ref());
@@ -282,6 +313,10 @@ impl<S: AsyncRead + AsyncWrite + Send> Connection<S> {
                 break;
             }
         }
+        // Our own pings must not keep a connection from becoming idle.
+        if self.only_pongs && !self.framer.is_inside_message() {
+            self.last_activity = before;
+        }
         self.message_began = match (self.framer.is_inside_message(), self.message_began) {
             (false, _) => None,
             (true, began) => began.or(Some(self.last_activity)),
@@ -291,17 +326,28 @@ impl<S: AsyncRead + AsyncWrite + Send> Connection<S> {
     fn fill_batch(&mut self, peer: Option<&Arc<str>>) {
         while self.pending.len() < MAX_BATCH {
             let source = || Source { peer: peer.cloned(), ..self.source.clone() };
-            match self.framer.push(&mut self.received) {
+            let frame = self.framer.push(&mut self.received);
+            self.only_pongs &= matches!(frame, None | Some(Ok(Frame::Pong)));
+            match frame {
                 None => break,
                 Some(Ok(Frame::Message(message))) => {
                     self.owed.received(&message);
+                    if !self.offer_seen {
+                        self.offer_seen = true;
+                        self.targets = aliases(&message, &source(), &self.shared);
+                    }
                     self.pending.push(Inbound::Message { message, source: source() });
                 }
                 Some(Ok(Frame::Malformed(error))) => self.pending.push(Inbound::Malformed { error, source: source() }),
                 Some(Ok(Frame::Ping)) if self.unwritten.bytes.len() < MAX_UNWRITTEN => {
                     self.unwritten.bytes.extend_from_slice(b"\r\n");
                 }
-                Some(Ok(Frame::Ping | Frame::Pong)) => {}
+                Some(Ok(Frame::Pong)) => {
+                    if let Some(keepalive) = &mut self.keepalive {
+                        keepalive.pong();
+                    }
+                }
+                Some(Ok(Frame::Ping)) => {}
                 Some(Err(error)) => {
                     self.pending.push(Inbound::Malformed { error: error.into(), source: source() });
                     self.lingering = true;
@@ -316,18 +362,37 @@ impl<S: AsyncRead + AsyncWrite + Send> Connection<S> {
         let idle = if self.lingering { LINGER } else { IDLE_CLOSE };
         let message = self.message_began.map(|began| began + MESSAGE_PATIENCE);
         let write = self.write_began.map(|began| began + WRITE_PATIENCE);
-        [message, write, self.owed.forgiven_at()].into_iter().flatten().fold(self.last_activity + idle, Instant::min)
+        let keepalive = self.keepalive.as_ref().map(KeepAlive::deadline);
+        [message, write, keepalive, self.owed.forgiven_at()]
+            .into_iter()
+            .flatten()
+            .fold(self.last_activity + idle, Instant::min)
     }
 
     /// Leaves the table, then reports what was not written, then the end.
     async fn finish(mut self) {
-        self.shared.forget(self.source.flow, self.target.as_ref());
+        self.shared.forget(self.source.flow, &self.targets);
         let mut batch = std::mem::take(&mut self.pending);
         self.unwritten.ends.drain(..).for_each(|(_, tag)| push_unsent(tag, &mut batch));
         drain_unsent(self.queue, &mut batch);
-        batch.push(Inbound::Closed { flow: self.source.flow, target: self.target, last: self.unwritten.last });
+        let (flow, last) = (self.source.flow, self.unwritten.last);
+        if self.targets.is_empty() {
+            batch.push(Inbound::Closed { flow, target: None, last });
+        }
+        batch.extend(self.targets.into_iter().map(|target| Inbound::Closed { flow, target: Some(target), last }));
         let _ = self.shared.inbound.send(batch).await;
         let _ = tokio::time::timeout(LINGER, self.write.shutdown()).await;
+    }
+}
+
+/// What an accepted connection may carry for us: its peer says `alias` in the Via of its first request (RFC 5923).
+fn aliases(message: &Message, source: &Source, shared: &Shared) -> Vec<Target> {
+    if source.transport != TransportKind::Tls || !matches!(message, Message::Request(_)) {
+        return Vec::new();
+    }
+    match ViaRef::top(message.headers()).filter(|via| via.param("alias").is_some()) {
+        Some(via) => shared.offer_aliases(source, via.port),
+        None => Vec::new(),
     }
 }
 

@@ -22,9 +22,12 @@ use crate::trust::TrustedPeers;
 
 mod connect;
 mod connection;
+mod keepalive;
 mod listen;
 pub mod tls;
 mod udp;
+
+pub use keepalive::{PING_AFTER, PONG_PATIENCE};
 
 /// Batches that wait for the engine; beyond it the sockets are not read.
 pub const INBOUND_BATCHES: usize = 256;
@@ -66,6 +69,8 @@ pub struct TransportConfig {
     pub tls_server: Option<watch::Receiver<Arc<rustls::ServerConfig>>>,
     /// For connections of ours, see [`tls::client_config`]; each handshake takes the newest.
     pub tls_client: Option<watch::Receiver<Arc<rustls::ClientConfig>>>,
+    /// After how much time a connection of ours gets a ping, a little more for some.
+    pub ping_after: Duration,
     /// Who is [`Source::peer`]; each read takes the newest.
     pub peers: watch::Receiver<Arc<TrustedPeers>>,
 }
@@ -80,6 +85,7 @@ impl TransportConfig {
             source_ip: None,
             tls_server: None,
             tls_client: None,
+            ping_after: PING_AFTER,
             peers,
         }
     }
@@ -111,7 +117,7 @@ pub enum Inbound {
     Closed {
         /// Which.
         flow: FlowId,
-        /// What it was opened for, if it was ours.
+        /// What it was opened for, if it was ours; or a target that it served as well.
         target: Option<Target>,
         /// The last tag that was written on it whole.
         last: SendTag,
@@ -210,6 +216,9 @@ struct Flows {
     by_target: HashMap<Target, FlowId>,
 }
 
+/// Names by which one accepted connection serves requests of ours.
+const MAX_ALIASES: usize = 4;
+
 /// What every task of the transports shares.
 #[derive(Debug)]
 struct Shared {
@@ -219,6 +228,7 @@ struct Shared {
     peers: watch::Receiver<Arc<TrustedPeers>>,
     accepted: Arc<Semaphore>,
     handshakes: Arc<Semaphore>,
+    ping_after: Duration,
     /// Closed when the [`Transport`] is dropped.
     alive: watch::Receiver<()>,
 }
@@ -232,14 +242,34 @@ impl Shared {
         self.flows.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Lets requests of ours take an accepted connection whose peer offers it (RFC 5923 section 8.2): only under TLS, and
+    /// only for the names that its certificate bears. Gives the targets that it serves.
+    fn offer_aliases(&self, source: &Source, sent_by_port: Option<u16>) -> Vec<Target> {
+        let Some(certificate) = source.certificate.as_ref().filter(|_| source.peer.is_some()) else {
+            return Vec::new();
+        };
+        let port = sent_by_port.unwrap_or_else(|| source.transport.default_port());
+        let addr = SocketAddr::new(source.remote.ip(), port);
+        let mut flows = self.flows();
+        let mut served = Vec::new();
+        for domain in certificate.domains.iter().take(MAX_ALIASES) {
+            let target = Target { transport: source.transport, addr, name: Some(Arc::from(domain.as_str())) };
+            if flows.by_target.len() < MAX_OPENED && !flows.by_target.contains_key(&target) {
+                flows.by_target.insert(target.clone(), source.flow);
+                served.push(target);
+            }
+        }
+        served
+    }
+
     /// Takes a connection out of the table; nothing can be added to its queue after this.
-    fn forget(&self, flow: FlowId, target: Option<&Target>) {
+    fn forget(&self, flow: FlowId, targets: &[Target]) {
         let mut flows = self.flows();
         flows.queues.remove(&flow);
-        if let Some(target) = target
-            && flows.by_target.get(target) == Some(&flow)
-        {
-            flows.by_target.remove(target);
+        for target in targets {
+            if flows.by_target.get(target) == Some(&flow) {
+                flows.by_target.remove(target);
+            }
         }
     }
 }
@@ -267,6 +297,7 @@ impl Transport {
             peers: config.peers,
             accepted: Arc::new(Semaphore::new(MAX_ACCEPTED)),
             handshakes: Arc::new(Semaphore::new(MAX_HANDSHAKES)),
+            ping_after: config.ping_after,
             alive: alive_receiver,
         });
         let mut listening = Vec::new();

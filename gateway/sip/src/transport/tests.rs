@@ -247,6 +247,75 @@ async fn a_ping_is_answered_with_a_pong() {
     assert_eq!(&pong, b"\r\n");
 }
 
+// RFC 5626 section 4.4.1
+#[tokio::test]
+async fn a_connection_of_ours_is_pinged_and_ends_when_the_pongs_stop() {
+    let listener = TcpListener::bind(any_port()).await.unwrap();
+    let ping_after = Duration::from_millis(50);
+    let (client, mut closed, _) = start(|config| config.ping_after = ping_after).await;
+    let to = Destination::Target(target(TransportKind::Tcp, listener.local_addr().unwrap(), None));
+    let request = options(1);
+    client.send(to, request.clone(), SendTag(1)).unwrap();
+    let (mut stream, _) = listener.accept().await.unwrap();
+    let mut text = vec![0; request.len() + 4];
+    tokio::time::timeout(PATIENCE, stream.read_exact(&mut text)).await.unwrap().unwrap();
+    assert!(text.ends_with(b"\r\n\r\n\r\n\r\n"));
+    stream.write_all(b"\r\n").await.unwrap();
+    // Nothing more is said: the next ping has no answer.
+    assert!(matches!(events(&mut closed, 1).await[0], Inbound::Closed { target: Some(_), .. }));
+}
+
+// RFC 5923 section 8
+#[tokio::test]
+async fn requests_go_back_on_a_tls_connection_whose_peer_offers_it_and_no_other() {
+    let ca = Ca::new();
+    for offered in [true, false] {
+        let (server, mut inbound, addr) = ca.server(ca.sign(&["pool.example"], &[])).await;
+        let gateway = ca.sign(&["gw.example"], &[]);
+        let (client, mut answers, _) = start(|config| config.tls_client = Some(ca.client(gateway))).await;
+        let to = Destination::Target(target(TransportKind::Tls, addr, Some("pool.example")));
+        let alias = if offered { ";alias" } else { "" };
+        let text = String::from_utf8(options(1).to_vec()).unwrap();
+        let text = text.replace("SIP/2.0/TCP h;", &format!("SIP/2.0/TLS gw.example:5071{alias};"));
+        client.send(to, text.into(), SendTag(1)).unwrap();
+        events(&mut inbound, 1).await;
+        for name in ["gw.example", "evil.example"] {
+            let back = target(TransportKind::Tls, "127.0.0.1:5071".parse().unwrap(), Some(name));
+            server.send(Destination::Target(back), options(2), SendTag(5)).unwrap();
+            if offered && name == "gw.example" {
+                assert_eq!(cseqs(&events(&mut answers, 1).await), [2]);
+            } else {
+                assert!(matches!(events(&mut inbound, 1).await[0], Inbound::Unreachable { .. }), "{name}");
+            }
+        }
+    }
+}
+
+// RFC 5922 section 7
+#[test]
+fn the_identity_of_a_certificate_is_its_sip_domains_or_else_its_names() {
+    let ca = Ca::new();
+    let of = |dns: &[&str], uris: &[&str]| tls::identities(&ca.sign(dns, uris).0[0]).domains;
+    assert_eq!(of(&["A.example", "b.example"], &[]), ["a.example", "b.example"]);
+    assert_eq!(of(&["a.example"], &["sip:B.example", "sip:c.example"]), ["b.example", "c.example"]);
+    // A user, another scheme and a web address are no domains of SIP.
+    assert_eq!(of(&["a.example"], &["sip:bob@b.example", "sips:c.example", "https://d.example"]), ["a.example"]);
+    assert_eq!(of(&[], &["sip:bob@b.example"]), [""; 0]);
+    // A wildcard matches nothing but itself, which no domain is.
+    assert_eq!(of(&["*.example"], &[]), ["*.example"]);
+}
+
+#[tokio::test]
+async fn a_wildcard_in_a_certificate_stands_for_no_domain() {
+    let ca = Ca::new();
+    let (_server, _inbound, addr) = ca.server(ca.sign(&["*.contoso.example"], &[])).await;
+    let gateway = ca.sign(&["gw.contoso.example"], &[]);
+    let (client, mut failed, _) = start(|config| config.tls_client = Some(ca.client(gateway))).await;
+    let to = Destination::Target(target(TransportKind::Tls, addr, Some("sip.contoso.example")));
+    client.send(to, options(1), SendTag(9)).unwrap();
+    assert!(matches!(events(&mut failed, 1).await[0], Inbound::Unreachable { fault: ConnectFault::Tls(_), .. }));
+}
+
 #[tokio::test]
 async fn dropping_the_transport_closes_its_connections() {
     let (server, _inbound, addr) = start(|config| config.tcp.push(any_port())).await;
