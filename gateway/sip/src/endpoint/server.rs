@@ -1,6 +1,6 @@
 //! Server transactions: to which one a request belongs, and how responses leave (RFC 3261 sections 8.2.6, 17.2 and 18.2).
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
 use std::time::Instant;
 
@@ -13,7 +13,7 @@ use crate::limits::MAX_SERVER_TRANSACTIONS;
 use crate::message::{Request, Response};
 use crate::method::Method;
 use crate::target::{Destination, Source, Target, TransportKind};
-use crate::transaction::table::Id;
+use crate::transaction::table::{Id, IdHasher};
 use crate::transaction::{invite_server, server};
 use crate::uri::host_ip;
 
@@ -59,28 +59,29 @@ impl ServerMachine {
 #[derive(Debug, Default)]
 pub(super) struct Merged {
     hasher: RandomState,
-    under_way: HashMap<u64, Id>,
+    /// The places are hashes already.
+    under_way: HashSet<u64, std::hash::BuildHasherDefault<IdHasher>>,
+    /// The place of the request that is being looked at, computed once.
+    current: Option<u64>,
 }
 
 impl Merged {
-    /// The place of a request; `None` inside a dialog. What proxies pass on unchanged is compared as it stands.
-    pub(super) fn place(&self, headers: &Headers) -> Option<u64> {
+    /// Looks at a request: whether the same one is under way. What proxies pass on unchanged is compared as it stands.
+    pub(super) fn look_at(&mut self, headers: &Headers) -> bool {
         let text = |name| headers.get(name).map(HeaderValue::as_bytes);
-        if NameAddr::has_tag(text(&HeaderName::To)?) {
-            return None;
-        }
-        let key = (text(&HeaderName::From), text(&HeaderName::CallId), text(&HeaderName::CSeq));
-        Some(self.hasher.hash_one(key))
+        let is_outside = text(&HeaderName::To).is_some_and(|to| !NameAddr::has_tag(to));
+        self.current = is_outside.then(|| {
+            let key = (text(&HeaderName::From), text(&HeaderName::CallId), text(&HeaderName::CSeq));
+            self.hasher.hash_one(key)
+        });
+        self.current.is_some_and(|place| self.under_way.contains(&place))
     }
 
-    pub(super) fn has(&self, place: Option<u64>) -> bool {
-        place.is_some_and(|place| self.under_way.contains_key(&place))
-    }
-
-    pub(super) fn add(&mut self, place: Option<u64>, id: Id) {
-        if let Some(place) = place {
-            self.under_way.insert(place, id);
-        }
+    /// Takes the place of the request that was looked at.
+    fn take_place(&mut self) -> Option<u64> {
+        let place = self.current.take();
+        self.under_way.extend(place);
+        place
     }
 }
 
@@ -131,7 +132,7 @@ impl Endpoint {
             ServerMachine::NonInvite(server::Server::new(reliable, now))
         };
         let deadline = machine.deadline();
-        let merged = self.merged.place(&request.headers);
+        let merged = self.merged.take_place();
         let entry = ServerEntry {
             machine,
             to: reply_destination(&request.headers, source),
@@ -140,9 +141,7 @@ impl Endpoint {
             merged,
             session,
         };
-        let id = self.servers.insert(&self.key, entry, deadline);
-        self.merged.add(merged, id);
-        id
+        self.servers.insert(&self.key, entry, deadline)
     }
 
     pub(super) fn retransmitted(&mut self, id: Id, now: Instant, out: &mut Vec<Output>) {

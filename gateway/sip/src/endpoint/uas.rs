@@ -129,7 +129,8 @@ impl Endpoint {
 
     /// A new transaction: refused, answered here, or handed up.
     fn begin(&mut self, request: Request, source: Source, now: Instant, out: &mut Vec<Output>) {
-        if let Some((refusal, response)) = self.judge(&request) {
+        let is_merged = self.merged.look_at(&request.headers);
+        if let Some((refusal, response)) = self.judge(&request, is_merged) {
             self.answer(&request, &source, response, now, out);
             return out.push(Output::Event(Event::Refused { source, refusal }));
         }
@@ -176,7 +177,7 @@ impl Endpoint {
     }
 
     /// The general checks in the order of RFC 3261 section 8.2.
-    fn judge(&self, request: &Request) -> Option<(Refusal, Response)> {
+    fn judge(&self, request: &Request, is_merged: bool) -> Option<(Refusal, Response)> {
         let refuse = |status, refusal| Some((refusal, Response::to(request, status)));
         if self.is_looped(&request.headers) {
             return refuse(Status::LOOP_DETECTED, Refusal::Loop);
@@ -206,7 +207,7 @@ impl Endpoint {
             let response = Response::to(request, Status::BAD_EXTENSION).with(HeaderName::Unsupported, unsupported);
             return Some((Refusal::Extension, response));
         }
-        if request.method != Method::Cancel && self.merged.has(self.merged.place(&request.headers)) {
+        if request.method != Method::Cancel && is_merged {
             return refuse(Status::LOOP_DETECTED, Refusal::Merged);
         }
         if matches!(request.method, Method::Invite | Method::Update)
