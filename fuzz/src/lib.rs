@@ -9,6 +9,7 @@
 
 pub mod address;
 pub mod body;
+pub mod calls;
 pub mod certificate;
 pub mod configuration;
 pub mod cutter;
@@ -21,6 +22,7 @@ pub mod oracle;
 pub mod proxy;
 pub mod receiving;
 mod said;
+pub mod media;
 pub mod sip;
 pub mod stanza;
 mod world;

@@ -314,7 +314,7 @@ impl SessionDescription {
 
 /// Writes text without anything that could end the line.
 fn put(text: &str, out: &mut BytesMut) {
-    text.chars().filter(|char| !char.is_control()).for_each(|char| {
+    text.chars().filter(|char| !char.is_control() || *char == '\t').for_each(|char| {
         out.put_slice(char.encode_utf8(&mut [0; 4]).as_bytes());
     });
 }

@@ -119,6 +119,12 @@ fn nothing_that_is_printed_can_begin_a_line_of_its_own() {
     assert_eq!(text.split(|byte| *byte == b'\n').count(), 8);
 }
 
+#[test]
+fn a_tab_in_an_attribute_is_kept() {
+    let read = description(&LYNC.replace("text/plain multipart", "text/plain\tmultipart"));
+    assert_eq!(parse(&read.write()), Ok(read));
+}
+
 proptest! {
     #[test]
     fn no_input_panics_and_what_parses_prints_and_parses_to_the_same(
