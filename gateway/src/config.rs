@@ -3,26 +3,27 @@
 //! Partners and gateway settings bear the names of the original product's parameters (New-CsXmppAllowedPartner,
 //! Set-CsXmppGatewayConfiguration). Variables `CAUSEWAY_GATEWAY__SECTION__KEY` override the file.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use causeway_shared::config::{ConfigError, ConfigWarning, Document, Section};
 use causeway_shared::domain::DomainName;
-use causeway_shared::jid::BareJid;
 use causeway_shared::link::GatewaySettings;
 use causeway_shared::telemetry::TelemetryConfig;
 
-use crate::engine::ExternalAccess;
+use crate::policy::access::ExternalAccess;
 use crate::presence::PresenceSettings;
 use crate::quota::QuotaLimits;
 
+mod access;
 pub mod files;
 mod partner;
 mod settings;
 mod sip;
 
+pub use access::{GrantFault, GrantFile};
 pub use partner::Partner;
 pub use sip::{SipConfig, SipTlsFiles};
 
@@ -58,6 +59,8 @@ pub struct Config {
     pub presence: PresenceSettings,
     /// Which local users may.
     pub access: ExternalAccess,
+    /// Files of more users to whom policies are granted.
+    pub grant_files: Vec<GrantFile>,
     /// How much partners' users may do in a minute.
     pub quotas: QuotaLimits,
     /// Where health and metrics are served.
@@ -114,7 +117,7 @@ impl Config {
             .into_iter()
             .filter_map(|section| partner::read(section, &rules, &domains, &mut warnings))
             .collect();
-        let access = access(document.section("external_access"));
+        let (access, grant_files) = access::read(&mut document, &domains, &mut warnings);
         let quotas = quotas(document.section("quotas"));
         let mut warn = |key: &str, text: &str| {
             warnings.push(ConfigWarning { key: key.to_owned(), text: text.to_owned() });
@@ -122,8 +125,8 @@ impl Config {
         if partners.is_empty() {
             warn("partner", "there is none: every XMPP domain is refused");
         }
-        if !access.default && access.allow.is_empty() {
-            warn("external_access", "no local user may reach XMPP partners");
+        if access.is_closed() && grant_files.is_empty() {
+            warn("external_access_policy", "no local user may reach XMPP partners");
         }
         let mut admin = document.section("admin");
         let admin_listen = admin
@@ -154,6 +157,7 @@ impl Config {
             dialback_passphrase: rules.passphrase,
             presence,
             access,
+            grant_files,
             quotas,
             admin: admin_listen,
             telemetry,
@@ -167,7 +171,8 @@ impl Config {
         let link = [&self.link.certificate, &self.link.key, &self.link.ca];
         let sip = self.sip.tls.iter().flat_map(|tls| [&tls.certificate, &tls.key, &tls.ca]);
         let anchors = self.partners.iter().flat_map(|partner| &partner.trust_anchors);
-        link.into_iter().chain(sip).chain(anchors).chain(&self.dialback_passphrase).cloned().collect()
+        let grants = self.grant_files.iter().map(|grant| &grant.path);
+        link.into_iter().chain(sip).chain(anchors).chain(&self.dialback_passphrase).chain(grants).cloned().collect()
     }
 }
 
@@ -201,17 +206,6 @@ fn link(mut section: Section) -> LinkFiles {
     }
     section.finish();
     files
-}
-
-fn access(mut section: Section) -> ExternalAccess {
-    let expected = "write addresses of users, such as [\"alice@contoso.example\"]";
-    let access = ExternalAccess {
-        default: section.flag("default", true),
-        allow: section.parsed_list("allow", BareJid::parse, expected).into_iter().collect::<HashSet<_>>(),
-        deny: section.parsed_list("deny", BareJid::parse, expected).into_iter().collect::<HashSet<_>>(),
-    };
-    section.finish();
-    access
 }
 
 /// What one user of a partner may do in a minute; 0 is without limit.
@@ -333,15 +327,17 @@ mod tests {
 
     #[test]
     fn a_gateway_without_partners_or_users_is_warned_about() {
-        let (_, warnings) = Config::parse(&format!("{GOOD}\n[external_access]\ndefault = false"), []).unwrap();
+        let (_, warnings) =
+            Config::parse(&format!("{GOOD}\n[[external_access_policy]]\nidentity = 'Global'"), []).unwrap();
         let keys: Vec<_> = warnings.iter().map(|warning| warning.key.as_str()).collect();
-        assert_eq!(keys, ["partner", "external_access"]);
+        assert_eq!(keys, ["partner", "external_access_policy"]);
     }
 
     #[test]
     fn every_mistake_is_named_in_one_run() {
         let text = "domains = ['not a domain']\n[link]\nedges = ['x']\n[sip]\nudp = ['y']\n[gateway_settings]\n\
                     keep_alive_interval_secs = 700\n[[partner]]\npartner_type = 'Friend'\n[external_access]\ndeny = ['@']\n\
+                    [[external_access_policy]]\nidentity = 'Everybody'\n\
                     [whatever]\n";
         let keys: Vec<String> = Config::parse(text, []).unwrap_err().into_iter().map(|error| error.key).collect();
         for key in [
@@ -356,7 +352,8 @@ mod tests {
             "gateway_settings.keep_alive_interval_secs",
             "partner[0].domain",
             "partner[0].partner_type",
-            "external_access.deny",
+            "external_access",
+            "external_access_policy[0].identity",
             "whatever",
         ] {
             assert!(keys.iter().any(|found| found == key), "{key} is not among {keys:?}");

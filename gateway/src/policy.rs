@@ -16,6 +16,8 @@ use causeway_sip::uri::{Scheme, Uri};
 use crate::translate::message::MessageType;
 use crate::translate::presence::PresenceKind;
 
+pub mod access;
+
 /// The local domains and the partners' domains.
 #[derive(Debug, Clone, Default)]
 pub struct Domains {

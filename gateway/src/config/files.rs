@@ -8,13 +8,16 @@ use bytes::Bytes;
 use causeway_shared::config::Secret;
 use causeway_shared::config::args::Read;
 use causeway_shared::config::files::Files;
+use causeway_shared::domain::DomainName;
 use causeway_shared::link::tls::client_config;
 use causeway_sip::transport::tls;
 use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use super::{Config, LinkFiles, MIN_PASSPHRASE, Partner, SipTlsFiles};
+use crate::policy::access::ExternalAccess;
+
+use super::{Config, GrantFile, LinkFiles, MIN_PASSPHRASE, Partner, SipTlsFiles};
 
 /// A file that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -42,7 +45,7 @@ pub struct SipTls {
 impl Config {
     /// Reads the text, and then the files that it names: `--check-config` and every reload stand on it.
     pub fn load(text: &str, environment: impl IntoIterator<Item = (String, String)>) -> Read<Self> {
-        let (config, warnings) = Self::parse(text, environment)?;
+        let (mut config, warnings) = Self::parse(text, environment)?;
         let mut files = Files::default();
         let fit = "make certificate, key and ca fit each other";
         let LinkFiles { certificate, key, ca, .. } = &config.link;
@@ -68,6 +71,17 @@ impl Config {
                 || partner.load_trust_anchors(),
                 "write PEM files of the authorities that this partner's certificates come from",
             );
+        }
+        for grant in &config.grant_files {
+            let granted = files.judge(
+                &grant.key,
+                &[("", &grant.path)],
+                || grant.load(&config.domains, &config.access),
+                "write one address of a local user on each line",
+            );
+            if let Some(granted) = granted {
+                config.access = granted;
+            }
         }
         files.finish((config, warnings))
     }
@@ -106,6 +120,17 @@ impl SipTlsFiles {
         let server = tls::server_config(chain.clone(), key.clone_key(), Arc::clone(&pool)).map_err(fault)?;
         let client = tls::client_config(chain, key, pool).map_err(fault)?;
         Ok(SipTls { server, client })
+    }
+}
+
+impl GrantFile {
+    /// The policies with those that the file grants, as it is now.
+    pub fn load(&self, locals: &[DomainName], access: &ExternalAccess) -> Result<ExternalAccess, FileFault> {
+        let bytes = read(&self.path)?;
+        let text = String::from_utf8(bytes).map_err(|error| FileFault::new(&self.path, error))?;
+        let mut access = access.clone();
+        self.grant(&text, locals, &mut access).map_err(|fault| FileFault::new(&self.path, fault))?;
+        Ok(access)
     }
 }
 

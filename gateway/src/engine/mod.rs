@@ -41,7 +41,7 @@ mod records;
 mod requests;
 pub mod settings;
 
-pub use settings::{ExternalAccess, Settings};
+pub use settings::Settings;
 
 /// Both clocks at one moment: the first for deadlines of this process, the second for what is stored.
 #[derive(Debug, Clone, Copy)]

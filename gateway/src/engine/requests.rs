@@ -259,7 +259,7 @@ impl Engine {
             RequestRefusal::NotLocal => {
                 "The sender must be a user of a local domain: check From and P-Asserted-Identity."
             }
-            RequestRefusal::NotAllowed => "Allow the user in external_access if he is to reach XMPP partners.",
+            RequestRefusal::NotAllowed => "Grant the user an external_access_policy if he is to reach XMPP partners.",
         };
         out.verdicts.push(Verdict {
             rung: Rung::Policy,

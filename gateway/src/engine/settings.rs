@@ -1,27 +1,15 @@
 //! The configuration as the engine uses it: prepared look-ups, replaced as a whole when it changes.
 
-use std::collections::HashSet;
-
 use causeway_shared::domain::DomainName;
 use causeway_shared::jid::BareJid;
 use causeway_sip::endpoint::EndpointConfig;
 use causeway_sip::target::{Target, TransportKind};
 use causeway_sip::uri::Uri;
 
+use crate::policy::access::ExternalAccess;
 use crate::policy::{Domains, PartnerEntry};
 use crate::presence::PresenceSettings;
 use crate::quota::QuotaLimits;
-
-/// Which local users may reach XMPP partners at all.
-#[derive(Debug, Clone, Default)]
-pub struct ExternalAccess {
-    /// For users named in neither list.
-    pub default: bool,
-    /// May, whatever the default says.
-    pub allow: HashSet<BareJid>,
-    /// May not, whatever the default says.
-    pub deny: HashSet<BareJid>,
-}
 
 /// Everything.
 #[derive(Debug, Clone)]
@@ -58,6 +46,6 @@ impl Settings {
 
     /// Whether the policy lets a local user reach XMPP partners.
     pub fn may_federate(&self, user: &BareJid) -> bool {
-        !self.access.deny.contains(user) && (self.access.default || self.access.allow.contains(user))
+        self.access.may(user)
     }
 }

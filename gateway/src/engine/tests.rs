@@ -12,6 +12,7 @@ use causeway_sip::uri::Uri;
 
 use super::*;
 use crate::policy::Domains;
+use crate::policy::access::ExternalAccess;
 use crate::presence::PresenceSettings;
 
 /// An engine with a store in memory, a pool and a link that the test plays.
@@ -39,7 +40,7 @@ impl Rig {
             max_message_bytes: 16_384,
             max_stanza_bytes: 10_000,
             presence: PresenceSettings::default(),
-            access: ExternalAccess { default: true, ..ExternalAccess::default() },
+            access: ExternalAccess::global(true),
             quotas: crate::quota::QuotaLimits::default(),
             domains,
             partner_domains: vec![domain("fabrikam.example"), domain("wingtip.example")],
