@@ -325,6 +325,19 @@ mod tests {
         assert_eq!(Config::parse(&unprovable, []).unwrap_err()[0].key, "sip.trusted_peers[0].identities");
     }
 
+    // Rule: session.form
+    #[test]
+    fn a_next_hop_says_what_carries_chats_there_where_it_is_not_the_usual() {
+        let hops = r#"next_hops = ["tcp:127.0.0.1:5070;sessions=in-dialog", "tcp:127.0.0.1:5071"]"#;
+        let file = GOOD.replace(r#"next_hops = ["tcp:127.0.0.1:5070"]"#, hops);
+        let (config, _) = Config::parse(&file, []).unwrap();
+        let forms: Vec<_> = config.sip.next_hops.iter().map(|(_, form)| *form).collect();
+        assert_eq!(forms, [crate::session::SessionForm::InDialog, crate::session::SessionForm::Pager]);
+        let mistakes = Config::parse(&file.replace("in-dialog", "telepathy"), []).unwrap_err();
+        assert_eq!(mistakes[0].key, "sip.next_hops");
+        assert!(mistakes[0].to_string().contains("telepathy"), "{}", mistakes[0]);
+    }
+
     #[test]
     fn a_gateway_without_partners_or_users_is_warned_about() {
         let (_, warnings) =

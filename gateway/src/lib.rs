@@ -14,6 +14,7 @@ pub mod presence;
 pub mod quota;
 pub mod reload;
 pub mod run;
+pub mod session;
 pub mod shell;
 pub mod snapshot;
 pub mod store;

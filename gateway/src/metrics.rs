@@ -29,6 +29,9 @@ pub struct Metrics {
     sip_messages_in: Counter,
     sip_subscribes_in: Counter,
     sip_notifies_in: Counter,
+    sip_invites_in: Counter,
+    sessions_opened: Counter,
+    sessions_accepted: Counter,
     to_sip: Counter,
     to_xmpp: Counter,
     refused: Counter,
@@ -52,6 +55,9 @@ impl Metrics {
         add("causeway_sip_messages_received", "MESSAGE requests received", &metrics.sip_messages_in);
         add("causeway_sip_subscribes_received", "SUBSCRIBE requests received", &metrics.sip_subscribes_in);
         add("causeway_sip_notifies_received", "NOTIFY requests received", &metrics.sip_notifies_in);
+        add("causeway_sip_invites_received", "INVITE requests received", &metrics.sip_invites_in);
+        add("causeway_sessions_opened", "Chat sessions that this gateway asked the pool for", &metrics.sessions_opened);
+        add("causeway_sessions_accepted", "Chat sessions of the pool that were accepted", &metrics.sessions_accepted);
         add("causeway_messages_delivered_to_sip", "Messages that SIP answered with 2xx", &metrics.to_sip);
         add("causeway_messages_delivered_to_xmpp", "Messages written to partners", &metrics.to_xmpp);
         add("causeway_messages_refused", "Messages that ended in an error", &metrics.refused);
@@ -80,8 +86,17 @@ impl Metrics {
             Method::Message => self.sip_messages_in.inc(),
             Method::Subscribe => self.sip_subscribes_in.inc(),
             Method::Notify => self.sip_notifies_in.inc(),
+            Method::Invite => self.sip_invites_in.inc(),
             _ => 0,
         };
+    }
+
+    pub(crate) fn session_opened(&self) {
+        self.sessions_opened.inc();
+    }
+
+    pub(crate) fn session_accepted(&self) {
+        self.sessions_accepted.inc();
     }
 
     pub(crate) fn message_to_sip_delivered(&self) {

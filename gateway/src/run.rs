@@ -11,6 +11,7 @@ use causeway_shared::health::Leg;
 use causeway_shared::telemetry;
 use causeway_sip::endpoint::{EndpointConfig, SentBy};
 use causeway_sip::ids::IdSource;
+use causeway_sip::session::SessionConfig;
 use causeway_sip::target::{Target, TransportKind};
 use causeway_sip::transport::{self, Transport, TransportConfig};
 use causeway_sip::trust::TrustedPeers;
@@ -21,7 +22,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::config::files::{FileFault, SipTls};
 use crate::config::{Config, SipTlsFiles};
-use crate::engine::{Engine, Settings};
+use crate::engine::{Engine, SessionSettings, Settings};
 use crate::health::{self, Health};
 use crate::link::{EdgeAddress, LinkConfig, Links};
 use crate::locate::Locator;
@@ -103,7 +104,7 @@ pub async fn run(config: Config, warnings: &[ConfigWarning], path: PathBuf) -> R
     let store = Arc::new(SqliteStore::open(&config.store)?);
 
     let locator = Locator::new();
-    let pool = locator.locate(&config.sip.next_hops, &transports(&config)).await;
+    let pool = located(&locator, &config).await;
     let (settings, settings_changes) = watch::channel(Arc::new(engine_settings(&config, pool)?));
     let (peers, peer_changes) = watch::channel(Arc::new(TrustedPeers::new(config.sip.trusted_peers.clone())));
     let (sip_server, sip_client) = sip_tls(&config)?.map(|tls| (tls.server, tls.client)).unzip();
@@ -240,8 +241,12 @@ impl Live {
         // Everything that can fail comes before anything changes.
         let link_tls = config.link.load()?;
         let sip_tls = sip_tls(&config)?;
-        let pool = self.locator.locate(&config.sip.next_hops, &transports(&config)).await;
-        let pool = or_as_it_was(pool, &self.settings.borrow().pool);
+        let pool = located(&self.locator, &config).await;
+        let before = {
+            let settings = self.settings.borrow();
+            Pool { targets: settings.pool.clone(), sessions: settings.sessions.clone() }
+        };
+        let pool = or_as_it_was(pool, before);
         let settings = engine_settings(&config, pool)?;
         self.publish(&config)?;
         self.link_tls.send_replace(link_tls);
@@ -267,7 +272,7 @@ impl Live {
 
     /// Looks up the pool's names again; what does not resolve just now stays as it was.
     async fn relocate(&self, config: &Config) {
-        let pool = self.locator.locate(&config.sip.next_hops, &transports(config)).await;
+        let Pool { targets: pool, sessions } = located(&self.locator, config).await;
         if pool.is_empty() {
             tracing::warn!("sip.next_hops do not resolve");
             return;
@@ -275,7 +280,7 @@ impl Live {
         self.settings.send_if_modified(|settings| {
             let changed = settings.pool != pool;
             if changed {
-                *settings = Arc::new(Settings { pool, ..Settings::clone(settings) });
+                *settings = Arc::new(Settings { pool, sessions, ..Settings::clone(settings) });
             }
             changed
         });
@@ -287,11 +292,32 @@ fn next_version(newest: u64, unix_ms: u64) -> u64 {
     unix_ms.max(newest.saturating_add(1))
 }
 
+/// The pool as DNS has it now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Pool {
+    targets: Vec<Target>,
+    sessions: SessionSettings,
+}
+
+/// Looks up the next hops, each with what carries chats there.
+async fn located(locator: &Locator, config: &Config) -> Pool {
+    let (ours, mut targets, mut forms) = (transports(config), Vec::new(), Vec::new());
+    for (hop, form) in &config.sip.next_hops {
+        for target in locator.locate(std::slice::from_ref(hop), &ours).await {
+            if !targets.contains(&target) {
+                targets.push(target.clone());
+                forms.push((target, *form));
+            }
+        }
+    }
+    Pool { targets, sessions: SessionSettings::new(forms) }
+}
+
 /// The pool that was found; a resolver that is silent just now takes nobody away.
-fn or_as_it_was(found: Vec<Target>, before: &[Target]) -> Vec<Target> {
-    if found.is_empty() {
+fn or_as_it_was(found: Pool, before: Pool) -> Pool {
+    if found.targets.is_empty() {
         tracing::warn!("sip.next_hops do not resolve; the targets known so far stay");
-        return before.to_vec();
+        return before;
     }
     found
 }
@@ -305,7 +331,7 @@ fn legs(links: &Links, settings: &Settings, store_works: bool) -> Vec<Leg> {
     ]
 }
 
-fn engine_settings(config: &Config, pool: Vec<Target>) -> Result<Settings, StartError> {
+fn engine_settings(config: &Config, pool: Pool) -> Result<Settings, StartError> {
     let contact = &config.sip.contact;
     let host = contact.port().map_or_else(|| contact.host().to_owned(), |port| format!("{}:{port}", contact.host()));
     let mut sent_by = Vec::new();
@@ -324,9 +350,10 @@ fn engine_settings(config: &Config, pool: Vec<Target>) -> Result<Settings, Start
         partner_domains.extend(std::iter::once(&partner.domain).chain(&partner.additional_domains).cloned());
     }
     Ok(Settings {
-        endpoint: EndpointConfig::new(sent_by),
+        endpoint: EndpointConfig { sessions: Some(SessionConfig::default()), ..EndpointConfig::new(sent_by) },
         contact: contact.clone(),
-        pool,
+        pool: pool.targets,
+        sessions: pool.sessions,
         transports: transports(config),
         max_message_bytes: config.sip.max_message_bytes,
         max_stanza_bytes: 10_000,
@@ -382,8 +409,9 @@ mod tests {
     #[test]
     fn a_resolver_that_finds_nothing_leaves_the_pool_as_it_was() {
         let target = |addr: &str| Target { transport: TransportKind::Tcp, addr: addr.parse().unwrap(), name: None };
-        let (before, after) = ([target("127.0.0.9:5060")], vec![target("127.0.0.8:5060")]);
-        assert_eq!(or_as_it_was(Vec::new(), &before), before);
-        assert_eq!(or_as_it_was(after.clone(), &before), after);
+        let pool = |targets: Vec<Target>| Pool { targets, sessions: SessionSettings::default() };
+        let (before, after) = (pool(vec![target("127.0.0.9:5060")]), pool(vec![target("127.0.0.8:5060")]));
+        assert_eq!(or_as_it_was(pool(Vec::new()), before.clone()), before);
+        assert_eq!(or_as_it_was(after.clone(), before), after);
     }
 }

@@ -87,7 +87,7 @@ impl Shell {
                 },
                 _ = self.draining.wait_for(|draining| *draining), if !is_draining => {
                     is_draining = true;
-                    self.engine.drain();
+                    self.engine.drain(now(), &mut out);
                     None
                 }
                 () = sleep_until(wake_at) => Some(Input::DeadlinePassed),

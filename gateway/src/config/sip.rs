@@ -9,6 +9,7 @@ use causeway_sip::target::TransportKind;
 use causeway_sip::trust::{IpNet, TrustedPeer};
 use causeway_sip::uri::Uri;
 
+use crate::session::SessionForm;
 use crate::translate::message::{MAX_BYTES_RELIABLE, MAX_BYTES_UDP};
 
 /// The SIP side.
@@ -18,8 +19,8 @@ pub struct SipConfig {
     pub listen: Vec<(TransportKind, SocketAddr)>,
     /// Where the pool reaches us: Contact of what we send.
     pub contact: Uri,
-    /// Where requests go.
-    pub next_hops: Vec<NextHop>,
+    /// Where requests go, and what carries chats there.
+    pub next_hops: Vec<(NextHop, SessionForm)>,
     /// Who may send us requests.
     pub trusted_peers: Vec<TrustedPeer>,
     /// Certificate, key and CA for TLS.
@@ -72,7 +73,10 @@ pub(super) fn read(mut section: Section) -> Option<SipConfig> {
             format!("write, for example, {example}"),
         );
     }
-    let next_hops = section.parsed_list("next_hops", NextHop::parse, "write [udp:|tcp:|tls:]host[:port]");
+    let forms = SessionForm::ALL.map(|form| (form.as_str(), form));
+    let usual_form = section.choice("sessions", &forms, SessionForm::default());
+    let read_hop = |text: &str| next_hop(text, usual_form);
+    let next_hops = section.parsed_list("next_hops", read_hop, "write [udp:|tcp:|tls:]host[:port][;sessions=FORM]");
     if next_hops.is_empty() {
         section.mistake(
             "next_hops",
@@ -80,7 +84,7 @@ pub(super) fn read(mut section: Section) -> Option<SipConfig> {
             "write where the pool is, such as [\"tls:sip.contoso.example:5061\"]",
         );
     }
-    for hop in &next_hops {
+    for (hop, _) in &next_hops {
         let usable = |(kind, _): &(TransportKind, SocketAddr)| hop.transport.is_none_or(|wanted| wanted == *kind);
         if !listen.is_empty() && !listen.iter().any(usable) {
             let kind = hop.transport.map_or("", TransportKind::uri_param);
@@ -89,7 +93,7 @@ pub(super) fn read(mut section: Section) -> Option<SipConfig> {
         }
     }
     let any_udp = listen.iter().any(|(kind, _)| *kind == TransportKind::Udp)
-        && next_hops.iter().any(|hop| matches!(hop.transport, None | Some(TransportKind::Udp)));
+        && next_hops.iter().any(|(hop, _)| matches!(hop.transport, None | Some(TransportKind::Udp)));
     let usual = if any_udp { MAX_BYTES_UDP } else { MAX_BYTES_RELIABLE };
     let usual = u32::try_from(usual).unwrap_or(u32::MAX);
     let max_message_bytes = section.number("max_message_bytes", usual, 600..=65_535);
@@ -106,6 +110,21 @@ pub(super) fn read(mut section: Section) -> Option<SipConfig> {
     section.finish();
     let max_message_bytes = usize::try_from(max_message_bytes).unwrap_or(usize::MAX);
     Some(SipConfig { listen, contact: contact.ok()?, next_hops, trusted_peers, tls, max_message_bytes })
+}
+
+/// A next hop that has not the usual form of sessions says so: `tls:lync.contoso.example;sessions=in-dialog`.
+fn next_hop(text: &str, usual: SessionForm) -> Result<(NextHop, SessionForm), String> {
+    let (hop, form) = match text.split_once(";sessions=") {
+        Some((hop, form)) => (hop, SessionForm::parse(form).ok_or_else(|| unknown_form(form))?),
+        None => (text, usual),
+    };
+    let hop = NextHop::parse(hop).map_err(|fault| fault.to_string())?;
+    Ok((hop, form))
+}
+
+fn unknown_form(form: &str) -> String {
+    let known = SessionForm::ALL.map(SessionForm::as_str).join(", ");
+    format!("{form} is no form of sessions: {known}")
 }
 
 fn trusted_peer(mut section: Section, with_tls: bool) -> Option<TrustedPeer> {

@@ -16,6 +16,7 @@ use causeway_sip::field::Token;
 use causeway_sip::header::{HeaderName, HeaderValue};
 use causeway_sip::message::{Request, Response};
 use causeway_sip::method::Status;
+use causeway_sip::session::SessionId;
 
 use super::lanes::Admission as Lane;
 use super::pairs::PairEvent;
@@ -39,14 +40,16 @@ pub(super) const ANSWER_PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(super) struct Pager {
     receipt: Receipt,
-    from: Jid,
-    to: Jid,
+    pub(super) from: Jid,
+    pub(super) to: Jid,
     id: Option<String>,
-    message_type: MessageType,
-    partner: PartnerEntry,
+    pub(super) message_type: MessageType,
+    pub(super) partner: PartnerEntry,
     trace: TraceContext,
-    /// Until it is sent.
-    request: Option<(Request, Token)>,
+    /// Until it is sent by itself.
+    pub(super) request: Option<(Request, Token)>,
+    /// Whether a session could not carry it.
+    pub(super) is_rerouted: bool,
 }
 
 /// A SIP MESSAGE whose sender waits for the stanza's outcome.
@@ -55,6 +58,8 @@ pub(super) struct Inquiry {
     transaction: ServerTransaction,
     request: Request,
     to: Jid,
+    /// The answer if it was delivered.
+    success: Status,
 }
 
 /// What an error or answer needs of the stanza it answers.
@@ -164,15 +169,9 @@ impl Engine {
                     partner,
                     trace,
                     request: Some((translated.request, translated.branch)),
+                    is_rerouted: false,
                 };
-                match self.lanes.offer(&pair.local, pager, now.instant) {
-                    Lane::Send(pager) => self.send_message(pager, now, out),
-                    Lane::Queued => {}
-                    Lane::Full(pager) => {
-                        let error = StanzaError::new(ErrorType::Wait, StanzaCondition::ResourceConstraint);
-                        self.refuse_message(pager, &error, out);
-                    }
-                }
+                self.deliver(pager, now, out);
             }
             FromXmpp::Nothing(_) => out.finished.push((receipt, Outcome::Done)),
             FromXmpp::Error { error, .. } => {
@@ -205,6 +204,22 @@ impl Engine {
         }
     }
 
+    /// Sends a message in a session or by itself, as soon as nothing else is under way to the address.
+    pub(super) fn deliver(&mut self, pager: Pager, now: Now, out: &mut Outputs) {
+        let Some(pager) = self.say_in_session(pager, now, out) else { return };
+        match self.lanes.offer(&pager.to.bare(), pager, now.instant) {
+            Lane::Send(pager) => self.send_message(pager, now, out),
+            Lane::Queued => {}
+            Lane::Full(pager) => self.message_refused_full(pager, out),
+        }
+    }
+
+    /// Refuses a message because too many wait for its recipient.
+    pub(super) fn message_refused_full(&mut self, pager: Pager, out: &mut Outputs) {
+        let error = StanzaError::new(ErrorType::Wait, StanzaCondition::ResourceConstraint);
+        self.refuse_message(pager, &error, out);
+    }
+
     fn send_message(&mut self, mut pager: Pager, now: Now, out: &mut Outputs) {
         let Some((request, branch)) = pager.request.take() else {
             return out.finished.push((pager.receipt, Outcome::Done));
@@ -215,6 +230,14 @@ impl Engine {
     /// SIP has answered a partner's message.
     pub(super) fn message_answered(&mut self, pager: Pager, answer: &Answer, now: Now, out: &mut Outputs) {
         let next = self.lanes.answered(&pager.to.bare());
+        self.conclude(pager, answer, now, out);
+        if let Some(next) = next {
+            self.send_message(next, now, out);
+        }
+    }
+
+    /// Ends a partner's message with SIP's last word on it, whatever carried it.
+    pub(super) fn conclude(&mut self, pager: Pager, answer: &Answer, now: Now, out: &mut Outputs) {
         let failure = match answer {
             Answer::Response(response) if response.status.is_success() => None,
             Answer::Response(response) => Some(SipFailure::Status {
@@ -234,9 +257,6 @@ impl Engine {
                 let error = error::failure_to_error(&failure, pager.partner.partner_type);
                 self.refuse_message(pager, &error, out);
             }
-        }
-        if let Some(next) = next {
-            self.send_message(next, now, out);
         }
     }
 
@@ -348,13 +368,15 @@ impl Engine {
         }
     }
 
-    /// A MESSAGE of a SIP user.
+    /// A MESSAGE of a SIP user, in a session or by itself.
+    #[expect(clippy::too_many_arguments, reason = "who writes to whom, how, when, and where effects go")]
     pub(super) fn message_from_sip(
         &mut self,
         transaction: ServerTransaction,
         request: Request,
         pair: &PairKey,
         partner: &PartnerEntry,
+        session: Option<SessionId>,
         now: Now,
         out: &mut Outputs,
     ) {
@@ -366,13 +388,15 @@ impl Engine {
         let from = pair.local.as_jid().clone();
         let context = ToXmppContext {
             now_ms: now.unix_ms,
-            is_chat: self.conversations.is_chat(pair, now.unix_ms),
+            is_chat: session.is_some() || self.conversations.is_chat(pair, now.unix_ms),
             max_stanza_bytes: self.settings.max_stanza_bytes,
         };
+        // 202: handed to a relay into another world (RFC 3428, section 7). Clients in a session expect 200.
+        let success = if session.is_some() { Status::OK } else { Status::ACCEPTED };
         match message::message_to_xmpp(&request, &from, &to, &context) {
             FromSip::Send { xml, .. } => {
                 let key = self.next_key();
-                self.stanzas.insert(key, StanzaPurpose::Message(Inquiry { transaction, request, to: to.clone() }));
+                self.stanzas.insert(key, StanzaPurpose::Message(Inquiry { transaction, request, to: to.clone(), success }));
                 out.stanzas.push(StanzaOut {
                     key,
                     kind: StanzaKind::Message,
@@ -384,7 +408,7 @@ impl Engine {
                     is_owed: false,
                 });
             }
-            FromSip::Discard => self.respond(transaction, Response::to(&request, Status::ACCEPTED), now, out),
+            FromSip::Discard => self.respond(transaction, Response::to(&request, success), now, out),
             FromSip::Refuse(refusal) => {
                 out.verdicts.push(Verdict {
                     rung: Rung::Translation,
@@ -404,12 +428,11 @@ impl Engine {
 
     /// The edge has said what became of a SIP user's message.
     pub(super) fn message_to_xmpp_ended(&mut self, inquiry: Inquiry, outcome: &Outcome, now: Now, out: &mut Outputs) {
-        let Inquiry { transaction, request, to } = inquiry;
+        let Inquiry { transaction, request, to, success } = inquiry;
         let response = match outcome {
-            // 202: handed to a relay into another world (RFC 3428, section 7).
             Outcome::Done => {
                 self.metrics.message_to_xmpp_delivered();
-                Response::to(&request, Status::ACCEPTED)
+                Response::to(&request, success)
             }
             Outcome::Failed(failure) => {
                 self.metrics.message_refused();

@@ -2,7 +2,7 @@
 //!
 //! [`Engine`] owns the SIP endpoint and knows every stanza and request under way, so that each accepted one ends exactly
 //! once: delivered, or answered with the reason. One file per road: `messages` (pager messages), `pairs` (presence,
-//! through the store), `requests` (SIP in and out, next hops), `queries` (iq). `lanes`, `records` and `conversations` are
+//! through the store), `requests` (SIP in and out, next hops), `sessions` (chats in INVITE dialogs), `queries` (iq). `lanes`, `records` and `conversations` are
 //! its memory. The shell is `crate::shell`.
 //!
 //! Not here: what a message or document means in the other protocol (`translate`), what a pair's state becomes
@@ -39,9 +39,10 @@ mod pairs;
 mod queries;
 mod records;
 mod requests;
+mod sessions;
 pub mod settings;
 
-pub use settings::Settings;
+pub use settings::{SessionSettings, Settings};
 
 /// Both clocks at one moment: the first for deadlines of this process, the second for what is stored.
 #[derive(Debug, Clone, Copy)]
@@ -133,6 +134,7 @@ pub struct Engine {
     stanzas: HashMap<u64, StanzaPurpose>,
     pairs: pairs::Pairs,
     conversations: conversations::Conversations,
+    sessions: sessions::Sessions,
     quotas: Quotas,
     dead_targets: DeadTargets,
     last_key: u64,
@@ -159,7 +161,8 @@ enum StanzaPurpose {
 impl Engine {
     /// An engine that knows nothing yet. [`Engine::start`] makes it take up what the store holds.
     pub fn new(settings: Arc<Settings>, metrics: Arc<Metrics>, ids: IdSource) -> Self {
-        let endpoint = Endpoint::new(settings.endpoint.clone(), ids);
+        let mut endpoint = Endpoint::new(settings.endpoint.clone(), ids);
+        endpoint.set_next_hops(settings.pool.clone());
         Self {
             settings,
             metrics,
@@ -170,6 +173,7 @@ impl Engine {
             stanzas: HashMap::new(),
             pairs: pairs::Pairs::default(),
             conversations: conversations::Conversations::default(),
+            sessions: sessions::Sessions::default(),
             quotas: Quotas::default(),
             dead_targets: DeadTargets::default(),
             last_key: 0,
@@ -221,18 +225,19 @@ impl Engine {
 
     /// When the engine wants [`Input::DeadlinePassed`].
     pub fn deadline(&self) -> Option<Instant> {
-        let others = [self.lanes.deadline(), self.next_claim, self.tell_next_at];
+        let others = [self.lanes.deadline(), self.sessions.deadline(), self.next_claim, self.tell_next_at];
         others.into_iter().chain([self.endpoint.deadline()]).flatten().min()
     }
 
     /// Stanzas and requests under way, and pairs that the store works on, for draining.
     pub fn under_way(&self) -> usize {
-        self.requests.len() + self.stanzas.len() + self.lanes.waiting() + self.pairs.under_way()
+        self.requests.len() + self.stanzas.len() + self.lanes.waiting() + self.pairs.under_way() + self.sessions.under_way()
     }
 
-    /// Answers OPTIONS with 503 from now on.
-    pub const fn drain(&mut self) {
+    /// Answers OPTIONS with 503 from now on, and ends the sessions.
+    pub fn drain(&mut self, now: Now, out: &mut Outputs) {
         self.endpoint.drain();
+        self.drain_sessions(now, out);
     }
 
     /// A partner's stanza: checked again, for the edge is believed only that the domain was authenticated.
@@ -311,6 +316,8 @@ impl Engine {
 
     fn settings_changed(&mut self, settings: Arc<Settings>, now: Now, out: &mut Outputs) {
         let before = std::mem::replace(&mut self.settings, settings);
+        self.endpoint.set_next_hops(self.settings.pool.clone());
+        self.end_unallowed_sessions(now, out);
         self.partners_changed(&before, now, out);
     }
 
@@ -320,6 +327,7 @@ impl Engine {
             self.drain_sip(now, out);
         }
         self.expire_messages(now, out);
+        self.expire_sessions(now, out);
         if self.next_claim.is_some_and(|at| at <= now.instant) {
             // Set again when the store has answered.
             self.next_claim = None;

@@ -9,6 +9,7 @@ use causeway_sip::header::{HeaderName, HeaderValue};
 use causeway_sip::locate::NextHop;
 use causeway_sip::message::{Request, Response};
 use causeway_sip::method::{Method, Status};
+use causeway_sip::session::SessionId;
 use causeway_sip::target::{Source, Target, TransportKind};
 use causeway_sip::uri::Uri;
 
@@ -44,6 +45,8 @@ pub(super) enum Purpose {
     Subscribe { pair: PairKey, call_id: CallId, cseq: u32 },
     /// A notification.
     Notify { pair: PairKey, call_id: CallId, local_tag: Token, cseq: u32 },
+    /// A partner's message in a session.
+    InSession { session: SessionId, pager: Box<Pager> },
 }
 
 /// A request of ours under way.
@@ -54,6 +57,13 @@ pub(super) struct Pending {
     request: Option<Request>,
     /// The targets tried, the current one last.
     tried: Vec<Target>,
+}
+
+impl Pending {
+    /// A message in a session, which goes where the session leads.
+    pub(super) fn of_session(session: SessionId, pager: Pager) -> Self {
+        Self { purpose: Purpose::InSession { session, pager: Box::new(pager) }, request: None, tried: Vec::new() }
+    }
 }
 
 impl Engine {
@@ -103,7 +113,7 @@ impl Engine {
         Some(known.cloned().unwrap_or(Target { transport, addr, name: None }))
     }
 
-    fn next_target(&self, tried: &[Target], now: Now) -> Option<Target> {
+    pub(super) fn next_target(&self, tried: &[Target], now: Now) -> Option<Target> {
         let untried = || self.settings.pool.iter().filter(|target| !tried.contains(target));
         let alive = untried().find(|target| !self.dead_targets.is_dead(target, now.instant));
         alive.or_else(|| untried().next()).cloned()
@@ -121,8 +131,7 @@ impl Engine {
                     Output::Event(Event::Response { token, response }) => self.answered(token, response, now, out),
                     Output::Event(Event::Failed { token, failure }) => self.failed(token, failure, now, out),
                     Output::Event(Event::Refused { source, refusal }) => self.refused(&source, &refusal, now, out),
-                    // The endpoint serves no sessions yet.
-                    Output::Event(Event::Session { .. }) => {}
+                    Output::Event(Event::Session { session, event }) => self.session_event(session, event, now, out),
                 }
             }
         }
@@ -181,6 +190,7 @@ impl Engine {
     fn request_ended(&mut self, purpose: Purpose, answer: Answer, now: Now, out: &mut Outputs) {
         match purpose {
             Purpose::Message(pager) => self.message_answered(*pager, &answer, now, out),
+            Purpose::InSession { session, pager } => self.in_session_answered(session, *pager, &answer, now, out),
             Purpose::Subscribe { pair, call_id, cseq } => {
                 self.pair_event(
                     pair,
@@ -194,6 +204,11 @@ impl Engine {
                 self.pair_event(pair, PairEvent::quiet(input), now, out);
             }
         }
+    }
+
+    /// Takes back a request that was not sent.
+    pub(super) fn take_purpose(&mut self, token: u64) -> Option<Purpose> {
+        self.requests.remove(&token).map(|pending| pending.purpose)
     }
 
     /// Answers a request.
@@ -236,7 +251,7 @@ impl Engine {
             Err(refusal) => return self.refuse_request(transaction, &request, refusal, source, now, out),
         };
         let input = match ends {
-            Ends::Outside => return self.message_from_sip(transaction, request, &pair, &partner, now, out),
+            Ends::Outside => return self.message_from_sip(transaction, request, &pair, &partner, None, now, out),
             Ends::Subscription => PairInput::Subscribe(Box::new(request.clone())),
             Ends::Notification => PairInput::Notify(Box::new(request.clone())),
         };
@@ -246,6 +261,18 @@ impl Engine {
     fn refuse_request(
         &mut self,
         transaction: ServerTransaction,
+        request: &Request,
+        refusal: RequestRefusal,
+        source: &Source,
+        now: Now,
+        out: &mut Outputs,
+    ) {
+        Self::note_refusal(request, refusal, source, now, out);
+        self.respond(transaction, Response::to(request, refusal.status()), now, out);
+    }
+
+    /// Tells operators why a request has no business here.
+    pub(super) fn note_refusal(
         request: &Request,
         refusal: RequestRefusal,
         source: &Source,
@@ -272,11 +299,10 @@ impl Engine {
             at_ms: now.unix_ms,
             facts: None,
         });
-        self.respond(transaction, Response::to(request, refusal.status()), now, out);
     }
 
     /// The SIP user and the XMPP user of a request, if they may talk.
-    fn parties(&self, request: &Request, ends: Ends) -> Result<(PairKey, PartnerEntry), RequestRefusal> {
+    pub(super) fn parties(&self, request: &Request, ends: Ends) -> Result<(PairKey, PartnerEntry), RequestRefusal> {
         let headers = &request.headers;
         let from = || headers.from().map(|from| from.uri).map_err(|_| RequestRefusal::NotLocal);
         let to = || headers.to().map_err(|_| RequestRefusal::NotAPartner);
@@ -330,7 +356,7 @@ impl Engine {
 
 /// Where a request names its two ends.
 #[derive(Debug, Clone, Copy)]
-enum Ends {
+pub(super) enum Ends {
     /// Outside of dialogs.
     Outside,
     /// A SUBSCRIBE, inside or outside.

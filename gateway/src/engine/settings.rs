@@ -10,6 +10,40 @@ use crate::policy::access::ExternalAccess;
 use crate::policy::{Domains, PartnerEntry};
 use crate::presence::PresenceSettings;
 use crate::quota::QuotaLimits;
+use crate::session::SessionForm;
+
+/// What carries chats towards the pool.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SessionSettings {
+    /// The forms of the targets that want sessions.
+    forms: Vec<(Target, SessionForm)>,
+    is_uniform: bool,
+}
+
+impl SessionSettings {
+    /// The form of each target, in the order of the pool.
+    pub fn new(targets: impl IntoIterator<Item = (Target, SessionForm)>) -> Self {
+        let mut forms: Vec<_> = targets.into_iter().collect();
+        let is_uniform = forms.windows(2).all(|pair| matches!(pair, [(_, one), (_, other)] if one == other));
+        forms.retain(|(_, form)| *form != SessionForm::Pager);
+        Self { forms, is_uniform }
+    }
+
+    /// Whether any target wants sessions.
+    pub fn are_opened(&self) -> bool {
+        !self.forms.is_empty()
+    }
+
+    /// Whether all targets want the same.
+    pub const fn is_uniform(&self) -> bool {
+        self.is_uniform
+    }
+
+    /// What a target wants.
+    pub fn form_of(&self, target: &Target) -> SessionForm {
+        self.forms.iter().find(|(known, _)| known == target).map(|(_, form)| *form).unwrap_or_default()
+    }
+}
 
 /// Everything.
 #[derive(Debug, Clone)]
@@ -20,6 +54,8 @@ pub struct Settings {
     pub contact: Uri,
     /// The pool's targets in the order of preference.
     pub pool: Vec<Target>,
+    /// What carries chats towards each of them.
+    pub sessions: SessionSettings,
     /// The transports we have, the preferred first.
     pub transports: Vec<TransportKind>,
     /// The largest MESSAGE.

@@ -6,6 +6,7 @@ use causeway_shared::partner::PartnerType;
 use causeway_sip::endpoint::{EndpointConfig, SentBy};
 use causeway_sip::message::{Message, Request, Response};
 use causeway_sip::method::Status;
+use causeway_sip::session::SessionConfig;
 use causeway_sip::parse::{Datagram, parse_datagram};
 use causeway_sip::target::{FlowId, Source, Target, TransportKind};
 use causeway_sip::uri::Uri;
@@ -33,9 +34,10 @@ impl Rig {
         domains.add_partner(&domain("fabrikam.example"), &[], PartnerType::Federated);
         domains.add_partner(&domain("wingtip.example"), &[], PartnerType::PublicUnverified);
         let settings = Settings {
-            endpoint: EndpointConfig::new(vec![sent_by]),
+            endpoint: EndpointConfig { sessions: Some(SessionConfig::default()), ..EndpointConfig::new(vec![sent_by]) },
             contact: Uri::parse(Bytes::from_static(b"sip:127.0.0.1:5060;transport=tcp")).unwrap(),
             pool: vec![pool("127.0.0.9:5060"), pool("127.0.0.8:5060")],
+            sessions: SessionSettings::default(),
             transports: vec![TransportKind::Tcp],
             max_message_bytes: 16_384,
             max_stanza_bytes: 10_000,
@@ -563,3 +565,6 @@ fn a_removed_partners_pairs_are_told_also_those_that_only_the_store_knows() {
     fresh.settle();
     assert!(fresh.stored.values().all(Pair::is_blank), "{:?}", fresh.stored);
 }
+
+#[path = "sessions_tests.rs"]
+mod sessions;
