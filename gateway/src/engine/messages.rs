@@ -396,7 +396,8 @@ impl Engine {
         match message::message_to_xmpp(&request, &from, &to, &context) {
             FromSip::Send { xml, .. } => {
                 let key = self.next_key();
-                self.stanzas.insert(key, StanzaPurpose::Message(Inquiry { transaction, request, to: to.clone(), success }));
+                self.stanzas
+                    .insert(key, StanzaPurpose::Message(Inquiry { transaction, request, to: to.clone(), success }));
                 out.stanzas.push(StanzaOut {
                     key,
                     kind: StanzaKind::Message,

@@ -231,7 +231,11 @@ impl Engine {
 
     /// Stanzas and requests under way, and pairs that the store works on, for draining.
     pub fn under_way(&self) -> usize {
-        self.requests.len() + self.stanzas.len() + self.lanes.waiting() + self.pairs.under_way() + self.sessions.under_way()
+        self.requests.len()
+            + self.stanzas.len()
+            + self.lanes.waiting()
+            + self.pairs.under_way()
+            + self.sessions.under_way()
     }
 
     /// Answers OPTIONS with 503 from now on, and ends the sessions.

@@ -251,7 +251,14 @@ impl Engine {
     }
 
     /// SIP has answered a message in a session.
-    pub(super) fn in_session_answered(&mut self, id: SessionId, pager: Pager, answer: &Answer, now: Now, out: &mut Outputs) {
+    pub(super) fn in_session_answered(
+        &mut self,
+        id: SessionId,
+        pager: Pager,
+        answer: &Answer,
+        now: Now,
+        out: &mut Outputs,
+    ) {
         let is_gone = matches!(answer, Answer::Response(response) if response.status == Status::NO_SUCH_DIALOG);
         if is_gone {
             // The peer has forgotten the session, and has not read the message: it goes another way, before all

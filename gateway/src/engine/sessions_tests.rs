@@ -132,7 +132,10 @@ fn a_call_is_answered_and_its_messages_are_chats_answered_with_200() {
     let answer = rig.called("c1", SDP);
     assert_eq!(answer.status, Status::OK);
     let described = String::from_utf8(answer.body.to_vec()).unwrap();
-    assert!(described.contains("m=message 5060 sip ") && described.contains("a=accept-types:text/plain"), "{described}");
+    assert!(
+        described.contains("m=message 5060 sip ") && described.contains("a=accept-types:text/plain"),
+        "{described}"
+    );
     rig.in_session(&answer, 1, "ACK", "", "");
     rig.in_session(&answer, 2, "MESSAGE", "Content-Type: text/plain\n", "hi");
     let stanza = rig.stanza_ends(Outcome::Done);
@@ -202,9 +205,12 @@ fn a_device_that_takes_no_sessions_gets_its_messages_by_themselves_for_an_hour()
 // Rule: session.invite-fails
 #[test]
 fn each_message_that_waited_for_a_refused_call_gets_its_error() {
-    for (status, condition) in
-        [(486, "recipient-unavailable"), (480, "recipient-unavailable"), (603, "recipient-unavailable"), (404, "item-not-found")]
-    {
+    for (status, condition) in [
+        (486, "recipient-unavailable"),
+        (480, "recipient-unavailable"),
+        (603, "recipient-unavailable"),
+        (404, "item-not-found"),
+    ] {
         let mut rig = Rig::lync();
         rig.message(BOB, "one");
         rig.message(BOB, "two");

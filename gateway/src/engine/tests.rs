@@ -6,8 +6,8 @@ use causeway_shared::partner::PartnerType;
 use causeway_sip::endpoint::{EndpointConfig, SentBy};
 use causeway_sip::message::{Message, Request, Response};
 use causeway_sip::method::Status;
-use causeway_sip::session::SessionConfig;
 use causeway_sip::parse::{Datagram, parse_datagram};
+use causeway_sip::session::SessionConfig;
 use causeway_sip::target::{FlowId, Source, Target, TransportKind};
 use causeway_sip::uri::Uri;
 
