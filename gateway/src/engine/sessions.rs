@@ -78,6 +78,12 @@ impl Sessions {
         self.deadlines.first().map(|(at, _)| *at)
     }
 
+    /// Whether there is none.
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.talks.is_empty() && self.of_pair.is_empty() && self.deadlines.is_empty()
+    }
+
     /// Sessions that have something to say still.
     pub(super) fn under_way(&self) -> usize {
         self.talks.values().filter(|talk| !talk.line.is_quiet()).count()
