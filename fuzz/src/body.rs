@@ -27,7 +27,7 @@ pub fn check(data: &[u8]) {
         }
         other => {
             let media = MediaType::parse(&Bytes::from_static(TYPES[usize::from(other % 4)].as_bytes())).ok();
-            let Ok(text) = text::read(media.as_ref(), rest) else { return };
+            let Ok(text) = text::read(media.as_ref(), rest).map(|read| read.plain) else { return };
             let mut stanza = String::from("<message xmlns='jabber:server'><body>");
             push_text(&mut stanza, &text);
             stanza += "</body></message>";

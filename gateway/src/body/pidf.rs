@@ -1,27 +1,15 @@
 //! Presence documents (PIDF, RFC 3863) with the person of the data model (RFC 4479) and activities (RPID, RFC 4480).
 //!
-//! Reading is strict about what makes a document dangerous (DTD, entities, size, depth) and generous about the rest:
-//! unknown elements are skipped. Not read: timed status (RFC 4481), device elements, contact information (RFC 4482).
+//! Unknown elements are skipped. Not read: timed status (RFC 4481), device elements, contact information (RFC 4482).
 
 use causeway_shared::xmpp::ns;
-use quick_xml::XmlVersion;
-use quick_xml::events::{BytesStart, Event};
-use quick_xml::name::ResolveResult;
-use quick_xml::reader::NsReader;
 
+use super::document::{self, DocumentFault, Node};
 use crate::translate::canonical::{push_attribute, push_text};
 use crate::translate::date;
 
 /// The media type.
 pub const CONTENT_TYPE: &str = "application/pidf+xml";
-/// Bytes of a document that is read.
-pub const MAX_BYTES: usize = 65_536;
-/// Elements open at once.
-pub const MAX_DEPTH: usize = 32;
-/// Elements of a document.
-pub const MAX_ELEMENTS: usize = 4_096;
-/// Attributes of an element.
-const MAX_ATTRIBUTES: usize = 32;
 
 const PIDF: &str = "urn:ietf:params:xml:ns:pidf";
 const DATA_MODEL: &str = "urn:ietf:params:xml:ns:pidf:data-model";
@@ -30,26 +18,6 @@ const RPID: &str = "urn:ietf:params:xml:ns:pidf:rpid";
 const RPID_DRAFT: &str = "urn:ietf:params:xml:ns:pidf:status:rpid";
 /// The namespace in which `show` stands, whatever the stream's is (RFC 8048, section 6.2).
 const JABBER_CLIENT: &str = "jabber:client";
-
-/// Why a document was not read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum PidfFault {
-    /// More than [`MAX_BYTES`].
-    #[error("the document is larger than {MAX_BYTES} bytes")]
-    TooLarge,
-    /// More than [`MAX_DEPTH`] levels or [`MAX_ELEMENTS`] elements.
-    #[error("the document is too deep or has too many elements")]
-    TooComplex,
-    /// A document type declaration or an entity.
-    #[error("the document declares or uses entities")]
-    Entities,
-    /// Not well-formed UTF-8 XML.
-    #[error("the document is not well-formed")]
-    Malformed,
-    /// The root is no `presence`.
-    #[error("the document is no presence document")]
-    NotPresence,
-}
 
 /// Open or closed (RFC 3863, section 4.1.4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -156,10 +124,10 @@ impl Document {
     }
 
     /// Reads a document.
-    pub fn read(bytes: &[u8]) -> Result<Self, PidfFault> {
-        let root = parse(bytes)?;
+    pub fn read(bytes: &[u8]) -> Result<Self, DocumentFault> {
+        let root = document::parse(bytes)?;
         if !root.is(PIDF, "presence") {
-            return Err(PidfFault::NotPresence);
+            return Err(DocumentFault::WrongRoot);
         }
         let person = root.children.iter().find(|child| child.is(DATA_MODEL, "person")).map(|person| {
             let mut rpid = Rpid::default();
@@ -283,129 +251,10 @@ fn note_of(node: &Node) -> Note {
     Note { lang: node.attribute("xml:lang").map(str::to_owned), text: node.text.trim().to_owned() }
 }
 
-/// An element of a document; comments, processing instructions and the place of text between children are lost.
-#[derive(Debug, Default)]
-struct Node {
-    namespace: String,
-    name: String,
-    attributes: Vec<(String, String)>,
-    text: String,
-    children: Vec<Self>,
-}
-
-impl Node {
-    fn is(&self, namespace: &str, name: &str) -> bool {
-        self.name == name && self.namespace == namespace
-    }
-
-    fn attribute(&self, name: &str) -> Option<&str> {
-        self.attributes.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
-    }
-}
-
-/// Builds the tree within the bounds. The depth bound also keeps its destructor from recursing far.
-fn parse(bytes: &[u8]) -> Result<Node, PidfFault> {
-    if bytes.len() > MAX_BYTES {
-        return Err(PidfFault::TooLarge);
-    }
-    let text = std::str::from_utf8(bytes).map_err(|_| PidfFault::Malformed)?;
-    let mut reader = NsReader::from_str(text.strip_prefix('\u{feff}').unwrap_or(text));
-    let mut open: Vec<Node> = Vec::new();
-    let mut root = None;
-    let mut count = 0_usize;
-    loop {
-        let (namespace, event) = reader.read_resolved_event().map_err(|_| PidfFault::Malformed)?;
-        let namespace = match namespace {
-            ResolveResult::Bound(namespace) => namespace.as_ref().to_owned(),
-            ResolveResult::Unbound => String::new(),
-            ResolveResult::Unknown(_) => return Err(PidfFault::Malformed),
-        };
-        let closed = match event {
-            Event::Start(start) | Event::Empty(start) if root.is_some() => {
-                let _ = start;
-                return Err(PidfFault::Malformed);
-            }
-            Event::Start(start) => {
-                open.push(element(namespace, &start)?);
-                None
-            }
-            Event::Empty(start) => Some(element(namespace, &start)?),
-            Event::End(_) => Some(open.pop().ok_or(PidfFault::Malformed)?),
-            Event::Text(text) => {
-                push_content(open.last_mut(), &text.xml10_content())?;
-                None
-            }
-            Event::CData(data) => {
-                push_content(open.last_mut(), &data.xml10_content())?;
-                None
-            }
-            Event::GeneralRef(reference) => {
-                let character = match reference.resolve_char_ref().map_err(|_| PidfFault::Malformed)? {
-                    Some(character) => character,
-                    None => predefined(&reference.xml10_content()).ok_or(PidfFault::Entities)?,
-                };
-                push_content(open.last_mut(), character.encode_utf8(&mut [0; 4]))?;
-                None
-            }
-            Event::DocType(_) => return Err(PidfFault::Entities),
-            Event::Comment(_) | Event::Decl(_) | Event::PI(_) => None,
-            Event::Eof => {
-                return if open.is_empty() { root.ok_or(PidfFault::Malformed) } else { Err(PidfFault::Malformed) };
-            }
-        };
-        if open.len() > MAX_DEPTH {
-            return Err(PidfFault::TooComplex);
-        }
-        if let Some(node) = closed {
-            count += 1;
-            if count > MAX_ELEMENTS {
-                return Err(PidfFault::TooComplex);
-            }
-            match open.last_mut() {
-                Some(parent) => parent.children.push(node),
-                None => root = Some(node),
-            }
-        }
-    }
-}
-
-fn element(namespace: String, start: &BytesStart<'_>) -> Result<Node, PidfFault> {
-    let name = start.local_name().as_ref().to_owned();
-    let mut attributes = Vec::new();
-    for attribute in start.attributes() {
-        let attribute = attribute.map_err(|_| PidfFault::Malformed)?;
-        if attributes.len() == MAX_ATTRIBUTES {
-            return Err(PidfFault::TooComplex);
-        }
-        let value = attribute.normalized_value(XmlVersion::default()).map_err(|_| PidfFault::Entities)?.into_owned();
-        attributes.push((attribute.key.as_ref().to_owned(), value));
-    }
-    Ok(Node { namespace, name, attributes, ..Node::default() })
-}
-
-fn push_content(parent: Option<&mut Node>, text: &str) -> Result<(), PidfFault> {
-    match parent {
-        Some(parent) => parent.text.push_str(text),
-        None if text.trim().is_empty() => {}
-        None => return Err(PidfFault::Malformed),
-    }
-    Ok(())
-}
-
-fn predefined(name: &str) -> Option<char> {
-    match name {
-        "amp" => Some('&'),
-        "lt" => Some('<'),
-        "gt" => Some('>'),
-        "quot" => Some('"'),
-        "apos" => Some('\''),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::body::document::{MAX_BYTES, MAX_ELEMENTS};
 
     fn document() -> Document {
         Document {
@@ -460,22 +309,22 @@ mod tests {
         let deep = format!("<presence xmlns='{PIDF}'>{}", "<a>".repeat(40));
         let many = format!("<presence xmlns='{PIDF}'>{}</presence>", "<a/>".repeat(MAX_ELEMENTS + 1));
         for (text, expected) in [
-            ("<!DOCTYPE p [<!ENTITY e 'x'>]><presence xmlns='urn:ietf:params:xml:ns:pidf'/>", PidfFault::Entities),
-            ("<presence xmlns='urn:ietf:params:xml:ns:pidf'>&e;</presence>", PidfFault::Entities),
-            ("<presence xmlns='urn:ietf:params:xml:ns:pidf' entity='&e;'/>", PidfFault::Entities),
-            (&deep, PidfFault::TooComplex),
-            (&many, PidfFault::TooComplex),
-            ("<presence/>", PidfFault::NotPresence),
-            ("<presence xmlns='urn:ietf:params:xml:ns:pidf'>", PidfFault::Malformed),
-            ("<a/><b/>", PidfFault::Malformed),
-            ("x", PidfFault::Malformed),
-            ("", PidfFault::Malformed),
-            ("<x:presence/>", PidfFault::Malformed),
+            ("<!DOCTYPE p [<!ENTITY e 'x'>]><presence xmlns='urn:ietf:params:xml:ns:pidf'/>", DocumentFault::Entities),
+            ("<presence xmlns='urn:ietf:params:xml:ns:pidf'>&e;</presence>", DocumentFault::Entities),
+            ("<presence xmlns='urn:ietf:params:xml:ns:pidf' entity='&e;'/>", DocumentFault::Entities),
+            (&deep, DocumentFault::TooComplex),
+            (&many, DocumentFault::TooComplex),
+            ("<presence/>", DocumentFault::WrongRoot),
+            ("<presence xmlns='urn:ietf:params:xml:ns:pidf'>", DocumentFault::Malformed),
+            ("<a/><b/>", DocumentFault::Malformed),
+            ("x", DocumentFault::Malformed),
+            ("", DocumentFault::Malformed),
+            ("<x:presence/>", DocumentFault::Malformed),
         ] {
             assert_eq!(Document::read(text.as_bytes()), Err(expected), "{}", text.get(..60).unwrap_or(text));
         }
-        assert_eq!(Document::read(&vec![b' '; MAX_BYTES + 1]), Err(PidfFault::TooLarge));
-        assert_eq!(Document::read(b"<a>\xff</a>"), Err(PidfFault::Malformed));
+        assert_eq!(Document::read(&vec![b' '; MAX_BYTES + 1]), Err(DocumentFault::TooLarge));
+        assert_eq!(Document::read(b"<a>\xff</a>"), Err(DocumentFault::Malformed));
     }
 
     proptest::proptest! {

@@ -1,15 +1,13 @@
 //! The text in the body of a MESSAGE (RFC 7572, section 7): plain, HTML reduced to plain, or the best alternative.
 //!
-//! HTML does not become XHTML-IM: XEP-0071 is deprecated for its security problems, so only the text is kept.
-//! Not read: message/cpim, isComposing, anything encrypted.
+//! HTML becomes XHTML-IM only where that is wanted: XEP-0071 is deprecated for its security problems.
 
 use std::borrow::Cow;
 
 use bytes::Bytes;
 use causeway_sip::field::MediaType;
 
-/// The Accept header of a 415: what [`read`] takes.
-pub const ACCEPT: &str = "text/plain, text/html, multipart/alternative";
+use super::html;
 
 /// Parts that a multipart body may have.
 const MAX_PARTS: usize = 16;
@@ -25,37 +23,56 @@ pub enum TextFault {
     Malformed,
 }
 
+/// A text, and the HTML it was given as or with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Readable<'b> {
+    /// To read as it is.
+    pub plain: Cow<'b, str>,
+    /// The same with marks, as it came.
+    pub html: Option<Cow<'b, str>>,
+}
+
+impl<'b> Readable<'b> {
+    const fn plain(plain: Cow<'b, str>) -> Self {
+        Self { plain, html: None }
+    }
+
+    fn html(html: Cow<'b, str>) -> Self {
+        Self { plain: Cow::Owned(html::to_text(&html)), html: Some(html) }
+    }
+}
+
 /// The text of a body of this Content-Type; no type means text/plain.
-pub fn read(content_type: Option<&MediaType>, body: &[u8]) -> Result<String, TextFault> {
+pub fn read<'b>(content_type: Option<&MediaType>, body: &'b [u8]) -> Result<Readable<'b>, TextFault> {
     match content_type {
-        None => decode(body, None),
-        Some(kind) if kind.is("text", "plain") => decode(body, kind.charset()),
-        Some(kind) if kind.is("text", "html") => Ok(html_to_text(&decode(body, kind.charset())?)),
+        None => decode(body, None).map(Readable::plain),
+        Some(kind) if kind.is("text", "plain") => decode(body, kind.charset()).map(Readable::plain),
+        Some(kind) if kind.is("text", "html") => decode(body, kind.charset()).map(Readable::html),
         Some(kind) if kind.is("multipart", "alternative") => alternative(kind, body),
         Some(_) => Err(TextFault::UnsupportedType),
     }
 }
 
-fn decode(body: &[u8], charset: Option<&str>) -> Result<String, TextFault> {
-    let charset = charset.unwrap_or("utf-8").to_ascii_lowercase();
-    match charset.as_str() {
-        // US-ASCII is a subset, and who says ASCII often sends UTF-8.
-        "utf-8" | "utf8" | "us-ascii" | "ascii" => {
-            let text = std::str::from_utf8(body).map_err(|_| TextFault::Malformed)?;
-            Ok(text.strip_prefix('\u{feff}').unwrap_or(text).to_owned())
-        }
-        "iso-8859-1" | "latin1" => Ok(body.iter().map(|byte| char::from(*byte)).collect()),
-        _ => Err(TextFault::UnsupportedType),
+fn decode<'b>(body: &'b [u8], charset: Option<&str>) -> Result<Cow<'b, str>, TextFault> {
+    let is = |name: &str| charset.is_some_and(|charset| charset.eq_ignore_ascii_case(name));
+    // US-ASCII is a subset, and who says ASCII often sends UTF-8.
+    if charset.is_none() || ["utf-8", "utf8", "us-ascii", "ascii"].into_iter().any(is) {
+        let text = std::str::from_utf8(body).map_err(|_| TextFault::Malformed)?;
+        return Ok(Cow::Borrowed(text.strip_prefix('\u{feff}').unwrap_or(text)));
     }
+    if ["iso-8859-1", "latin1"].into_iter().any(is) {
+        return Ok(Cow::Owned(body.iter().map(|byte| char::from(*byte)).collect()));
+    }
+    Err(TextFault::UnsupportedType)
 }
 
 /// RFC 2046, section 5.1.4: the parts say the same; plain text is the one an XMPP client shows best.
-fn alternative(kind: &MediaType, body: &[u8]) -> Result<String, TextFault> {
+fn alternative<'b>(kind: &MediaType, body: &'b [u8]) -> Result<Readable<'b>, TextFault> {
     let boundary = kind.params.get_str("boundary").filter(|boundary| !boundary.is_empty() && boundary.len() <= 70);
     let boundary = boundary.ok_or(TextFault::Malformed)?;
     let body = std::str::from_utf8(body).map_err(|_| TextFault::Malformed)?;
     let delimiter = format!("--{boundary}");
-    let mut html = None;
+    let (mut plain, mut html) = (None, None);
     for part in body.split(delimiter.as_str()).skip(1).take(MAX_PARTS) {
         if part.starts_with("--") {
             break;
@@ -74,14 +91,18 @@ fn alternative(kind: &MediaType, body: &[u8]) -> Result<String, TextFault> {
         }
         let part_type = header("Content-Type").unwrap_or("text/plain");
         let Ok(part_type) = MediaType::parse(&Bytes::copy_from_slice(part_type.as_bytes())) else { continue };
-        if part_type.is("text", "plain") {
-            return read(Some(&part_type), content.as_bytes());
+        if part_type.is("text", "plain") && plain.is_none() {
+            plain = Some(decode(content.as_bytes(), part_type.charset())?);
         }
         if part_type.is("text", "html") && html.is_none() {
-            html = Some(read(Some(&part_type), content.as_bytes())?);
+            html = Some(decode(content.as_bytes(), part_type.charset())?);
         }
     }
-    html.ok_or(TextFault::UnsupportedType)
+    match (plain, html) {
+        (Some(plain), html) => Ok(Readable { plain, html }),
+        (None, Some(html)) => Ok(Readable::html(html)),
+        (None, None) => Err(TextFault::UnsupportedType),
+    }
 }
 
 fn split_head(part: &str) -> Option<(&str, &str)> {
@@ -89,84 +110,6 @@ fn split_head(part: &str) -> Option<(&str, &str)> {
         return Some(("", content));
     }
     part.split_once("\r\n\r\n").or_else(|| part.split_once("\n\n"))
-}
-
-/// Drops tags, scripts and styles, turns breaks and blocks into lines, and replaces the usual entities.
-fn html_to_text(html: &str) -> String {
-    let mut out = String::with_capacity(html.len());
-    let mut rest = html;
-    while let Some((before, from)) = rest.split_once('<') {
-        push_html_text(&mut out, before);
-        let (tag, after) = match from.strip_prefix("!--") {
-            Some(comment) => ("", comment.split_once("-->").map_or("", |(_, after)| after)),
-            None => from.split_once('>').unwrap_or(("", "")),
-        };
-        rest = after;
-        let name: String = tag.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '/').collect();
-        match name.trim_end_matches('/').to_ascii_lowercase().as_str() {
-            "br" | "/p" | "/div" | "/li" | "/tr" | "/h1" | "/h2" | "/h3" | "/blockquote" => out.push('\n'),
-            "script" | "style" | "head" | "title" if !tag.ends_with('/') => {
-                let end = format!("</{}", name.to_ascii_lowercase());
-                let lower = rest.to_ascii_lowercase();
-                rest = lower.find(&end).and_then(|at| rest.get(at..)).unwrap_or_default();
-            }
-            _ => {}
-        }
-    }
-    push_html_text(&mut out, rest);
-    out.trim().to_owned()
-}
-
-/// White space is one space in HTML.
-fn push_html_text(out: &mut String, text: &str) {
-    let mut rest: Cow<'_, str> = Cow::Borrowed(text);
-    if text.contains('&') {
-        rest = Cow::Owned(replace_entities(text));
-    }
-    for c in rest.chars() {
-        if c.is_ascii_whitespace() {
-            if !out.is_empty() && !out.ends_with([' ', '\n']) {
-                out.push(' ');
-            }
-        } else {
-            out.push(c);
-        }
-    }
-}
-
-fn replace_entities(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((before, from)) = rest.split_once('&') {
-        out.push_str(before);
-        let found = from.split_once(';').filter(|(name, _)| name.len() <= 8);
-        let character = found.and_then(|(name, _)| match name {
-            "amp" => Some('&'),
-            "lt" => Some('<'),
-            "gt" => Some('>'),
-            "quot" => Some('"'),
-            "apos" => Some('\''),
-            "nbsp" => Some('\u{a0}'),
-            _ => {
-                let digits = name.strip_prefix('#')?;
-                let hex = digits.strip_prefix(['x', 'X']);
-                let code = hex.map_or_else(|| digits.parse().ok(), |hex| u32::from_str_radix(hex, 16).ok())?;
-                char::from_u32(code)
-            }
-        });
-        match (character, found) {
-            (Some(character), Some((_, after))) => {
-                out.push(character);
-                rest = after;
-            }
-            (_, _) => {
-                out.push('&');
-                rest = from;
-            }
-        }
-    }
-    out.push_str(rest);
-    out
 }
 
 #[cfg(test)]
@@ -178,15 +121,16 @@ mod tests {
     }
 
     fn check(content_type: &'static str, body: &str, expected: Result<&str, TextFault>) {
-        assert_eq!(read(Some(&kind(content_type)), body.as_bytes()), expected.map(str::to_owned), "{content_type}");
+        let read = read(Some(&kind(content_type)), body.as_bytes());
+        assert_eq!(read.as_ref().map(|read| &*read.plain), expected.as_ref().map(|text| *text), "{content_type}");
     }
 
     #[test]
     fn plain_text_is_taken_as_it_is() {
         check("text/plain", "Gr\u{fc}\u{df}e \u{1f600}\r\n", Ok("Gr\u{fc}\u{df}e \u{1f600}\r\n"));
         check("Text / Plain ; charset=\"UTF-8\"; msgr=WAAtAE0", "a", Ok("a"));
-        assert_eq!(read(None, b"a"), Ok("a".into()));
-        assert_eq!(read(Some(&kind("text/plain;charset=ISO-8859-1")), b"\xfc"), Ok("\u{fc}".into()));
+        assert_eq!(read(None, b"a").unwrap().plain, "a");
+        assert_eq!(read(Some(&kind("text/plain;charset=ISO-8859-1")), b"\xfc").unwrap().plain, "\u{fc}");
         assert_eq!(read(Some(&kind("text/plain")), b"\xfc"), Err(TextFault::Malformed));
         check("text/plain;charset=utf-7", "a", Err(TextFault::UnsupportedType));
     }
@@ -197,17 +141,6 @@ mod tests {
         for kind in ["text/rtf", "application/x-ms-ink", "message/cpim", "application/im-iscomposing+xml"] {
             check(kind, "x", Err(TextFault::UnsupportedType));
         }
-    }
-
-    #[test]
-    fn html_is_reduced_to_its_text() {
-        check(
-            "text/html",
-            "<html><head><title>t</title><style>p{}</style></head><body><p>Hi&nbsp;&lt;you&gt; &amp;\n  me<br/>2<b>nd</b></p><script>x<y</script>\
-             <!-- c > --></body>",
-            Ok("Hi\u{a0}<you> & me\n2nd"),
-        );
-        check("text/html", "a < b", Ok("a"));
     }
 
     #[test]

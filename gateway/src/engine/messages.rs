@@ -27,8 +27,10 @@ use crate::policy::{self, Admission, Intent, PartnerEntry, Standing};
 use crate::presence::record::PairKey;
 use crate::presence::{Answer, PairInput};
 use crate::quota::Counted;
+use crate::translate::content::{self, Reading};
 use crate::translate::error::{self, Purpose as Asked, Recipient, SipFailure};
-use crate::translate::message::{self, FromSip, FromXmpp, MessageType, StanzaKey, ToXmppContext};
+use crate::translate::message::{self, FromSip, FromXmpp, MessageType, StanzaKey, ToSipContext, ToXmppContext};
+use crate::translate::message_stanza::StanzaContent;
 
 /// How long the sender of a SIP MESSAGE waits for the stanza to be written: less than Timer F, 32 s.
 pub(super) const MESSAGE_PATIENCE: Duration = Duration::from_secs(25);
@@ -153,8 +155,15 @@ impl Engine {
 
     fn translate_to_sip(&mut self, stanza: StanzaIn, partner: PartnerEntry, now: Now, out: &mut Outputs) {
         let StanzaIn { from, to, xml, origin, key, receipt, trace, kind, .. } = stanza;
-        let limit = self.settings.max_message_bytes;
-        match message::message_to_sip(&xml, &from, &to, StanzaKey { origin, key }, limit) {
+        let Some(content) = StanzaContent::read(&xml, &from) else {
+            return out.finished.push((receipt, Outcome::Done));
+        };
+        let context = ToSipContext {
+            key: StanzaKey { origin, key },
+            max_bytes: self.settings.max_message_bytes,
+            now_ms: now.unix_ms,
+        };
+        match message::message_to_sip(&content, &from, &to, &context) {
             FromXmpp::Send(translated) => {
                 let pair = PairKey { local: to.bare(), remote: from.bare() };
                 let is_chat = translated.message_type == MessageType::Chat;
@@ -173,8 +182,8 @@ impl Engine {
                 };
                 self.deliver(pager, now, out);
             }
-            FromXmpp::Nothing(_) => out.finished.push((receipt, Outcome::Done)),
-            FromXmpp::Error { error, .. } => {
+            FromXmpp::Signal | FromXmpp::Nothing => out.finished.push((receipt, Outcome::Done)),
+            FromXmpp::Error(error) => {
                 // The answer to a message that SIP was told is accepted: it cannot be taken back.
                 self.metrics.late_error();
                 out.verdicts.push(Verdict {
@@ -196,9 +205,9 @@ impl Engine {
                 });
                 out.finished.push((receipt, Outcome::Done));
             }
-            FromXmpp::Refuse { id, error } => {
+            FromXmpp::Refuse(error) => {
                 self.metrics.message_refused();
-                let answered = Answered { kind, from: &from, to: &to, id: id.as_deref(), trace };
+                let answered = Answered { kind, from: &from, to: &to, id: content.id.as_deref(), trace };
                 self.refuse_stanza(&answered, receipt, &error, out);
             }
         }
@@ -390,6 +399,10 @@ impl Engine {
             now_ms: now.unix_ms,
             is_chat: session.is_some() || self.conversations.is_chat(pair, now.unix_ms),
             max_stanza_bytes: self.settings.max_stanza_bytes,
+            reading: Reading::default(),
+            with_markers: false,
+            chat_state: None,
+            thread: None,
         };
         // 202: handed to a relay into another world (RFC 3428, section 7). Clients in a session expect 200.
         let success = if session.is_some() { Status::OK } else { Status::ACCEPTED };
@@ -409,13 +422,15 @@ impl Engine {
                     is_owed: false,
                 });
             }
-            FromSip::Discard => self.respond(transaction, Response::to(&request, success), now, out),
+            FromSip::Composing(_) | FromSip::Notification(_) | FromSip::Discard => {
+                self.respond(transaction, Response::to(&request, success), now, out);
+            }
             FromSip::Refuse(refusal) => {
                 out.verdicts.push(Verdict {
                     rung: Rung::Translation,
                     side: Side::Operator,
-                    cause: format!("a MESSAGE has no XMPP form: {refusal:?}"),
-                    remedy: "The gateway carries text/plain, text/html and multipart/alternative.".to_owned(),
+                    cause: format!("a MESSAGE has no XMPP form: {refusal}"),
+                    remedy: format!("The gateway carries {}.", content::ACCEPT),
                     partner: partner.primary.as_str().to_owned(),
                     direction: Direction::Out,
                     peer: None,

@@ -207,7 +207,7 @@ pub(crate) fn push_error(out: &mut String, error: &StanzaError) {
     push_attribute(out, "xmlns", "urn:ietf:params:xml:ns:xmpp-stanzas");
     out.push_str("/>");
     if let Some(text) = &error.text {
-        out.push_str("<text xmlns='urn:ietf:params:xml:ns:xmpp-stanzas' xml:lang='en'>");
+        out.extend(["<text xmlns='urn:ietf:params:xml:ns:xmpp-stanzas' xml:lang='", error.lang, "'>"]);
         push_text(out, text);
         out.push_str("</text>");
     }

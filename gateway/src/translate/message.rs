@@ -1,7 +1,8 @@
 //! Pager-mode messages (RFC 7572): a message stanza and a SIP MESSAGE (RFC 3428), both directions.
 //!
 //! Lost towards SIP: everything but body, subject, thread, language and delay; message type. Lost towards XMPP: display
-//! names, rich text, priority headers. Not here: chat states, receipts, sessions, whether the message may pass.
+//! names, priority headers. What bodies and stanzas say is `content` and `message_stanza`. Not here: chat states, sessions,
+//! whether the message may pass.
 
 use std::borrow::Cow;
 
@@ -15,10 +16,16 @@ use causeway_sip::message::{Identity, Request, Response};
 use causeway_sip::method::{Method, Status};
 
 use super::address;
-use super::canonical::{Node, SERVER, push_attribute, push_text};
+use super::content::{Content, ContentRefusal, Reading, SipBody, Text, read_content};
 use super::date;
-use super::presence::{is_language_tag, read_error};
-use crate::body::text::{self, TextFault};
+use super::encryption;
+use super::message_stanza::{ChatState, Meaning, MessageStanza, StanzaContent, believable};
+use super::presence::is_language_tag;
+use crate::body::cpim::Fields;
+use crate::body::imdn::Imdn;
+use crate::body::is_composing::IsComposing;
+
+pub use super::message_stanza::{MessageType, message_type, stanza_id};
 
 /// The whole MESSAGE when any hop may be UDP (RFC 3428, section 8).
 pub const MAX_BYTES_UDP: usize = 1_300;
@@ -34,10 +41,6 @@ const MAX_ENCODED_THREAD: usize = 120;
 const THREAD_PREFIX: &str = "cwth-";
 /// Bytes of a Subject.
 const MAX_SUBJECT: usize = 512;
-/// A Date this much older than the arrival is worth a delay stamp.
-const DELAY_WORTH_TELLING_MS: u64 = 60_000;
-/// A Date this much in the future is a wrong clock.
-const MAX_SKEW_MS: u64 = 300_000;
 
 /// What names a stanza for ever, on every delivery: the maker of the number, and the number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -46,17 +49,6 @@ pub struct StanzaKey {
     pub origin: u64,
     /// Its number.
     pub key: u64,
-}
-
-/// The type of a message stanza as far as the answer depends on it (RFC 6121, section 5.2.2).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names are those of RFC 6121")]
-pub enum MessageType {
-    Normal,
-    Chat,
-    Headline,
-    Groupchat,
-    Error,
 }
 
 /// A message to send to SIP.
@@ -77,179 +69,90 @@ pub struct MessageToSip {
 pub enum FromXmpp {
     /// It goes to SIP.
     Send(Box<MessageToSip>),
-    /// There is nothing SIP could carry, and nobody is told (RFC 6121, section 8.5).
-    Nothing(Emptiness),
-    /// An error that answers a message of ours.
-    Error {
-        /// `id` of our message.
-        id: Option<String>,
-        /// What the other side says.
-        error: StanzaError,
-    },
-    /// The sender gets an error.
-    Refuse {
-        /// `id` of the stanza.
-        id: Option<String>,
-        /// The error.
-        error: StanzaError,
-    },
-}
-
-/// Why a message has nothing to deliver.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Emptiness {
-    /// A chat state, receipt or marker without a body.
+    /// A chat state, receipt or marker alone.
     Signal,
-    /// No body, and nothing the gateway knows.
-    NoBody,
-    /// The body is empty or white space.
-    BlankBody,
-    /// Not a message stanza at all: an edge of another version.
-    NotAMessage,
+    /// There is nothing SIP could carry, and nobody is told (RFC 6121, section 8.5).
+    Nothing,
+    /// An error that answers a message of ours.
+    Error(StanzaError),
+    /// The sender gets an error.
+    Refuse(StanzaError),
 }
 
-/// The type of a canonical message stanza; missing and unknown types are normal.
-pub fn message_type(xml: &[u8]) -> MessageType {
-    Node::parse(xml).map_or(MessageType::Normal, |stanza| type_of(&stanza))
+/// What surrounds a stanza that goes to SIP.
+#[derive(Debug, Clone, Copy)]
+pub struct ToSipContext {
+    /// The same key gives the same request.
+    pub key: StanzaKey,
+    /// The largest request.
+    pub max_bytes: usize,
+    /// Now, in Unix milliseconds.
+    pub now_ms: u64,
 }
 
-/// The `id` of a canonical stanza of any kind.
-pub fn stanza_id(xml: &[u8]) -> Option<String> {
-    Node::parse(xml)?.attribute("id").map(Cow::into_owned)
-}
-
-fn type_of(stanza: &Node<'_>) -> MessageType {
-    match stanza.attribute("type").as_deref() {
-        Some("chat") => MessageType::Chat,
-        Some("headline") => MessageType::Headline,
-        Some("groupchat") => MessageType::Groupchat,
-        Some("error") => MessageType::Error,
-        Some(_) | None => MessageType::Normal,
-    }
-}
-
-/// Translates a canonical message stanza (RFC 7572, section 4). The same key gives the same request.
-pub fn message_to_sip(xml: &[u8], from: &Jid, to: &Jid, key: StanzaKey, max_bytes: usize) -> FromXmpp {
-    let Some(stanza) = Node::parse(xml).filter(|node| node.is(SERVER, "message")) else {
-        return FromXmpp::Nothing(Emptiness::NotAMessage);
-    };
-    let id = stanza.attribute("id").map(Cow::into_owned);
-    let message_type = type_of(&stanza);
-    match message_type {
-        MessageType::Error => {
-            let error = stanza.child(SERVER, "error").map(|error| read_error(&error));
-            let error = error.unwrap_or_else(|| StanzaError::from(StanzaCondition::UndefinedCondition));
-            return FromXmpp::Error { id, error };
-        }
+/// Translates a message stanza (RFC 7572, section 4).
+pub fn message_to_sip(content: &StanzaContent<'_>, from: &Jid, to: &Jid, context: &ToSipContext) -> FromXmpp {
+    match content.message_type {
+        MessageType::Error => return FromXmpp::Error(content.error()),
         // RFC 6121, section 8.5.2.1.1: an error.
-        MessageType::Groupchat => return FromXmpp::Refuse { id, error: StanzaCondition::ServiceUnavailable.into() },
+        MessageType::Groupchat => return FromXmpp::Refuse(StanzaCondition::ServiceUnavailable.into()),
         MessageType::Normal | MessageType::Chat | MessageType::Headline => {}
     }
-    let content = match Content::read(&stanza, from) {
-        Ok(content) => content,
-        Err(emptiness) => return FromXmpp::Nothing(emptiness),
-    };
-    match content.to_request(from, to, key) {
+    match content.meaning() {
+        Meaning::Text => {}
+        Meaning::Signal => return FromXmpp::Signal,
+        Meaning::Nothing => return FromXmpp::Nothing,
+        Meaning::Encrypted(_) => return FromXmpp::Refuse(encryption::refusal(content.lang.as_deref())),
+    }
+    let key = context.key;
+    match to_request(content, from, to, context) {
         Ok(request) => {
             let size = request.wire_len() + TRANSPORT_HEADERS;
-            if size > max_bytes {
+            if size > context.max_bytes {
+                let max_bytes = context.max_bytes;
                 let error = StanzaError::new(ErrorType::Modify, StanzaCondition::PolicyViolation)
                     .with_text(format!("The message is too long: {size} bytes towards SIP, {max_bytes} are allowed"));
-                return FromXmpp::Refuse { id, error };
+                return FromXmpp::Refuse(error);
             }
             let branch = branch_of(&token(format!("cw{:016x}{:016x}", key.origin, key.key)));
-            FromXmpp::Send(Box::new(MessageToSip { request, branch, id, message_type }))
+            let id = content.id.as_deref().map(str::to_owned);
+            FromXmpp::Send(Box::new(MessageToSip { request, branch, id, message_type: content.message_type }))
         }
-        Err(fault) => FromXmpp::Refuse {
-            id,
-            error: StanzaError::from(StanzaCondition::JidMalformed).with_text(fault.to_string()),
-        },
+        Err(fault) => FromXmpp::Refuse(StanzaError::from(StanzaCondition::JidMalformed).with_text(fault.to_string())),
     }
 }
 
-/// What of a stanza SIP can carry.
-struct Content<'a> {
-    body: Cow<'a, str>,
-    subject: Option<Cow<'a, str>>,
-    thread: Option<Cow<'a, str>>,
-    lang: Option<Cow<'a, str>>,
-    sent_ms: Option<u64>,
-}
-
-impl<'a> Content<'a> {
-    fn read(stanza: &Node<'a>, from: &Jid) -> Result<Self, Emptiness> {
-        let lang = stanza.attribute("xml:lang");
-        let (mut body, mut subject): (Option<Node<'a>>, Option<Node<'a>>) = (None, None);
-        let mut content = Self { body: Cow::Borrowed(""), subject: None, thread: None, lang: None, sent_ms: None };
-        let mut is_signal = false;
-        for child in stanza.children() {
-            match (child.namespace(), child.name()) {
-                (SERVER, "body") => prefer(&mut body, child, lang.as_deref()),
-                (SERVER, "subject") => prefer(&mut subject, child, lang.as_deref()),
-                (SERVER, "thread") => content.thread = Some(child.text()).filter(|thread| !thread.is_empty()),
-                // A stamp of somebody else than the sender's server or the sender is hearsay.
-                ("urn:xmpp:delay", "delay") => {
-                    let is_credible =
-                        child.attribute("from").is_some_and(|by| by == from.domain() || by == from.bare_str());
-                    let stamp = child.attribute("stamp").filter(|_| is_credible);
-                    content.sent_ms = stamp.and_then(|stamp| date::read_timestamp(&stamp));
-                }
-                ("http://jabber.org/protocol/chatstates" | "urn:xmpp:receipts" | "urn:xmpp:chat-markers:0", _) => {
-                    is_signal = true;
-                }
-                _ => {}
-            }
-        }
-        content.subject = subject.as_ref().map(Node::text).filter(|subject| !subject.trim().is_empty());
-        content.lang = body.as_ref().and_then(|body| body.attribute("xml:lang")).or(lang);
-        match (&body, &content.subject) {
-            (Some(body), _) => content.body = body.text(),
-            // A subject alone is a message all the same, except in a chat.
-            (None, Some(subject)) if type_of(stanza) == MessageType::Normal => content.body = subject.clone(),
-            (None, _) if is_signal => return Err(Emptiness::Signal),
-            (None, _) => return Err(Emptiness::NoBody),
-        }
-        if content.body.trim().is_empty() { Err(Emptiness::BlankBody) } else { Ok(content) }
-    }
-
-    fn to_request(&self, from: &Jid, to: &Jid, key: StanzaKey) -> Result<Request, address::AddressFault> {
-        let sender = address::jid_to_uri(from)?;
-        let account = if from.resource().is_some() { address::bare_jid_to_uri(&from.bare())? } else { sender.clone() };
-        let target = address::bare_jid_to_uri(&to.bare())?;
-        let identity = Identity {
-            from: NameAddr::new(sender).with_tag(&token(format!("{:016x}", mix(key)))),
-            to: NameAddr::new(target.clone()),
-            call_id: self.thread.as_deref().map_or_else(|| call_id_of_key(key), thread_to_call_id),
-            // It grows with the stanzas of one edge. What makes requests distinct is the tag.
-            cseq: u32::try_from(key.key & 0x7fff_ffff).unwrap_or(1).max(1),
-        };
-        let mut request = Request::new(Method::Message, target, &identity)
-            .with(HeaderName::PAssertedIdentity, NameAddr::new(account).to_value());
-        if let Some(subject) = self.subject.as_deref().and_then(header_text) {
-            request.headers.push(HeaderName::Subject, subject);
-        }
-        if let Some(lang) = self.lang.as_deref().filter(|lang| is_language_tag(lang)).and_then(header_text) {
-            request.headers.push(HeaderName::ContentLanguage, lang);
-        }
-        if let Some(sent) = self.sent_ms.map(date::write_sip_date).as_deref().and_then(header_text) {
-            request.headers.push(HeaderName::Date, sent);
-        }
-        let body = Bytes::copy_from_slice(self.body.as_bytes());
-        Ok(request.with_body(HeaderValue::from_static("text/plain;charset=UTF-8"), body))
-    }
-}
-
-/// Keeps the first, unless another is in the stanza's own language (RFC 7572, section 8).
-fn prefer<'a>(kept: &mut Option<Node<'a>>, found: Node<'a>, lang: Option<&str>) {
-    let is_ours = |node: &Node<'_>| match (node.attribute("xml:lang"), lang) {
-        (Some(own), Some(lang)) => own.eq_ignore_ascii_case(lang),
-        (None, _) => true,
-        (Some(_), None) => false,
+fn to_request(
+    content: &StanzaContent<'_>,
+    from: &Jid,
+    to: &Jid,
+    context: &ToSipContext,
+) -> Result<Request, address::AddressFault> {
+    let key = context.key;
+    let sender = address::jid_to_uri(from)?;
+    let account = if from.resource().is_some() { address::bare_jid_to_uri(&from.bare())? } else { sender.clone() };
+    let target = address::bare_jid_to_uri(&to.bare())?;
+    let identity = Identity {
+        from: NameAddr::new(sender).with_tag(&token(format!("{:016x}", mix(key)))),
+        to: NameAddr::new(target.clone()),
+        call_id: content.thread.as_deref().map_or_else(|| call_id_of_key(key), thread_to_call_id),
+        // It grows with the stanzas of one edge. What makes requests distinct is the tag.
+        cseq: u32::try_from(key.key & 0x7fff_ffff).unwrap_or(1).max(1),
     };
-    match kept {
-        Some(first) if is_ours(first) || !is_ours(&found) => {}
-        Some(_) | None => *kept = Some(found),
+    let mut request = Request::new(Method::Message, target, &identity)
+        .with(HeaderName::PAssertedIdentity, NameAddr::new(account).to_value());
+    if let Some(subject) = content.subject.as_deref().and_then(header_text) {
+        request.headers.push(HeaderName::Subject, subject);
     }
+    if let Some(lang) = content.lang.as_deref().filter(|lang| is_language_tag(lang)).and_then(header_text) {
+        request.headers.push(HeaderName::ContentLanguage, lang);
+    }
+    let sent = content.sent_ms.and_then(|sent| believable(sent, context.now_ms));
+    if let Some(sent) = sent.map(date::write_sip_date).as_deref().and_then(header_text) {
+        request.headers.push(HeaderName::Date, sent);
+    }
+    let body = SipBody::text(content.text().unwrap_or_default());
+    Ok(request.with_body(body.content_type, body.bytes))
 }
 
 /// One header line of a text: controls, CR and LF among them, become spaces.
@@ -303,14 +206,14 @@ fn thread_to_call_id(thread: &str) -> CallId {
 }
 
 /// The thread of a Call-ID: what we made of one is undone.
-fn call_id_to_thread(call_id: &str) -> String {
+fn call_id_to_thread(call_id: &str) -> Cow<'_, str> {
     let encoded = call_id.strip_prefix(THREAD_PREFIX).filter(|hex| hex.len() % 2 == 0).map(str::as_bytes);
     let octets = encoded.and_then(|hex| {
         hex.chunks(2)
             .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
             .collect::<Option<Vec<u8>>>()
     });
-    octets.and_then(|octets| String::from_utf8(octets).ok()).unwrap_or_else(|| call_id.to_owned())
+    octets.and_then(|octets| String::from_utf8(octets).ok()).map_or(Cow::Borrowed(call_id), Cow::Owned)
 }
 
 fn push_hex(out: &mut String, bytes: &[u8]) {
@@ -336,13 +239,21 @@ fn digest(parts: &[&[u8]]) -> String {
 
 /// What surrounds a SIP MESSAGE that goes to XMPP.
 #[derive(Debug, Clone, Copy)]
-pub struct ToXmppContext {
+pub struct ToXmppContext<'a> {
     /// Now, in Unix milliseconds.
     pub now_ms: u64,
     /// `chat` if the conversation is one, else no type (RFC 7572, section 5).
     pub is_chat: bool,
     /// The largest stanza the partner takes.
     pub max_stanza_bytes: usize,
+    /// How bodies are read.
+    pub reading: Reading,
+    /// Whether markers are in use.
+    pub with_markers: bool,
+    /// The chat state to put in, where the recipient's client knows them.
+    pub chat_state: Option<ChatState>,
+    /// The thread, where it is not to be the Call-ID.
+    pub thread: Option<&'a str>,
 }
 
 /// What becomes of a SIP MESSAGE.
@@ -354,7 +265,13 @@ pub enum FromSip {
         xml: Bytes,
         /// Its `id`.
         id: String,
+        /// What the wrapping says, if there is one.
+        wrapping: Option<Box<Fields>>,
     },
+    /// Whether the sender writes.
+    Composing(IsComposing),
+    /// What became of a message of the recipient's.
+    Notification(Imdn),
     /// It expired on its way, or is empty: 202, and nothing more.
     Discard,
     /// The sender gets this answer.
@@ -362,13 +279,16 @@ pub enum FromSip {
 }
 
 /// Why a MESSAGE is refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum MessageRefusal {
-    /// 415: not a type whose text can be read.
-    UnsupportedType,
-    /// 400: a header or the body is malformed.
+    /// 415 or 400: the body.
+    #[error("{0}")]
+    Content(#[from] ContentRefusal),
+    /// 400: a header is malformed.
+    #[error("a header field is malformed")]
     Malformed,
     /// 513: the stanza would be larger than the partner takes.
+    #[error("the stanza would be larger than the partner takes")]
     TooLarge,
 }
 
@@ -376,8 +296,7 @@ impl MessageRefusal {
     /// The response to the sender.
     pub fn response(self, request: &Request) -> Response {
         match self {
-            Self::UnsupportedType => Response::to(request, Status::UNSUPPORTED_MEDIA_TYPE)
-                .with(HeaderName::Accept, HeaderValue::from_static(text::ACCEPT)),
+            Self::Content(refusal) => refusal.response(request),
             Self::Malformed => Response::to(request, Status::BAD_REQUEST),
             Self::TooLarge => Response::to(request, Status::MESSAGE_TOO_LARGE),
         }
@@ -385,65 +304,56 @@ impl MessageRefusal {
 }
 
 /// Translates a SIP MESSAGE (RFC 7572, section 5). A retransmission gives the same stanza.
-pub fn message_to_xmpp(request: &Request, from: &Jid, to: &Jid, context: &ToXmppContext) -> FromSip {
+pub fn message_to_xmpp(request: &Request, from: &Jid, to: &Jid, context: &ToXmppContext<'_>) -> FromSip {
     let headers = &request.headers;
     let (Ok(call_id), Ok(cseq), Ok(via)) = (headers.call_id(), headers.cseq(), headers.top_via()) else {
         return FromSip::Refuse(MessageRefusal::Malformed);
     };
     let Ok(content_type) = headers.content_type() else { return FromSip::Refuse(MessageRefusal::Malformed) };
-    let body = match text::read(content_type.as_ref(), &request.body) {
-        Ok(body) => body,
-        Err(TextFault::UnsupportedType) => return FromSip::Refuse(MessageRefusal::UnsupportedType),
-        Err(TextFault::Malformed) => return FromSip::Refuse(MessageRefusal::Malformed),
+    let content = match read_content(content_type.as_ref(), &request.body, context.reading) {
+        Ok(content) => content,
+        Err(refusal) => return FromSip::Refuse(refusal.into()),
     };
     let header = |name| headers.get(&name).and_then(HeaderValue::as_str).map(str::trim).filter(|text| !text.is_empty());
     let sent_ms = header(HeaderName::Date).and_then(date::read_sip_date);
-    let sent_ms = sent_ms.filter(|sent| *sent <= context.now_ms.saturating_add(MAX_SKEW_MS));
+    let sent_ms = sent_ms.and_then(|sent| believable(sent, context.now_ms));
     // RFC 3428, section 7: relative to Date, or to the arrival.
     let expired = headers.expires().ok().flatten().is_some_and(|seconds| {
         sent_ms.unwrap_or(context.now_ms).saturating_add(u64::from(seconds) * 1000) < context.now_ms
     });
-    let subject = header(HeaderName::Subject);
-    if expired || (body.trim().is_empty() && subject.is_none()) {
+    if expired {
         return FromSip::Discard;
     }
-    let id = digest(&[call_id.as_bytes(), &cseq.number.to_be_bytes(), via.branch().unwrap_or_default()]);
-    let mut xml = String::with_capacity(body.len() + 320);
-    xml.push_str("<message xmlns='jabber:server'");
-    push_attribute(&mut xml, "from", from.as_str());
-    push_attribute(&mut xml, "to", to.as_str());
-    push_attribute(&mut xml, "id", &id);
-    if context.is_chat {
-        push_attribute(&mut xml, "type", "chat");
-    }
-    let lang = header(HeaderName::ContentLanguage).and_then(|list| list.split(',').next()).map(str::trim);
-    if let Some(lang) = lang.filter(|lang| is_language_tag(lang)) {
-        push_attribute(&mut xml, "xml:lang", lang);
-    }
-    xml.push('>');
-    let mut push = |name: &str, text: &str| {
-        xml.extend(["<", name, ">"]);
-        push_text(&mut xml, text);
-        xml.extend(["</", name, ">"]);
+    let subject = header(HeaderName::Subject);
+    let text = match content {
+        Content::Text(text) => text,
+        Content::Nothing if subject.is_some() => Text { body: Cow::Borrowed(""), xhtml: None, wrapping: None },
+        Content::Nothing => return FromSip::Discard,
+        Content::Composing(status) => return FromSip::Composing(status),
+        Content::Notification(imdn) => return FromSip::Notification(imdn),
     };
-    if let Some(subject) = subject {
-        push("subject", subject);
-    }
-    if !body.trim().is_empty() {
-        push("body", &body);
-    }
-    push("thread", &call_id_to_thread(call_id.as_str()));
-    if let Some(sent) = sent_ms.filter(|sent| sent.saturating_add(DELAY_WORTH_TELLING_MS) < context.now_ms) {
-        xml.push_str("<delay xmlns='urn:xmpp:delay'");
-        push_attribute(&mut xml, "from", from.domain());
-        push_attribute(&mut xml, "stamp", &date::write_timestamp(sent));
-        xml.push_str("/>");
-    }
-    xml.push_str("</message>");
+    let id = digest(&[call_id.as_bytes(), &cseq.number.to_be_bytes(), via.branch().unwrap_or_default()]);
+    let thread = context.thread.map_or_else(|| call_id_to_thread(call_id.as_str()), Cow::Borrowed);
+    let stanza = MessageStanza {
+        id: Some(&id),
+        is_chat: context.is_chat,
+        lang: header(HeaderName::ContentLanguage).and_then(|list| list.split(',').next()).map(str::trim),
+        subject,
+        thread: Some(&thread),
+        chat_state: context.chat_state,
+        ..MessageStanza::new(from, to)
+    };
+    let stanza = match sent_ms {
+        Some(sent) => stanza.with_date(sent, context.now_ms),
+        None => stanza,
+    };
+    let stanza = stanza.with_text(&text, context.with_markers, context.now_ms);
+    let xml = stanza.to_xml();
     if xml.len() > context.max_stanza_bytes {
         return FromSip::Refuse(MessageRefusal::TooLarge);
     }
-    FromSip::Send { xml: Bytes::from(xml), id }
+    let id = stanza.id.map_or_else(String::new, str::to_owned);
+    FromSip::Send { xml, id, wrapping: text.wrapping }
 }
 
 #[cfg(test)]

@@ -4,7 +4,10 @@
 
 pub mod address;
 pub mod canonical;
+pub mod content;
 pub mod date;
+pub mod encryption;
 pub mod error;
 pub mod message;
+pub mod message_stanza;
 pub mod presence;

@@ -198,6 +198,8 @@ pub struct StanzaError {
     pub condition: StanzaCondition,
     /// The explanation; a peer's is untrusted text.
     pub text: Option<String>,
+    /// The language of an explanation of ours.
+    pub lang: &'static str,
     /// The domain or address that generated the error, where that is not the recipient.
     pub by: Option<String>,
     /// Content of the condition's element: the new address in `gone` and `redirect`.
@@ -207,7 +209,7 @@ pub struct StanzaError {
 impl StanzaError {
     /// An error with a type of its own.
     pub fn new(kind: ErrorType, condition: StanzaCondition) -> Self {
-        Self { kind, condition, text: None, by: None, detail: None }
+        Self { kind, condition, text: None, lang: "en", by: None, detail: None }
     }
 
     /// The same error with an explanation.
@@ -215,6 +217,12 @@ impl StanzaError {
     pub fn with_text(mut self, text: impl Into<String>) -> Self {
         self.text = Some(text.into());
         self
+    }
+
+    /// The same error with an explanation in another language than English.
+    #[must_use]
+    pub fn with_text_in(self, lang: &'static str, text: impl Into<String>) -> Self {
+        Self { lang, ..self.with_text(text) }
     }
 
     /// The `<error/>` of a stanza.
@@ -228,7 +236,7 @@ impl StanzaError {
             .attr("type", self.kind.as_str())
             .child(condition);
         if let Some(text) = &self.text {
-            error.push(Element::new(ns::STANZA_ERRORS, "text").attr("xml:lang", "en").text(text.as_str()));
+            error.push(Element::new(ns::STANZA_ERRORS, "text").attr("xml:lang", self.lang).text(text.as_str()));
         }
         error
     }
@@ -247,6 +255,7 @@ impl StanzaError {
             kind: kind.unwrap_or_else(|| condition.usual_type()),
             condition,
             text: conditions().find(|child| child.name() == "text").map(Element::text_content),
+            lang: "en",
             by: error.and_then(|error| error.attribute("by")).map(str::to_owned),
             detail: found.map(|(_, child)| child.text_content()).filter(|detail| !detail.is_empty()),
         }
