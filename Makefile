@@ -33,7 +33,7 @@ unit: ## Unit and scenario tests (FILTER=... for some)
 	$(CARGO) nextest run --workspace $(FILTER)
 
 .PHONY: interop
-interop: demo matrix-check ## The demo's conversation and every negotiation with real peers, as tests
+interop: demo matrix-check interop-sip-check ## The demo's conversation, every negotiation, and other people's SIP, as tests
 
 .PHONY: deny
 deny: ## Licences, sources and banned crates
@@ -53,6 +53,7 @@ run-ci: ## What the build server runs
 
 -include deploy/demo/demo.mk
 -include deploy/interop/matrix.mk
+-include deploy/interop-sip/sip.mk
 -include deploy/bench.mk
 -include deploy/soak.mk
 -include deploy/fuzz.mk

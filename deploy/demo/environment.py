@@ -96,7 +96,7 @@ def strangers(own):
 @contextlib.contextmanager
 def alone():
     """Holds the lock on the state, so that two commands do not start or stop things at once."""
-    STATE.mkdir(exist_ok=True)
+    STATE.mkdir(parents=True, exist_ok=True)
     with open(STATE / "lock", "w", encoding="utf-8") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -105,9 +105,9 @@ def alone():
         yield
 
 
-def render(name, target, **values):
+def render(name, target, folder=CONF, **values):
     """Writes a configuration from its template; @NAME@ stands for a path."""
-    text = (CONF / f"{name}.in").read_text(encoding="utf-8")
+    text = (folder / f"{name}.in").read_text(encoding="utf-8")
     for key, value in {"STATE": STATE, "LOG": LOG, "CERTS": CERTS, "CONF": CONF, **values}.items():
         text = text.replace(f"@{key}@", str(value))
     target.write_text(text, encoding="utf-8")

@@ -23,6 +23,7 @@ from environment import (
     LOG,
     PROSODY,
     SIP,
+    SIP_USERS,
     STATE,
     TARGET,
     XMPP_USERS,
@@ -98,21 +99,22 @@ def service(name):
     return next(process for process in services() if process.name == name)
 
 
-def up(with_services=True):
-    """Starts everybody with an empty memory and waits until all are ready."""
+def up(with_services=True, settle=lambda: None):
+    """Starts everybody with an empty memory and waits until all are ready; `settle` may change what was configured."""
     everybody = peers() + (services() if with_services else [])
     _refuse_to_disturb(everybody)
     unbuilt = [process.command[0] for process in everybody if not shutil.which(process.command[0])]
     if unbuilt:
         raise DemoError(f"{unbuilt[0]} is missing: run deploy/setup demo, and cargo build --bins")
     _prepare()
+    settle()
     for process in everybody:
         process.start()
     for process in everybody:
         process.wait_ready(READY_PATIENCE)
     _register_users_of_ejabberd()
     if with_services:
-        _wait_for_road()
+        wait_for_road()
 
 
 def down():
@@ -173,9 +175,10 @@ def _prepare():
     render("knot.conf", STATE / "knot.conf")
     render("prosody.cfg.lua", STATE / "prosody.cfg.lua")
     render("ejabberd.yml", STATE / "ejabberd.yml")
-    sip = _sip_leg(SIP)
+    sip = sip_leg(SIP)
     modules = glob.glob("/usr/lib/*/kamailio/modules/")[0]
-    render("kamailio.cfg", STATE / "kamailio.cfg", KAMAILIO_MODULES=modules, **sip)
+    users = "|".join(user.partition("@")[0] for user in SIP_USERS)
+    render("kamailio.cfg", STATE / "kamailio.cfg", KAMAILIO_MODULES=modules, USERS=users, **sip)
     render("kamailio-tls.cfg", STATE / "kamailio-tls.cfg")
     for name in ["edge-proxy.toml", "gateway.toml"]:
         render(name, STATE / name, **sip)
@@ -187,7 +190,7 @@ def _prepare():
             (accounts / f"{name}.dat").write_text(f'return {{ ["password"] = "{name}pw"; }};\n', encoding="ascii")
 
 
-def _sip_leg(transport):
+def sip_leg(transport):
     """How gateway and Kamailio find and know each other."""
     if transport not in ("tls", "tcp", "udp"):
         raise DemoError(f"CAUSEWAY_DEMO_SIP is {transport}; it can be tls, tcp or udp")
@@ -216,7 +219,7 @@ def is_ready(name):
     return _healthy(_ADDRESS[name], "/readyz")
 
 
-def _wait_for_road():
+def wait_for_road():
     """Waits until the gateway has found the edge, so that the first message is not the one that waits for it."""
     for process in services():
         process.ready = functools.partial(is_ready, process.name)

@@ -295,9 +295,13 @@ pub fn resources_to_pidf(user: &BareJid, resources: &[ResourcePresence], style: 
         (true, Ok(uri)) => uri.as_str().to_owned(),
         (true, Err(_)) | (false, _) => address::bare_jid_to_pres(user),
     };
-    let best = resources.iter().min_by_key(|resource| availability_rank(resource));
-    let shown: Vec<&ResourcePresence> =
-        if style.single_tuple { best.into_iter().collect() } else { resources.iter().collect() };
+    // The best one first: PJSIP, among others, reads the first tuple and no other.
+    let mut shown: Vec<&ResourcePresence> = resources.iter().collect();
+    shown.sort_by_key(|resource| availability_rank(resource));
+    let best = shown.first().copied();
+    if style.single_tuple {
+        shown.truncate(1);
+    }
     Document {
         entity,
         tuples: shown.into_iter().map(|resource| resource_to_tuple(user, resource)).collect(),

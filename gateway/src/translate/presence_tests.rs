@@ -99,12 +99,21 @@ fn priorities_follow_the_formulas_and_are_exact_inverses() {
 }
 
 #[test]
+fn the_most_available_resource_is_the_first_tuple_of_the_document() {
+    let resources = [resource("desk", Show::Xa, 0), resource("couch", Show::Online, 0), resource("phone", Show::Away, 0)];
+    let document = resources_to_pidf(&bob(), &resources, PidfStyle::default());
+    let ids: Vec<&str> = document.tuples.iter().map(|tuple| tuple.id.as_str()).collect();
+    assert_eq!(ids, ["ID-couch", "ID-phone", "ID-desk"], "a reader of one tuple reads the best");
+    assert_eq!(document.person, None);
+}
+
+#[test]
 fn every_resource_is_a_tuple_and_the_most_available_speaks_for_the_person() {
     let resources = [resource("desk", Show::Dnd, 5), resource("phone", Show::Away, 5), resource("tv", Show::Chat, 0)];
     let document = resources_to_pidf(&bob(), &resources, PidfStyle::default());
     assert_eq!(
         document.tuples.iter().map(|tuple| tuple.id.as_str()).collect::<Vec<_>>(),
-        ["ID-desk", "ID-phone", "ID-tv"]
+        ["ID-phone", "ID-desk", "ID-tv"]
     );
     assert_eq!(document.person.map(|person| person.activities), Some(vec!["away".to_owned()]));
     assert_eq!(document.entity, "pres:bob@fabrikam.example");

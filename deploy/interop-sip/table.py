@@ -1,0 +1,47 @@
+"""docs/INTEROP.md: what every peer was seen to do, as a table that the run writes."""
+
+import re
+
+from environment import ROOT, DemoError
+
+DOCUMENT = ROOT / "docs" / "INTEROP.md"
+
+
+def rows(outcomes):
+    """A line for each peer and scenario; a column for each transport and server."""
+    columns = [(t, s) for t in ("udp", "tcp", "tls") for s in ("prosody", "ejabberd")]
+    found = {}
+    for each in outcomes:
+        cells = found.setdefault((each["peer"], each["scenario"]), {})
+        cells[each["transport"], each["server"]] = each["outcome"]
+    lines = ["| Peer | Scenario | UDP, Prosody | UDP, ejabberd | TCP, Prosody | TCP, ejabberd | TLS, Prosody | TLS, ejabberd |",
+             "|---" * 8 + "|"]
+    for (peer, scenario), cells in found.items():
+        lines.append(f"| {peer} | {scenario} | " + " | ".join(cells.get(column, "–") for column in columns) + " |")
+    return lines
+
+
+def judge(outcomes, write, partly, took):
+    """Compares, or writes; returns whether something is wrong."""
+    bad = [each for each in outcomes if each["outcome"] != "ok"]
+    for each in bad:
+        print("{transport}, {peer}, {server}, {scenario}: {outcome}".format(**each))
+    print(f"{len(outcomes) - len(bad)} of {len(outcomes)} scenarios as they have to be, {took:.0f} s")
+    if not partly and not bad:
+        put("peers", rows(outcomes), write)
+    return bool(bad) or not outcomes
+
+
+def put(section, lines, write):
+    """Writes a section of the document, or fails when what stands there is something else."""
+    text = DOCUMENT.read_text(encoding="utf-8")
+    begin, end = f"<!-- begin {section} -->\n", f"<!-- end {section} -->"
+    match = re.search(re.escape(begin) + "(.*?)" + re.escape(end), text, re.DOTALL)
+    if match is None:
+        raise DemoError(f"{DOCUMENT} has no section {section!r}")
+    wanted = "\n".join(lines) + "\n"
+    if match.group(1) == wanted:
+        return
+    if not write:
+        raise DemoError(f"docs/INTEROP.md, {section}: no longer what was seen; run `make interop-sip` and look at why")
+    DOCUMENT.write_text(text[: match.start(1)] + wanted + text[match.end(1) :], encoding="utf-8")
