@@ -100,7 +100,8 @@ fn priorities_follow_the_formulas_and_are_exact_inverses() {
 
 #[test]
 fn the_most_available_resource_is_the_first_tuple_of_the_document() {
-    let resources = [resource("desk", Show::Xa, 0), resource("couch", Show::Online, 0), resource("phone", Show::Away, 0)];
+    let resources =
+        [resource("desk", Show::Xa, 0), resource("couch", Show::Online, 0), resource("phone", Show::Away, 0)];
     let document = resources_to_pidf(&bob(), &resources, PidfStyle::default());
     let ids: Vec<&str> = document.tuples.iter().map(|tuple| tuple.id.as_str()).collect();
     assert_eq!(ids, ["ID-couch", "ID-phone", "ID-desk"], "a reader of one tuple reads the best");
