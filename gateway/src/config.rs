@@ -18,12 +18,14 @@ use crate::presence::PresenceSettings;
 use crate::quota::QuotaLimits;
 
 mod access;
+mod directory;
 pub mod files;
 mod partner;
 mod settings;
 mod sip;
 
 pub use access::{GrantFault, GrantFile};
+pub use directory::{DirectoryConfig, EchoConfig, PhotoFile};
 pub use partner::Partner;
 pub use sip::{SipConfig, SipTlsFiles};
 
@@ -61,6 +63,10 @@ pub struct Config {
     pub access: ExternalAccess,
     /// Files of more users to whom policies are granted.
     pub grant_files: Vec<GrantFile>,
+    /// What partners may be told about the domains and their users.
+    pub directory: DirectoryConfig,
+    /// The echo contact.
+    pub echo: Option<EchoConfig>,
     /// How much partners' users may do in a minute.
     pub quotas: QuotaLimits,
     /// Where health and metrics are served.
@@ -119,6 +125,8 @@ impl Config {
             .collect();
         let (access, grant_files) = access::read(&mut document, &domains, &mut warnings);
         let quotas = quotas(document.section("quotas"));
+        let directory = directory::read(&mut document, &domains);
+        let echo = directory::echo(document.section("echo"), &domains);
         let mut warn = |key: &str, text: &str| {
             warnings.push(ConfigWarning { key: key.to_owned(), text: text.to_owned() });
         };
@@ -158,6 +166,8 @@ impl Config {
             presence,
             access,
             grant_files,
+            directory,
+            echo,
             quotas,
             admin: admin_listen,
             telemetry,
@@ -172,7 +182,9 @@ impl Config {
         let sip = self.sip.tls.iter().flat_map(|tls| [&tls.certificate, &tls.key, &tls.ca]);
         let anchors = self.partners.iter().flat_map(|partner| &partner.trust_anchors);
         let grants = self.grant_files.iter().map(|grant| &grant.path);
-        link.into_iter().chain(sip).chain(anchors).chain(&self.dialback_passphrase).chain(grants).cloned().collect()
+        let photos = self.directory.photos.iter().map(|photo| &photo.path);
+        let named = link.into_iter().chain(sip).chain(anchors).chain(&self.dialback_passphrase);
+        named.chain(grants).chain(photos).cloned().collect()
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod body;
 pub mod config;
 pub mod dev_certs;
+pub mod echo;
 pub mod engine;
 pub mod health;
 pub mod iq;

@@ -9,6 +9,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 
+use crate::iq::Reply;
 use crate::verdicts::News;
 
 /// Labels of a verdict.
@@ -18,6 +19,13 @@ struct VerdictLabels {
     side: &'static str,
     service: &'static str,
     partner: String,
+}
+
+/// Labels of an answered iq.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct IqLabels {
+    topic: &'static str,
+    outcome: &'static str,
 }
 
 /// The counters.
@@ -39,6 +47,8 @@ pub struct Metrics {
     notifies_out: Counter,
     presences_out: Counter,
     sip_refused: Counter,
+    echoes: Counter,
+    iqs_answered: Family<IqLabels, Counter>,
     verdicts: Family<VerdictLabels, Counter>,
     /// The partners that have labels of their own.
     partners: PartnerLabels,
@@ -65,6 +75,12 @@ impl Metrics {
         add("causeway_notifies_sent", "NOTIFY requests sent", &metrics.notifies_out);
         add("causeway_presences_sent", "Presence stanzas sent", &metrics.presences_out);
         add("causeway_sip_refused", "SIP requests refused before they had a meaning", &metrics.sip_refused);
+        add("causeway_echoes", "Messages that the echo contact sent back", &metrics.echoes);
+        registry.register(
+            "causeway_iqs_answered",
+            "Iq requests answered, by what they asked and whether with a result",
+            metrics.iqs_answered.clone(),
+        );
         registry.register(
             "causeway_verdicts",
             "Refusals and failures by rung, side and partner",
@@ -125,6 +141,15 @@ impl Metrics {
 
     pub(crate) fn sip_refused(&self) {
         self.sip_refused.inc();
+    }
+
+    pub(crate) fn echoed(&self) {
+        self.echoes.inc();
+    }
+
+    pub(crate) fn iq_answered(&self, reply: &Reply) {
+        let outcome = if reply.is_result { "result" } else { "error" };
+        self.iqs_answered.get_or_create(&IqLabels { topic: reply.topic.as_str(), outcome }).inc();
     }
 
     /// A verdict of this gateway.

@@ -21,7 +21,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
 
 use crate::config::files::{FileFault, SipTls};
-use crate::config::{Config, SipTlsFiles};
+use crate::config::{Config, EchoConfig, SipTlsFiles};
 use crate::engine::{Engine, SessionSettings, Settings};
 use crate::health::{self, Health};
 use crate::link::{EdgeAddress, LinkConfig, Links};
@@ -360,6 +360,8 @@ fn engine_settings(config: &Config, pool: Pool) -> Result<Settings, StartError> 
         presence: config.presence.clone(),
         access: config.access.clone(),
         quotas: config.quotas,
+        directory: Arc::new(config.directory.directory()),
+        echo: config.echo.as_ref().and_then(EchoConfig::contact).map(Arc::new),
         domains,
         partner_domains,
     })

@@ -15,9 +15,10 @@ use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
+use crate::iq::vcard::Photo;
 use crate::policy::access::ExternalAccess;
 
-use super::{Config, GrantFile, LinkFiles, MIN_PASSPHRASE, Partner, SipTlsFiles};
+use super::{Config, GrantFile, LinkFiles, MIN_PASSPHRASE, Partner, PhotoFile, SipTlsFiles};
 
 /// A file that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -83,6 +84,17 @@ impl Config {
                 config.access = granted;
             }
         }
+        for photo in &config.directory.photos {
+            let loaded = files.judge(
+                &photo.key,
+                &[("", &photo.path)],
+                || photo.load(),
+                "write the path of a small PNG, JPEG or GIF file",
+            );
+            if let Some(vcard) = config.directory.vcards.get_mut(&photo.user) {
+                vcard.photo = loaded;
+            }
+        }
         files.finish((config, warnings))
     }
 }
@@ -131,6 +143,13 @@ impl GrantFile {
         let mut access = access.clone();
         self.grant(&text, locals, &mut access).map_err(|fault| FileFault::new(&self.path, fault))?;
         Ok(access)
+    }
+}
+
+impl PhotoFile {
+    /// The photo, as it is now.
+    pub fn load(&self) -> Result<Photo, FileFault> {
+        Photo::new(read(&self.path)?).map_err(|fault| FileFault::new(&self.path, fault))
     }
 }
 

@@ -2,8 +2,8 @@
 //!
 //! [`Engine`] owns the SIP endpoint and knows every stanza and request under way, so that each accepted one ends exactly
 //! once: delivered, or answered with the reason. One file per road: `messages` (pager messages), `pairs` (presence,
-//! through the store), `requests` (SIP in and out, next hops), `sessions` (chats in INVITE dialogs), `queries` (iq). `lanes`, `records` and `conversations` are
-//! its memory. The shell is `crate::shell`.
+//! through the store), `requests` (SIP in and out, next hops), `sessions` (chats in INVITE dialogs), `queries` (iq),
+//! `echo` (the echo contact). `lanes`, `records` and `conversations` are its memory. The shell is `crate::shell`.
 //!
 //! Not here: what a message or document means in the other protocol (`translate`), what a pair's state becomes
 //! (`presence`), whether something may pass (`policy`).
@@ -33,6 +33,7 @@ use crate::store::{Committed, PairChange, StoreError};
 use crate::translate::message::{self, MessageType};
 
 mod conversations;
+mod echo;
 mod lanes;
 mod messages;
 mod pairs;
@@ -136,6 +137,8 @@ pub struct Engine {
     conversations: conversations::Conversations,
     sessions: sessions::Sessions,
     quotas: Quotas,
+    /// What users of partners ask of the echo contact.
+    echoes: Quotas,
     dead_targets: DeadTargets,
     last_key: u64,
     next_claim: Option<Instant>,
@@ -175,6 +178,7 @@ impl Engine {
             conversations: conversations::Conversations::default(),
             sessions: sessions::Sessions::default(),
             quotas: Quotas::default(),
+            echoes: Quotas::default(),
             dead_targets: DeadTargets::default(),
             last_key: 0,
             next_claim: None,
@@ -273,6 +277,9 @@ impl Engine {
         let span = tracing::debug_span!(target: "causeway::stanza", "gateway_in", kind = stanza.kind.as_str());
         telemetry::continue_trace(&span, stanza.trace);
         let _entered = span.enter();
+        if let Some(contact) = self.echo_contact(&stanza.to) {
+            return self.echo(&contact, stanza, &partner, now, out);
+        }
         match stanza.kind {
             StanzaKind::Message => self.message_from_xmpp(stanza, &partner, now, out),
             StanzaKind::Presence => self.presence_from_xmpp(stanza, &partner, now, out),

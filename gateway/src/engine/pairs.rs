@@ -285,7 +285,7 @@ impl Engine {
                 let bare = from.bare();
                 let answered =
                     Answered { kind: StanzaKind::Presence, from: bare.as_jid(), to: &presence.from, id: None, trace };
-                self.answer_stanza(&answered, receipt, presence.to_xml(), out);
+                self.answer_stanza(&answered, receipt, presence.to_xml(&self.settings.directory.clients), out);
                 None
             }
         }
@@ -344,7 +344,7 @@ impl Engine {
             kind: StanzaKind::Presence,
             from: presence.from.clone(),
             to: presence.to.as_jid().clone(),
-            xml: presence.to_xml(),
+            xml: presence.to_xml(&self.settings.directory.clients),
             patience: ANSWER_PATIENCE,
             trace: TraceContext::default(),
             is_owed: false,

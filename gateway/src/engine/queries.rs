@@ -1,5 +1,7 @@
 //! Iq stanzas of partners: answered at once, never translated.
 
+use std::sync::Arc;
+
 use causeway_shared::link::Outcome;
 
 use super::messages::Answered;
@@ -14,35 +16,47 @@ impl Engine {
     /// An iq: the domain answers everybody; for a user it matters whether he may be seen.
     pub(super) fn iq_from_xmpp(&mut self, stanza: StanzaIn, partner: &PartnerEntry, now: Now, out: &mut Outputs) {
         if stanza.to.local().is_none() {
-            return self.answer_iq(stanza, Addressee::Domain, out);
+            let directory = Arc::clone(&self.settings.directory);
+            // RFC 6121, section 8.5: no resource of a domain is known.
+            let addressee = match stanza.to.resource() {
+                None => Addressee::Domain(&directory.domain),
+                Some(_) => Addressee::Hidden,
+            };
+            return self.answer_iq(stanza, addressee, out);
+        }
+        if !iq::is_request(&stanza.xml) {
+            return out.finished.push((stanza.receipt, Outcome::Done));
         }
         let key = PairKey { local: stanza.to.bare(), remote: stanza.from.bare() };
         self.pair_event(key, PairEvent::Iq(Box::new(stanza), partner.clone()), now, out);
     }
 
     pub(super) fn iq_of_contact(&mut self, stanza: StanzaIn, partner: &PartnerEntry, held: &Held, out: &mut Outputs) {
+        let user = stanza.to.bare();
         let standing = Standing {
             partner: partner.partner_type,
-            is_allowed: self.settings.may_federate(&stanza.to.bare()),
+            is_allowed: self.settings.may_federate(&user),
             is_added: held.pair.is_added(),
         };
         let admitted = policy::admit_stanza(Intent::UserRequest, standing) == Admission::Pass;
         let known = |resource: &str| held.pair.inbound.resources.iter().any(|known| known.resource == resource);
+        let directory = Arc::clone(&self.settings.directory);
         let addressee = match stanza.to.resource() {
             _ if !admitted || !held.pair.is_watcher() => Addressee::Hidden,
-            None => Addressee::User,
-            Some(resource) if known(resource) => Addressee::Device,
+            None => Addressee::User(directory.user(&user)),
+            Some(resource) if known(resource) => Addressee::Device(directory.user(&user)),
             Some(_) => Addressee::Hidden,
         };
         self.answer_iq(stanza, addressee, out);
     }
 
-    pub(super) fn answer_iq(&mut self, stanza: StanzaIn, addressee: Addressee, out: &mut Outputs) {
+    pub(super) fn answer_iq(&mut self, stanza: StanzaIn, addressee: Addressee<'_>, out: &mut Outputs) {
         match iq::answer(&stanza.xml, &stanza.from, &stanza.to, addressee) {
-            Some(xml) => {
+            Some(reply) => {
+                self.metrics.iq_answered(&reply);
                 let answered =
                     Answered { kind: stanza.kind, from: &stanza.from, to: &stanza.to, id: None, trace: stanza.trace };
-                self.answer_stanza(&answered, stanza.receipt, xml, out);
+                self.answer_stanza(&answered, stanza.receipt, reply.xml, out);
             }
             None => out.finished.push((stanza.receipt, Outcome::Done)),
         }

@@ -1,11 +1,15 @@
 //! The configuration as the engine uses it: prepared look-ups, replaced as a whole when it changes.
 
+use std::sync::Arc;
+
 use causeway_shared::domain::DomainName;
 use causeway_shared::jid::BareJid;
 use causeway_sip::endpoint::EndpointConfig;
 use causeway_sip::target::{Target, TransportKind};
 use causeway_sip::uri::Uri;
 
+use crate::echo::EchoContact;
+use crate::iq::Directory;
 use crate::policy::access::ExternalAccess;
 use crate::policy::{Domains, PartnerEntry};
 use crate::presence::PresenceSettings;
@@ -68,6 +72,10 @@ pub struct Settings {
     pub access: ExternalAccess,
     /// How much partners' users may do in a minute.
     pub quotas: QuotaLimits,
+    /// What partners may be told about the domains and their users.
+    pub directory: Arc<Directory>,
+    /// The echo contact, where there is one.
+    pub echo: Option<Arc<EchoContact>>,
     /// Who is local, who is a partner.
     pub domains: Domains,
     /// Every domain of every partner.

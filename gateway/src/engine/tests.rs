@@ -44,6 +44,8 @@ impl Rig {
             presence: PresenceSettings::default(),
             access: ExternalAccess::global(true),
             quotas: crate::quota::QuotaLimits::default(),
+            directory: Arc::default(),
+            echo: None,
             domains,
             partner_domains: vec![domain("fabrikam.example"), domain("wingtip.example")],
         };
@@ -566,5 +568,7 @@ fn a_removed_partners_pairs_are_told_also_those_that_only_the_store_knows() {
     assert!(fresh.stored.values().all(Pair::is_blank), "{:?}", fresh.stored);
 }
 
+mod echo;
+mod queries;
 #[path = "sessions_tests.rs"]
 mod sessions;

@@ -15,6 +15,7 @@ use super::address;
 use super::canonical::{Node, SERVER, push_attribute, push_text};
 use super::date;
 use crate::body::pidf::{Basic, Contact, Document, Rpid, Tuple};
+use crate::iq::Caps;
 
 pub use crate::body::pidf::Note;
 
@@ -194,8 +195,8 @@ pub fn read_error(error: &Node<'_>) -> StanzaError {
 }
 
 impl PresenceOut {
-    /// The stanza in canonical form.
-    pub fn to_xml(&self) -> Bytes {
+    /// The stanza in canonical form; an available device announces what it can (XEP-0115).
+    pub fn to_xml(&self, caps: &Caps) -> Bytes {
         let mut out = String::with_capacity(256);
         out.push_str("<presence xmlns='jabber:server'");
         push_attribute(&mut out, "from", self.from.as_str());
@@ -218,13 +219,13 @@ impl PresenceOut {
         }
         out.push('>');
         if let Some(presence) = &self.presence {
-            self.push_content(presence, &mut out);
+            self.push_content(presence, caps, &mut out);
         }
         out.push_str("</presence>");
         Bytes::from(out)
     }
 
-    fn push_content(&self, presence: &ResourcePresence, out: &mut String) {
+    fn push_content(&self, presence: &ResourcePresence, caps: &Caps, out: &mut String) {
         if self.kind == PresenceKind::Available
             && let Some(show) = presence.show.as_str()
         {
@@ -245,7 +246,7 @@ impl PresenceOut {
             out.extend(["<priority>", &priority.to_string(), "</priority>"]);
         }
         if self.kind == PresenceKind::Available {
-            crate::iq::push_caps(out);
+            caps.announce(out);
         }
         if let Some(since) = presence.since_ms.filter(|_| self.delayed) {
             out.push_str("<delay xmlns='urn:xmpp:delay'");

@@ -79,7 +79,7 @@ fn what_is_sent_can_be_read_back() {
         presence: Some(presence.clone()),
         delayed: true,
     };
-    let xml = out.to_xml();
+    let xml = out.to_xml(&Caps::default());
     let stanza = read_presence(&xml, &out.from, out.to.as_jid()).unwrap();
     assert_eq!((stanza.presence, stanza.id.as_deref()), (presence, Some("x'1")));
 }

@@ -1,6 +1,7 @@
 //! The XMPP user watches the SIP user.
 
 use super::*;
+use crate::iq::Caps;
 
 // RFC 8048 section 5.2.1.
 #[test]
@@ -402,7 +403,7 @@ fn public_partners_see_no_notes() {
             PairOutput::Presence { presence, .. } if presence.kind == PresenceKind::Available => Some(presence),
             _ => None,
         });
-        let xml = String::from_utf8(presence.unwrap().to_xml().to_vec()).unwrap();
+        let xml = String::from_utf8(presence.unwrap().to_xml(&Caps::default()).to_vec()).unwrap();
         assert_eq!(xml.matches("<status").count(), expected, "{xml}");
     }
 }
