@@ -169,8 +169,7 @@ fn it_is_no_room() {
 
 #[test]
 fn two_echo_contacts_do_not_talk_to_each_other() {
-    let other =
-        EchoContact::new(BareJid::parse("echo@fabrikam.example").unwrap(), None, Vec::new()).unwrap();
+    let other = EchoContact::new(BareJid::parse("echo@fabrikam.example").unwrap(), None, Vec::new()).unwrap();
     let asked = "<body>x</body><request xmlns='urn:xmpp:receipts'/>";
     let first = message("type='chat' id='m1'", asked);
     let Echo::Messages(messages) = contact().message(first.as_bytes(), other.device(), KEY) else {
@@ -197,10 +196,9 @@ fn it_answers_questions_as_a_contact_who_lets_himself_be_seen() {
     assert!(ask(DEVICE, info).contains("category='client' type='bot'"));
     assert!(ask(BARE, "<vCard xmlns='vcard-temp'/>").contains("<FN>Echo</FN>"));
     assert!(ask(BARE, "<ping xmlns='urn:xmpp:ping'/>").contains("type='result'"));
-    for (to, payload) in [
-        (BARE, "<query xmlns='jabber:iq:version'/>"),
-        ("echo@contoso.example/other", "<ping xmlns='urn:xmpp:ping'/>"),
-    ] {
+    for (to, payload) in
+        [(BARE, "<query xmlns='jabber:iq:version'/>"), ("echo@contoso.example/other", "<ping xmlns='urn:xmpp:ping'/>")]
+    {
         assert!(ask(to, payload).contains("service-unavailable"), "{to} {payload}");
     }
 }

@@ -90,13 +90,8 @@ impl Engine {
         };
         self.metrics.message_refused();
         let id = message::stanza_id(&stanza.xml);
-        let answered = Answered {
-            kind: stanza.kind,
-            from: &stanza.from,
-            to: &stanza.to,
-            id: id.as_deref(),
-            trace: stanza.trace,
-        };
+        let answered =
+            Answered { kind: stanza.kind, from: &stanza.from, to: &stanza.to, id: id.as_deref(), trace: stanza.trace };
         self.refuse_stanza(&answered, stanza.receipt, &error, out);
     }
 

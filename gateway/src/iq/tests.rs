@@ -4,8 +4,11 @@ use crate::translate::presence::{PresenceKind, PresenceOut, ResourcePresence};
 
 /// What the tests' gateway knows.
 fn directory() -> Directory {
-    let alice =
-        VCard { full_name: Some("Alice <A&B>".to_owned()), email: Some("a@contoso.example".into()), ..VCard::default() };
+    let alice = VCard {
+        full_name: Some("Alice <A&B>".to_owned()),
+        email: Some("a@contoso.example".into()),
+        ..VCard::default()
+    };
     Directory {
         domain: DomainProfile::default(),
         clients: Caps::new(ClientType::Pc, &[ClientFeature::ChatStates, ClientFeature::Receipts]),
@@ -233,7 +236,8 @@ fn a_known_namespace_with_another_element_is_a_bad_request() {
 // RFC 6120, section 8.2.3.
 #[test]
 fn a_request_with_no_child_or_with_several_is_a_bad_request() {
-    for payload in ["", "text", "<a xmlns='x'/><b xmlns='x'/>", "<ping xmlns='urn:xmpp:ping'/><ping xmlns='urn:xmpp:ping'/>"]
+    for payload in
+        ["", "text", "<a xmlns='x'/><b xmlns='x'/>", "<ping xmlns='urn:xmpp:ping'/><ping xmlns='urn:xmpp:ping'/>"]
     {
         for kind in ["get", "set"] {
             for to in [To::Domain, To::User, To::Device] {
@@ -352,7 +356,8 @@ fn another_configuration_announces_another_hash() {
 
 #[test]
 fn what_was_asked_is_counted_by_kind() {
-    let topic = |payload: &str, to| ask_of(&directory(), "get", payload, to).map(|reply| (reply.topic, reply.is_result));
+    let topic =
+        |payload: &str, to| ask_of(&directory(), "get", payload, to).map(|reply| (reply.topic, reply.is_result));
     assert_eq!(topic(&query(DISCO_INFO), To::Domain), Some((Topic::Info, true)));
     assert_eq!(topic(&query(DISCO_INFO), To::Hidden), Some((Topic::Info, false)));
     assert_eq!(topic(&query("jabber:iq:last"), To::Domain), Some((Topic::Unknown, false)));
