@@ -570,5 +570,5 @@ fn a_removed_partners_pairs_are_told_also_those_that_only_the_store_knows() {
 
 mod echo;
 mod queries;
-#[path = "sessions_tests.rs"]
+#[path = "sessions/tests.rs"]
 mod sessions;

@@ -370,5 +370,5 @@ fn a_gateway_that_stops_ends_its_sessions_when_they_have_said_what_they_had_to_s
     assert_eq!(rig.engine.under_way(), 0);
 }
 
-#[path = "sessions_any_sequence.rs"]
+#[path = "any_sequence.rs"]
 mod any_sequence;

@@ -1,0 +1,193 @@
+//! What SIP does with sessions: calls, answers, texts, ends.
+use causeway_shared::verdict::{Direction, Rung, Side, Verdict};
+use causeway_sip::endpoint::{Failure, ServerTransaction};
+use causeway_sip::header::Headers;
+use causeway_sip::message::{Request, Response};
+use causeway_sip::method::{Method, Status};
+use causeway_sip::sdp::message::MessageStream;
+use causeway_sip::session::{self, Description, Ended, SessionEvent, SessionId};
+use causeway_sip::target::Source;
+
+use super::{PER_PAIR, Talk};
+use crate::engine::requests::Ends;
+use crate::engine::{Engine, Now, Outputs};
+use crate::presence::Answer;
+use crate::session::describe::{self, Unusable};
+use crate::translate::address;
+
+impl Engine {
+    /// Something happened in a session.
+    pub(in crate::engine) fn session_event(&mut self, id: SessionId, event: SessionEvent, now: Now, out: &mut Outputs) {
+        match event {
+            SessionEvent::Invited { request, source } => self.session_invited(id, &request, &source, now, out),
+            SessionEvent::Acknowledged { .. } => self.session_opened(id, now, out),
+            SessionEvent::Answered { response } => self.session_answered(id, &response, now, out),
+            // One device is enough (RFC 3261, section 13.2.2.4); the message has been delivered to that.
+            SessionEvent::Forked { session, .. } => {
+                let _ended = self.endpoint.hang_up(session, now.instant, &mut self.sip_out);
+            }
+            SessionEvent::Offered { request } => self.session_offered(id, &request, now),
+            SessionEvent::Request { transaction, request } => {
+                self.session_request(id, transaction, *request, now, out);
+            }
+            SessionEvent::Ended(ended) => self.session_ended(id, ended, now, out),
+            SessionEvent::Progress { .. } | SessionEvent::OfferWithdrawn | SessionEvent::OfferRefused { .. } => {}
+        }
+        self.drain_sip(now, out);
+    }
+
+    fn session_invited(&mut self, id: SessionId, request: &Request, source: &Source, now: Now, out: &mut Outputs) {
+        self.metrics.request_in(&request.method);
+        let (pair, partner) = match self.parties(request, Ends::Outside) {
+            Ok(parties) => parties,
+            Err(refusal) => {
+                Self::note_refusal(request, refusal, source, now, out);
+                return self.refuse_session(id, refusal.status(), now);
+            }
+        };
+        if self.sessions.of_pair.get(&pair).is_some_and(|ids| ids.len() >= PER_PAIR) {
+            return self.refuse_session(id, Status::BUSY_HERE, now);
+        }
+        let talk = Talk::new(pair, partner, self.endpoint.ids().number(), now.instant);
+        match self.describe_answer(&talk, request) {
+            Ok(description) => {
+                self.sessions.insert(id, talk);
+                self.accept_session(id, description, now);
+                self.metrics.session_accepted();
+            }
+            Err(fault) => {
+                out.verdicts.push(Verdict {
+                    rung: Rung::Translation,
+                    side: Side::Operator,
+                    cause: format!("an INVITE has no XMPP form: {fault}"),
+                    remedy: "The gateway carries chats; keep the pool from sending calls with sound or pictures to it."
+                        .to_owned(),
+                    partner: talk.partner.primary.as_str().to_owned(),
+                    direction: Direction::Out,
+                    peer: Some(source.remote),
+                    at_ms: now.unix_ms,
+                    facts: None,
+                });
+                self.refuse_session(id, status_of(fault), now);
+            }
+        }
+    }
+
+    /// Our answer to an offer, or our offer where the peer has made none.
+    fn describe_answer(&self, talk: &Talk, request: &Request) -> Result<Description, Unusable> {
+        let host = self.settings.contact.host();
+        let account = address::bare_jid_to_uri(&talk.pair.remote).map_err(|_| Unusable::NoMessages)?;
+        if request.body.is_empty() {
+            return Ok(Description::sdp(describe::offer_in_dialog(talk.number, host, account.as_str())));
+        }
+        let offer = describe::read(&request.body)?;
+        match &offer.stream {
+            MessageStream::InDialog(_) => {
+                let answer = describe::answer_in_dialog(&offer, talk.number, talk.version, host, account.as_str());
+                Ok(Description::sdp(answer))
+            }
+            MessageStream::Msrp(_) => Err(Unusable::NoMessages),
+        }
+    }
+
+    fn accept_session(&mut self, id: SessionId, description: Description, now: Now) {
+        let contact = self.settings.contact.clone();
+        let answer = session::Answer { contact, headers: Headers::default(), description: Some(description) };
+        // A caller that has gone meanwhile is told of by the session's end.
+        let _gone = self.endpoint.accept(id, answer, now.instant, &mut self.sip_out);
+    }
+
+    fn refuse_session(&mut self, id: SessionId, status: Status, now: Now) {
+        let _gone = self.endpoint.refuse(id, status, &Headers::default(), now.instant, &mut self.sip_out);
+    }
+
+    /// Our call was answered.
+    fn session_answered(&mut self, id: SessionId, response: &Response, now: Now, out: &mut Outputs) {
+        let is_chat = describe::read(&response.body).is_ok_and(|answer| answer.stream.accepts("text/plain"));
+        if is_chat {
+            return self.session_opened(id, now, out);
+        }
+        // Whoever answers without a stream for messages cannot read them.
+        self.session_refused(id, now, out);
+    }
+
+    fn session_opened(&mut self, id: SessionId, now: Now, out: &mut Outputs) {
+        if let Some(next) = self.sessions.opened(id, now.instant) {
+            self.send_in_session(id, next, now, out);
+        }
+    }
+
+    /// The user's devices take no sessions of this form: what waits goes without, and for a while all else does.
+    fn session_refused(&mut self, id: SessionId, now: Now, out: &mut Outputs) {
+        if let Some(talk) = self.sessions.talks.get(&id) {
+            let user = talk.pair.local.clone();
+            self.sessions.remember_refusal(&user, now.instant);
+        }
+        self.hang_up(id, now, out);
+    }
+
+    /// The peer changes the session: a chat stays a chat, all else is refused and changes nothing.
+    fn session_offered(&mut self, id: SessionId, request: &Request, now: Now) {
+        if let Some(talk) = self.sessions.talks.get_mut(&id) {
+            talk.version += 1;
+        }
+        let described = self.sessions.talks.get(&id).map(|talk| self.describe_answer(talk, request));
+        match described {
+            Some(Ok(description)) => self.accept_session(id, description, now),
+            Some(Err(fault)) => self.refuse_session(id, status_of(fault), now),
+            None => self.refuse_session(id, Status::NO_SUCH_DIALOG, now),
+        }
+    }
+
+    fn session_request(
+        &mut self,
+        id: SessionId,
+        transaction: ServerTransaction,
+        request: Request,
+        now: Now,
+        out: &mut Outputs,
+    ) {
+        self.metrics.request_in(&request.method);
+        let _known = self.sessions.step(id, |line| line.heard(now.instant));
+        let Some(talk) = self.sessions.talks.get(&id) else {
+            return self.respond(transaction, Response::to(&request, Status::NO_SUCH_DIALOG), now, out);
+        };
+        let (pair, partner) = (talk.pair.clone(), talk.partner.clone());
+        match &request.method {
+            Method::Message => self.message_from_sip(transaction, request, &pair, &partner, Some(id), now, out),
+            // INFO without a meaning for us is legal and harmless (RFC 6086, section 4.2.2 for unknown packages).
+            _ => self.respond(transaction, Response::to(&request, Status::OK), now, out),
+        }
+    }
+
+    fn session_ended(&mut self, id: SessionId, ended: Ended, now: Now, out: &mut Outputs) {
+        let Some(talk) = self.sessions.remove(id) else { return };
+        let user = talk.pair.local.clone();
+        let waiting = talk.line.end();
+        let answer = match ended {
+            Ended::Refused(response) if is_about_sessions(response.status) => {
+                self.sessions.remember_refusal(&user, now.instant);
+                return self.reroute(waiting, now, out);
+            }
+            Ended::Refused(response) => Answer::Response(response),
+            Ended::Failed(Failure::Timeout) | Ended::NoAnswer => Answer::Timeout,
+            Ended::Failed(_) => Answer::Unreachable,
+            Ended::HungUp | Ended::ByPeer | Ended::Cancelled | Ended::NoAck | Ended::Expired | Ended::Gone => {
+                return self.reroute(waiting, now, out);
+            }
+        };
+        waiting.into_iter().for_each(|pager| self.conclude(pager, &answer, now, out));
+    }
+}
+
+/// Whether a refusal says that the device takes no such session, rather than that it takes none now.
+fn is_about_sessions(status: Status) -> bool {
+    matches!(status.code(), 405 | 415 | 420 | 488 | 501 | 606)
+}
+
+fn status_of(fault: Unusable) -> Status {
+    match fault {
+        Unusable::Malformed(_) => Status::BAD_REQUEST,
+        Unusable::NoMessages => Status::NOT_ACCEPTABLE_HERE,
+    }
+}

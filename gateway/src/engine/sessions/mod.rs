@@ -1,0 +1,145 @@
+//! Chats in sessions: which one carries a message, how sessions begin and end, and what they bring (RFC 7573, [MS-SDP]).
+//!
+//! A session carries chat messages of one pair. If both sides call at once there are two; messages go through the one
+//! that opened first, and the other ends unless it is used. What a session could not carry goes by another way, once:
+//! a new session, or pager mode. Nothing here outlives the process: a client whose session is gone hears 481 and
+//! calls again.
+//!
+//! Here is what is known of sessions; `saying` is the road from partners' users to SIP, `events` what SIP does.
+
+use std::collections::{BTreeSet, HashMap};
+use std::time::{Duration, Instant};
+
+use causeway_shared::jid::BareJid;
+use causeway_sip::session::SessionId;
+
+use super::messages::Pager;
+use crate::policy::PartnerEntry;
+use crate::presence::record::PairKey;
+use crate::session::line::Line;
+
+mod events;
+mod saying;
+
+/// Sessions of one pair at once: one in each direction, and one more while the other end forgets.
+const PER_PAIR: usize = 4;
+
+/// How long a user whose devices refused a session is written to without one.
+const REFUSAL_LASTS: Duration = Duration::from_secs(3600);
+
+/// Users remembered for that; beyond it a session is tried again.
+const REFUSALS: usize = 10_000;
+
+/// All sessions.
+#[derive(Default)]
+pub(super) struct Sessions {
+    talks: HashMap<SessionId, Talk>,
+    /// The sessions of a pair, the one that carries messages first.
+    of_pair: HashMap<PairKey, Vec<SessionId>>,
+    deadlines: BTreeSet<(Instant, SessionId)>,
+    /// SIP users whose devices take no sessions, and until when that is believed.
+    refusals: HashMap<BareJid, Instant>,
+    is_draining: bool,
+}
+
+/// One session.
+struct Talk {
+    pair: PairKey,
+    partner: PartnerEntry,
+    line: Line<Pager>,
+    deadline: Instant,
+    /// Names the session in its descriptions, and counts them.
+    number: u64,
+    version: u64,
+}
+
+impl Talk {
+    fn new(pair: PairKey, partner: PartnerEntry, number: u64, now: Instant) -> Self {
+        let line = Line::new(now);
+        let deadline = line.deadline();
+        // Half of the numbers: some peers read the field as a signed one.
+        Self { pair, partner, line, deadline, number: number >> 1, version: 1 }
+    }
+}
+
+impl Sessions {
+    /// When [`Engine::expire_sessions`] has to be called.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.deadlines.first().map(|(at, _)| *at)
+    }
+
+    /// Whether there is none.
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.talks.is_empty() && self.of_pair.is_empty() && self.deadlines.is_empty()
+    }
+
+    /// Sessions that have something to say still.
+    pub(super) fn under_way(&self) -> usize {
+        self.talks.values().filter(|talk| !talk.line.is_quiet()).count()
+    }
+
+    /// The session that carries the messages of a pair.
+    fn carrier(&self, pair: &PairKey) -> Option<SessionId> {
+        self.of_pair.get(pair)?.first().copied()
+    }
+
+    fn insert(&mut self, id: SessionId, talk: Talk) {
+        self.deadlines.insert((talk.deadline, id));
+        self.of_pair.entry(talk.pair.clone()).or_default().push(id);
+        self.talks.insert(id, talk);
+    }
+
+    fn remove(&mut self, id: SessionId) -> Option<Talk> {
+        let talk = self.talks.remove(&id)?;
+        self.deadlines.remove(&(talk.deadline, id));
+        if let Some(ids) = self.of_pair.get_mut(&talk.pair) {
+            ids.retain(|known| *known != id);
+            if ids.is_empty() {
+                self.of_pair.remove(&talk.pair);
+            }
+        }
+        Some(talk)
+    }
+
+    /// Steps a session's line and keeps its deadline in order.
+    fn step<R>(&mut self, id: SessionId, step: impl FnOnce(&mut Line<Pager>) -> R) -> Option<R> {
+        let talk = self.talks.get_mut(&id)?;
+        let result = step(&mut talk.line);
+        let deadline = talk.line.deadline();
+        if deadline != talk.deadline {
+            self.deadlines.remove(&(talk.deadline, id));
+            self.deadlines.insert((deadline, id));
+            talk.deadline = deadline;
+        }
+        Some(result)
+    }
+
+    /// A session opened: messages go through the one that was open first.
+    fn opened(&mut self, id: SessionId, now: Instant) -> Option<Pager> {
+        let pair = self.talks.get(&id)?.pair.clone();
+        let ids = self.of_pair.get_mut(&pair)?;
+        let first_open = ids.iter().copied().find(|id| self.talks.get(id).is_some_and(|talk| talk.line.is_open()));
+        match first_open {
+            Some(_) => drop(self.step(id, Line::spare)),
+            None => {
+                ids.retain(|known| *known != id);
+                ids.insert(0, id);
+            }
+        }
+        self.step(id, |line| line.opened(now)).flatten()
+    }
+
+    fn refuses(&self, user: &BareJid, now: Instant) -> bool {
+        self.refusals.get(user).is_some_and(|until| *until > now)
+    }
+
+    fn remember_refusal(&mut self, user: &BareJid, now: Instant) {
+        if self.refusals.len() >= REFUSALS {
+            self.refusals.retain(|_, until| *until > now);
+        }
+        if self.refusals.len() < REFUSALS {
+            self.refusals.insert(user.clone(), now + REFUSAL_LASTS);
+        }
+    }
+}
