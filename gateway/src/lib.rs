@@ -1,6 +1,7 @@
 //! The gateway: decides and translates between the link to the edges and the SIP pool.
 
 pub mod body;
+pub mod chat;
 pub mod config;
 pub mod dev_certs;
 pub mod echo;
