@@ -356,6 +356,7 @@ fn engine_settings(config: &Config, pool: Pool) -> Result<Settings, StartError> 
         sessions: pool.sessions,
         transports: transports(config),
         max_message_bytes: config.sip.max_message_bytes,
+        msrp: None,
         max_stanza_bytes: 10_000,
         presence: config.presence.clone(),
         access: config.access.clone(),

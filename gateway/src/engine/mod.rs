@@ -21,6 +21,7 @@ use causeway_shared::xmpp::stanza_error::{ErrorType, StanzaCondition, StanzaErro
 use causeway_sip::endpoint::{self, Endpoint, SendTag};
 use causeway_sip::failover::DeadTargets;
 use causeway_sip::ids::IdSource;
+use causeway_sip::msrp::switch::{self, Switch};
 use causeway_sip::target::Destination;
 
 use crate::iq::Addressee;
@@ -36,6 +37,7 @@ mod conversations;
 mod echo;
 mod lanes;
 mod messages;
+mod msrp;
 mod pairs;
 mod queries;
 mod records;
@@ -62,6 +64,8 @@ pub enum Input {
     Link(LinkEvent),
     /// Something from the SIP transports, in the order in which it came.
     Sip(Vec<endpoint::Input>),
+    /// Something from the MSRP sockets, in the order in which it came.
+    Msrp(Vec<switch::Input>),
     /// The store answered [`Outputs::loads`].
     Loaded(PairKey, Result<Option<Pair>, StoreError>),
     /// The store answered [`Outputs::commits`].
@@ -81,6 +85,8 @@ pub enum Input {
 pub struct Outputs {
     /// Messages for the SIP transports.
     pub sip: Vec<(Destination, Bytes, SendTag)>,
+    /// What the MSRP sockets are to do; no events.
+    pub msrp: Vec<switch::Output>,
     /// Stanzas for partners.
     pub stanzas: Vec<StanzaOut>,
     /// Stanzas of partners that ended.
@@ -130,6 +136,8 @@ pub struct Engine {
     metrics: Arc<Metrics>,
     endpoint: Endpoint,
     sip_out: Vec<endpoint::Output>,
+    /// If there are message streams.
+    switch: Option<Switch>,
     lanes: lanes::Lanes<messages::Pager>,
     requests: HashMap<u64, requests::Pending>,
     stanzas: HashMap<u64, StanzaPurpose>,
@@ -166,11 +174,13 @@ impl Engine {
     pub fn new(settings: Arc<Settings>, metrics: Arc<Metrics>, ids: IdSource) -> Self {
         let mut endpoint = Endpoint::new(settings.endpoint.clone(), ids);
         endpoint.set_next_hops(settings.pool.clone());
+        let switch = settings.msrp.clone().map(|config| Switch::new(config, IdSource::os()));
         Self {
             settings,
             metrics,
             endpoint,
             sip_out: Vec::new(),
+            switch,
             lanes: lanes::Lanes::default(),
             requests: HashMap::new(),
             stanzas: HashMap::new(),
@@ -218,6 +228,7 @@ impl Engine {
                     self.drain_sip(now, out);
                 }
             }
+            Input::Msrp(inputs) => inputs.into_iter().for_each(|input| self.tell_switch(input, now, out)),
             Input::Loaded(key, loaded) => self.pair_loaded(&key, loaded, now, out),
             Input::Committed(keys, committed) => self.pairs_committed(keys, committed, now, out),
             Input::Claimed(claimed) => self.pairs_claimed(claimed, now, out),
@@ -229,8 +240,10 @@ impl Engine {
 
     /// When the engine wants [`Input::DeadlinePassed`].
     pub fn deadline(&self) -> Option<Instant> {
-        let others = [self.lanes.deadline(), self.sessions.deadline(), self.next_claim, self.tell_next_at];
-        others.into_iter().chain([self.endpoint.deadline()]).flatten().min()
+        let others = [self.lanes.deadline(), self.next_claim, self.tell_next_at];
+        let switch = self.switch.as_ref().and_then(Switch::deadline);
+        let machines = [self.endpoint.deadline(), self.sessions.deadline(), switch];
+        others.into_iter().chain(machines).flatten().min()
     }
 
     /// Stanzas and requests under way, and pairs that the store works on, for draining.
@@ -326,6 +339,9 @@ impl Engine {
     }
 
     fn settings_changed(&mut self, settings: Arc<Settings>, now: Now, out: &mut Outputs) {
+        if let (Some(switch), Some(config)) = (&mut self.switch, &settings.msrp) {
+            switch.configure(config.clone());
+        }
         let before = std::mem::replace(&mut self.settings, settings);
         self.endpoint.set_next_hops(self.settings.pool.clone());
         self.end_unallowed_sessions(now, out);
@@ -336,6 +352,9 @@ impl Engine {
         if self.endpoint.deadline().is_some_and(|at| at <= now.instant) {
             self.endpoint.handle(endpoint::Input::DeadlinePassed, now.instant, &mut self.sip_out);
             self.drain_sip(now, out);
+        }
+        if self.switch.as_ref().and_then(Switch::deadline).is_some_and(|at| at <= now.instant) {
+            self.tell_switch(switch::Input::DeadlinePassed, now, out);
         }
         self.expire_messages(now, out);
         self.expire_sessions(now, out);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use causeway_shared::domain::DomainName;
 use causeway_shared::jid::BareJid;
 use causeway_sip::endpoint::EndpointConfig;
+use causeway_sip::msrp::switch::SwitchConfig;
 use causeway_sip::target::{Target, TransportKind};
 use causeway_sip::uri::Uri;
 
@@ -64,6 +65,8 @@ pub struct Settings {
     pub transports: Vec<TransportKind>,
     /// The largest MESSAGE.
     pub max_message_bytes: usize,
+    /// Message streams, if there are listeners for them; those are fixed at start.
+    pub msrp: Option<SwitchConfig>,
     /// The largest stanza that partners take: what every server must (RFC 6120, section 13.12).
     pub max_stanza_bytes: usize,
     /// Choices about presence.

@@ -40,6 +40,7 @@ impl Rig {
             sessions: SessionSettings::default(),
             transports: vec![TransportKind::Tcp],
             max_message_bytes: 16_384,
+            msrp: None,
             max_stanza_bytes: 10_000,
             presence: PresenceSettings::default(),
             access: ExternalAccess::global(true),

@@ -61,6 +61,11 @@ impl Framer {
         Self { max_body, state: State::Head }
     }
 
+    /// Whether the next byte begins a frame.
+    pub const fn is_between_frames(&self) -> bool {
+        matches!(self.state, State::Head)
+    }
+
     /// Takes the next frame off the buffer; `None` if there is not enough in it.
     pub fn push(&mut self, buffer: &mut BytesMut) -> Option<Result<Received, Broken>> {
         loop {

@@ -4,19 +4,20 @@
 //! [`Input::Send`] ends in one [`Output::Accepted`] or [`Output::Failed`]; a report, where one was asked for, comes
 //! after it as [`Output::Reported`], or never.
 
-use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 
 use crate::ids::IdSource;
-use crate::msrp::message::{ByteRange, Continuation, FailureReport, Frame, Method, Request, Response, TransactionId};
+use crate::msrp::message::{ByteRange, FailureReport, Frame, Method, Request, Response, TransactionId};
 use crate::msrp::parse::Received;
 use crate::msrp::uri::MsrpUri;
 
 mod assembly;
+mod outbox;
 
 use assembly::{Assembly, Refused};
+use outbox::Outbox;
 
 /// Bytes of one chunk of ours: larger ones would have to be interruptible (RFC 4975 section 7.1.1).
 pub const CHUNK: usize = 2048;
@@ -28,6 +29,9 @@ pub const REPORT_PATIENCE: Duration = Duration::from_secs(120);
 pub const SETUP_PATIENCE: Duration = Duration::from_secs(30);
 /// Messages of ours that wait for a connection, an answer or a report.
 pub const MAX_OUTGOING: usize = 64;
+/// Chunks of ours that wait for their answer; further ones wait for those. 64 KiB under way are enough for any network
+/// that chat is used in.
+pub const MAX_CHUNKS: usize = 32;
 
 /// What was negotiated.
 #[derive(Debug, Clone)]
@@ -65,6 +69,32 @@ pub struct Outgoing {
     pub failure_report: FailureReport,
 }
 
+/// Names a message of the peer, and what its sender wants to hear of it (RFC 4975 section 7.1.3).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Receipt {
+    message_id: String,
+    size: u64,
+    wants_success: bool,
+    wants_failure: bool,
+}
+
+impl Receipt {
+    /// Its Message-ID.
+    pub fn message_id(&self) -> &str {
+        &self.message_id
+    }
+
+    /// Whether a report of success is wanted.
+    pub const fn wants_success(&self) -> bool {
+        self.wants_success
+    }
+
+    /// Whether a report of failure is wanted.
+    pub const fn wants_failure(&self) -> bool {
+        self.wants_failure
+    }
+}
+
 /// What the world tells the machine.
 #[derive(Debug)]
 pub enum Input {
@@ -74,15 +104,15 @@ pub enum Input {
     Received(Received),
     /// A message is to be sent.
     Send(Outgoing),
-    /// What became of a message that wanted a report.
+    /// What became of a message of the peer: reported if its sender wants to hear it.
     Report {
-        /// Its Message-ID.
-        message_id: String,
-        /// Its length.
-        size: u64,
+        /// That of the message.
+        receipt: Receipt,
         /// 200, or the code that says why not.
         code: u16,
     },
+    /// The connection has room again, see [`Session::hold`].
+    Resume,
     /// The connection is gone, or the session is over.
     Closed,
     /// [`Session::deadline`] has passed.
@@ -94,16 +124,16 @@ pub enum Input {
 pub enum Output {
     /// Write this on the connection.
     Send(Bytes),
+    /// The session is bound to its connection.
+    Bound,
     /// A whole message came.
     Message {
-        /// Its Message-ID.
-        message_id: String,
         /// Its Content-Type.
         content_type: String,
         /// Its text.
         body: Bytes,
-        /// Whether its sender wants [`Input::Report`].
-        wants_report: bool,
+        /// For [`Input::Report`].
+        receipt: Receipt,
     },
     /// The peer has taken a message.
     Accepted {
@@ -126,6 +156,11 @@ pub enum Output {
     },
     /// The connection did not come about in [`SETUP_PATIENCE`].
     NoConnection,
+    /// The peer does not have the session any more, or has lost a message: end the session.
+    Refused {
+        /// What it said.
+        code: u16,
+    },
     /// Nobody has said anything for the time of [`SessionConfig::idle`]: end the session.
     Idle,
 }
@@ -156,12 +191,9 @@ pub struct Session {
     config: SessionConfig,
     state: State,
     last_activity: Instant,
-    /// Messages that wait for the connection.
-    queue: VecDeque<Outgoing>,
-    /// Messages on the wire that wait for answers or a report, by Message-ID.
-    sent: HashMap<String, Sent>,
-    /// Their chunks without an answer.
-    chunks: HashMap<TransactionId, String>,
+    /// The request that showed which session our connection is for, until it is answered.
+    hello: Option<TransactionId>,
+    outbox: Outbox,
     assembly: Assembly,
 }
 
@@ -172,15 +204,6 @@ enum State {
     Closed,
 }
 
-#[derive(Debug)]
-struct Sent {
-    token: u64,
-    /// Chunks without an answer.
-    unanswered: usize,
-    wants_report: bool,
-    give_up_at: Instant,
-}
-
 impl Session {
     /// A session whose connection is still to come.
     pub fn new(config: SessionConfig, now: Instant) -> Self {
@@ -189,9 +212,8 @@ impl Session {
             config,
             state: State::Connecting { give_up_at: now + SETUP_PATIENCE },
             last_activity: now,
-            queue: VecDeque::new(),
-            sent: HashMap::new(),
-            chunks: HashMap::new(),
+            hello: None,
+            outbox: Outbox::default(),
             assembly,
         }
     }
@@ -201,13 +223,37 @@ impl Session {
         &self.config.own
     }
 
+    /// The peer's path.
+    pub fn peer(&self) -> &[MsrpUri] {
+        &self.config.peer
+    }
+
+    /// Whether it waits for its connection.
+    pub const fn is_connecting(&self) -> bool {
+        matches!(self.state, State::Connecting { .. })
+    }
+
+    /// The connection has enough to write: no further chunks until [`Input::Resume`].
+    pub const fn hold(&mut self) {
+        self.outbox.hold();
+    }
+
+    /// Whether it would say more, had its connection room.
+    pub fn waits_for_room(&self) -> bool {
+        self.outbox.waits_for_room()
+    }
+
     /// Takes one step.
     pub fn handle(&mut self, input: Input, now: Instant, ids: &mut IdSource, out: &mut Vec<Output>) {
         match input {
             Input::Connected => self.connected(now, ids, out),
             Input::Received(received) => self.received(received, now, ids, out),
             Input::Send(message) => self.send(message, now, ids, out),
-            Input::Report { message_id, size, code } => self.report(message_id, size, code, ids, out),
+            Input::Report { receipt, code } => self.report(receipt, code, ids, out),
+            Input::Resume => {
+                self.outbox.resume();
+                self.pump(now, ids, out);
+            }
             Input::Closed => self.close(out),
             Input::DeadlinePassed => self.fire(now, out),
         }
@@ -220,8 +266,7 @@ impl Session {
             State::Open => self.last_activity + self.config.idle,
             State::Closed => return None,
         };
-        let sent = self.sent.values().map(|sent| sent.give_up_at);
-        sent.chain(self.assembly.deadline()).chain([state]).min()
+        [self.outbox.deadline(), self.assembly.deadline(), Some(state)].into_iter().flatten().min()
     }
 
     fn connected(&mut self, now: Instant, ids: &mut IdSource, out: &mut Vec<Output>) {
@@ -229,10 +274,10 @@ impl Session {
             return;
         }
         // Who connects shows at once which session the connection is for (RFC 4975 section 5.4).
-        let mut hello = self.request(Method::Send, transaction(ids, b""));
+        let mut hello = request(&self.config, Method::Send, transaction(ids, b""));
         hello.message_id = Some(ids.token().as_str().to_owned());
         hello.range = Some(ByteRange { start: 1, end: Some(0), total: Some(0) });
-        hello.failure_report = FailureReport::No;
+        self.hello = Some(hello.transaction.clone());
         out.push(print(&hello));
         self.open(now, ids, out);
     }
@@ -240,75 +285,40 @@ impl Session {
     fn open(&mut self, now: Instant, ids: &mut IdSource, out: &mut Vec<Output>) {
         self.state = State::Open;
         self.last_activity = now;
-        while let Some(message) = self.queue.pop_front() {
-            self.write(message, now, ids, out);
-        }
-    }
-
-    fn request(&self, method: Method, transaction: TransactionId) -> Request {
-        Request::new(transaction, method, self.config.peer.clone(), vec![self.config.own.clone()])
+        out.push(Output::Bound);
+        self.pump(now, ids, out);
     }
 
     fn send(&mut self, message: Outgoing, now: Instant, ids: &mut IdSource, out: &mut Vec<Output>) {
         let token = message.token;
-        let size = u64::try_from(message.body.len()).unwrap_or(u64::MAX);
-        let failure = if self.config.peer_max_size.is_some_and(|most| size > most) {
-            Some(SendFailure::TooLarge)
-        } else if self.queue.len() + self.sent.len() >= MAX_OUTGOING || self.sent.contains_key(&message.message_id) {
-            Some(SendFailure::Busy)
-        } else {
-            (self.state == State::Closed).then_some(SendFailure::Closed)
+        let taken = match self.state {
+            State::Connecting { .. } | State::Open => self.outbox.take(message, &self.config),
+            State::Closed => Err(SendFailure::Closed),
         };
-        match (failure, self.state) {
-            (Some(failure), _) => out.push(Output::Failed { token, failure }),
-            (None, State::Connecting { .. }) => self.queue.push_back(message),
-            (None, State::Open | State::Closed) => self.write(message, now, ids, out),
+        match taken {
+            Ok(()) => {
+                self.last_activity = now;
+                self.pump(now, ids, out);
+            }
+            Err(failure) => out.push(Output::Failed { token, failure }),
         }
     }
 
-    /// Writes a message chunk by chunk.
-    fn write(&mut self, message: Outgoing, now: Instant, ids: &mut IdSource, out: &mut Vec<Output>) {
-        self.last_activity = now;
-        let Outgoing { token, message_id, content_type, body, success_report, failure_report } = message;
-        let total = u64::try_from(body.len()).unwrap_or(u64::MAX);
-        let (mut rest, mut start, mut unanswered) = (body, 1, 0);
-        loop {
-            let chunk = rest.split_to(rest.len().min(CHUNK));
-            let end = start - 1 + u64::try_from(chunk.len()).unwrap_or(u64::MAX);
-            let mut request = self.request(Method::Send, transaction(ids, &chunk));
-            request.message_id = Some(message_id.clone());
-            request.range = Some(ByteRange { start, end: Some(end), total: Some(total) });
-            request.success_report = success_report;
-            request.failure_report = failure_report;
-            request.content_type = Some(content_type.clone());
-            request.continuation = if rest.is_empty() { Continuation::Last } else { Continuation::More };
-            request.body = chunk;
-            if failure_report == FailureReport::Yes {
-                unanswered += 1;
-                self.chunks.insert(request.transaction.clone(), message_id.clone());
-            }
-            out.push(print(&request));
-            start = end + 1;
-            if rest.is_empty() {
-                break;
-            }
-        }
-        if unanswered == 0 {
-            out.push(Output::Accepted { token });
-        }
-        if unanswered > 0 || success_report {
-            let patience = if unanswered > 0 { ANSWER_PATIENCE } else { REPORT_PATIENCE };
-            let sent = Sent { token, unanswered, wants_report: success_report, give_up_at: now + patience };
-            self.sent.insert(message_id, sent);
+    fn pump(&mut self, now: Instant, ids: &mut IdSource, out: &mut Vec<Output>) {
+        match self.state {
+            State::Open => self.outbox.pump(&self.config, now, ids, out),
+            State::Connecting { .. } | State::Closed => {}
         }
     }
 
-    fn report(&self, message_id: String, size: u64, code: u16, ids: &mut IdSource, out: &mut Vec<Output>) {
-        if self.state != State::Open {
+    fn report(&self, receipt: Receipt, code: u16, ids: &mut IdSource, out: &mut Vec<Output>) {
+        let is_wanted = if code == 200 { receipt.wants_success } else { receipt.wants_failure };
+        if self.state != State::Open || !is_wanted {
             return;
         }
-        let mut report = self.request(Method::Report, transaction(ids, b""));
-        report.message_id = Some(message_id);
+        let size = receipt.size;
+        let mut report = request(&self.config, Method::Report, transaction(ids, b""));
+        report.message_id = Some(receipt.message_id);
         report.range = Some(ByteRange { start: 1, end: Some(size), total: Some(size) });
         report.status = Some(code);
         out.push(print(&report));
@@ -322,10 +332,10 @@ impl Session {
             Received::TooLarge(request) => self.answer(&request, 413, out),
             Received::Malformed(request) => self.answer(&request, 400, out),
             Received::Frame(frame) => match *frame {
-                Frame::Response(response) => self.answered(&response, now, out),
+                Frame::Response(response) => self.answered(&response, now, ids, out),
                 Frame::Request(request) => match request.method {
                     Method::Send => self.chunk(&request, now, ids, out),
-                    Method::Report => self.reported(&request, now, out),
+                    Method::Report => self.reported(&request, now, ids, out),
                     Method::Other(_) => self.answer(&request, 501, out),
                 },
             },
@@ -333,7 +343,7 @@ impl Session {
     }
 
     /// Whether a request belongs to this session: our URI is its only destination, the peer's path its origin.
-    fn owns(&self, request: &Request) -> bool {
+    pub fn owns(&self, request: &Request) -> bool {
         request.to_path.len() == 1
             && request.to_path.first() == Some(&self.config.own)
             && request.from_path == self.config.peer
@@ -365,8 +375,13 @@ impl Session {
             Ok(None) => self.answer(request, 200, out),
             Ok(Some((body, wants_report))) => {
                 self.answer(request, 200, out);
-                let (message_id, content_type) = (message_id.clone(), content_type.clone());
-                out.push(Output::Message { message_id, content_type, body, wants_report });
+                let receipt = Receipt {
+                    message_id: message_id.clone(),
+                    size: u64::try_from(body.len()).unwrap_or(u64::MAX),
+                    wants_success: wants_report,
+                    wants_failure: request.failure_report != FailureReport::No,
+                };
+                out.push(Output::Message { content_type: content_type.clone(), body, receipt });
             }
             Err(Refused::TooLarge) => self.answer(request, 413, out),
             Err(Refused::OutOfBounds) => self.answer(request, 423, out),
@@ -381,41 +396,26 @@ impl Session {
 
     /// Answers a request, if its sender wants to hear this answer. A REPORT is never answered.
     fn answer(&self, request: &Request, code: u16, out: &mut Vec<Output>) {
-        let is_wanted = match request.failure_report {
-            FailureReport::Yes => true,
-            FailureReport::Partial => code != 200,
-            FailureReport::No => false,
-        };
-        if is_wanted && request.method != Method::Report {
-            let mut text = BytesMut::with_capacity(256);
-            Response::to(request, code, &self.config.own).write(&mut text);
-            out.push(Output::Send(text.freeze()));
+        if let Some(text) = answer(request, code, &self.config.own) {
+            out.push(Output::Send(text));
         }
     }
 
-    fn answered(&mut self, response: &Response, now: Instant, out: &mut Vec<Output>) {
-        let Some(message_id) = self.chunks.remove(&response.transaction) else {
-            return;
-        };
-        let Some(sent) = self.sent.get_mut(&message_id) else {
-            return;
-        };
-        let token = sent.token;
-        if response.code != 200 {
-            self.forget(&message_id);
-            return out.push(Output::Failed { token, failure: SendFailure::Refused(response.code) });
-        }
-        sent.unanswered -= 1;
-        if sent.unanswered == 0 {
-            sent.give_up_at = now + REPORT_PATIENCE;
-            if !sent.wants_report {
-                self.forget(&message_id);
+    fn answered(&mut self, response: &Response, now: Instant, ids: &mut IdSource, out: &mut Vec<Output>) {
+        if self.hello.as_ref() == Some(&response.transaction) {
+            self.hello = None;
+            if response.code != 200 {
+                self.refused(response.code, out);
             }
-            out.push(Output::Accepted { token });
+            return;
         }
+        if self.outbox.answered(&response.transaction, response.code, now, out) && is_end_of_session(response.code) {
+            return self.refused(response.code, out);
+        }
+        self.pump(now, ids, out);
     }
 
-    fn reported(&mut self, request: &Request, now: Instant, out: &mut Vec<Output>) {
+    fn reported(&mut self, request: &Request, now: Instant, ids: &mut IdSource, out: &mut Vec<Output>) {
         if !self.owns(request) {
             return;
         }
@@ -423,55 +423,27 @@ impl Session {
         let (Some(message_id), Some(code)) = (&request.message_id, request.status) else {
             return;
         };
-        let Some(sent) = self.sent.get(message_id) else {
-            return;
-        };
-        let (token, is_unanswered) = (sent.token, sent.unanswered > 0);
-        // A report says more than the answers that are still on their way.
-        if is_unanswered {
-            out.push(match code {
-                200 => Output::Accepted { token },
-                code => Output::Failed { token, failure: SendFailure::Refused(code) },
-            });
+        // Bytes that did not arrive make the session a failed one (RFC 4975 section 7.3.2).
+        if self.outbox.reported(message_id, request.range, code, out) && (code == 408 || is_end_of_session(code)) {
+            return self.refused(code, out);
         }
-        if sent.wants_report && (code == 200 || !is_unanswered) {
-            out.push(Output::Reported { token, code });
-        }
-        self.forget(&message_id.clone());
+        self.pump(now, ids, out);
     }
 
-    fn forget(&mut self, message_id: &str) {
-        self.sent.remove(message_id);
-        self.chunks.retain(|_, of| of != message_id);
+    fn refused(&mut self, code: u16, out: &mut Vec<Output>) {
+        self.close(out);
+        out.push(Output::Refused { code });
     }
 
     fn close(&mut self, out: &mut Vec<Output>) {
         self.state = State::Closed;
         self.assembly.clear();
-        self.chunks.clear();
-        let waiting = self.queue.drain(..).map(|message| message.token);
-        let failed = |token| Output::Failed { token, failure: SendFailure::Closed };
-        out.extend(waiting.map(failed));
-        let mut unanswered: Vec<_> =
-            self.sent.drain().filter(|(_, sent)| sent.unanswered > 0).map(|(_, sent)| sent.token).collect();
-        unanswered.sort_unstable();
-        out.extend(unanswered.into_iter().map(failed));
+        self.outbox.close(out);
     }
 
     fn fire(&mut self, now: Instant, out: &mut Vec<Output>) {
         self.assembly.fire(now);
-        let late: Vec<_> = self
-            .sent
-            .iter()
-            .filter(|(_, sent)| sent.give_up_at <= now)
-            .map(|(id, sent)| (id.clone(), sent.token, sent.unanswered))
-            .collect();
-        for (message_id, token, unanswered) in late {
-            self.forget(&message_id);
-            if unanswered > 0 {
-                out.push(Output::Failed { token, failure: SendFailure::Timeout });
-            }
-        }
+        self.outbox.fire(now, out);
         match self.state {
             State::Connecting { give_up_at } if give_up_at <= now => {
                 self.close(out);
@@ -484,6 +456,30 @@ impl Session {
             State::Connecting { .. } | State::Open | State::Closed => {}
         }
     }
+}
+
+/// Whether a code says that the session is no more (RFC 4975 sections 10.8 and 10.10).
+const fn is_end_of_session(code: u16) -> bool {
+    matches!(code, 481 | 506)
+}
+
+/// The answer to a request, if its sender wants to hear this one (RFC 4975 section 7.2). A REPORT is never answered.
+pub(in crate::msrp) fn answer(request: &Request, code: u16, own: &MsrpUri) -> Option<Bytes> {
+    let is_wanted = match request.failure_report {
+        FailureReport::Yes => true,
+        FailureReport::Partial => code != 200,
+        FailureReport::No => false,
+    };
+    if !is_wanted || request.method == Method::Report {
+        return None;
+    }
+    let mut text = BytesMut::with_capacity(256);
+    Response::to(request, code, own).write(&mut text);
+    Some(text.freeze())
+}
+
+fn request(config: &SessionConfig, method: Method, transaction: TransactionId) -> Request {
+    Request::new(transaction, method, config.peer.clone(), vec![config.own.clone()])
 }
 
 /// A transaction that does not stand in the chunk (RFC 4975 section 7.1).

@@ -1,6 +1,7 @@
 //! Message streams: the form of Lync and Skype for Business, where text travels as MESSAGE in the dialog ([MS-SDP]), and
 //! MSRP (RFC 4975 section 8, with the connection set-up of RFC 6135).
 
+use crate::msrp::fingerprint::{Fingerprint, MAX_FINGERPRINTS};
 use crate::msrp::uri::MsrpUri;
 use crate::sdp::{Attribute, Media, SessionDescription};
 
@@ -36,6 +37,8 @@ pub struct Msrp {
     pub max_size: Option<u64>,
     /// Who connects.
     pub setup: Option<Setup>,
+    /// Those of the sender's certificate, any of which may be the one (RFC 8122 section 5); empty without TLS.
+    pub fingerprints: Vec<Fingerprint>,
 }
 
 /// Who opens the connection (RFC 4145, used by RFC 6135).
@@ -67,13 +70,22 @@ impl Setup {
     }
 
     /// Our side in the answer to an offer (RFC 6135 section 4.2). `can_listen` is whether peers reach us. Without the
-    /// attribute the offerer connects (RFC 4975 section 5.4). `None` if the offer leaves no way.
+    /// attribute the offerer connects (RFC 4975 section 5.4), and `holdconn` counts as no attribute. `None` if the offer
+    /// leaves no way.
     pub const fn answer(offered: Option<Self>, can_listen: bool) -> Option<Self> {
         match offered {
-            None | Some(Self::Active) if can_listen => Some(Self::Passive),
+            None | Some(Self::Active | Self::HoldConn | Self::ActPass) if can_listen => Some(Self::Passive),
             // Where nobody can reach us, we are active, whatever the offer would rather have.
             Some(Self::Passive | Self::ActPass) => Some(Self::Active),
             None | Some(Self::Active | Self::HoldConn) => None,
+        }
+    }
+
+    /// Whether we connect, after an offer of ours (`actpass`) was answered: unless the peer does.
+    pub const fn is_active(answered: Option<Self>) -> bool {
+        match answered {
+            Some(Self::Active) => false,
+            None | Some(Self::Passive | Self::ActPass | Self::HoldConn) => true,
         }
     }
 }
@@ -107,7 +119,9 @@ impl MessageStream {
         let setup = description.attribute(media, "setup").and_then(Setup::parse);
         let max_size = description.attribute(media, "max-size").and_then(|size| size.trim().parse().ok());
         let (accept_types, accept_wrapped_types) = (list("accept-types"), list("accept-wrapped-types"));
-        Some(Self::Msrp(Msrp { path, accept_types, accept_wrapped_types, max_size, setup }))
+        let fingerprints = description.attributes(media, "fingerprint").filter_map(|text| text.parse().ok());
+        let fingerprints = fingerprints.take(MAX_FINGERPRINTS).collect();
+        Some(Self::Msrp(Msrp { path, accept_types, accept_wrapped_types, max_size, setup, fingerprints }))
     }
 
     /// Whether its sender takes a media type.
@@ -153,6 +167,8 @@ impl Msrp {
         attributes.push(Attribute::new("path", path.join(" ")));
         attributes.extend(self.max_size.map(|size| Attribute::new("max-size", size.to_string())));
         attributes.extend(self.setup.map(|setup| Attribute::new("setup", setup.as_str())));
+        let fingerprints = self.fingerprints.iter();
+        attributes.extend(fingerprints.map(|fingerprint| Attribute::new("fingerprint", fingerprint.to_string())));
         Media {
             kind: "message".to_owned(),
             port: own.map_or(9, MsrpUri::port),

@@ -272,6 +272,13 @@ impl SessionDescription {
         media.attribute(name).or_else(|| find(&self.attributes, name))
     }
 
+    /// All values of an attribute of a stream, or of the whole session if the stream does not have it.
+    pub fn attributes<'a>(&'a self, media: &'a Media, name: &'a str) -> impl Iterator<Item = &'a str> {
+        let level = if media.attribute(name).is_some() { &media.attributes } else { &self.attributes };
+        let named = level.iter().filter(move |attribute| attribute.name.eq_ignore_ascii_case(name));
+        named.filter_map(|attribute| attribute.value.as_deref())
+    }
+
     /// Prints the description.
     pub fn write(&self) -> Bytes {
         let mut out = BytesMut::with_capacity(256);

@@ -2,6 +2,7 @@ use proptest::prelude::*;
 
 use super::message::{InDialog, MessageStream, Msrp, Setup, answer};
 use super::*;
+use crate::msrp::fingerprint::{Fingerprint, HashFunction};
 
 const LYNC: &str = "v=0\r\no=- 0 0 IN IP4 192.0.2.10\r\ns=session\r\nc=IN IP4 192.0.2.10\r\nt=0 0\r\n\
     m=message 5060 sip sip:alice@contoso.example\r\na=accept-types:text/plain multipart/alternative TEXT/html\r\n";
@@ -52,12 +53,16 @@ fn an_answer_has_the_streams_of_the_offer_in_their_order_and_refuses_the_others(
         accept_wrapped_types: Vec::new(),
         max_size: Some(10_000),
         setup: Setup::answer(Some(Setup::ActPass), true),
+        fingerprints: vec![Fingerprint::of(b"certificate", HashFunction::Sha1)],
     };
     let text = answer(&offer, 1, stream.to_media(), 5, 1, "192.0.2.1").write();
     let expected = "v=0\r\no=- 5 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n\
         m=audio 0 RTP/AVP 0 8\r\nm=message 2855 TCP/TLS/MSRP *\r\na=accept-types:text/plain\r\n\
-        a=path:msrps://gw.example:2855/s1;tcp\r\na=max-size:10000\r\na=setup:active\r\n";
+        a=path:msrps://gw.example:2855/s1;tcp\r\na=max-size:10000\r\na=setup:passive\r\n\
+        a=fingerprint:SHA-1 73:5A:D5:71:C1:89:D7:BA:84:46:4B:F4:A9:F1:D2:28:01:75:B1:28\r\n";
     assert_eq!(std::str::from_utf8(&text).unwrap(), expected);
+    let Some((1, MessageStream::Msrp(read))) = MessageStream::find(&parse(&text).unwrap()) else { panic!() };
+    assert_eq!(read, stream);
     let offer = description(&LYNC.replace("m=message", "m=x-ms-message"));
     let ours = InDialog { accept_types: vec!["text/plain".into()] };
     let media = ours.answer(&offer.media[0], "sip:bob@fabrikam.example");
@@ -76,12 +81,26 @@ fn who_connects_follows_the_setup_attribute() {
         (Some(Setup::Active), true, Some(Setup::Passive)),
         (Some(Setup::Active), false, None),
         (Some(Setup::Passive), true, Some(Setup::Active)),
-        (Some(Setup::ActPass), true, Some(Setup::Active)),
+        (Some(Setup::ActPass), true, Some(Setup::Passive)),
         (Some(Setup::ActPass), false, Some(Setup::Active)),
-        (Some(Setup::HoldConn), true, None),
+        (Some(Setup::HoldConn), true, Some(Setup::Passive)),
+        (Some(Setup::HoldConn), false, None),
     ] {
         assert_eq!(Setup::answer(offered, can_listen), ours, "{offered:?}");
     }
+}
+
+#[test]
+fn fingerprints_are_read_from_the_stream_or_else_from_the_whole_session() {
+    let (one, other) = (Fingerprint::of(b"1", HashFunction::Sha256), Fingerprint::of(b"2", HashFunction::Sha1));
+    let read = |text: &str| match MessageStream::find(&description(text)) {
+        Some((_, MessageStream::Msrp(msrp))) => msrp.fingerprints,
+        other => panic!("{other:?}"),
+    };
+    let of_session = MSRP.replace("t=0 0\n", &format!("t=0 0\na=fingerprint:{other}\na=fingerprint:md5 00\n"));
+    assert_eq!((read(MSRP), read(&of_session)), (vec![], vec![other]));
+    let of_stream = format!("{of_session}a=fingerprint:{one}\n");
+    assert_eq!(read(&of_stream), [one]);
 }
 
 #[test]

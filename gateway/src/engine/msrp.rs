@@ -1,0 +1,33 @@
+//! Message streams over MSRP (RFC 4975): the switch of all sessions and what it has to say. Which conversation a session
+//! belongs to is decided in `sessions`.
+
+use causeway_sip::msrp::switch::{Event, Input, Output, SessionId};
+
+use crate::engine::{Engine, Now, Outputs};
+
+impl Engine {
+    /// Tells the switch something, and hears what comes of it.
+    pub(super) fn tell_switch(&mut self, input: Input, now: Now, out: &mut Outputs) {
+        let Some(switch) = &mut self.switch else {
+            return;
+        };
+        let mut said = Vec::new();
+        switch.handle(input, now.instant, &mut said);
+        for output in said {
+            match output {
+                Output::Event { session, event } => self.msrp_event(session, event, now, out),
+                output @ (Output::Connect { .. } | Output::Write { .. } | Output::Close { .. }) => {
+                    out.msrp.push(output)
+                }
+            }
+        }
+    }
+
+    /// What the user of a session hears.
+    fn msrp_event(&mut self, session: SessionId, event: Event, now: Now, out: &mut Outputs) {
+        match event {
+            Event::Established | Event::Received { .. } => self.tell_switch(Input::Close { session }, now, out),
+            Event::Sent { .. } | Event::Reported { .. } | Event::Ended(_) => {}
+        }
+    }
+}
