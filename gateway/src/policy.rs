@@ -86,10 +86,8 @@ impl Domains {
 pub enum Intent {
     /// A presence stanza.
     Presence(PresenceKind),
-    /// A message with something to read.
+    /// A message; one without anything to read is never answered (X9).
     Message(MessageType),
-    /// A chat state, receipt or marker alone.
-    Signal,
     /// An iq that wants an answer, to the domain itself.
     DomainRequest,
     /// An iq that wants an answer, to a user.
@@ -137,14 +135,13 @@ pub fn admit_stanza(intent: Intent, standing: Standing) -> Admission {
         Intent::Presence(PresenceKind::Subscribe | PresenceKind::Unsubscribe) => Admission::Pass,
         Intent::Presence(_)
         | Intent::Message(MessageType::Normal | MessageType::Chat | MessageType::Headline | MessageType::Error)
-        | Intent::Signal
         | Intent::UserRequest
         | Intent::IqAnswer
             if is_stranger =>
         {
             refuse(intent)
         }
-        Intent::Presence(_) | Intent::Message(_) | Intent::Signal | Intent::UserRequest => Admission::Pass,
+        Intent::Presence(_) | Intent::Message(_) | Intent::UserRequest => Admission::Pass,
         // We ask nothing by iq, so nothing is answered.
         Intent::IqAnswer => Admission::Drop,
     }
@@ -154,7 +151,7 @@ pub fn admit_stanza(intent: Intent, standing: Standing) -> Admission {
 fn refuse(intent: Intent) -> Admission {
     match intent {
         Intent::Presence(PresenceKind::Probe) => Admission::Unsubscribed,
-        Intent::Presence(_) | Intent::Signal | Intent::IqAnswer => Admission::Drop,
+        Intent::Presence(_) | Intent::IqAnswer => Admission::Drop,
         Intent::Message(MessageType::Headline | MessageType::Error) => Admission::Drop,
         Intent::Message(MessageType::Normal | MessageType::Chat | MessageType::Groupchat)
         | Intent::UserRequest

@@ -43,7 +43,6 @@ fn the_action_table_holds() {
         ("X7", Intent::Presence(P::Error), pass(), drop()),
         ("X8", Intent::Message(M::Normal), pass(), unavailable()),
         ("X8", Intent::Message(M::Chat), pass(), unavailable()),
-        ("X9", Intent::Signal, pass(), drop()),
         ("X10", Intent::Message(M::Headline), pass(), drop()),
         ("X11", Intent::Message(M::Groupchat), unavailable(), unavailable()),
         ("X12", Intent::Message(M::Error), pass(), drop()),
@@ -68,7 +67,6 @@ fn a_user_without_federation_looks_like_one_who_does_not_exist() {
         (Intent::Message(M::Chat), unavailable()),
         (Intent::UserRequest, unavailable()),
         (Intent::DomainRequest, Admission::Pass),
-        (Intent::Signal, Admission::Drop),
     ] {
         for partner in [FED, PV, PU] {
             let standing = Standing { partner, is_allowed: false, is_added: true };

@@ -30,7 +30,7 @@ use crate::quota::Counted;
 use crate::translate::content::{self, Reading};
 use crate::translate::error::{self, Purpose as Asked, Recipient, SipFailure};
 use crate::translate::message::{self, FromSip, FromXmpp, MessageType, StanzaKey, ToSipContext, ToXmppContext};
-use crate::translate::message_stanza::StanzaContent;
+use crate::translate::message_stanza::{Meaning, StanzaContent};
 
 /// How long the sender of a SIP MESSAGE waits for the stanza to be written: less than Timer F, 32 s.
 pub(super) const MESSAGE_PATIENCE: Duration = Duration::from_secs(25);
@@ -77,6 +77,10 @@ pub(super) struct Answered<'a> {
 impl Engine {
     /// A message of a partner. Whether he was added matters for unverified partners only, so only they cost a record.
     pub(super) fn message_from_xmpp(&mut self, stanza: StanzaIn, partner: &PartnerEntry, now: Now, out: &mut Outputs) {
+        if self.is_too_much(&stanza, partner, Counted::Message, now) {
+            let busy = StanzaError::new(ErrorType::Wait, StanzaCondition::ResourceConstraint);
+            return self.refuse_or_drop(stanza, &busy, out);
+        }
         if partner.partner_type.may_act_unadded() {
             return self.message_of_contact(stanza, partner.clone(), false, now, out);
         }
@@ -112,39 +116,29 @@ impl Engine {
             };
         }
         match admission {
-            Admission::Pass if self.is_too_much(&stanza, &partner, Counted::Message, now) => {
-                let id = message::stanza_id(&stanza.xml);
-                let answered = Answered {
-                    kind: stanza.kind,
-                    from: &stanza.from,
-                    to: &stanza.to,
-                    id: id.as_deref(),
-                    trace: stanza.trace,
-                };
-                self.metrics.message_refused();
-                match message_type {
-                    MessageType::Normal | MessageType::Chat | MessageType::Groupchat => {
-                        let error = StanzaError::new(ErrorType::Wait, StanzaCondition::ResourceConstraint);
-                        self.refuse_stanza(&answered, stanza.receipt, &error, out);
-                    }
-                    MessageType::Headline | MessageType::Error => out.finished.push((stanza.receipt, Outcome::Done)),
-                }
-            }
             Admission::Pass => self.translate_to_sip(stanza, partner, now, out),
             Admission::Drop | Admission::Unsubscribed => out.finished.push((stanza.receipt, Outcome::Done)),
-            Admission::Error(error) => {
-                let id = message::stanza_id(&stanza.xml);
-                let answered = Answered {
-                    kind: stanza.kind,
-                    from: &stanza.from,
-                    to: &stanza.to,
-                    id: id.as_deref(),
-                    trace: stanza.trace,
-                };
-                self.metrics.message_refused();
-                self.refuse_stanza(&answered, stanza.receipt, &error, out);
-            }
+            Admission::Error(error) => self.refuse_or_drop(stanza, &error, out),
         }
+    }
+
+    /// Answers a message that policy refuses, if it is one to be answered: a headline, an error, and what nobody would
+    /// have read are dropped (RFC 6121, section 8.5.2).
+    fn refuse_or_drop(&mut self, stanza: StanzaIn, error: &StanzaError, out: &mut Outputs) {
+        let is_answered = match message::message_type(&stanza.xml) {
+            MessageType::Normal | MessageType::Chat => StanzaContent::read(&stanza.xml, &stanza.from)
+                .is_some_and(|content| matches!(content.meaning(), Meaning::Text | Meaning::Encrypted(_))),
+            MessageType::Groupchat => true,
+            MessageType::Headline | MessageType::Error => false,
+        };
+        if !is_answered {
+            return out.finished.push((stanza.receipt, Outcome::Done));
+        }
+        self.metrics.message_refused();
+        let id = message::stanza_id(&stanza.xml);
+        let StanzaIn { kind, from, to, trace, receipt, .. } = stanza;
+        let answered = Answered { kind, from: &from, to: &to, id: id.as_deref(), trace };
+        self.refuse_stanza(&answered, receipt, error, out);
     }
 
     /// Whether a remote user or his partner asks for more than a minute allows (RFC 8048, section 8.1).

@@ -37,12 +37,20 @@ pub(crate) fn message(body: &str) -> String {
 
 /// The local user's client is told of bob.
 pub(crate) fn notify(state: &str, body: &str) -> String {
-    let kind = if body.is_empty() { "" } else { "Content-Type: application/pidf+xml\n" };
+    let (kind, length) = if body.is_empty() { ("", "0") } else { ("Content-Type: application/pidf+xml\n", "*") };
     format!(
         "NOTIFY sip:POOL;transport=tcp SIP/2.0\nVia: SIP/2.0/TCP GATEWAY;branch=*\nFrom: <sip:BOB>;tag=*\n\
          To: <sip:USER>;tag=*\nCall-ID: *\nCSeq: * NOTIFY\nContact: <sip:GATEWAY;transport=tcp>\nEvent: presence\n\
-         Subscription-State: {state}\n{kind}Max-Forwards: 70\nContent-Length: {}\n\n{body}",
-        body.len()
+         Subscription-State: {state}\n{kind}Max-Forwards: 70\nContent-Length: {length}\n\n{body}"
+    )
+}
+
+/// The document about bob's only device.
+pub(crate) fn document(basic: &str) -> String {
+    format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<presence xmlns='urn:ietf:params:xml:ns:pidf' entity='pres:BOB'>\
+         <tuple id='ID-desk'><status><basic>{basic}</basic></status><contact priority='0'>sip:BOB;gr=desk</contact>\
+         <note>busy</note><timestamp>*</timestamp></tuple></presence>"
     )
 }
 
@@ -85,4 +93,9 @@ pub(crate) fn service_unavailable(stanza: &str, id: &str) -> String {
 /// The result of bob's ping.
 pub(crate) fn pong(from: &str) -> String {
     format!("<iq xmlns='jabber:server' from='{from}' to='BOB/desk' id='q1' type='result'></iq>")
+}
+
+/// A text of the local user's for bob.
+pub(crate) fn message_to_bob(body: &str) -> String {
+    format!("<message xmlns='jabber:server' from='USER' to='BOB' id='*'><body>{body}</body><thread>*</thread></message>")
 }

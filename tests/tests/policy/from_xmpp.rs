@@ -7,9 +7,9 @@ use tokio::sync::Semaphore;
 use tokio::task::{JoinSet, LocalSet};
 
 use crate::expected::{
-    available, error, heard, message, nothing, notify, pong, presence, service_unavailable, subscribe, unavailable,
+    available, document, error, heard, message, nothing, notify, pong, presence, service_unavailable, subscribe, unavailable,
 };
-use crate::support::{ALICE, Heard, Kind, LOCAL, NOBODY, Pair, World};
+use crate::support::{ALICE, CARL, Heard, Kind, LOCAL, NOBODY, Pair, World};
 
 /// A cell's column: the partner's type, whether the local user has added bob, and whether she exists.
 #[derive(Debug, Clone, Copy)]
@@ -154,6 +154,12 @@ const ROWS: &[Row] = &[
         expected: |_| nothing(),
     },
     Row {
+        name: "X9 nothing that we know",
+        before: &[],
+        step: Step::Message("chat", "<store xmlns='urn:xmpp:hints'/>"),
+        expected: |_| nothing(),
+    },
+    Row {
         name: "X10 headline",
         before: &[],
         step: Step::Message("headline", "<body>hello</body>"),
@@ -214,7 +220,7 @@ fn ended(column: Column, reason: &str) -> Heard {
 }
 
 fn shown(column: Column, basic: &str) -> Heard {
-    if column.is_added { heard(&[notify("active;expires=*", &format!("<basic>{basic}</basic>"))], &[]) } else { nothing() }
+    if column.is_added { heard(&[notify("active;expires=*", &document(basic))], &[]) } else { nothing() }
 }
 
 /// Of an unverified partner's user we know that he has no authorisation that we forgot.
@@ -305,5 +311,65 @@ fn the_table_itself_tells_a_stranger_nothing() {
         let of = |user| (row.expected)(Column { kind: Kind::PublicUnverified, is_added: false, user });
         assert_eq!(of(ALICE), of(NOBODY), "{}", row.name);
         assert!(of(ALICE).sip.is_empty(), "{}", row.name);
+    }
+}
+
+// Rule: 10.3
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_user_who_may_not_reach_partners_looks_like_one_who_does_not_exist() {
+    let world = World::start("policy-x15").await;
+    let mut told = Vec::new();
+    for (row, step, expected) in [
+        ("subscribe", SUBSCRIBE, nothing()),
+        ("unsubscribe", Step::Presence("unsubscribe", ""), nothing()),
+        ("subscribed", SUBSCRIBED, nothing()),
+        ("unsubscribed", Step::Presence("unsubscribed", ""), nothing()),
+        ("available", Step::Presence("", STATUS), nothing()),
+        ("unavailable", Step::Presence("unavailable", STATUS), nothing()),
+        ("probe", Step::Presence("probe", ""), heard(&[], &[presence("unsubscribed")])),
+        ("presence error", Step::Presence("error", FORBIDDEN), nothing()),
+        ("chat", Step::Message("chat", "<body>hello</body>"), heard(&[], &[service_unavailable("message", "m1")])),
+        ("normal", Step::Message("normal", "<body>hello</body>"), heard(&[], &[service_unavailable("message", "m1")])),
+        ("receipt", Step::Message("chat", "<received xmlns='urn:xmpp:receipts' id='x'/>"), nothing()),
+        ("headline", Step::Message("headline", "<body>hello</body>"), nothing()),
+        ("groupchat", Step::Message("groupchat", "<body>hello</body>"), heard(&[], &[service_unavailable("message", "m1")])),
+        ("message error", Step::Message("error", FORBIDDEN), nothing()),
+        ("get", Step::UserIq("get", PING), heard(&[], &[service_unavailable("iq", "q1")])),
+        ("set", Step::UserIq("set", PING), heard(&[], &[service_unavailable("iq", "q1")])),
+        ("get to the domain", Step::DomainIq("get", PING), heard(&[], &[pong(LOCAL)])),
+    ] {
+        for kind in Kind::ALL {
+            let mut pair = Pair::new(&world, kind, CARL);
+            take(&pair, step).await;
+            pair.must_hear(row, &expected).await;
+        }
+        told.push((row, expected));
+    }
+    // To an unverified partner's user he is as somebody who has not added him, and as nobody at all.
+    for (row, answer) in told {
+        let column = Column { kind: Kind::PublicUnverified, is_added: false, user: NOBODY };
+        if let Some(known) = ROWS.iter().find(|known| known.name.ends_with(row) && known.before.is_empty()) {
+            assert_eq!(answer, (known.expected)(column), "{row}");
+        }
+    }
+}
+
+// Rule: 10.3
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_edge_that_lets_in_a_domain_that_is_no_partner_reaches_nobody() {
+    let world = World::start("policy-x16").await;
+    for user in [ALICE, NOBODY] {
+        let refused = |stanza, id| heard(&[], &[error(stanza, id, "USER", "policy-violation", "")]);
+        for (step, expected) in [
+            (SUBSCRIBE, nothing()),
+            (Step::Presence("probe", ""), nothing()),
+            (Step::Message("chat", "<body>hello</body>"), refused("message", "m1")),
+            (Step::Message("headline", "<body>hello</body>"), nothing()),
+            (Step::UserIq("get", PING), heard(&[], &[service_unavailable("iq", "q1")])),
+        ] {
+            let mut pair = Pair::of_a_stranger(&world, user);
+            take(&pair, step).await;
+            pair.must_hear("X16", &expected).await;
+        }
     }
 }

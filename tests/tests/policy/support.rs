@@ -68,7 +68,7 @@ impl Kind {
 /// Everything, running.
 pub(crate) struct World {
     pub(crate) road: Road,
-    pub(crate) gateway: Process,
+    _gateway: Process,
     pub(crate) pool: Pool,
     pub(crate) client: Arc<Client>,
     /// What the gateway sent to partners, in order.
@@ -118,7 +118,7 @@ impl World {
         let from = SocketAddr::new(road.plan.pool.ip(), 0);
         let client = Client::connect(from, road.plan.sip).await.unwrap();
         let count = AtomicU32::new(1);
-        Arc::new(Self { road, gateway, pool, client, stanzas, link, count, _alive: alive, _tls: tls, _names: names })
+        Arc::new(Self { road, _gateway: gateway, pool, client, stanzas, link, count, _alive: alive, _tls: tls, _names: names })
     }
 
     /// A number that nobody has had.
@@ -276,7 +276,16 @@ pub(crate) struct Heard {
 
 impl Pair {
     pub(crate) fn new(world: &Arc<World>, kind: Kind, user: &'static str) -> Self {
-        let bob = format!("bob-{}@{}", world.number(), kind.domain());
+        Self::at(world, kind, kind.domain(), user)
+    }
+
+    /// bob is in a domain that is no partner's.
+    pub(crate) fn of_a_stranger(world: &Arc<World>, user: &'static str) -> Self {
+        Self::at(world, Kind::Federated, "tailspin.example", user)
+    }
+
+    fn at(world: &Arc<World>, kind: Kind, domain: &str, user: &'static str) -> Self {
+        let bob = format!("bob-{}@{domain}", world.number());
         let desk = format!("{bob}/desk");
         Self { world: Arc::clone(world), kind, user, bob, desk, known: Heard::default() }
     }
@@ -326,6 +335,12 @@ impl Pair {
         news
     }
 
+    /// Waits for what both sides are to hear, and accepts nothing else.
+    pub(crate) async fn must_hear(&mut self, row: &str, expected: &Heard) {
+        let heard = self.hears(expected.sip.len(), expected.xmpp.len()).await;
+        assert_eq!(heard, *expected, "{row}, {:?}, {}", self.kind, self.user);
+    }
+
     fn now(&self) -> Heard {
         let (user, _) = self.bob.split_once('@').unwrap();
         let names_him = |text: &str| text.contains(&format!("{user}@"));
@@ -347,6 +362,7 @@ impl Pair {
                 "Via" => value.split(";branch=").next().unwrap().to_owned() + ";branch=*",
                 "From" | "To" if value.contains(";tag=") => value.split(";tag=").next().unwrap().to_owned() + ";tag=*",
                 "Call-ID" => "*".to_owned(),
+                "Content-Length" if request.body.contains(&self.bob) => "*".to_owned(),
                 "Subscription-State" if value.contains(";expires=") => {
                     value.split(";expires=").next().unwrap().to_owned() + ";expires=*"
                 }
@@ -367,9 +383,16 @@ impl Pair {
     /// What its clients can is not of interest here, nor is what a device is called.
     fn named(&self, text: &str) -> String {
         let mut text = text.replace(&self.bob, "BOB").replace(self.user, "USER");
-        for (begins, ends, name) in [("<c xmlns=", "/>", "<CAPS/>"), ("USER/t-", "'", "USER/DEVICE'")] {
+        let made_up = [
+            ("<c xmlns=", "/>", "<CAPS/>"),
+            ("USER/t-", "'", "USER/DEVICE'"),
+            ("<thread>", "</thread>", "<thread>*</thread>"),
+            ("to='BOB' id='", "'>", "to='BOB' id='*'>"),
+        ];
+        for (begins, ends, name) in made_up {
             if let Some(start) = text.find(begins) {
-                let end = start + text[start..].find(ends).unwrap() + ends.len();
+                let value = start + begins.len();
+                let end = value + text[value..].find(ends).unwrap() + ends.len();
                 text.replace_range(start..end, name);
             }
         }
