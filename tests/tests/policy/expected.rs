@@ -1,10 +1,10 @@
 //! What the two sides are to hear, as text: requests and stanzas as they stand on the wire.
 
-use crate::support::{Heard, Kind};
+use crate::support::{Heard, Kind, sorted};
 
 /// What goes to SIP and to XMPP.
 pub(crate) fn heard(sip: &[String], xmpp: &[String]) -> Heard {
-    Heard { sip: sip.to_vec(), xmpp: xmpp.to_vec() }
+    Heard { sip: sip.to_vec(), xmpp: xmpp.iter().map(|stanza| sorted(stanza)).collect() }
 }
 
 /// Neither side hears anything.

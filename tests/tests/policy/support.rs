@@ -350,7 +350,7 @@ impl Pair {
         let xmpp = self.world.stanzas.matching(|stanza| names_him(stanza));
         Heard {
             sip: sip.iter().map(|request| self.shown(request)).collect(),
-            xmpp: xmpp.iter().map(|stanza| self.named(stanza)).collect(),
+            xmpp: xmpp.iter().map(|stanza| sorted(&self.named(stanza))).collect(),
         }
     }
 
@@ -398,4 +398,13 @@ impl Pair {
         }
         text
     }
+}
+
+/// A stanza with its attributes in the order of their names, in which they say nothing.
+pub(crate) fn sorted(stanza: &str) -> String {
+    let (tag, rest) = stanza.split_once('>').unwrap();
+    let (name, attributes) = tag.split_once(' ').unwrap();
+    let mut attributes: Vec<&str> = attributes.trim_end_matches('\'').split("' ").collect();
+    attributes.sort_unstable();
+    format!("{name} {}'>{rest}", attributes.join("' "))
 }
