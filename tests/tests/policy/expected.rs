@@ -97,5 +97,7 @@ pub(crate) fn pong(from: &str) -> String {
 
 /// A text of the local user's for bob.
 pub(crate) fn message_to_bob(body: &str) -> String {
-    format!("<message xmlns='jabber:server' from='USER' to='BOB' id='*'><body>{body}</body><thread>*</thread></message>")
+    format!(
+        "<message xmlns='jabber:server' from='USER' to='BOB' id='*'><body>{body}</body><thread>*</thread></message>"
+    )
 }

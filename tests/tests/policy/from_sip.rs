@@ -4,7 +4,7 @@
 use causeway_tests::peer::sip::Message;
 
 use crate::expected::{
-    available, document, heard, message_to_bob, notify, nothing, presence, service_unavailable, subscribe,
+    available, document, heard, message_to_bob, nothing, notify, presence, service_unavailable, subscribe,
 };
 use crate::support::{ALICE, CARL, Kind, NOBODY, Pair, World};
 
@@ -19,7 +19,8 @@ async fn said(pair: &Pair, body: &str) -> Message {
 }
 
 async fn invite(pair: &Pair) -> Message {
-    let extra = format!("Contact: <sip:{};transport=tcp>\r\nContent-Type: application/sdp\r\n", pair.world.pool.address);
+    let extra =
+        format!("Contact: <sip:{};transport=tcp>\r\nContent-Type: application/sdp\r\n", pair.world.pool.address);
     pair.world.request("INVITE", pair.user, &pair.bob, &extra, OFFER).await
 }
 

@@ -7,7 +7,8 @@ use tokio::sync::Semaphore;
 use tokio::task::{JoinSet, LocalSet};
 
 use crate::expected::{
-    available, document, error, heard, message, nothing, notify, pong, presence, service_unavailable, subscribe, unavailable,
+    available, document, error, heard, message, nothing, notify, pong, presence, service_unavailable, subscribe,
+    unavailable,
 };
 use crate::support::{ALICE, CARL, Heard, Kind, LOCAL, NOBODY, Pair, World};
 
@@ -171,12 +172,7 @@ const ROWS: &[Row] = &[
         step: Step::Message("groupchat", "<body>hello</body>"),
         expected: |_| heard(&[], &[service_unavailable("message", "m1")]),
     },
-    Row {
-        name: "X12 error",
-        before: &[],
-        step: Step::Message("error", FORBIDDEN),
-        expected: |_| nothing(),
-    },
+    Row { name: "X12 error", before: &[], step: Step::Message("error", FORBIDDEN), expected: |_| nothing() },
     Row { name: "X13 get", before: &[], step: Step::UserIq("get", PING), expected: iq_refused },
     Row { name: "X13 set", before: &[], step: Step::UserIq("set", PING), expected: iq_refused },
     Row { name: "X13 result", before: &[], step: Step::UserIq("result", ""), expected: |_| nothing() },
@@ -189,12 +185,7 @@ const ROWS: &[Row] = &[
             (true, _) | (false, false) => iq_refused(column),
         },
     },
-    Row {
-        name: "X14 get",
-        before: &[],
-        step: Step::DomainIq("get", PING),
-        expected: |_| heard(&[], &[pong(LOCAL)]),
-    },
+    Row { name: "X14 get", before: &[], step: Step::DomainIq("get", PING), expected: |_| heard(&[], &[pong(LOCAL)]) },
     Row {
         name: "X14 get of something unknown",
         before: &[],
@@ -332,7 +323,11 @@ async fn a_user_who_may_not_reach_partners_looks_like_one_who_does_not_exist() {
         ("normal", Step::Message("normal", "<body>hello</body>"), heard(&[], &[service_unavailable("message", "m1")])),
         ("receipt", Step::Message("chat", "<received xmlns='urn:xmpp:receipts' id='x'/>"), nothing()),
         ("headline", Step::Message("headline", "<body>hello</body>"), nothing()),
-        ("groupchat", Step::Message("groupchat", "<body>hello</body>"), heard(&[], &[service_unavailable("message", "m1")])),
+        (
+            "groupchat",
+            Step::Message("groupchat", "<body>hello</body>"),
+            heard(&[], &[service_unavailable("message", "m1")]),
+        ),
         ("message error", Step::Message("error", FORBIDDEN), nothing()),
         ("get", Step::UserIq("get", PING), heard(&[], &[service_unavailable("iq", "q1")])),
         ("set", Step::UserIq("set", PING), heard(&[], &[service_unavailable("iq", "q1")])),

@@ -118,7 +118,18 @@ impl World {
         let from = SocketAddr::new(road.plan.pool.ip(), 0);
         let client = Client::connect(from, road.plan.sip).await.unwrap();
         let count = AtomicU32::new(1);
-        Arc::new(Self { road, _gateway: gateway, pool, client, stanzas, link, count, _alive: alive, _tls: tls, _names: names })
+        Arc::new(Self {
+            road,
+            _gateway: gateway,
+            pool,
+            client,
+            stanzas,
+            link,
+            count,
+            _alive: alive,
+            _tls: tls,
+            _names: names,
+        })
     }
 
     /// A number that nobody has had.
@@ -232,7 +243,8 @@ fn notify(subscribe: &Message, contact: &str, expires: &str) -> String {
     let target = header("Contact").trim_start_matches('<').split('>').next().unwrap().to_owned();
     let cseq = header("CSeq").split(' ').next().unwrap().to_owned();
     let user = header("To").split("sip:").nth(1).unwrap().split(['>', ';']).next().unwrap().to_owned();
-    let to = if parameter(&header("To"), "tag").is_some() { header("To") } else { format!("{};tag=pool", header("To")) };
+    let to =
+        if parameter(&header("To"), "tag").is_some() { header("To") } else { format!("{};tag=pool", header("To")) };
     let (state, body) = match expires {
         "0" => ("terminated;reason=timeout".to_owned(), String::new()),
         expires => (
@@ -320,17 +332,16 @@ impl Pair {
         let name = format!("{} requests and {} stanzas about {}", sip, xmpp, self.bob);
         let enough = until(&name, async || {
             let now = self.now();
-            (now.sip.len() >= self.known.sip.len() + sip && now.xmpp.len() >= self.known.xmpp.len() + xmpp).then_some(())
+            (now.sip.len() >= self.known.sip.len() + sip && now.xmpp.len() >= self.known.xmpp.len() + xmpp)
+                .then_some(())
         });
         if let Err(error) = enough.await {
             panic!("{error}: {:#?}", self.now());
         }
         self.world.settled(self.kind).await;
         let now = self.now();
-        let news = Heard {
-            sip: now.sip[self.known.sip.len()..].to_vec(),
-            xmpp: now.xmpp[self.known.xmpp.len()..].to_vec(),
-        };
+        let news =
+            Heard { sip: now.sip[self.known.sip.len()..].to_vec(), xmpp: now.xmpp[self.known.xmpp.len()..].to_vec() };
         self.known = now;
         news
     }
@@ -377,7 +388,8 @@ impl Pair {
         };
         lines.extend([String::new(), body]);
         let text = self.named(&lines.join("\n"));
-        text.replace(&self.world.road.plan.sip.to_string(), "GATEWAY").replace(&self.world.pool.address.to_string(), "POOL")
+        text.replace(&self.world.road.plan.sip.to_string(), "GATEWAY")
+            .replace(&self.world.pool.address.to_string(), "POOL")
     }
 
     /// What its clients can is not of interest here, nor is what a device is called.
