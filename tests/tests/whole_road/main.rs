@@ -7,10 +7,12 @@
 
 mod configuration;
 mod deaths;
+mod echo;
 mod hostile_sip;
 mod hostile_streams;
 mod identities;
 mod limits;
 mod messages;
+mod queries;
 mod support;
 mod verdicts;

@@ -47,9 +47,16 @@ pub(crate) fn address() -> IpAddr {
 impl World {
     /// Brings everything up and waits until both services are ready.
     pub(crate) async fn start(name: &str) -> Self {
+        Self::start_with(name, str::to_owned).await
+    }
+
+    /// The same, with another `gateway.toml`.
+    pub(crate) async fn start_with(name: &str, gateway_toml: impl FnOnce(&str) -> String) -> Self {
         process::build().unwrap();
         let partners = vec![PartnerPlan::external(FABRIKAM), PartnerPlan::dialback(WINGTIP)];
         let road = Road::new(name, Plan::free(address(), LOCAL, partners).unwrap()).unwrap();
+        let config = std::fs::read_to_string(road.gateway_config()).unwrap();
+        std::fs::write(road.gateway_config(), gateway_toml(&config)).unwrap();
         let dns = Dns::start(road.plan.dns).await.unwrap();
         let fabrikam_own = road.authority.issue(&[FABRIKAM]).unwrap();
         let wingtip_own = road.authority.issue(&[WINGTIP]).unwrap();
