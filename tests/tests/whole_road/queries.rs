@@ -54,7 +54,8 @@ async fn the_domain_answers_and_its_users_only_those_who_may_see_them() {
         assert!(domain.contains(part), "{domain}");
     }
 
-    let questions = [&info, "<vCard xmlns='vcard-temp'/>", "<ping xmlns='urn:xmpp:ping'/>", "<query xmlns='jabber:iq:last'/>"];
+    let questions =
+        [&info, "<vCard xmlns='vcard-temp'/>", "<ping xmlns='urn:xmpp:ping'/>", "<query xmlns='jabber:iq:last'/>"];
     for question in questions {
         let known = ask(&world, &mut stream, "alice@contoso.example", question).await;
         let unknown = ask(&world, &mut stream, "nobody@contoso.example", question).await;
