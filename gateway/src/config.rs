@@ -20,6 +20,7 @@ use crate::quota::QuotaLimits;
 mod access;
 mod directory;
 pub mod files;
+mod fixed;
 mod partner;
 mod settings;
 mod sip;

@@ -176,7 +176,7 @@ pub async fn run(config: Config, warnings: &[ConfigWarning], path: PathBuf) -> R
     tokio::spawn(health::serve(admin, Arc::new(Health { registry, legs, links: links.clone() }), shutdown.subscribe()));
     tracing::info!(gateway = config.gateway_id, "the gateway runs");
 
-    live.follow(config.clone()).await?;
+    let config = live.follow(config).await?;
 
     tracing::info!("the gateway stops: no new stanzas, what is under way is finished");
     links.drain();
@@ -192,8 +192,8 @@ pub async fn run(config: Config, warnings: &[ConfigWarning], path: PathBuf) -> R
 }
 
 impl Live {
-    /// Waits for the end and takes up new configurations meanwhile.
-    async fn follow(&mut self, mut config: Config) -> Result<(), StartError> {
+    /// Waits for the end and takes up new configurations meanwhile; the last one is in force at the end.
+    async fn follow(&mut self, mut config: Config) -> Result<Config, StartError> {
         let mut terminate = signal(SignalKind::terminate()).map_err(StartError::Signals)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(StartError::Signals)?;
         let mut reload = Reload::new(self.files(&config)).map_err(StartError::Signals)?;
@@ -205,10 +205,10 @@ impl Live {
                     self.relocate(&config).await;
                     continue;
                 }
-                _ = terminate.recv() => return Ok(()),
-                _ = interrupt.recv() => return Ok(()),
+                _ = terminate.recv() => return Ok(config),
+                _ = interrupt.recv() => return Ok(config),
             }
-            match self.reload().await {
+            match self.reload(&config).await {
                 Ok(fresh) => {
                     tracing::info!("the configuration was read again and is in force");
                     reload.replace(self.files(&fresh));
@@ -233,8 +233,9 @@ impl Live {
         Config::load(&text, environment()).map_err(StartError::Config)
     }
 
-    async fn reload(&mut self) -> Result<Config, StartError> {
-        let (config, warnings) = self.read()?;
+    async fn reload(&mut self, running: &Config) -> Result<Config, StartError> {
+        let (mut config, mut warnings) = self.read()?;
+        warnings.extend(config.keep_fixed(running));
         for warning in warnings {
             tracing::warn!(%warning, "configuration");
         }

@@ -5,7 +5,7 @@ use std::path::Path;
 use causeway_tests::peer::process;
 use causeway_tests::peer::road::{PartnerPlan, Plan, Road};
 
-use crate::support::{FABRIKAM, LOCAL, address};
+use crate::support::{FABRIKAM, LOCAL, World, address};
 
 fn road(name: &str) -> Road {
     process::build().unwrap();
@@ -63,4 +63,28 @@ fn a_service_does_not_start_with_a_bad_file() {
         assert!(!output.status.success());
         assert!(String::from_utf8_lossy(&output.stderr).contains("colour"), "{output:?}");
     }
+}
+
+#[tokio::test]
+async fn a_key_that_needs_a_restart_is_named_when_the_file_changes_and_the_rest_is_taken_up() {
+    let world = World::start("reload-fixed").await;
+    let path = world.road.gateway_config();
+    let old = std::fs::read_to_string(&path).unwrap();
+    let sip = world.road.plan.sip;
+    let elsewhere = old.replace(&format!("tcp = ['{sip}']"), "tcp = ['127.0.21.255:1']");
+    assert_ne!(elsewhere, old);
+    std::fs::write(&path, elsewhere + "\n[echo]\naddress = 'echo@contoso.example'\n").unwrap();
+    let is_named = |line: &str| line.contains("sip.tcp") && line.contains("restart");
+    world.gateway.logged("the key that waits", is_named).await.unwrap();
+    world.gateway.logged("that the rest is in force", |line| line.contains("is in force")).await.unwrap();
+
+    let mut stream = world.stream().await;
+    let ask = "<iq from='bob@fabrikam.example/desk' to='echo@contoso.example' type='get' id='q1'>\
+               <ping xmlns='urn:xmpp:ping'/></iq>";
+    stream.send(ask).await.unwrap();
+    world.fabrikam.stanzas.wait("the new contact", |stanza| stanza.contains("type='result'")).await.unwrap();
+    // The pool still finds the gateway where it was.
+    let client = world.client().await;
+    let response = client.message("alice@contoso.example", "bob@fabrikam.example", "call-1", "hello").await.unwrap();
+    assert_eq!(response.status(), Some(202), "{response:?}");
 }
