@@ -32,6 +32,10 @@ unit: ## Unit and scenario tests (FILTER=... for some)
 	$(CARGO) build --workspace --bins
 	$(CARGO) nextest run --workspace $(FILTER)
 
+.PHONY: conformance
+conformance: ## Bring docs/CONFORMANCE.md up to date with the tests
+	CAUSEWAY_CONFORMANCE=write $(CARGO) nextest run -p causeway-tests --test conformance
+
 .PHONY: interop
 interop: demo matrix-check interop-sip-check ## The demo's conversation, every negotiation, and other people's SIP, as tests
 

@@ -69,7 +69,7 @@ mod tests {
         BareJid::parse(text).unwrap()
     }
 
-    // Rule: 10.access
+    // Rule: access.scopes
     #[test]
     fn the_users_policy_wins_over_the_sites_and_that_over_the_global_one() {
         for (global, site, own, expected) in [

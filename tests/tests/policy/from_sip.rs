@@ -29,7 +29,7 @@ fn pairs(world: &std::sync::Arc<World>) -> impl Iterator<Item = Pair> {
     Kind::ALL.into_iter().flat_map(|kind| [ALICE, NOBODY].map(|user| Pair::new(world, kind, user)))
 }
 
-// Rule: 10.3
+// Rule: type.s3
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_subscription_asks_the_contact_once_and_releases_what_he_asked() {
     let world = World::start("policy-s1").await;
@@ -59,7 +59,7 @@ async fn a_subscription_asks_the_contact_once_and_releases_what_he_asked() {
     pair.must_hear("S1 after X2", &expected).await;
 }
 
-// Rule: 10.3
+// Rule: type.s1, type.held
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_fetch_shows_what_may_be_seen_and_adds_nobody() {
     let world = World::start("policy-s2").await;
@@ -86,7 +86,7 @@ async fn a_fetch_shows_what_may_be_seen_and_adds_nobody() {
     }
 }
 
-// Rule: 10.3
+// Rule: type.s2, out.fetch
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_message_of_a_local_user_is_delivered_whatever_the_partner_is() {
     let world = World::start("policy-s3").await;
@@ -105,7 +105,7 @@ async fn a_message_of_a_local_user_is_delivered_whatever_the_partner_is() {
     }
 }
 
-// Rule: 10.3, 9.8
+// Rule: type.s6, type.s7, sip.privacy
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_may_not_and_who_is_no_partner_hear_so_and_nobody_else_does() {
     let world = World::start("policy-s6").await;

@@ -278,7 +278,7 @@ fn is_same(one: Step, other: Step) -> bool {
     format!("{one:?}") == format!("{other:?}")
 }
 
-// Rule: 10.3
+// Rule: type.x1, type.x2, type.x3, type.x4, type.x5, type.x6, type.x7, type.x8, type.x9, type.x10, type.x11, type.x12, type.x13, type.x14
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_cell_of_the_table_is_as_it_says() {
     let world = World::start("policy-from-xmpp").await;
@@ -295,7 +295,7 @@ async fn every_cell_of_the_table_is_as_it_says() {
     assert!(wrong.is_empty(), "{} cells:\n{}", wrong.len(), wrong.join("\n"));
 }
 
-// Rule: 10.4.1, 10.4.2
+// Rule: oracle.answer, oracle.time
 #[test]
 fn the_table_itself_tells_a_stranger_nothing() {
     for row in ROWS {
@@ -305,7 +305,7 @@ fn the_table_itself_tells_a_stranger_nothing() {
     }
 }
 
-// Rule: 10.3
+// Rule: type.x15
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_user_who_may_not_reach_partners_looks_like_one_who_does_not_exist() {
     let world = World::start("policy-x15").await;
@@ -349,7 +349,7 @@ async fn a_user_who_may_not_reach_partners_looks_like_one_who_does_not_exist() {
     }
 }
 
-// Rule: 10.3
+// Rule: type.x16
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_edge_that_lets_in_a_domain_that_is_no_partner_reaches_nobody() {
     let world = World::start("policy-x16").await;
