@@ -12,8 +12,12 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 /// Sources whose tests may hold rules, and the crate that nextest names them by.
-const CRATES: [(&str, &str); 4] =
-    [("gateway/src", "gateway"), ("gateway/sip/src", "gateway/sip"), ("shared/src", "shared"), ("tests/tests", "tests")];
+const CRATES: [(&str, &str); 4] = [
+    ("gateway/src", "gateway"),
+    ("gateway/sip/src", "gateway/sip"),
+    ("shared/src", "shared"),
+    ("tests/tests", "tests"),
+];
 
 struct Rule {
     id: String,
@@ -127,15 +131,19 @@ fn peers() -> BTreeMap<String, BTreeSet<String>> {
 /// The document from its first topic on.
 fn document(rules: &Rules) -> String {
     let (held, scenarios, peers) = (held(), scenarios(), peers());
-    let join = |set: Option<&BTreeSet<String>>| {
-        set.into_iter().flatten().map(String::as_str).collect::<Vec<_>>().join("<br>")
-    };
+    let join =
+        |set: Option<&BTreeSet<String>>| set.into_iter().flatten().map(String::as_str).collect::<Vec<_>>().join("<br>");
     let mut text = String::new();
     for topic in &rules.topics {
-        writeln!(text, "## {}\n\n| Rule | What it says | Source | Held by | Seen with |\n|---|---|---|---|---|", topic.name)
-            .unwrap();
+        writeln!(
+            text,
+            "## {}\n\n| Rule | What it says | Source | Held by | Seen with |\n|---|---|---|---|---|",
+            topic.name
+        )
+        .unwrap();
         for rule in &topic.rules {
-            let with = scenarios.get(&rule.id).into_iter().flatten().filter_map(|scenario| peers.get(scenario)).flatten();
+            let with =
+                scenarios.get(&rule.id).into_iter().flatten().filter_map(|scenario| peers.get(scenario)).flatten();
             let with: BTreeSet<_> = with.cloned().collect();
             let tests = match rules.absent.get(&rule.id) {
                 Some(reason) => format!("Absent: {reason}"),
