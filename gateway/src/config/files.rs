@@ -187,7 +187,9 @@ mod tests {
              certificate = '{}'\nkey = '{}'\nca = '{}'\n[sip]\ntls = ['127.0.0.1:5061']\nnext_hops = ['tls:sip']\n\
              contact = 'sip:g:5061;transport=tls'\ntrusted_peers = [{{ name = 'p', identities = ['contoso.example'] }}]\n\
              tls_files = {{ certificate = '{}', key = '{}', ca = '{}' }}\n[store]\npath = '{}'\n[gateway_settings]\n\
-             dialback_passphrase_file = '{}'\n[[partner]]\ndomain = 'fabrikam.example'\ntrust_anchors = ['{}']\n",
+             dialback_passphrase_file = '{}'\n[[partner]]\ndomain = 'fabrikam.example'\ntrust_anchors = ['{}']\n\
+             [[external_access_policy]]\nidentity = 'Tag:Sales'\nenable_xmpp_access = true\n\
+             [[external_access_grant]]\npolicy = 'Sales'\nusers_file = '{}'\n",
             path("link-gateway.crt"),
             path("link-gateway.key"),
             path("link-ca.crt"),
@@ -197,6 +199,7 @@ mod tests {
             path("gateway.sqlite"),
             path("dialback"),
             path("ca.crt"),
+            path("sales.txt"),
         );
         Config::load(&text, [])
     }
@@ -211,6 +214,7 @@ mod tests {
             force: true,
         };
         order.make().unwrap();
+        std::fs::write(directory.join("sales.txt"), "alice@contoso.example\n").unwrap();
         directory
     }
 
@@ -220,20 +224,28 @@ mod tests {
         let (config, _) = load(&directory, &"s".repeat(MIN_PASSPHRASE)).unwrap();
         assert!(passphrase(config.dialback_passphrase.as_deref().unwrap()).is_ok());
         assert_eq!(config.partners[0].load_trust_anchors().unwrap().len(), 1);
+        assert_eq!(config.access.granted(), 1);
+        assert!(config.files().contains(&directory.join("sales.txt")));
         std::fs::remove_dir_all(directory).unwrap();
     }
 
     #[test]
     fn every_file_that_does_not_do_is_named_in_one_run() {
         let directory = made("wrong");
-        for name in ["link-gateway.key", "contoso.example.key", "ca.crt"] {
+        for name in ["link-gateway.key", "contoso.example.key", "ca.crt", "sales.txt"] {
             std::fs::write(directory.join(name), "nothing").unwrap();
         }
         let mistakes = load(&directory, "short").unwrap_err();
         let keys: Vec<_> = mistakes.iter().map(|mistake| mistake.key.as_str()).collect();
         assert_eq!(
             keys,
-            ["link", "sip.tls_files", "gateway_settings.dialback_passphrase_file", "partner[0].trust_anchors"]
+            [
+                "link",
+                "sip.tls_files",
+                "gateway_settings.dialback_passphrase_file",
+                "partner[0].trust_anchors",
+                "external_access_grant[0].users_file",
+            ]
         );
         std::fs::remove_dir_all(directory).unwrap();
     }

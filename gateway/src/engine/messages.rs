@@ -124,7 +124,7 @@ impl Engine {
 
     /// Answers a message that policy refuses, if it is one to be answered: a headline, an error, and what nobody would
     /// have read are dropped (RFC 6121, section 8.5.2).
-    fn refuse_or_drop(&mut self, stanza: StanzaIn, error: &StanzaError, out: &mut Outputs) {
+    pub(super) fn refuse_or_drop(&mut self, stanza: StanzaIn, error: &StanzaError, out: &mut Outputs) {
         let is_answered = match message::message_type(&stanza.xml) {
             MessageType::Normal | MessageType::Chat => StanzaContent::read(&stanza.xml, &stanza.from)
                 .is_some_and(|content| matches!(content.meaning(), Meaning::Text | Meaning::Encrypted(_))),

@@ -31,7 +31,6 @@ use crate::presence::PairInput;
 use crate::presence::record::{Pair, PairKey};
 use crate::quota::Quotas;
 use crate::store::{Committed, PairChange, StoreError};
-use crate::translate::message::{self, MessageType};
 
 mod conversations;
 mod echo;
@@ -109,7 +108,16 @@ pub struct Round {
     /// The domain.
     pub domain: DomainName,
     /// What its pairs are told.
-    pub input: PairInput,
+    pub news: News,
+}
+
+/// What a pair is told by a [`Round`].
+#[derive(Debug, Clone)]
+pub enum News {
+    /// The same as all others.
+    All(PairInput),
+    /// Whether its SIP user may reach partners, if these settings said otherwise.
+    Access(Arc<Settings>),
 }
 
 /// How often due records are asked for. Presence is paced in seconds.
@@ -203,7 +211,7 @@ impl Engine {
     pub fn start(&mut self, now: Now, out: &mut Outputs) {
         self.next_claim = Some(now.instant);
         let domains = self.settings.partner_domains.iter().cloned();
-        self.rounds.extend(domains.map(|domain| (Round { domain, input: PairInput::Restart }, None)));
+        self.rounds.extend(domains.map(|domain| (Round { domain, news: News::All(PairInput::Restart) }, None)));
         self.read_page(out);
     }
 
@@ -302,22 +310,14 @@ impl Engine {
 
     /// A stanza of a pair that is not allowed any more: the edge accepted it before it knew, so its sender is told.
     fn refuse_unallowed(&mut self, stanza: StanzaIn, out: &mut Outputs) {
-        let is_owed = match stanza.kind {
-            StanzaKind::Message => match message::message_type(&stanza.xml) {
-                MessageType::Normal | MessageType::Chat | MessageType::Groupchat => true,
-                MessageType::Headline | MessageType::Error => false,
-            },
-            StanzaKind::Iq => return self.answer_iq(stanza, Addressee::Hidden, out),
-            StanzaKind::Presence => false,
-        };
-        if !is_owed {
-            return out.finished.push((stanza.receipt, Outcome::Done));
+        match stanza.kind {
+            StanzaKind::Message => {
+                let error = StanzaError::new(ErrorType::Cancel, StanzaCondition::PolicyViolation);
+                self.refuse_or_drop(stanza, &error, out);
+            }
+            StanzaKind::Iq => self.answer_iq(stanza, Addressee::Hidden, out),
+            StanzaKind::Presence => out.finished.push((stanza.receipt, Outcome::Done)),
         }
-        let id = message::stanza_id(&stanza.xml);
-        let StanzaIn { kind, from, to, trace, receipt, .. } = stanza;
-        let answered = messages::Answered { kind, from: &from, to: &to, id: id.as_deref(), trace };
-        let error = StanzaError::new(ErrorType::Cancel, StanzaCondition::PolicyViolation);
-        self.refuse_stanza(&answered, receipt, &error, out);
     }
 
     /// A stanza of ours ended.
@@ -346,6 +346,7 @@ impl Engine {
         self.endpoint.set_next_hops(self.settings.pool.clone());
         self.end_unallowed_sessions(now, out);
         self.partners_changed(&before, now, out);
+        self.access_changed(&before, now, out);
     }
 
     fn deadline_passed(&mut self, now: Now, out: &mut Outputs) {

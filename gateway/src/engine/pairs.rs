@@ -1,6 +1,7 @@
 //! Pairs under way: loading, stepping, committing, and doing what a step asked for once it is stored.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use causeway_shared::domain::DomainName;
@@ -14,7 +15,7 @@ use super::messages::{ANSWER_PATIENCE, Answered};
 use super::records::{Offer, Records};
 use super::requests::{Purpose, Route};
 use super::settings::Settings;
-use super::{CLAIM_INTERVAL, CLAIM_LIMIT, Engine, Now, Outputs, ROUND_RATE, Round, StanzaPurpose, TOLD_LATER};
+use super::{CLAIM_INTERVAL, CLAIM_LIMIT, Engine, News, Now, Outputs, ROUND_RATE, Round, StanzaPurpose, TOLD_LATER};
 use crate::link::{Receipt, StanzaIn, StanzaOut};
 use crate::policy::{self, Admission, Intent, PartnerEntry, Standing};
 use crate::presence::record::{Change, InAuthorisation, Pair, PairKey};
@@ -456,12 +457,14 @@ impl Engine {
         }
     }
 
-    /// Brings time or a change to a stored pair. Its partner may have been removed since, or while no gateway ran.
+    /// Brings time or a change to a stored pair. Its partner may have been removed since, or while no gateway ran, and
+    /// its SIP user may have lost the right to reach partners.
     fn tell_pair(&mut self, key: PairKey, input: PairInput, now: Now, out: &mut Outputs) {
         let is_partner = self.settings.partner(&key.remote.domain_name()).is_some();
         let input = match input {
             PairInput::PartnerRemoved if is_partner => PairInput::PartnerChanged,
             _ if !is_partner => PairInput::PartnerRemoved,
+            _ if !self.settings.may_federate(&key.local) => PairInput::AccessLost,
             input => input,
         };
         self.pair_event(key, PairEvent::quiet(input), now, out);
@@ -504,10 +507,14 @@ impl Engine {
             }
         }
         for pair in pairs {
-            if matches!(round.input, PairInput::Restart) {
+            let input = match &round.news {
+                News::All(input) => Some(input.clone()),
+                News::Access(before) => self.change_of_access(before, &pair.key),
+            };
+            if matches!(input, Some(PairInput::Restart)) {
                 count_held(&mut self.pairs.held, &pair.key, InAuthorisation::None, pair.inbound.authorisation);
             }
-            self.to_tell.push_back((pair.key, round.input.clone()));
+            self.to_tell.extend(input.map(|input| (pair.key, input)));
         }
         self.tell_next_at.get_or_insert(now.instant);
         self.read_page(out);
@@ -543,9 +550,33 @@ impl Engine {
             for key in self.pairs.records.keys_where(|key| key.remote.domain() == domain.as_str()) {
                 self.pair_event(key, PairEvent::quiet(input.clone()), now, out);
             }
-            self.rounds.push_back((Round { domain: domain.clone(), input }, None));
+            self.rounds.push_back((Round { domain: domain.clone(), news: News::All(input) }, None));
         }
         self.read_page(out);
+    }
+
+    /// Tells the pairs of SIP users who may reach partners now and might not before, or the other way round.
+    pub(super) fn access_changed(&mut self, before: &Arc<Settings>, now: Now, out: &mut Outputs) {
+        if before.access == self.settings.access {
+            return;
+        }
+        for key in self.pairs.records.keys_where(|key| self.change_of_access(before, key).is_some()) {
+            if let Some(input) = self.change_of_access(before, &key) {
+                self.tell_pair(key, input, now, out);
+            }
+        }
+        let domains = self.settings.partner_domains.iter().cloned();
+        let rounds = domains.map(|domain| (Round { domain, news: News::Access(Arc::clone(before)) }, None));
+        self.rounds.extend(rounds);
+        self.read_page(out);
+    }
+
+    fn change_of_access(&self, before: &Settings, key: &PairKey) -> Option<PairInput> {
+        match (before.may_federate(&key.local), self.settings.may_federate(&key.local)) {
+            (true, false) => Some(PairInput::AccessLost),
+            (false, true) => Some(PairInput::AccessBack),
+            (true, true) | (false, false) => None,
+        }
     }
 
     fn event_failed(&mut self, event: PairEvent, why: &'static str, now: Now, out: &mut Outputs) {

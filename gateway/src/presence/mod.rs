@@ -7,6 +7,7 @@
 //!
 //! Not here: whether a stanza or request may pass at all (`policy`), transactions, streams, the store.
 
+mod access;
 mod inbound;
 mod outbound;
 pub mod record;
@@ -121,6 +122,10 @@ pub enum PairInput {
     PartnerChanged,
     /// The domain is no partner any more.
     PartnerRemoved,
+    /// The SIP user may not reach partners any more.
+    AccessLost,
+    /// The SIP user may reach partners again.
+    AccessBack,
     /// The operator removes the pair.
     OperatorRemoved,
     /// The process started: what was under way then has been lost.
@@ -187,6 +192,8 @@ impl Pair {
             PairInput::StreamBack => step.stream_back(),
             PairInput::PartnerChanged => step.partner_changed(),
             PairInput::PartnerRemoved => step.partner_removed(),
+            PairInput::AccessLost => step.access_lost(),
+            PairInput::AccessBack => step.access_back(),
             PairInput::OperatorRemoved => step.operator_removed(),
             PairInput::Restart => step.restart(),
         }

@@ -31,10 +31,10 @@ pub(crate) const NOBODY: &str = "nobody@contoso.example";
 /// He exists and may not reach partners.
 pub(crate) const CARL: &str = "carl@contoso.example";
 
-/// The policy that carl was granted.
+/// Who may not reach partners is written in a file.
 const POLICIES: &str = "\n[[external_access_policy]]\nidentity = 'Global'\nenable_xmpp_access = true\n\
     [[external_access_policy]]\nidentity = 'Tag:None'\n\
-    [[external_access_grant]]\npolicy = 'Tag:None'\nusers = ['carl@contoso.example']\n";
+    [[external_access_grant]]\npolicy = 'Tag:None'\nusers_file = ";
 
 /// A kind of partner, and one partner of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,7 +91,9 @@ impl World {
         let partners = Kind::ALL.map(Kind::plan).to_vec();
         let road = Road::new(name, Plan::free(address(), LOCAL, partners).unwrap()).unwrap();
         let config = std::fs::read_to_string(road.gateway_config()).unwrap();
-        std::fs::write(road.gateway_config(), config + POLICIES).unwrap();
+        let barred = road.folder().join("barred.txt");
+        std::fs::write(&barred, CARL).unwrap();
+        std::fs::write(road.gateway_config(), format!("{config}{POLICIES}'{}'\n", barred.display())).unwrap();
         let pool = Pool::start(road.plan.pool).await.unwrap();
         let at = pool.address;
         pool.answer(move |request| Some(pool_answers(request, at)));
@@ -130,6 +132,11 @@ impl World {
             _tls: tls,
             _names: names,
         })
+    }
+
+    /// Lets all but these reach partners; the gateway reads the file again by itself.
+    pub(crate) fn bar(&self, users: &[&str]) {
+        std::fs::write(self.road.folder().join("barred.txt"), users.join("\n")).unwrap();
     }
 
     /// A number that nobody has had.

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn event() -> impl Strategy<Value = (u8, u8, u64)> {
-    (0..22_u8, 0..8_u8, prop_oneof![Just(0), 1..10_000_u64, 10_000..5_000_000_u64])
+    (0..23_u8, 0..8_u8, prop_oneof![Just(0), 1..10_000_u64, 10_000..5_000_000_u64])
 }
 
 proptest! {
@@ -75,6 +75,7 @@ proptest! {
                     lab.feed(PairInput::Due)
                 }
                 20 => lab.feed([PairInput::StreamLost, PairInput::StreamBack, PairInput::Restart, PairInput::Activity][usize::from(detail) % 4].clone()),
+                21 => lab.feed([PairInput::AccessLost, PairInput::AccessBack][usize::from(detail) % 2].clone()),
                 _ => {
                     lab.partner = [FED, PV, PU][usize::from(detail) % 3];
                     lab.feed(PairInput::PartnerChanged)

@@ -12,6 +12,7 @@ use super::*;
 use crate::body::pidf::{Basic, Document};
 use crate::translate::presence::read_presence;
 
+mod access;
 mod any_sequence;
 mod both;
 mod inbound;
