@@ -228,6 +228,7 @@ fn quotas(mut section: Section) -> QuotaLimits {
         subscribe: section.number("subscribes_per_minute", usual.subscribe, 0..=100_000),
         probe: section.number("probes_per_minute", usual.probe, 0..=100_000),
         message: section.number("messages_per_minute", usual.message, 0..=100_000),
+        query: section.number("queries_per_minute", usual.query, 0..=100_000),
     };
     section.finish();
     limits

@@ -24,8 +24,8 @@ const MARK: &str = "urn:causeway:echo";
 /// What marks a message that was stored on its way (XEP-0203, and its predecessor XEP-0091).
 const DELAYS: [&str; 2] = ["urn:xmpp:delay", "jabber:x:delay"];
 /// What one user may ask of it in a minute, whatever else is allowed: nobody types more, and two programs that answer each
-/// other stop here.
-pub const LIMITS: QuotaLimits = QuotaLimits { subscribe: 20, probe: 60, message: 30 };
+/// other stop here. Iqs are bounded as everybody's are: no answer to them is one.
+pub const LIMITS: QuotaLimits = QuotaLimits { subscribe: 20, probe: 60, message: 30, query: 0 };
 
 /// The contact.
 #[derive(Debug, Clone)]

@@ -155,18 +155,35 @@ pub fn is_request(xml: &[u8]) -> bool {
 
 /// The answer to an iq; `None` for results and errors, which are never answered.
 pub fn answer(xml: &[u8], from: &Jid, to: &Jid, addressee: Addressee<'_>) -> Option<Reply> {
-    let iq = Node::parse(xml).filter(|node| node.is(SERVER, "iq"))?;
-    let payload = only_child(&iq);
-    let topic = payload.map_or(Topic::None, |payload| Topic::of(payload.namespace()));
-    let kind = iq.attribute("type");
-    let reply = match (kind.as_deref(), addressee, payload) {
-        (Some("result" | "error"), _, _) => return None,
+    reply(xml, from, to, |kind, payload, topic| match (kind, addressee, payload) {
         (_, Addressee::Hidden, _) => Err(unavailable()),
-        (Some("get"), _, Some(payload)) => get(topic, &payload, addressee),
+        (Some("get"), _, Some(payload)) => get(topic, payload, addressee),
         (Some("set"), _, Some(_)) => Err(refused_set(topic)),
         // RFC 6120, section 8.2.3: a known type, and exactly one child.
         (_, _, _) => Err(StanzaCondition::BadRequest.into()),
-    };
+    })
+}
+
+/// The answer to an iq that is too much, whatever it asks and whomever.
+pub fn refuse(xml: &[u8], from: &Jid, to: &Jid) -> Option<Reply> {
+    reply(xml, from, to, |_, _, _| Err(StanzaError::new(ErrorType::Wait, StanzaCondition::ResourceConstraint)))
+}
+
+/// Answers by type, payload if there is exactly one, and topic.
+fn reply<'a>(
+    xml: &'a [u8],
+    from: &Jid,
+    to: &Jid,
+    decide: impl FnOnce(Option<&str>, Option<&Node<'a>>, Topic) -> Result<String, StanzaError>,
+) -> Option<Reply> {
+    let iq = Node::parse(xml).filter(|node| node.is(SERVER, "iq"))?;
+    let kind = iq.attribute("type");
+    if matches!(kind.as_deref(), Some("result" | "error")) {
+        return None;
+    }
+    let payload = only_child(&iq);
+    let topic = payload.map_or(Topic::None, |payload| Topic::of(payload.namespace()));
+    let reply = decide(kind.as_deref(), payload.as_ref(), topic);
     let mut out = String::with_capacity(256);
     out.push_str("<iq xmlns='jabber:server'");
     push_attribute(&mut out, "from", to.as_str());

@@ -25,6 +25,8 @@ pub enum Counted {
     Probe,
     /// A message.
     Message,
+    /// An iq that wants an answer.
+    Query,
 }
 
 impl Counted {
@@ -33,6 +35,7 @@ impl Counted {
             Self::Subscribe => 0,
             Self::Probe => 1,
             Self::Message => 2,
+            Self::Query => 3,
         }
     }
 }
@@ -47,11 +50,13 @@ pub struct QuotaLimits {
     pub probe: u32,
     /// Messages: two a second are more than anybody types.
     pub message: u32,
+    /// Iqs that want an answer: some clients ask every contact for his card at login.
+    pub query: u32,
 }
 
 impl Default for QuotaLimits {
     fn default() -> Self {
-        Self { subscribe: 20, probe: 60, message: 120 }
+        Self { subscribe: 20, probe: 60, message: 120, query: 300 }
     }
 }
 
@@ -61,6 +66,7 @@ impl QuotaLimits {
             Counted::Subscribe => self.subscribe,
             Counted::Probe => self.probe,
             Counted::Message => self.message,
+            Counted::Query => self.query,
         }
     }
 }
@@ -68,14 +74,14 @@ impl QuotaLimits {
 #[derive(Debug, Clone, Copy, Default)]
 struct Window {
     since_ms: u64,
-    counts: [u32; 3],
+    counts: [u32; 4],
 }
 
 impl Window {
     /// Counts one more, unless that would be more than `limit`.
     fn take(&mut self, what: Counted, limit: u32, now_ms: u64) -> bool {
         if now_ms.saturating_sub(self.since_ms) >= WINDOW_MS {
-            *self = Self { since_ms: now_ms, counts: [0; 3] };
+            *self = Self { since_ms: now_ms, counts: [0; 4] };
         }
         let Some(count) = self.counts.get_mut(what.index()) else { return false };
         if *count >= limit {

@@ -33,6 +33,7 @@ impl Engine {
     ) {
         match stanza.kind {
             StanzaKind::Iq => {
+                let Some(stanza) = self.admit_query(stanza, partner, now, out) else { return };
                 let addressee = contact.addressee(&stanza.to);
                 self.answer_iq(stanza, addressee, out);
             }

@@ -7,14 +7,16 @@ use causeway_shared::link::Outcome;
 use super::messages::Answered;
 use super::pairs::{Held, PairEvent};
 use super::{Engine, Now, Outputs};
-use crate::iq::{self, Addressee};
+use crate::iq::{self, Addressee, Reply};
 use crate::link::StanzaIn;
 use crate::policy::{self, Admission, Intent, PartnerEntry, Standing};
 use crate::presence::record::PairKey;
+use crate::quota::Counted;
 
 impl Engine {
     /// An iq: the domain answers everybody; for a user it matters whether he may be seen.
     pub(super) fn iq_from_xmpp(&mut self, stanza: StanzaIn, partner: &PartnerEntry, now: Now, out: &mut Outputs) {
+        let Some(stanza) = self.admit_query(stanza, partner, now, out) else { return };
         if stanza.to.local().is_none() {
             let directory = Arc::clone(&self.settings.directory);
             // RFC 6121, section 8.5: no resource of a domain is known.
@@ -24,11 +26,28 @@ impl Engine {
             };
             return self.answer_iq(stanza, addressee, out);
         }
-        if !iq::is_request(&stanza.xml) {
-            return out.finished.push((stanza.receipt, Outcome::Done));
-        }
         let key = PairKey { local: stanza.to.bare(), remote: stanza.from.bare() };
         self.pair_event(key, PairEvent::Iq(Box::new(stanza), partner.clone()), now, out);
+    }
+
+    /// The iq, if it wants an answer and its sender may ask so much. Decided before anything is looked up.
+    pub(super) fn admit_query(
+        &mut self,
+        stanza: StanzaIn,
+        partner: &PartnerEntry,
+        now: Now,
+        out: &mut Outputs,
+    ) -> Option<StanzaIn> {
+        if !iq::is_request(&stanza.xml) {
+            out.finished.push((stanza.receipt, Outcome::Done));
+            return None;
+        }
+        if !self.is_too_much(&stanza, partner, Counted::Query, now) {
+            return Some(stanza);
+        }
+        let refusal = iq::refuse(&stanza.xml, &stanza.from, &stanza.to);
+        self.send_reply(stanza, refusal, out);
+        None
     }
 
     pub(super) fn iq_of_contact(&mut self, stanza: StanzaIn, partner: &PartnerEntry, held: &Held, out: &mut Outputs) {
@@ -51,7 +70,12 @@ impl Engine {
     }
 
     pub(super) fn answer_iq(&mut self, stanza: StanzaIn, addressee: Addressee<'_>, out: &mut Outputs) {
-        match iq::answer(&stanza.xml, &stanza.from, &stanza.to, addressee) {
+        let answer = iq::answer(&stanza.xml, &stanza.from, &stanza.to, addressee);
+        self.send_reply(stanza, answer, out);
+    }
+
+    fn send_reply(&mut self, stanza: StanzaIn, reply: Option<Reply>, out: &mut Outputs) {
+        match reply {
             Some(reply) => {
                 self.metrics.iq_answered(&reply);
                 let answered =

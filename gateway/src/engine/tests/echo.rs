@@ -84,7 +84,7 @@ fn what_it_does_not_answer_is_finished_at_once() {
 fn one_user_gets_so_many_echoes_a_minute_though_quotas_are_off() {
     let mut rig = rig();
     rig.change(|settings| {
-        settings.quotas = crate::quota::QuotaLimits { subscribe: 0, probe: 0, message: 0 };
+        settings.quotas = crate::quota::QuotaLimits { subscribe: 0, probe: 0, message: 0, query: 0 };
     });
     let say = |rig: &mut Rig| {
         rig.stanza(StanzaKind::Message, USERS[0], ECHO, "type='chat' id='m1'><body>x</body>");

@@ -109,3 +109,17 @@ fn answers_that_nobody_waits_for_are_taken_and_forgotten() {
         }
     }
 }
+
+#[test]
+fn one_user_may_ask_so_much_a_minute_whomever_he_asks() {
+    for to in ["contoso.example", "alice@contoso.example", "zoe@contoso.example/pc"] {
+        let mut rig = Rig::new();
+        rig.change(|settings| settings.quotas.query = 2);
+        for _ in 0..2 {
+            assert!(!get(&mut rig, BOB, to, PING).contains("resource-constraint"));
+        }
+        let refused = get(&mut rig, BOB, to, PING);
+        assert!(refused.contains("type='wait'") && refused.contains("<resource-constraint"), "{refused}");
+        assert!(!get(&mut rig, "carol@fabrikam.example/desk", to, PING).contains("resource-constraint"));
+    }
+}
