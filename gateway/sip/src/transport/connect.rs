@@ -1,6 +1,6 @@
 //! Opening connections: TCP with a deadline, TLS with the server's name verified.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use rustls::pki_types::ServerName;
@@ -51,12 +51,22 @@ pub(super) async fn open(
 }
 
 async fn connect(target: &Target, source_ip: Option<IpAddr>) -> Result<(TcpStream, Source), ConnectFault> {
+    let (stream, local) = connect_tcp(target.addr, source_ip).await?;
+    let (transport, remote) = (target.transport, target.addr);
+    Ok((stream, Source { flow: FlowId(0), transport, local, remote, certificate: None, peer: None }))
+}
+
+/// Connects to an address; gives the connection and our end of it.
+pub(super) async fn connect_tcp(
+    addr: SocketAddr,
+    source_ip: Option<IpAddr>,
+) -> Result<(TcpStream, SocketAddr), ConnectFault> {
     let connecting = async {
-        let socket = if target.addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-        if let Some(ip) = source_ip.filter(|ip| ip.is_ipv4() == target.addr.is_ipv4()) {
+        let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        if let Some(ip) = source_ip.filter(|ip| ip.is_ipv4() == addr.is_ipv4()) {
             socket.bind((ip, 0).into())?;
         }
-        let stream = socket.connect(target.addr).await?;
+        let stream = socket.connect(addr).await?;
         let local = stream.local_addr()?;
         Ok((stream, local))
     };
@@ -67,8 +77,7 @@ async fn connect(target: &Target, source_ip: Option<IpAddr>) -> Result<(TcpStrea
         Err(_) => return Err(ConnectFault::ConnectTimeout),
     };
     connection::prepare(&stream);
-    let (transport, remote) = (target.transport, target.addr);
-    Ok((stream, Source { flow: FlowId(0), transport, local, remote, certificate: None, peer: None }))
+    Ok((stream, local))
 }
 
 async fn handshake(

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio_rustls::TlsAcceptor;
 
 use crate::target::{FlowId, Source, TransportKind};
@@ -13,14 +13,15 @@ use crate::transport::connection::{self, Connection};
 use crate::transport::{ConnectFault, HANDSHAKE_PATIENCE, Inbound, Queued, Shared, WRITE_QUEUE, tls};
 
 /// A pause after an error of the listening socket, such as too many open files.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+pub(super) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long an accepted connection waits for one of the handshake places.
 const HANDSHAKE_QUEUE_PATIENCE: Duration = Duration::from_secs(5);
 
-type TlsServer = watch::Receiver<Arc<rustls::ServerConfig>>;
+/// What one handshake takes.
+pub(super) type TlsServer = Arc<rustls::ServerConfig>;
 
 /// Accepts until the transport is dropped.
-pub(super) async fn accept(listener: TcpListener, tls: Option<TlsServer>, shared: Arc<Shared>) {
+pub(super) async fn accept(listener: TcpListener, tls: Option<watch::Receiver<TlsServer>>, shared: Arc<Shared>) {
     let mut alive = shared.alive.clone();
     loop {
         let accepted = tokio::select! {
@@ -39,7 +40,8 @@ pub(super) async fn accept(listener: TcpListener, tls: Option<TlsServer>, shared
             tracing::warn!(%remote, "connection closed: too many accepted connections");
             continue;
         };
-        tokio::spawn(serve(stream, remote, tls.clone(), Arc::clone(&shared), place));
+        let tls = tls.as_ref().map(|tls| Arc::clone(&tls.borrow()));
+        tokio::spawn(serve(stream, remote, tls, Arc::clone(&shared), place));
     }
 }
 
@@ -62,7 +64,7 @@ async fn serve(
         source.flow = flow;
         return Connection::new(stream, source, None, queue, shared).run().await;
     };
-    match handshake(stream, &tls, &shared).await {
+    match handshake(stream, tls, &shared.handshakes).await {
         Ok(stream) => {
             let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
             source.certificate = certificates.first().map(|leaf| Arc::new(tls::identities(leaf)));
@@ -77,16 +79,17 @@ async fn serve(
     }
 }
 
-async fn handshake(
+/// The handshake of an accepted connection, as soon as there is a place for it.
+pub(super) async fn handshake(
     stream: TcpStream,
-    tls: &TlsServer,
-    shared: &Shared,
+    tls: TlsServer,
+    places: &Semaphore,
 ) -> Result<tokio_rustls::server::TlsStream<TcpStream>, ConnectFault> {
-    let place = tokio::time::timeout(HANDSHAKE_QUEUE_PATIENCE, shared.handshakes.acquire()).await;
+    let place = tokio::time::timeout(HANDSHAKE_QUEUE_PATIENCE, places.acquire()).await;
     let Ok(Ok(_place)) = place else {
         return Err(ConnectFault::TlsTimeout);
     };
-    let acceptor = TlsAcceptor::from(Arc::clone(&tls.borrow()));
+    let acceptor = TlsAcceptor::from(tls);
     match tokio::time::timeout(HANDSHAKE_PATIENCE, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => Ok(stream),
         Ok(Err(error)) => Err(ConnectFault::Tls(error.to_string().into())),

@@ -24,6 +24,7 @@ mod connect;
 mod connection;
 mod keepalive;
 mod listen;
+pub mod msrp;
 pub mod tls;
 mod udp;
 

@@ -28,7 +28,7 @@ pub enum TlsConfigError {
     Roots(#[from] rustls::client::VerifierBuilderError),
 }
 
-fn provider() -> Arc<CryptoProvider> {
+pub(super) fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
 }
 
