@@ -28,7 +28,7 @@ mod sip;
 pub use access::{GrantFault, GrantFile};
 pub use directory::{DirectoryConfig, EchoConfig, PhotoFile};
 pub use partner::Partner;
-pub use sip::{SipConfig, SipTlsFiles};
+pub use sip::{MsrpListen, SipConfig, SipTlsFiles};
 
 /// The prefix of variables.
 pub const ENVIRONMENT: &str = "CAUSEWAY_GATEWAY";

@@ -1,5 +1,6 @@
 //! Start-up from top to bottom, reloading, and shut-down as its mirror.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,6 +14,7 @@ use causeway_sip::endpoint::{EndpointConfig, SentBy};
 use causeway_sip::ids::IdSource;
 use causeway_sip::session::SessionConfig;
 use causeway_sip::target::{Target, TransportKind};
+use causeway_sip::transport::msrp::MsrpTls;
 use causeway_sip::transport::{self, Transport, TransportConfig};
 use causeway_sip::trust::TrustedPeers;
 use prometheus_client::registry::Registry;
@@ -32,6 +34,8 @@ use crate::reload::Reload;
 use crate::shell::{Shell, now};
 use crate::snapshot::{DialbackSecrets, snapshot};
 use crate::store::sqlite::SqliteStore;
+
+mod msrp;
 
 /// How often the pool's names are looked up again.
 const LOCATE_INTERVAL: Duration = Duration::from_secs(30);
@@ -81,6 +85,7 @@ struct Live {
     peers: watch::Sender<Arc<TrustedPeers>>,
     sip_server: Option<watch::Sender<Arc<rustls::ServerConfig>>>,
     sip_client: Option<watch::Sender<Arc<rustls::ClientConfig>>>,
+    msrp_tls: Option<watch::Sender<Arc<MsrpTls>>>,
     edges: watch::Sender<Arc<Vec<EdgeAddress>>>,
     allowed_edges: watch::Sender<Arc<Vec<String>>>,
     link_tls: watch::Sender<Arc<rustls::ClientConfig>>,
@@ -105,16 +110,18 @@ pub async fn run(config: Config, warnings: &[ConfigWarning], path: PathBuf) -> R
 
     let locator = Locator::new();
     let pool = located(&locator, &config).await;
-    let (settings, settings_changes) = watch::channel(Arc::new(engine_settings(&config, pool)?));
+    let sip_tls = sip_tls(&config)?;
+    let (settings, settings_changes) = watch::channel(Arc::new(engine_settings(&config, pool, sip_tls.as_ref())?));
+    let msrp = msrp::start(&config, sip_tls.as_ref()).await?;
     let (peers, peer_changes) = watch::channel(Arc::new(TrustedPeers::new(config.sip.trusted_peers.clone())));
-    let (sip_server, sip_client) = sip_tls(&config)?.map(|tls| (tls.server, tls.client)).unzip();
+    let (sip_server, sip_client) = sip_tls.map(|tls| (tls.server, tls.client)).unzip();
     let (sip_server, sip_server_changes) = sip_server.map(watch::channel).unzip();
     let (sip_client, sip_client_changes) = sip_client.map(watch::channel).unzip();
     let (transport, inbound) = Transport::start(TransportConfig {
         udp: listen(&config, TransportKind::Udp),
         tcp: listen(&config, TransportKind::Tcp),
         tls: listen(&config, TransportKind::Tls),
-        source_ip: config.sip.listen.first().map(|(_, address)| address.ip()).filter(|ip| !ip.is_unspecified()),
+        source_ip: source_ip(&config),
         tls_server: sip_server_changes,
         tls_client: sip_client_changes,
         ping_after: transport::PING_AFTER,
@@ -144,6 +151,7 @@ pub async fn run(config: Config, warnings: &[ConfigWarning], path: PathBuf) -> R
         peers,
         sip_server,
         sip_client,
+        msrp_tls: msrp.tls,
         edges,
         allowed_edges,
         link_tls,
@@ -162,6 +170,7 @@ pub async fn run(config: Config, warnings: &[ConfigWarning], path: PathBuf) -> R
         link_events,
         transport,
         inbound,
+        msrp: msrp.sockets,
         store,
         settings: settings_changes,
         draining,
@@ -248,12 +257,15 @@ impl Live {
             Pool { targets: settings.pool.clone(), sessions: settings.sessions.clone() }
         };
         let pool = or_as_it_was(pool, before);
-        let settings = engine_settings(&config, pool)?;
+        let settings = engine_settings(&config, pool, sip_tls.as_ref())?;
         self.publish(&config)?;
         self.link_tls.send_replace(link_tls);
         if let (Some(tls), Some(server), Some(client)) = (sip_tls, &self.sip_server, &self.sip_client) {
             server.send_replace(tls.server);
             client.send_replace(tls.client);
+            if let Some(msrp) = &self.msrp_tls {
+                msrp.send_replace(tls.msrp);
+            }
         }
         self.peers.send_replace(Arc::new(TrustedPeers::new(config.sip.trusted_peers.clone())));
         self.edges.send_replace(Arc::new(edge_addresses(&config)));
@@ -332,7 +344,7 @@ fn legs(links: &Links, settings: &Settings, store_works: bool) -> Vec<Leg> {
     ]
 }
 
-fn engine_settings(config: &Config, pool: Pool) -> Result<Settings, StartError> {
+fn engine_settings(config: &Config, pool: Pool, tls: Option<&SipTls>) -> Result<Settings, StartError> {
     let contact = &config.sip.contact;
     let host = contact.port().map_or_else(|| contact.host().to_owned(), |port| format!("{}:{port}", contact.host()));
     let mut sent_by = Vec::new();
@@ -357,7 +369,7 @@ fn engine_settings(config: &Config, pool: Pool) -> Result<Settings, StartError> 
         sessions: pool.sessions,
         transports: transports(config),
         max_message_bytes: config.sip.max_message_bytes,
-        msrp: None,
+        msrp: msrp::switch_config(config, tls),
         max_stanza_bytes: 10_000,
         presence: config.presence.clone(),
         access: config.access.clone(),
@@ -386,6 +398,11 @@ fn listen(config: &Config, wanted: TransportKind) -> Vec<std::net::SocketAddr> {
 
 fn edge_addresses(config: &Config) -> Vec<EdgeAddress> {
     config.link.edges.iter().cloned().map(EdgeAddress).collect()
+}
+
+/// Where connections of ours come from, if we listen on one address only.
+fn source_ip(config: &Config) -> Option<IpAddr> {
+    config.sip.listen.first().map(|(_, address)| address.ip()).filter(|ip| !ip.is_unspecified())
 }
 
 fn sip_tls(config: &Config) -> Result<Option<SipTls>, FileFault> {

@@ -5,6 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use causeway_sip::endpoint::Input as SipInput;
+use causeway_sip::msrp::switch;
+use causeway_sip::transport::msrp::MsrpTransport;
 use causeway_sip::transport::{Inbound, Transport};
 use tokio::sync::{Notify, mpsc, watch};
 
@@ -29,6 +31,8 @@ pub struct Shell {
     pub transport: Transport,
     /// What they receive.
     pub inbound: mpsc::Receiver<Vec<Inbound>>,
+    /// The MSRP sockets and what they receive, if there are any.
+    pub msrp: Option<(MsrpTransport, mpsc::Receiver<Vec<switch::Input>>)>,
     /// The records.
     pub store: Arc<dyn Store>,
     /// Whether the store did what it was asked last, for readiness.
@@ -80,6 +84,7 @@ impl Shell {
             let input = tokio::select! {
                 Some(event) = self.link_events.recv() => Some(Input::Link(event)),
                 Some(batch) = self.inbound.recv() => Some(sip_input(batch)),
+                Some(batch) = received(&mut self.msrp) => Some(Input::Msrp(batch)),
                 () = mailbox.filled.notified() => None,
                 changed = self.settings.changed() => match changed {
                     Ok(()) => Some(Input::Settings(Arc::clone(&self.settings.borrow_and_update()))),
@@ -112,8 +117,12 @@ impl Shell {
         for _ in 0..TURN {
             let event = self.link_events.try_recv().ok();
             let batch = self.inbound.try_recv().ok();
-            if event.is_none() && batch.is_none() {
+            let msrp = self.msrp.as_mut().and_then(|(_, inbound)| inbound.try_recv().ok());
+            if event.is_none() && batch.is_none() && msrp.is_none() {
                 return;
+            }
+            if let Some(batch) = msrp {
+                self.engine.handle(Input::Msrp(batch), at, out);
             }
             if let Some(event) = event {
                 self.engine.handle(Input::Link(event), at, out);
@@ -133,6 +142,9 @@ impl Shell {
                     tracing::debug!(%fault, "a SIP message was not sent");
                     unsent.push(SipInput::Unsent { tag });
                 }
+            }
+            if let Some((transport, _)) = &self.msrp {
+                out.msrp.drain(..).for_each(|output| transport.perform(output));
             }
             let mut outcomes = Vec::new();
             if !out.stanzas.is_empty() {
@@ -195,6 +207,15 @@ fn sip_input(batch: Vec<Inbound>) -> Input {
         }
     }
     Input::Sip(batch.into_iter().filter_map(Inbound::into_input).collect())
+}
+
+async fn received(
+    msrp: &mut Option<(MsrpTransport, mpsc::Receiver<Vec<switch::Input>>)>,
+) -> Option<Vec<switch::Input>> {
+    match msrp {
+        Some((_, inbound)) => inbound.recv().await,
+        None => std::future::pending().await,
+    }
 }
 
 async fn sleep_until(at: Option<Instant>) {

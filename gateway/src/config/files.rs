@@ -10,6 +10,7 @@ use causeway_shared::config::args::Read;
 use causeway_shared::config::files::Files;
 use causeway_shared::domain::DomainName;
 use causeway_shared::link::tls::client_config;
+use causeway_sip::transport::msrp::{MsrpTls, msrp_tls};
 use causeway_sip::transport::tls;
 use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject as _;
@@ -41,6 +42,8 @@ pub struct SipTls {
     pub server: Arc<rustls::ServerConfig>,
     /// For connections of ours.
     pub client: Arc<rustls::ClientConfig>,
+    /// For message streams, both ways.
+    pub msrp: Arc<MsrpTls>,
 }
 
 impl Config {
@@ -130,8 +133,9 @@ impl SipTlsFiles {
         let pool = Arc::new(pool);
         let fault = |error| FileFault::new(&self.certificate, error);
         let server = tls::server_config(chain.clone(), key.clone_key(), Arc::clone(&pool)).map_err(fault)?;
-        let client = tls::client_config(chain, key, pool).map_err(fault)?;
-        Ok(SipTls { server, client })
+        let client = tls::client_config(chain.clone(), key.clone_key(), Arc::clone(&pool)).map_err(fault)?;
+        let msrp = Arc::new(msrp_tls(chain, key, pool).map_err(fault)?);
+        Ok(SipTls { server, client, msrp })
     }
 }
 

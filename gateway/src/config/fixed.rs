@@ -33,6 +33,17 @@ impl Config {
         self.sip.listen.clone_from(&running.sip.listen);
         keep("sip.contact", self.sip.contact.as_str() != running.sip.contact.as_str());
         self.sip.contact = running.sip.contact.clone();
+        for (key, differs) in [
+            ("sip.msrp_tls", self.sip.msrp.as_ref().map(|at| &at.tls) != running.sip.msrp.as_ref().map(|at| &at.tls)),
+            ("sip.msrp_tcp", self.sip.msrp.as_ref().map(|at| &at.tcp) != running.sip.msrp.as_ref().map(|at| &at.tcp)),
+            (
+                "sip.msrp_host",
+                self.sip.msrp.as_ref().map(|at| &at.host) != running.sip.msrp.as_ref().map(|at| &at.host),
+            ),
+        ] {
+            keep(key, differs);
+        }
+        self.sip.msrp.clone_from(&running.sip.msrp);
         // Other files are taken up; TLS that was not there at the start has nothing to go to.
         if self.sip.tls.is_some() != running.sip.tls.is_some() {
             keep("sip.tls_files", true);

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use causeway_shared::config::Section;
 use causeway_sip::locate::NextHop;
+use causeway_sip::msrp::uri::MsrpUri;
 use causeway_sip::target::TransportKind;
 use causeway_sip::trust::{IpNet, TrustedPeer};
 use causeway_sip::uri::Uri;
@@ -27,6 +28,19 @@ pub struct SipConfig {
     pub tls: Option<SipTlsFiles>,
     /// The largest MESSAGE.
     pub max_message_bytes: usize,
+    /// Where message streams come in, if they do.
+    pub msrp: Option<MsrpListen>,
+}
+
+/// Listeners for MSRP (RFC 4975).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MsrpListen {
+    /// For `msrps`.
+    pub tls: Vec<SocketAddr>,
+    /// For `msrp`.
+    pub tcp: Vec<SocketAddr>,
+    /// The name or address in our path, by which peers find them.
+    pub host: String,
 }
 
 /// Files for SIP over TLS.
@@ -97,6 +111,10 @@ pub(super) fn read(mut section: Section) -> Option<SipConfig> {
     let usual = if any_udp { MAX_BYTES_UDP } else { MAX_BYTES_RELIABLE };
     let usual = u32::try_from(usual).unwrap_or(u32::MAX);
     let max_message_bytes = section.number("max_message_bytes", usual, 600..=65_535);
+    let msrp = msrp(&mut section, contact.as_ref().ok(), tls.is_some());
+    if msrp.is_none() && next_hops.iter().any(|(_, form)| *form == SessionForm::Msrp) {
+        section.mistake("msrp_tls", "chats shall go over MSRP, and there is no address for it", MSRP_EXAMPLE);
+    }
     let with_tls = tls.is_some();
     let trusted_peers = section.sections("trusted_peers").into_iter();
     let trusted_peers: Vec<_> = trusted_peers.filter_map(|peer| trusted_peer(peer, with_tls)).collect();
@@ -109,7 +127,29 @@ pub(super) fn read(mut section: Section) -> Option<SipConfig> {
     }
     section.finish();
     let max_message_bytes = usize::try_from(max_message_bytes).unwrap_or(usize::MAX);
-    Some(SipConfig { listen, contact: contact.ok()?, next_hops, trusted_peers, tls, max_message_bytes })
+    Some(SipConfig { listen, contact: contact.ok()?, next_hops, trusted_peers, tls, max_message_bytes, msrp })
+}
+
+const MSRP_EXAMPLE: &str = "write msrp_tls or msrp_tcp = [\"0.0.0.0:2855\"]";
+
+/// Reads the listeners of message streams; without any, there are none.
+fn msrp(section: &mut Section, contact: Option<&Uri>, with_tls: bool) -> Option<MsrpListen> {
+    let [tls, tcp] = ["msrp_tls", "msrp_tcp"].map(|key| {
+        let addresses =
+            section.parsed_list(key, str::parse::<SocketAddr>, "write address:port, such as \"0.0.0.0:2855\"");
+        if addresses.iter().any(|address| address.port() == 0) {
+            section.mistake(key, "the port is 0, and peers are told the port", MSRP_EXAMPLE);
+        }
+        addresses
+    });
+    let host = section.text("msrp_host").or_else(|| contact.map(|contact| contact.host().to_owned()))?;
+    if MsrpUri::new(false, &host, 1, "s").is_err() {
+        section.mistake("msrp_host", format!("\"{host}\" does not do"), "write a name or an address, without a port");
+    }
+    if !tls.is_empty() && !with_tls {
+        section.mistake("msrp_tls", "there is no certificate for it", "write sip.tls_files");
+    }
+    (!tls.is_empty() || !tcp.is_empty()).then_some(MsrpListen { tls, tcp, host })
 }
 
 /// A next hop that has not the usual form of sessions says so: `tls:lync.contoso.example;sessions=in-dialog`.
@@ -139,4 +179,59 @@ fn trusted_peer(mut section: Section, with_tls: bool) -> Option<TrustedPeer> {
     }
     section.finish();
     (!name.is_empty()).then(|| TrustedPeer { name: name.into(), addresses, identities })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    /// The listeners of message streams in a file with these lines, or the keys of all mistakes.
+    fn msrp(lines: &str) -> Result<Option<MsrpListen>, Vec<String>> {
+        let text = format!(
+            r#"
+            gateway_id = "gateway-1"
+            domains = ["contoso.example"]
+            [link]
+            edges = ["127.0.0.1:23456"]
+            certificate = "c"
+            key = "k"
+            ca = "a"
+            allowed_edges = ["edge"]
+            [sip]
+            tcp = ["127.0.0.1:5060"]
+            contact = "sip:gw.contoso.example:5060;transport=tcp"
+            next_hops = ["tcp:127.0.0.1:5070"]
+            {lines}
+            [[sip.trusted_peers]]
+            name = "pool"
+            addresses = ["127.0.0.0/8"]
+            "#
+        );
+        let read = Config::parse(&text, []);
+        read.map(|(config, _)| config.sip.msrp).map_err(|all| all.into_iter().map(|mistake| mistake.key).collect())
+    }
+
+    #[test]
+    fn message_streams_have_listeners_of_their_own_and_usually_the_host_of_the_contact() {
+        assert_eq!(msrp(""), Ok(None));
+        let tls = "tls_files = { certificate = 'c', key = 'k', ca = 'a' }";
+        let listen = msrp(&format!("msrp_tls = ['0.0.0.0:2855']\n{tls}")).unwrap().unwrap();
+        assert_eq!((listen.tls.len(), listen.tcp.len(), listen.host.as_str()), (1, 0, "gw.contoso.example"));
+        let listen = msrp("msrp_tcp = ['0.0.0.0:2855']\nmsrp_host = '192.0.2.7'").unwrap().unwrap();
+        assert_eq!((listen.tls.len(), listen.tcp.len(), listen.host.as_str()), (0, 1, "192.0.2.7"));
+    }
+
+    #[test]
+    fn listeners_that_nobody_could_reach_are_mistakes() {
+        for (lines, key) in [
+            ("msrp_tls = ['0.0.0.0:2855']", "sip.msrp_tls"),
+            ("msrp_tcp = ['0.0.0.0:0']", "sip.msrp_tcp"),
+            ("msrp_tcp = ['2855']", "sip.msrp_tcp"),
+            ("msrp_tcp = ['0.0.0.0:2855']\nmsrp_host = 'a b'", "sip.msrp_host"),
+            ("sessions = 'msrp'", "sip.msrp_tls"),
+        ] {
+            assert_eq!(msrp(lines), Err(vec![key.to_owned()]), "{lines}");
+        }
+    }
 }
