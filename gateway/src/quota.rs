@@ -1,7 +1,7 @@
 //! How much one remote user and one partner may ask for in a minute (RFC 8048, section 8.1: access limits against
 //! amplification).
 //!
-//! Fixed windows of a minute: cheap, bounded, and exact enough for numbers that are guesses anyway.
+//! One fixed window of a minute for all: cheap, bounded, and exact enough for numbers that are guesses anyway.
 
 use std::collections::HashMap;
 
@@ -10,8 +10,8 @@ use causeway_shared::jid::BareJid;
 
 /// A minute.
 const WINDOW_MS: u64 = 60_000;
-/// Users counted at once; beyond it old windows are thrown away, and if all are young, strangers pass uncounted by user
-/// but still counted by partner.
+/// Users counted at once, about 150 bytes each; beyond it strangers pass uncounted by user until the minute is over, but
+/// still counted by partner.
 const MAX_USERS: usize = 100_000;
 /// What a partner's users may do together, as a multiple of what one may do.
 pub const PARTNER_FACTOR: u32 = 200;
@@ -71,19 +71,14 @@ impl QuotaLimits {
     }
 }
 
+/// What was done in this minute.
 #[derive(Debug, Clone, Copy, Default)]
-struct Window {
-    since_ms: u64,
-    counts: [u32; 4],
-}
+struct Tally([u32; 4]);
 
-impl Window {
+impl Tally {
     /// Counts one more, unless that would be more than `limit`.
-    fn take(&mut self, what: Counted, limit: u32, now_ms: u64) -> bool {
-        if now_ms.saturating_sub(self.since_ms) >= WINDOW_MS {
-            *self = Self { since_ms: now_ms, counts: [0; 4] };
-        }
-        let Some(count) = self.counts.get_mut(what.index()) else { return false };
+    fn take(&mut self, what: Counted, limit: u32) -> bool {
+        let Some(count) = self.0.get_mut(what.index()) else { return false };
         if *count >= limit {
             return false;
         }
@@ -92,11 +87,12 @@ impl Window {
     }
 }
 
-/// The counters of a gateway.
+/// The counters of a gateway. All begin anew at once, which costs nothing per user and never depends on how many there are.
 #[derive(Debug, Default)]
 pub struct Quotas {
-    users: HashMap<BareJid, Window>,
-    partners: HashMap<DomainName, Window>,
+    since_ms: u64,
+    users: HashMap<BareJid, Tally>,
+    partners: HashMap<DomainName, Tally>,
 }
 
 impl Quotas {
@@ -113,22 +109,28 @@ impl Quotas {
         if limit == 0 {
             return true;
         }
-        if !self.users.contains_key(user) && self.users.len() >= MAX_USERS {
-            self.users.retain(|_, window| now_ms.saturating_sub(window.since_ms) < WINDOW_MS);
+        // A clock that was set back must not keep an old minute.
+        if now_ms.saturating_sub(self.since_ms) >= WINDOW_MS || now_ms < self.since_ms {
+            // The room that a flood needed is given back when the next minute needs less.
+            let room = self.users.len().saturating_mul(2);
+            self.users.clear();
+            self.users.shrink_to(room);
+            self.partners.clear();
+            self.since_ms = now_ms;
         }
         let is_full = self.users.len() >= MAX_USERS;
         let user_passes = match self.users.get_mut(user) {
-            Some(window) => window.take(what, limit, now_ms),
+            Some(tally) => tally.take(what, limit),
             None if is_full => true,
-            None => self.users.entry(user.clone()).or_default().take(what, limit, now_ms),
+            None => self.users.entry(user.clone()).or_default().take(what, limit),
         };
         // Partners are configured, so their number is bounded.
         user_passes
             && match self.partners.get_mut(partner) {
-                Some(window) => window,
+                Some(tally) => tally,
                 None => self.partners.entry(partner.clone()).or_default(),
             }
-            .take(what, limit.saturating_mul(PARTNER_FACTOR), now_ms)
+            .take(what, limit.saturating_mul(PARTNER_FACTOR))
     }
 }
 
@@ -136,6 +138,7 @@ impl Quotas {
 mod tests {
     use super::*;
 
+    // Rule: quota.user
     #[test]
     fn a_user_may_do_so_much_a_minute_and_again_the_next() {
         let mut quotas = Quotas::default();
@@ -159,6 +162,34 @@ mod tests {
         assert!(quotas.users.is_empty());
     }
 
+    #[test]
+    fn a_clock_that_was_set_back_locks_nobody_out() {
+        let mut quotas = Quotas::default();
+        let (bob, fabrikam) =
+            (BareJid::parse("bob@fabrikam.example").unwrap(), DomainName::parse("fabrikam.example").unwrap());
+        let mut take = |now| quotas.take(&bob, &fabrikam, Counted::Subscribe, &QuotaLimits::default(), now);
+        assert_eq!((0..30).filter(|_| take(9_000_000)).count(), 20);
+        assert!(take(1_000));
+    }
+
+    // A flood of users who come once each costs neither memory without end nor a look through all of them each time.
+    #[test]
+    fn strangers_beyond_the_bound_are_counted_by_partner_only() {
+        let mut quotas = Quotas::default();
+        let wingtip = DomainName::parse("wingtip.example").unwrap();
+        let limits = QuotaLimits { message: 100_000, ..QuotaLimits::default() };
+        for n in 0..3 * MAX_USERS {
+            let user = BareJid::parse(&format!("u{n}@wingtip.example")).unwrap();
+            assert!(quotas.take(&user, &wingtip, Counted::Message, &limits, 1));
+        }
+        assert_eq!((quotas.users.len(), quotas.partners.len()), (MAX_USERS, 1));
+        let bob = BareJid::parse("bob@wingtip.example").unwrap();
+        assert!(quotas.take(&bob, &wingtip, Counted::Message, &limits, 1 + WINDOW_MS));
+        assert!(quotas.take(&bob, &wingtip, Counted::Message, &limits, 1 + 2 * WINDOW_MS));
+        assert!(quotas.users.capacity() < 100, "{}", quotas.users.capacity());
+    }
+
+    // Rule: quota.partner
     #[test]
     fn many_users_of_one_partner_are_one_partner() {
         let mut quotas = Quotas::default();

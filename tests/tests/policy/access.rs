@@ -3,7 +3,7 @@
 use crate::expected::{available, heard, message, notify, presence, service_unavailable, subscribe, unavailable};
 use crate::support::{ALICE, CARL, Kind, Pair, World};
 
-// Rule: 10.access
+// Rule: access.change
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_under_way_ends_when_access_does_and_goes_on_when_it_is_back() {
     let world = World::start("policy-access").await;

@@ -2,7 +2,7 @@
 
 use super::*;
 
-// Rule: 10.access
+// Rule: access.change
 #[test]
 fn who_loses_access_is_seen_to_go_and_keeps_what_was_agreed() {
     for partner in [FED, PV, PU] {
@@ -49,7 +49,7 @@ fn a_question_that_he_may_not_have_heard_is_asked_again_when_she_may_ask() {
     assert_eq!(stanzas(&out), ["Subscribe -"]);
 }
 
-// Rule: 10.access
+// Rule: access.change
 #[test]
 fn who_gets_access_back_is_seen_again_without_being_asked() {
     let mut lab = Lab::new(FED);
