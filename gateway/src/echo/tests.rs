@@ -39,6 +39,7 @@ fn says(from: &str, kind: PresenceKind) -> (String, String, PresenceKind) {
 }
 
 // RFC 6121, section 3.1.3.
+// Rule: echo.add
 #[test]
 fn a_request_is_approved_and_presence_follows() {
     let expected = [says(BARE, PresenceKind::Subscribed), says(DEVICE, PresenceKind::Available)];
@@ -46,18 +47,21 @@ fn a_request_is_approved_and_presence_follows() {
 }
 
 // RFC 6121, section 4.3.2.
+// Rule: echo.presence
 #[test]
 fn whoever_asks_for_presence_gets_it_though_nothing_is_remembered() {
     assert_eq!(said(PresenceKind::Probe, BOB), [says(DEVICE, PresenceKind::Available)]);
 }
 
 // RFC 6121, section 3.3.3.
+// Rule: echo.presence
 #[test]
 fn who_goes_is_told_that_the_contact_is_gone() {
     let expected = [says(DEVICE, PresenceKind::Unavailable), says(BARE, PresenceKind::Unsubscribed)];
     assert_eq!(said(PresenceKind::Unsubscribe, BOB), expected);
 }
 
+// Rule: echo.presence
 #[test]
 fn other_presence_has_no_answer() {
     for kind in [
@@ -71,6 +75,7 @@ fn other_presence_has_no_answer() {
     }
 }
 
+// Rule: echo.add
 #[test]
 fn its_presence_greets_in_each_language_and_announces_a_program() {
     let (_, _, xml) = contact().presence(PresenceKind::Probe, &jid(BOB)).remove(0);
@@ -102,6 +107,7 @@ fn one(attributes: &str, children: &str) -> String {
     }
 }
 
+// Rule: echo.message
 #[test]
 fn the_text_comes_back_with_its_type_thread_and_language() {
     let xml = one(
@@ -122,12 +128,14 @@ fn the_text_comes_back_with_its_type_thread_and_language() {
     assert_eq!(Node::parse(xml.as_bytes()).unwrap().attribute("type"), None);
 }
 
+// Rule: echo.message
 #[test]
 fn the_same_stanza_delivered_twice_has_the_same_answer() {
     assert_eq!(one("type='chat'", "<body>x</body>"), one("type='chat'", "<body>x</body>"));
 }
 
 // XEP-0184, section 5.
+// Rule: echo.receipt
 #[test]
 fn a_receipt_that_was_asked_for_comes_before_the_text() {
     let asked = "<body>x</body><request xmlns='urn:xmpp:receipts'/>";
@@ -140,6 +148,7 @@ fn a_receipt_that_was_asked_for_comes_before_the_text() {
     assert!(matches!(echoed("type='chat'", asked), Echo::Messages(messages) if messages.len() == 1));
 }
 
+// Rule: echo.no-loop
 #[test]
 fn what_is_no_text_of_a_person_just_now_is_not_sent_back() {
     for (attributes, children) in [
@@ -159,6 +168,7 @@ fn what_is_no_text_of_a_person_just_now_is_not_sent_back() {
 }
 
 // RFC 6121, section 8.5.2.1.1.
+// Rule: echo.message
 #[test]
 fn it_is_no_room() {
     assert_eq!(
@@ -167,6 +177,7 @@ fn it_is_no_room() {
     );
 }
 
+// Rule: echo.no-loop
 #[test]
 fn two_echo_contacts_do_not_talk_to_each_other() {
     let other = EchoContact::new(BareJid::parse("echo@fabrikam.example").unwrap(), None, Vec::new()).unwrap();
@@ -183,6 +194,7 @@ fn two_echo_contacts_do_not_talk_to_each_other() {
     assert_eq!(contact().message(first.as_bytes(), &jid(DEVICE), KEY), Echo::Silence);
 }
 
+// Rule: echo.iq
 #[test]
 fn it_answers_questions_as_a_contact_who_lets_himself_be_seen() {
     let contact = contact();

@@ -116,6 +116,18 @@ impl Pairs {
     }
 }
 
+/// Whether presence for one device concerns that device alone; the rest of it is for the user (RFC 6121, section 8.5.3).
+fn is_for_a_device(kind: PresenceKind) -> bool {
+    match kind {
+        PresenceKind::Available
+        | PresenceKind::Unavailable
+        | PresenceKind::Subscribed
+        | PresenceKind::Unsubscribe
+        | PresenceKind::Unsubscribed => true,
+        PresenceKind::Subscribe | PresenceKind::Probe | PresenceKind::Error => false,
+    }
+}
+
 fn count_held(held: &mut HashMap<DomainName, u64>, key: &PairKey, before: InAuthorisation, after: InAuthorisation) {
     match (before == InAuthorisation::Held, after == InAuthorisation::Held) {
         (false, true) => *held.entry(key.remote.domain_name()).or_default() += 1,
@@ -257,6 +269,11 @@ impl Engine {
     /// Whether a presence stanza may reach its pair.
     fn admit_presence(&mut self, arrived: Arrived, held: &Held, out: &mut Outputs) -> Option<(PairInput, Origin)> {
         let Arrived { receipt, trace, from, to, partner, stanza } = arrived;
+        // RFC 6121, section 8.5.3.2.2: there is no such device.
+        if is_for_a_device(stanza.kind) && to.resource().is_some_and(|resource| !held.pair.shows(resource)) {
+            out.finished.push((receipt, Outcome::Done));
+            return None;
+        }
         let standing = Standing {
             partner: partner.partner_type,
             is_allowed: self.settings.may_federate(&to.bare()),

@@ -58,12 +58,11 @@ impl Engine {
             is_added: held.pair.is_added(),
         };
         let admitted = policy::admit_stanza(Intent::UserRequest, standing) == Admission::Pass;
-        let known = |resource: &str| held.pair.inbound.resources.iter().any(|known| known.resource == resource);
         let directory = Arc::clone(&self.settings.directory);
         let addressee = match stanza.to.resource() {
             _ if !admitted || !held.pair.is_watcher() => Addressee::Hidden,
             None => Addressee::User(directory.user(&user)),
-            Some(resource) if known(resource) => Addressee::Device(directory.user(&user)),
+            Some(resource) if held.pair.shows(resource) => Addressee::Device(directory.user(&user)),
             Some(_) => Addressee::Hidden,
         };
         self.answer_iq(stanza, addressee, out);

@@ -316,6 +316,7 @@ fn a_reply_goes_to_the_device_that_wrote_and_is_a_chat() {
     assert!(text(&stanza).contains("type='chat'"), "{}", text(&stanza));
 }
 
+// Rule: hygiene.sides
 #[test]
 fn a_stanza_of_a_pair_that_is_not_allowed_here_is_not_believed() {
     let mut rig = Rig::new();
@@ -569,6 +570,7 @@ fn a_removed_partners_pairs_are_told_also_those_that_only_the_store_knows() {
     assert!(fresh.stored.values().all(Pair::is_blank), "{:?}", fresh.stored);
 }
 
+mod delivery;
 mod echo;
 mod queries;
 #[path = "sessions/tests.rs"]

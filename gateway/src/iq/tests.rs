@@ -74,6 +74,7 @@ fn told(reply: &str) -> (Vec<String>, Vec<String>) {
     (identities, of("feature").iter().map(|it| attribute(it, "var")).collect())
 }
 
+// Rule: iq.one-answer
 #[test]
 fn an_answer_has_the_id_of_the_question_and_its_addresses_turned_round() {
     let reply = ask("get", &query(DISCO_INFO), To::User).unwrap();
@@ -85,6 +86,7 @@ fn an_answer_has_the_id_of_the_question_and_its_addresses_turned_round() {
     );
 }
 
+// Rule: iq.disco.domain
 #[test]
 fn the_domain_says_that_it_is_a_server_and_a_gateway_and_what_it_can() {
     let (identities, features) = told(&ask("get", &query(DISCO_INFO), To::Domain).unwrap());
@@ -92,6 +94,7 @@ fn the_domain_says_that_it_is_a_server_and_a_gateway_and_what_it_can() {
     assert_eq!(features, [DISCO_INFO, DISCO_ITEMS, VERSION, r"jid\20escaping", PING]);
 }
 
+// Rule: iq.disco.user, iq.features
 #[test]
 fn an_account_says_that_it_is_registered_and_a_device_what_its_client_can() {
     let (identities, features) = told(&ask("get", &query(DISCO_INFO), To::User).unwrap());
@@ -106,6 +109,7 @@ fn an_account_says_that_it_is_registered_and_a_device_what_its_client_can() {
 }
 
 // XEP-0157, section 2.
+// Rule: iq.contact
 #[test]
 fn the_operators_addresses_are_in_a_form_of_the_domain_and_of_nobody_else() {
     assert!(!ask("get", &query(DISCO_INFO), To::Domain).unwrap().contains("jabber:x:data"));
@@ -130,6 +134,7 @@ fn the_operators_addresses_are_in_a_form_of_the_domain_and_of_nobody_else() {
     }
 }
 
+// Rule: iq.disco.items, iq.caps
 #[test]
 fn nobody_has_items_and_no_node_but_the_announced_one_exists() {
     for to in [To::Domain, To::User, To::Device] {
@@ -141,6 +146,7 @@ fn nobody_has_items_and_no_node_but_the_announced_one_exists() {
     }
 }
 
+// Rule: iq.ping, iq.set
 #[test]
 fn a_ping_is_answered_and_cannot_be_set() {
     for to in [To::Domain, To::User, To::Device] {
@@ -149,6 +155,7 @@ fn a_ping_is_answered_and_cannot_be_set() {
     }
 }
 
+// Rule: iq.version
 #[test]
 fn the_domain_names_its_software_and_hides_the_rest_unless_told_otherwise() {
     let reply = ask("get", &query(VERSION), To::Domain).unwrap();
@@ -164,6 +171,7 @@ fn the_domain_names_its_software_and_hides_the_rest_unless_told_otherwise() {
 }
 
 // XEP-0054, section 3.1.
+// Rule: iq.vcard
 #[test]
 fn a_card_is_what_the_operator_wrote_and_empty_where_he_wrote_nothing() {
     let card = "<vCard xmlns='vcard-temp'/>";
@@ -182,6 +190,7 @@ fn a_card_is_what_the_operator_wrote_and_empty_where_he_wrote_nothing() {
     assert_eq!(verdict(&ask("set", card, To::User).unwrap()), UNAVAILABLE);
 }
 
+// Rule: iq.vcard
 #[test]
 fn a_photo_is_told_by_its_first_bytes_and_must_fit_into_a_stanza() {
     let photo = Photo::new(b"\x89PNG\r\n\x1a\nrest".to_vec()).unwrap();
@@ -193,6 +202,7 @@ fn a_photo_is_told_by_its_first_bytes_and_must_fit_into_a_stanza() {
     assert_eq!(Photo::new(large), Err(vcard::PhotoFault::TooLarge(vcard::MAX_PHOTO + 6)));
 }
 
+// Rule: iq.unknown, iq.last
 #[test]
 fn what_nobody_here_knows_is_unavailable_for_everybody() {
     let unknown = [
@@ -213,6 +223,7 @@ fn what_nobody_here_knows_is_unavailable_for_everybody() {
     }
 }
 
+// Rule: iq.set
 #[test]
 fn nothing_can_be_set() {
     for namespace in [DISCO_INFO, DISCO_ITEMS, VERSION] {
@@ -222,6 +233,7 @@ fn nothing_can_be_set() {
     }
 }
 
+// Rule: iq.malformed
 #[test]
 fn a_known_namespace_with_another_element_is_a_bad_request() {
     for (namespace, name) in
@@ -234,6 +246,7 @@ fn a_known_namespace_with_another_element_is_a_bad_request() {
 }
 
 // RFC 6120, section 8.2.3.
+// Rule: iq.payload
 #[test]
 fn a_request_with_no_child_or_with_several_is_a_bad_request() {
     for payload in
@@ -249,6 +262,7 @@ fn a_request_with_no_child_or_with_several_is_a_bad_request() {
 }
 
 // RFC 6120, section 8.2.3.
+// Rule: iq.one-answer
 #[test]
 fn answers_are_never_answered() {
     let error = "<error type='cancel'><item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>";
@@ -260,6 +274,7 @@ fn answers_are_never_answered() {
 }
 
 // RFC 6121, section 8.5.1; XEP-0030, section 8.
+// Rule: iq.stranger
 #[test]
 fn whom_one_may_not_see_gives_the_same_answer_to_everything() {
     let same = ask("get", &query(DISCO_INFO), To::Hidden).unwrap();
@@ -291,6 +306,7 @@ fn announced(caps: &Caps) -> (String, String, String) {
 }
 
 // XEP-0115, sections 4 and 6.2.
+// Rule: iq.caps
 #[test]
 fn what_presence_announces_can_be_asked_for_and_is_true() {
     let directory = directory();
@@ -315,6 +331,7 @@ fn what_presence_announces_can_be_asked_for_and_is_true() {
     assert_eq!(verdict(&text(&ask_of(&directory, "get", &query, To::Hidden).unwrap())), UNAVAILABLE);
 }
 
+// Rule: pidf.caps
 #[test]
 fn only_available_presence_announces_what_a_client_can() {
     for (kind, is_announced) in
@@ -334,6 +351,7 @@ fn only_available_presence_announces_what_a_client_can() {
     }
 }
 
+// Rule: iq.features
 #[test]
 fn another_configuration_announces_another_hash() {
     let vers: std::collections::HashSet<_> = [

@@ -287,6 +287,11 @@ impl Pair {
         }
     }
 
+    /// Whether the XMPP user was shown a device of the SIP user.
+    pub fn shows(&self, resource: &str) -> bool {
+        self.inbound.resources.iter().any(|known| known.resource == resource)
+    }
+
     /// Whether a sign of life changes anything: most messages need no step.
     pub fn wants_activity(&self, now_ms: u64, settings: &PresenceSettings) -> bool {
         self.is_watcher() && self.inbound.lease_until < now_ms.saturating_add(settings.lease_ms / 2)

@@ -20,6 +20,7 @@ fn has(stanza: &str, name: &str, value: &str) -> bool {
     xml::attribute(stanza, name).as_deref() == Some(value)
 }
 
+// Rule: echo.add, echo.message, echo.presence, echo.receipt, echo.iq, echo.alone
 #[tokio::test]
 async fn a_new_partner_adds_the_echo_contact_and_talks_to_it() {
     let mut world = World::start_with("echo", unverified_with_echo).await;
@@ -73,6 +74,7 @@ async fn a_new_partner_adds_the_echo_contact_and_talks_to_it() {
     assert_eq!(world.pool.requests.all(), []);
 }
 
+// Rule: echo.no-loop
 #[tokio::test]
 async fn what_the_echo_contact_says_is_never_said_back_to_it() {
     let world = World::start_with("echo-loop", unverified_with_echo).await;

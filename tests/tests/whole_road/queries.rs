@@ -43,6 +43,7 @@ fn shows_alice(request: &Message) -> Option<String> {
     ))
 }
 
+// Rule: iq.disco.domain, iq.contact, iq.stranger, iq.no-sip, iq.caps, iq.vcard
 #[tokio::test]
 async fn the_domain_answers_and_its_users_only_those_who_may_see_them() {
     let world = World::start_with("queries", telling).await;

@@ -30,6 +30,7 @@ fn is_alone(rig: &mut Rig) -> bool {
     rig.sent().is_empty() && rig.stored.is_empty() && rig.engine.under_way() == 0
 }
 
+// Rule: echo.alone
 #[test]
 fn a_new_partner_of_any_type_can_add_it_and_talk_to_it() {
     for user in USERS {
@@ -49,6 +50,7 @@ fn a_new_partner_of_any_type_can_add_it_and_talk_to_it() {
     }
 }
 
+// Rule: echo.message
 #[test]
 fn a_stanza_with_several_answers_is_finished_when_the_last_has_arrived() {
     let mut rig = rig();
@@ -60,6 +62,7 @@ fn a_stanza_with_several_answers_is_finished_when_the_last_has_arrived() {
     assert_eq!(rig.finished(), [seq]);
 }
 
+// Rule: echo.no-loop
 #[test]
 fn what_it_does_not_answer_is_finished_at_once() {
     let mut rig = rig();
@@ -80,6 +83,7 @@ fn what_it_does_not_answer_is_finished_at_once() {
     assert!(is_alone(&mut rig));
 }
 
+// Rule: echo.bounded
 #[test]
 fn one_user_gets_so_many_echoes_a_minute_though_quotas_are_off() {
     let mut rig = rig();
@@ -101,6 +105,7 @@ fn one_user_gets_so_many_echoes_a_minute_though_quotas_are_off() {
     assert_eq!(answers(&mut rig).len(), LIMITS.probe as usize);
 }
 
+// Rule: echo.bounded
 #[test]
 fn the_quota_of_messages_holds_for_it_too() {
     let mut rig = rig();

@@ -42,6 +42,7 @@ fn authorise(rig: &mut Rig) {
     *rig = rest;
 }
 
+// Rule: iq.resource, iq.vcard, type.x13
 #[test]
 fn a_user_answers_whom_he_shows_his_presence_and_his_device_too() {
     let mut rig = Rig::new();
@@ -55,6 +56,7 @@ fn a_user_answers_whom_he_shows_his_presence_and_his_device_too() {
 }
 
 // RFC 6121, section 8.5.1 and 8.5.2.1.3.
+// Rule: iq.stranger, iq.no-sip, iq.one-answer, type.x13
 #[test]
 fn who_may_not_see_a_user_cannot_tell_him_from_one_who_does_not_exist() {
     let payloads = [
@@ -80,6 +82,7 @@ fn who_may_not_see_a_user_cannot_tell_him_from_one_who_does_not_exist() {
     }
 }
 
+// Rule: type.x15
 #[test]
 fn a_user_without_external_access_does_not_exist_for_iq() {
     let mut rig = Rig::new();
@@ -89,6 +92,7 @@ fn a_user_without_external_access_does_not_exist_for_iq() {
     assert!(get(&mut rig, BOB, "contoso.example", PING).contains("type='result'"));
 }
 
+// Rule: iq.domain-resource, type.x14
 #[test]
 fn the_domain_answers_strangers_as_well_and_its_resources_nobody() {
     let mut rig = Rig::new();
@@ -99,6 +103,7 @@ fn the_domain_answers_strangers_as_well_and_its_resources_nobody() {
 }
 
 // RFC 6120, section 8.2.3.
+// Rule: iq.one-answer
 #[test]
 fn answers_that_nobody_waits_for_are_taken_and_forgotten() {
     let mut rig = Rig::new();
@@ -110,6 +115,7 @@ fn answers_that_nobody_waits_for_are_taken_and_forgotten() {
     }
 }
 
+// Rule: iq.quota
 #[test]
 fn one_user_may_ask_so_much_a_minute_whomever_he_asks() {
     for to in ["contoso.example", "alice@contoso.example", "zoe@contoso.example/pc"] {
