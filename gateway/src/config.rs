@@ -13,6 +13,7 @@ use causeway_shared::domain::DomainName;
 use causeway_shared::link::GatewaySettings;
 use causeway_shared::telemetry::TelemetryConfig;
 
+use crate::chat::MessageSettings;
 use crate::policy::access::ExternalAccess;
 use crate::presence::PresenceSettings;
 use crate::quota::QuotaLimits;
@@ -21,6 +22,7 @@ mod access;
 mod directory;
 pub mod files;
 mod fixed;
+mod messages;
 mod partner;
 mod settings;
 mod sip;
@@ -58,6 +60,8 @@ pub struct Config {
     pub settings: GatewaySettings,
     /// The file with the dialback secret.
     pub dialback_passphrase: Option<PathBuf>,
+    /// Choices about messages.
+    pub messages: MessageSettings,
     /// Choices about presence.
     pub presence: PresenceSettings,
     /// Which local users may.
@@ -125,6 +129,7 @@ impl Config {
             .filter_map(|section| partner::read(section, &rules, &domains, &mut warnings))
             .collect();
         let (access, grant_files) = access::read(&mut document, &domains, &mut warnings);
+        let messages = messages::read(document.section("messages"));
         let quotas = quotas(document.section("quotas"));
         let directory = directory::read(&mut document, &domains);
         let echo = directory::echo(document.section("echo"), &domains);
@@ -164,6 +169,7 @@ impl Config {
             partners,
             settings,
             dialback_passphrase: rules.passphrase,
+            messages,
             presence,
             access,
             grant_files,

@@ -10,6 +10,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 
 use crate::iq::Reply;
+use crate::translate::message_stanza::Encryption;
 use crate::verdicts::News;
 
 /// Labels of a verdict.
@@ -28,6 +29,12 @@ struct IqLabels {
     outcome: &'static str,
 }
 
+/// Labels of an encrypted message.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EncryptionLabels {
+    method: &'static str,
+}
+
 /// The counters.
 #[derive(Debug, Default)]
 pub struct Metrics {
@@ -44,6 +51,7 @@ pub struct Metrics {
     to_xmpp: Counter,
     refused: Counter,
     late_errors: Counter,
+    encrypted: Family<EncryptionLabels, Counter>,
     notifies_out: Counter,
     presences_out: Counter,
     sip_refused: Counter,
@@ -80,6 +88,11 @@ impl Metrics {
             "causeway_iqs_answered",
             "Iq requests answered, by what they asked and whether with a result",
             metrics.iqs_answered.clone(),
+        );
+        registry.register(
+            "causeway_messages_encrypted",
+            "Messages refused because only their recipient's client could read them",
+            metrics.encrypted.clone(),
         );
         registry.register(
             "causeway_verdicts",
@@ -125,6 +138,17 @@ impl Metrics {
 
     pub(crate) fn message_refused(&self) {
         self.refused.inc();
+    }
+
+    pub(crate) fn message_encrypted(&self, encryption: Encryption) {
+        let method = match encryption {
+            Encryption::Omemo => "omemo",
+            Encryption::OpenPgp => "openpgp",
+            Encryption::LegacyPgp => "pgp",
+            Encryption::Otr => "otr",
+            Encryption::Other => "other",
+        };
+        self.encrypted.get_or_create(&EncryptionLabels { method }).inc();
     }
 
     pub(crate) fn late_error(&self) {

@@ -105,6 +105,8 @@ pub struct Standing {
     pub is_allowed: bool,
     /// Whether the local user has added the far user.
     pub is_added: bool,
+    /// Whether the far user answers a message that the local user sent him lately, and such answers may pass.
+    pub may_reply: bool,
 }
 
 /// What becomes of a stanza.
@@ -126,18 +128,21 @@ pub fn admit_stanza(intent: Intent, standing: Standing) -> Admission {
         return refuse(intent);
     }
     let is_stranger = !standing.partner.may_act_unadded() && !standing.is_added;
+    let is_reply = standing.may_reply && matches!(intent, Intent::Message(MessageType::Normal | MessageType::Chat));
     match intent {
         // X14: the domain answers everybody alike.
         Intent::DomainRequest => Admission::Pass,
         // X11.
         Intent::Message(MessageType::Groupchat) => service_unavailable(),
+        // X12: it is matched to a message of ours, or comes to nothing.
+        Intent::Message(MessageType::Error) => Admission::Pass,
         // X1, X2: what an unverified partner's user asks is held by the pair's record.
         Intent::Presence(PresenceKind::Subscribe | PresenceKind::Unsubscribe) => Admission::Pass,
         Intent::Presence(_)
-        | Intent::Message(MessageType::Normal | MessageType::Chat | MessageType::Headline | MessageType::Error)
+        | Intent::Message(MessageType::Normal | MessageType::Chat | MessageType::Headline)
         | Intent::UserRequest
         | Intent::IqAnswer
-            if is_stranger =>
+            if is_stranger && !is_reply =>
         {
             refuse(intent)
         }

@@ -20,7 +20,7 @@ fn domains() -> Domains {
 }
 
 fn admit(intent: Intent, partner: PartnerType, is_added: bool) -> Admission {
-    admit_stanza(intent, Standing { partner, is_allowed: true, is_added })
+    admit_stanza(intent, Standing { partner, is_allowed: true, is_added, may_reply: false })
 }
 
 fn unavailable() -> Admission {
@@ -45,7 +45,7 @@ fn the_action_table_holds() {
         ("X8", Intent::Message(M::Chat), pass(), unavailable()),
         ("X10", Intent::Message(M::Headline), pass(), drop()),
         ("X11", Intent::Message(M::Groupchat), unavailable(), unavailable()),
-        ("X12", Intent::Message(M::Error), pass(), drop()),
+        ("X12", Intent::Message(M::Error), pass(), pass()),
         ("X13", Intent::UserRequest, pass(), unavailable()),
         ("X14", Intent::DomainRequest, pass(), pass()),
         ("iq result", Intent::IqAnswer, drop(), drop()),
@@ -54,6 +54,23 @@ fn the_action_table_holds() {
             assert_eq!(admit(intent, partner, is_added), friend, "{row} {partner:?} {is_added}");
         }
         assert_eq!(admit(intent, PU, false), stranger, "{row}");
+    }
+}
+
+// Rule: message.reply-window
+#[test]
+fn a_stranger_who_answers_may_write_and_nothing_else() {
+    for (intent, expected) in [
+        (Intent::Message(M::Normal), Admission::Pass),
+        (Intent::Message(M::Chat), Admission::Pass),
+        (Intent::Message(M::Headline), Admission::Drop),
+        (Intent::Presence(P::Probe), Admission::Unsubscribed),
+        (Intent::UserRequest, unavailable()),
+    ] {
+        let standing = Standing { partner: PU, is_allowed: true, is_added: false, may_reply: true };
+        assert_eq!(admit_stanza(intent, standing), expected, "{intent:?}");
+        let denied = Standing { is_allowed: false, ..standing };
+        assert_ne!(admit_stanza(intent, denied), Admission::Pass, "{intent:?}");
     }
 }
 
@@ -69,7 +86,7 @@ fn a_user_without_federation_looks_like_one_who_does_not_exist() {
         (Intent::DomainRequest, Admission::Pass),
     ] {
         for partner in [FED, PV, PU] {
-            let standing = Standing { partner, is_allowed: false, is_added: true };
+            let standing = Standing { partner, is_allowed: false, is_added: true, may_reply: false };
             assert_eq!(admit_stanza(intent, standing), expected, "{intent:?}");
         }
     }

@@ -371,6 +371,7 @@ fn engine_settings(config: &Config, pool: Pool, tls: Option<&SipTls>) -> Result<
         max_message_bytes: config.sip.max_message_bytes,
         msrp: msrp::switch_config(config, tls),
         max_stanza_bytes: 10_000,
+        messages: config.messages.clone(),
         presence: config.presence.clone(),
         access: config.access.clone(),
         quotas: config.quotas,

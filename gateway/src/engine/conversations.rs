@@ -1,43 +1,122 @@
-//! What a reply has to know: whether the conversation is a chat, and which device the XMPP user last wrote from
-//! (RFC 6121, section 5.1). Memory only: losing it costs a device the reply is addressed to.
+//! What a reply has to know of the conversation: whether it is a chat, which device the XMPP user last wrote from and in
+//! which thread (RFC 6121, section 5.1), who writes just now, and when the SIP user wrote. Memory only: losing it costs
+//! a device the reply is addressed to.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::time::Instant;
 
 use causeway_shared::jid::{BareJid, Jid};
 
+use super::Now;
+use crate::chat::states::{ChatStates, Form, Input, Output};
 use crate::presence::record::PairKey;
+use crate::translate::message_stanza::ChatState;
 
 /// Conversations remembered.
 const CONVERSATIONS: usize = 100_000;
 
-/// How long a conversation lasts without a message of the XMPP user.
+/// How long a conversation lasts without a message.
 const LASTS_MS: u64 = 3_600_000;
+
+/// Bytes of a thread that is remembered; what a longer one loses is that replies repeat it.
+const MAX_THREAD: usize = 256;
 
 /// The conversations.
 #[derive(Debug, Default)]
 pub(super) struct Conversations {
     latest: HashMap<PairKey, Conversation>,
     order: VecDeque<(u64, PairKey)>,
+    deadlines: BTreeSet<(Instant, PairKey)>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Conversation {
     is_chat: bool,
     device: Option<String>,
-    at_ms: u64,
+    thread: Option<Box<str>>,
+    /// When the XMPP user last wrote; 0 is never.
+    written_ms: u64,
+    /// When the SIP user last wrote; 0 is never.
+    heard_ms: u64,
+    states: Option<Box<ChatStates>>,
+    /// The deadline of `states`, as it is in the index.
+    deadline: Option<Instant>,
+}
+
+/// A message of the XMPP user.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Written<'a> {
+    /// Whether its type is `chat`.
+    pub(super) is_chat: bool,
+    /// Its thread, if that is to be kept.
+    pub(super) thread: Option<&'a str>,
+    /// The chat state in it.
+    pub(super) state: Option<ChatState>,
+}
+
+/// How a message to the XMPP user looks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Reply {
+    /// The device he wrote from, else all of them.
+    pub(super) to: Jid,
+    /// Whether he writes chats.
+    pub(super) is_chat: bool,
+    /// The thread he wrote in, if it was kept.
+    pub(super) thread: Option<Box<str>>,
+    /// The chat state to put in, if his client knows them.
+    pub(super) state: Option<ChatState>,
+}
+
+impl Conversation {
+    fn at_ms(&self) -> u64 {
+        self.written_ms.max(self.heard_ms)
+    }
+
+    /// Whether what the XMPP user last did is recent.
+    fn is_current(&self, now_ms: u64) -> bool {
+        self.written_ms != 0 && self.written_ms.saturating_add(LASTS_MS) >= now_ms
+    }
 }
 
 impl Conversations {
     /// The XMPP user wrote.
-    pub(super) fn written(&mut self, key: &PairKey, from: &Jid, is_chat: bool, now_ms: u64) {
-        let device = from.resource().map(str::to_owned);
-        if let Some(known) = self.latest.get_mut(key) {
-            *known = Conversation { is_chat, device, at_ms: now_ms };
-            return;
+    pub(super) fn written(&mut self, key: &PairKey, from: &Jid, written: Written<'_>, now: Now) {
+        let known = self.entry(key, now.unix_ms);
+        known.is_chat = written.is_chat;
+        known.written_ms = now.unix_ms;
+        if known.device.as_deref() != from.resource() {
+            known.device = from.resource().map(str::to_owned);
         }
-        self.make_room(now_ms);
-        self.latest.insert(key.clone(), Conversation { is_chat, device, at_ms: now_ms });
-        self.order.push_back((now_ms, key.clone()));
+        known.thread = written.thread.filter(|thread| thread.len() <= MAX_THREAD).map(Box::from);
+        if known.states.is_some() || written.state.is_some() {
+            // Content answers nothing.
+            self.step(key, Form::STATUS_MESSAGE, Input::MessageFromXmpp(written.state), now, &mut Vec::new());
+        }
+    }
+
+    /// The SIP user writes: how the message looks.
+    pub(super) fn heard(&mut self, key: &PairKey, now: Now) -> Reply {
+        let known = self.entry(key, now.unix_ms);
+        known.heard_ms = now.unix_ms;
+        let is_current = known.is_current(now.unix_ms);
+        let reply = Reply {
+            to: known.address(key, now.unix_ms),
+            is_chat: is_current && known.is_chat,
+            thread: known.thread.clone().filter(|_| is_current),
+            state: known.states.as_ref().filter(|_| is_current).and_then(|states| states.state_of_message()),
+        };
+        if known.states.is_some() {
+            self.step(key, Form::STATUS_MESSAGE, Input::MessageFromSip, now, &mut Vec::new());
+        }
+        reply
+    }
+
+    fn entry(&mut self, key: &PairKey, now_ms: u64) -> &mut Conversation {
+        if !self.latest.contains_key(key) {
+            self.make_room(now_ms);
+            self.order.push_back((now_ms, key.clone()));
+        }
+        self.latest.entry(key.clone()).or_default()
     }
 
     /// Forgets what is over. An entry that was written to since it was queued is queued again with its newer time; the
@@ -45,7 +124,7 @@ impl Conversations {
     fn make_room(&mut self, now_ms: u64) {
         while let Some((queued_at, key)) = self.order.pop_front() {
             let full = self.order.len() + 1 >= CONVERSATIONS;
-            match self.latest.get(&key).map(|known| known.at_ms) {
+            match self.latest.get(&key).map(Conversation::at_ms) {
                 Some(at_ms) if !full && at_ms + LASTS_MS >= now_ms => {
                     let was_newer = at_ms > queued_at;
                     if was_newer {
@@ -56,7 +135,9 @@ impl Conversations {
                     }
                 }
                 Some(_) | None => {
-                    self.latest.remove(&key);
+                    if let Some(deadline) = self.latest.remove(&key).and_then(|known| known.deadline) {
+                        self.deadlines.remove(&(deadline, key));
+                    }
                     if full {
                         return;
                     }
@@ -65,15 +146,46 @@ impl Conversations {
         }
     }
 
-    /// Whether a message to the XMPP user belongs to a chat.
-    pub(super) fn is_chat(&self, key: &PairKey, now_ms: u64) -> bool {
-        self.current(key, now_ms).is_some_and(|known| known.is_chat)
+    /// Steps the chat states of a conversation; without one, nothing happens.
+    pub(super) fn step(&mut self, key: &PairKey, form: Form, input: Input, now: Now, out: &mut Vec<Output>) {
+        let Some(known) = self.latest.get_mut(key) else { return };
+        let states = known.states.get_or_insert_with(|| Box::new(ChatStates::new(form)));
+        states.set_form(form);
+        states.handle(input, now.instant, out);
+        let deadline = states.deadline();
+        if deadline != known.deadline {
+            if let Some(before) = known.deadline.take() {
+                self.deadlines.remove(&(before, key.clone()));
+            }
+            self.deadlines.extend(deadline.map(|deadline| (deadline, key.clone())));
+            known.deadline = deadline;
+        }
     }
 
-    /// Where a message to the XMPP user goes: the device he wrote from, else all of them.
+    /// A conversation whose chat states want [`Input::DeadlinePassed`].
+    pub(super) fn due(&self, now: Instant) -> Option<PairKey> {
+        self.deadlines.first().filter(|(at, _)| *at <= now).map(|(_, key)| key.clone())
+    }
+
+    /// When [`Conversations::due`] will have one.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.deadlines.first().map(|(at, _)| *at)
+    }
+
+    /// Whether either user has written lately.
+    pub(super) fn exists(&self, key: &PairKey, now_ms: u64) -> bool {
+        self.latest.get(key).is_some_and(|known| known.at_ms().saturating_add(LASTS_MS) >= now_ms)
+    }
+
+    /// Whether the SIP user has written within this time.
+    pub(super) fn was_heard(&self, key: &PairKey, window_ms: u64, now_ms: u64) -> bool {
+        let heard_ms = self.latest.get(key).map(|known| known.heard_ms).filter(|heard_ms| *heard_ms != 0);
+        heard_ms.is_some_and(|heard_ms| heard_ms.saturating_add(window_ms) >= now_ms)
+    }
+
+    /// Where something for the XMPP user goes: the device he wrote from, else all of them.
     pub(super) fn address(&self, key: &PairKey, now_ms: u64) -> Jid {
-        let device = self.current(key, now_ms).and_then(|known| known.device.as_deref());
-        device.and_then(|device| key.remote.with_resource(device).ok()).unwrap_or_else(|| key.remote.as_jid().clone())
+        self.latest.get(key).map_or_else(|| key.remote.as_jid().clone(), |known| known.address(key, now_ms))
     }
 
     /// The device's presence changed: replies go to all devices again.
@@ -85,14 +197,19 @@ impl Conversations {
             known.device = None;
         }
     }
+}
 
-    fn current(&self, key: &PairKey, now_ms: u64) -> Option<&Conversation> {
-        self.latest.get(key).filter(|known| known.at_ms.saturating_add(LASTS_MS) >= now_ms)
+impl Conversation {
+    fn address(&self, key: &PairKey, now_ms: u64) -> Jid {
+        let device = self.device.as_deref().filter(|_| self.is_current(now_ms));
+        device.and_then(|device| key.remote.with_resource(device).ok()).unwrap_or_else(|| key.remote.as_jid().clone())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn key(user: &str) -> PairKey {
@@ -104,33 +221,72 @@ mod tests {
         Jid::parse("bob@fabrikam.example/desk").unwrap()
     }
 
+    fn at(unix_ms: u64) -> Now {
+        Now { instant: Instant::now() + Duration::from_millis(unix_ms), unix_ms }
+    }
+
+    const CHAT: Written<'_> = Written { is_chat: true, thread: Some("t"), state: None };
+
     #[test]
-    fn a_reply_goes_to_the_device_that_wrote_and_keeps_the_type() {
+    fn a_reply_goes_to_the_device_that_wrote_and_keeps_the_type_and_the_thread() {
         let mut conversations = Conversations::default();
-        assert_eq!(conversations.address(&key("bob"), 0).as_str(), "bob@fabrikam.example");
-        conversations.written(&key("bob"), &desk(), true, 1000);
-        assert_eq!(conversations.address(&key("bob"), 2000), desk());
-        assert!(conversations.is_chat(&key("bob"), 2000));
-        assert!(!conversations.is_chat(&key("bob"), 1001 + LASTS_MS));
+        let all_devices = key("bob").remote.as_jid().clone();
+        assert_eq!(conversations.heard(&key("bob"), at(500)).to, all_devices);
+        conversations.written(&key("bob"), &desk(), CHAT, at(1000));
+        let reply = conversations.heard(&key("bob"), at(2000));
+        assert_eq!(reply, Reply { to: desk(), is_chat: true, thread: Some("t".into()), state: None });
+        let reply = conversations.heard(&key("bob"), at(1001 + LASTS_MS));
+        assert_eq!(reply, Reply { to: all_devices, is_chat: false, thread: None, state: None });
+    }
+
+    #[test]
+    fn another_device_that_writes_is_the_one_that_is_answered() {
+        let mut conversations = Conversations::default();
+        conversations.written(&key("bob"), &desk(), CHAT, at(1000));
+        let phone = Jid::parse("bob@fabrikam.example/phone").unwrap();
+        conversations.written(&key("bob"), &phone, CHAT, at(2000));
+        assert_eq!(conversations.address(&key("bob"), 3000), phone);
     }
 
     #[test]
     fn a_change_of_the_devices_presence_unlocks() {
         let mut conversations = Conversations::default();
-        conversations.written(&key("bob"), &desk(), true, 1000);
+        conversations.written(&key("bob"), &desk(), CHAT, at(1000));
         conversations.unlock(&key("bob").local, &desk());
-        assert_eq!(conversations.address(&key("bob"), 2000).as_str(), "bob@fabrikam.example");
-        assert!(conversations.is_chat(&key("bob"), 2000));
+        let reply = conversations.heard(&key("bob"), at(2000));
+        assert_eq!((reply.to.as_str(), reply.is_chat), ("bob@fabrikam.example", true));
     }
 
     #[test]
-    fn old_conversations_are_forgotten() {
+    fn who_wrote_and_when_is_remembered() {
+        let mut conversations = Conversations::default();
+        assert!(!conversations.exists(&key("bob"), 1000));
+        conversations.heard(&key("bob"), at(1000));
+        assert!(
+            conversations.exists(&key("bob"), 1000 + LASTS_MS) && !conversations.exists(&key("bob"), 1001 + LASTS_MS)
+        );
+        assert!(conversations.was_heard(&key("bob"), 500, 1500) && !conversations.was_heard(&key("bob"), 500, 1501));
+        conversations.written(&key("eve"), &desk(), CHAT, at(1000));
+        assert!(!conversations.was_heard(&key("eve"), 500, 1000));
+    }
+
+    #[test]
+    fn old_conversations_are_forgotten_with_their_deadlines() {
         let mut conversations = Conversations::default();
         for number in 0..10 {
-            conversations.written(&key(&format!("u{number}")), &desk(), true, 1000);
+            let user = key(&format!("u{number}"));
+            conversations.written(&user, &desk(), CHAT, at(1000));
+            conversations.step(
+                &user,
+                Form::STATUS_MESSAGE,
+                Input::State(ChatState::Composing),
+                at(1000),
+                &mut Vec::new(),
+            );
         }
-        conversations.written(&key("late"), &desk(), true, 2000 + LASTS_MS);
-        assert_eq!(conversations.latest.len(), 1);
-        assert_eq!(conversations.order.len(), 1);
+        assert_eq!(conversations.deadlines.len(), 10);
+        conversations.written(&key("late"), &desk(), CHAT, at(2000 + LASTS_MS));
+        assert_eq!((conversations.latest.len(), conversations.order.len()), (1, 1));
+        assert_eq!(conversations.deadline(), None);
     }
 }

@@ -71,6 +71,11 @@ impl<T> Lanes<T> {
         }
     }
 
+    /// Whether a message to `address` is unanswered.
+    pub(crate) fn is_busy(&self, address: &BareJid) -> bool {
+        self.lanes.contains_key(address)
+    }
+
     /// The message under way to `address` has its final answer: returns the next one to send.
     pub(crate) fn answered(&mut self, address: &BareJid) -> Option<T> {
         let Entry::Occupied(mut lane) = self.lanes.entry(address.clone()) else { return None };

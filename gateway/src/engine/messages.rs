@@ -1,47 +1,51 @@
-//! Pager messages under way, both directions (RFC 7572).
+//! Messages under way to SIP (RFC 7572): policy, translation, one at a time per address, final response, and for a
+//! failure the error stanza. The partner's stanza is finished when that is.
 //!
-//! Towards SIP: policy, translation, one at a time per address, final response, and for a failure the error stanza. The
-//! partner's stanza is finished when that is. Towards XMPP: the sender's transaction is answered when the edge says how
-//! the stanza ended.
+//! `to_xmpp` is the other direction, `signals` what belongs to messages and is none: chat states, receipts, markers and
+//! notifications.
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use causeway_shared::jid::Jid;
 use causeway_shared::link::{Outcome, StanzaKind, TraceContext};
-use causeway_shared::telemetry;
 use causeway_shared::verdict::{Direction, Rung, Side, Verdict};
 use causeway_shared::xmpp::stanza_error::{ErrorType, StanzaCondition, StanzaError};
-use causeway_sip::endpoint::ServerTransaction;
 use causeway_sip::field::Token;
-use causeway_sip::header::{HeaderName, HeaderValue};
-use causeway_sip::message::{Request, Response};
+use causeway_sip::message::Request;
 use causeway_sip::method::Status;
-use causeway_sip::session::SessionId;
 
+use super::conversations::Written;
 use super::lanes::Admission as Lane;
 use super::pairs::PairEvent;
 use super::requests::{Purpose, Route};
 use super::{Engine, Now, Outputs, StanzaPurpose};
+use crate::body::cpim::Wishes;
 use crate::link::{Receipt, StanzaIn, StanzaOut};
 use crate::policy::{self, Admission, Intent, PartnerEntry, Standing};
 use crate::presence::record::PairKey;
 use crate::presence::{Answer, PairInput};
 use crate::quota::Counted;
-use crate::translate::content::{self, Reading};
-use crate::translate::error::{self, Purpose as Asked, Recipient, SipFailure};
-use crate::translate::message::{self, FromSip, FromXmpp, MessageType, StanzaKey, ToSipContext, ToXmppContext};
+use crate::translate::error::{self, SipFailure};
+use crate::translate::message::{self, FromXmpp, MessageType, StanzaKey, ToSipContext};
 use crate::translate::message_stanza::{Meaning, StanzaContent};
 
-/// How long the sender of a SIP MESSAGE waits for the stanza to be written: less than Timer F, 32 s.
-pub(super) const MESSAGE_PATIENCE: Duration = Duration::from_secs(25);
+mod signals;
+mod to_xmpp;
+
+pub(super) use signals::Due;
+pub(super) use to_xmpp::Inquiry;
 
 /// How long an error or answer for a partner may wait for a stream.
 pub(super) const ANSWER_PATIENCE: Duration = Duration::from_secs(60);
 
-/// A partner's message on its way to SIP.
+/// SIP users whose devices are known to take no wrapping (RFC 3862), about 100 bytes each; beyond it each message tries.
+const UNWRAPPING: usize = 10_000;
+
+/// A message on its way to SIP.
 #[derive(Debug)]
 pub(super) struct Pager {
-    receipt: Receipt,
+    errand: Errand,
     pub(super) from: Jid,
     pub(super) to: Jid,
     id: Option<String>,
@@ -54,14 +58,22 @@ pub(super) struct Pager {
     pub(super) is_rerouted: bool,
 }
 
-/// A SIP MESSAGE whose sender waits for the stanza's outcome.
+/// What a message is for, and who waits for its end.
 #[derive(Debug)]
-pub(super) struct Inquiry {
-    transaction: ServerTransaction,
-    request: Request,
-    to: Jid,
-    /// The answer if it was delivered.
-    success: Status,
+enum Errand {
+    /// A partner's stanza.
+    Stanza {
+        /// It is finished with the answer.
+        receipt: Receipt,
+        /// Whether its sender wants a receipt (XEP-0184), and SIP's answer may stand for one.
+        wants_receipt: bool,
+        /// The stanza, if its text is wrapped: a device that takes no wrapping gets it without.
+        wrapped: Option<Box<(Bytes, StanzaKey)>>,
+    },
+    /// A status message (RFC 3994); nobody waits.
+    Status,
+    /// What became of a message of the recipient's (RFC 5438); nobody waits.
+    Notification,
 }
 
 /// What an error or answer needs of the stanza it answers.
@@ -99,45 +111,57 @@ impl Engine {
         now: Now,
         out: &mut Outputs,
     ) {
-        let message_type = message::message_type(&stanza.xml);
+        let xml = stanza.xml.clone();
+        let content =
+            StanzaContent::read(&xml, &stanza.from).filter(|content| is_carried(content) || is_answered(content));
+        // What says nothing ends without a word, whoever sends it to whom.
+        let Some(content) = content else { return out.finished.push((stanza.receipt, Outcome::Done)) };
         let standing = Standing {
             partner: partner.partner_type,
             is_allowed: self.settings.may_federate(&stanza.to.bare()),
             is_added,
+            may_reply: !is_added && self.may_reply(&stanza, now),
         };
-        let mut admission = policy::admit_stanza(Intent::Message(message_type), standing);
+        let mut admission = policy::admit_stanza(Intent::Message(content.message_type), standing);
         if stanza.to.local().is_none() && admission == Admission::Pass {
             // A domain has no inbox.
-            admission = match message_type {
-                MessageType::Normal | MessageType::Chat | MessageType::Groupchat => {
-                    Admission::Error(StanzaError::new(ErrorType::Cancel, StanzaCondition::ServiceUnavailable))
-                }
-                MessageType::Headline | MessageType::Error => Admission::Drop,
-            };
+            admission = Admission::Error(StanzaError::new(ErrorType::Cancel, StanzaCondition::ServiceUnavailable));
         }
         match admission {
-            Admission::Pass => self.translate_to_sip(stanza, partner, now, out),
+            Admission::Pass if is_signal(&content) => {
+                self.signal_from_xmpp(&content, &stanza, &partner, now, out);
+                out.finished.push((stanza.receipt, Outcome::Done));
+            }
+            Admission::Pass => self.translate_to_sip(stanza, &content, partner, now, out),
             Admission::Drop | Admission::Unsubscribed => out.finished.push((stanza.receipt, Outcome::Done)),
             Admission::Error(error) => self.refuse_or_drop(stanza, &error, out),
+        }
+    }
+
+    /// Whether an unverified partner's user answers a SIP user who has written to him.
+    fn may_reply(&self, stanza: &StanzaIn, now: Now) -> bool {
+        let window_ms = self.settings.messages.unverified_reply_window_ms;
+        window_ms != 0 && {
+            let key = PairKey { local: stanza.to.bare(), remote: stanza.from.bare() };
+            self.conversations.was_heard(&key, window_ms, now.unix_ms)
         }
     }
 
     /// Answers a message that policy refuses, if it is one to be answered: a headline, an error, and what nobody would
     /// have read are dropped (RFC 6121, section 8.5.2).
     pub(super) fn refuse_or_drop(&mut self, stanza: StanzaIn, error: &StanzaError, out: &mut Outputs) {
-        let is_answered = match message::message_type(&stanza.xml) {
-            MessageType::Normal | MessageType::Chat => StanzaContent::read(&stanza.xml, &stanza.from)
-                .is_some_and(|content| matches!(content.meaning(), Meaning::Text | Meaning::Encrypted(_))),
-            MessageType::Groupchat => true,
-            MessageType::Headline | MessageType::Error => false,
-        };
-        if !is_answered {
-            return out.finished.push((stanza.receipt, Outcome::Done));
+        let xml = stanza.xml.clone();
+        let content = StanzaContent::read(&xml, &stanza.from);
+        match content.filter(is_answered) {
+            Some(content) => self.refuse_unread(stanza, &content, error, out),
+            None => out.finished.push((stanza.receipt, Outcome::Done)),
         }
+    }
+
+    fn refuse_unread(&mut self, stanza: StanzaIn, content: &StanzaContent<'_>, error: &StanzaError, out: &mut Outputs) {
         self.metrics.message_refused();
-        let id = message::stanza_id(&stanza.xml);
         let StanzaIn { kind, from, to, trace, receipt, .. } = stanza;
-        let answered = Answered { kind, from: &from, to: &to, id: id.as_deref(), trace };
+        let answered = Answered { kind, from: &from, to: &to, id: content.id.as_deref(), trace };
         self.refuse_stanza(&answered, receipt, error, out);
     }
 
@@ -147,24 +171,47 @@ impl Engine {
         !self.quotas.take(&stanza.from.bare(), &partner.primary, what, limits, now.unix_ms)
     }
 
-    fn translate_to_sip(&mut self, stanza: StanzaIn, partner: PartnerEntry, now: Now, out: &mut Outputs) {
-        let StanzaIn { from, to, xml, origin, key, receipt, trace, kind, .. } = stanza;
-        let Some(content) = StanzaContent::read(&xml, &from) else {
-            return out.finished.push((receipt, Outcome::Done));
-        };
-        let context = ToSipContext {
-            key: StanzaKey { origin, key },
-            max_bytes: self.settings.max_message_bytes,
-            now_ms: now.unix_ms,
-        };
-        match message::message_to_sip(&content, &from, &to, &context) {
+    fn translate_to_sip(
+        &mut self,
+        stanza: StanzaIn,
+        content: &StanzaContent<'_>,
+        partner: PartnerEntry,
+        now: Now,
+        out: &mut Outputs,
+    ) {
+        let key = StanzaKey { origin: stanza.origin, key: stanza.key };
+        let wishes = self.wishes_of(content, &stanza.to);
+        let context = ToSipContext { key, max_bytes: self.settings.max_message_bytes, now_ms: now.unix_ms, wishes };
+        if content.message_type == MessageType::Headline && self.settings.messages.drop_headlines {
+            return out.finished.push((stanza.receipt, Outcome::Done));
+        }
+        match message::message_to_sip(content, &stanza.from, &stanza.to, &context) {
             FromXmpp::Send(translated) => {
+                let StanzaIn { from, to, receipt, trace, xml, .. } = stanza;
+                let settings = &self.settings.messages;
                 let pair = PairKey { local: to.bare(), remote: from.bare() };
-                let is_chat = translated.message_type == MessageType::Chat;
-                self.conversations.written(&pair, &from, is_chat, now.unix_ms);
+                let written = Written {
+                    is_chat: translated.message_type == MessageType::Chat,
+                    thread: content.thread.as_deref().filter(|_| settings.stable_thread),
+                    state: content.chat_state.filter(|_| settings.chat_states),
+                };
+                let wants_receipt = content.wants_receipt && settings.receipts_from_200;
+                self.conversations.written(&pair, &from, written, now);
                 self.sign_of_life(&pair, now, out);
+                let wrapped = translated.message_id.map(|message_id| {
+                    let id = translated.id.clone().unwrap_or_default();
+                    self.notices.xmpp_asks(
+                        &pair,
+                        &message_id,
+                        from.clone(),
+                        id,
+                        wishes.unwrap_or_default(),
+                        now.unix_ms,
+                    );
+                    Box::new((xml, key))
+                });
                 let pager = Pager {
-                    receipt,
+                    errand: Errand::Stanza { receipt, wants_receipt, wrapped },
                     from,
                     to,
                     id: translated.id,
@@ -176,35 +223,35 @@ impl Engine {
                 };
                 self.deliver(pager, now, out);
             }
-            FromXmpp::Signal | FromXmpp::Nothing => out.finished.push((receipt, Outcome::Done)),
+            FromXmpp::Signal | FromXmpp::Nothing => out.finished.push((stanza.receipt, Outcome::Done)),
             FromXmpp::Error(error) => {
-                // The answer to a message that SIP was told is accepted: it cannot be taken back.
-                self.metrics.late_error();
-                out.verdicts.push(Verdict {
-                    rung: Rung::Stanza,
-                    side: Side::Theirs,
-                    cause: format!(
-                        "{} came back for a message that had been accepted: {} to {}",
-                        error.condition.as_str(),
-                        to.bare_str(),
-                        from.bare_str()
-                    ),
-                    remedy: "The partner refused the message after taking it; SIP has no way to tell the sender."
-                        .to_owned(),
-                    partner: partner.primary.as_str().to_owned(),
-                    direction: Direction::Out,
-                    peer: None,
-                    at_ms: now.unix_ms,
-                    facts: None,
-                });
-                out.finished.push((receipt, Outcome::Done));
+                self.late_error(content, &error, &stanza, &partner, now, out);
+                out.finished.push((stanza.receipt, Outcome::Done));
             }
             FromXmpp::Refuse(error) => {
-                self.metrics.message_refused();
-                let answered = Answered { kind, from: &from, to: &to, id: content.id.as_deref(), trace };
-                self.refuse_stanza(&answered, receipt, &error, out);
+                if let Meaning::Encrypted(encryption) = content.meaning() {
+                    self.metrics.message_encrypted(encryption);
+                }
+                // RFC 6121, section 8.5.2: a headline is never answered.
+                if content.message_type == MessageType::Headline {
+                    self.metrics.message_refused();
+                    return out.finished.push((stanza.receipt, Outcome::Done));
+                }
+                self.refuse_unread(stanza, content, &error, out);
             }
         }
+    }
+
+    /// What a wrapping asks for on behalf of the XMPP user, if messages are wrapped for this SIP user.
+    fn wishes_of(&self, content: &StanzaContent<'_>, to: &Jid) -> Option<Wishes> {
+        let settings = &self.settings.messages;
+        if !settings.cpim_to_pool || content.id.is_none() {
+            return None;
+        }
+        let displayed = content.is_markable && settings.markers;
+        let wishes = Wishes { delivered: content.wants_receipt, failed: true, displayed };
+        let is_asked = wishes.delivered || wishes.displayed;
+        (is_asked && !self.unwrapping.contains(&to.bare())).then_some(wishes)
     }
 
     /// Sends a message in a session or by itself, as soon as nothing else is under way to the address.
@@ -225,13 +272,20 @@ impl Engine {
 
     fn send_message(&mut self, mut pager: Pager, now: Now, out: &mut Outputs) {
         let Some((request, branch)) = pager.request.take() else {
-            return out.finished.push((pager.receipt, Outcome::Done));
+            return match pager.errand {
+                Errand::Stanza { receipt, .. } => out.finished.push((receipt, Outcome::Done)),
+                Errand::Status | Errand::Notification => {}
+            };
         };
         self.send_request(request, &Route::Pool, Purpose::Message(Box::new(pager)), Some(branch), now, out);
     }
 
-    /// SIP has answered a partner's message.
-    pub(super) fn message_answered(&mut self, pager: Pager, answer: &Answer, now: Now, out: &mut Outputs) {
+    /// SIP has answered a message.
+    pub(super) fn message_answered(&mut self, mut pager: Pager, answer: &Answer, now: Now, out: &mut Outputs) {
+        if self.takes_off_wrapping(&mut pager, answer, now) {
+            // It keeps its place in the lane.
+            return self.send_message(pager, now, out);
+        }
         let next = self.lanes.answered(&pager.to.bare());
         self.conclude(pager, answer, now, out);
         if let Some(next) = next {
@@ -239,8 +293,38 @@ impl Engine {
         }
     }
 
-    /// Ends a partner's message with SIP's last word on it, whatever carried it.
-    pub(super) fn conclude(&mut self, pager: Pager, answer: &Answer, now: Now, out: &mut Outputs) {
+    /// Prepares a message to go without its wrapping, if that is what the device did not take, which is remembered.
+    fn takes_off_wrapping(&mut self, pager: &mut Pager, answer: &Answer, now: Now) -> bool {
+        let is_about_type =
+            matches!(answer, Answer::Response(response) if response.status == Status::UNSUPPORTED_MEDIA_TYPE);
+        let wrapped = match &mut pager.errand {
+            Errand::Stanza { wrapped, .. } => wrapped.take_if(|_| is_about_type),
+            Errand::Status | Errand::Notification => None,
+        };
+        let Some(wrapped) = wrapped else { return false };
+        if self.unwrapping.len() < UNWRAPPING {
+            self.unwrapping.insert(pager.to.bare());
+        }
+        let (xml, key) = *wrapped;
+        // Another request, and another transaction.
+        let key = StanzaKey { origin: !key.origin, ..key };
+        let max_bytes = self.settings.max_message_bytes;
+        let context = ToSipContext { key, max_bytes, now_ms: now.unix_ms, wishes: None };
+        let content = StanzaContent::read(&xml, &pager.from);
+        match content.map(|content| message::message_to_sip(&content, &pager.from, &pager.to, &context)) {
+            Some(FromXmpp::Send(plain)) => {
+                pager.request = Some((plain.request, plain.branch));
+                true
+            }
+            Some(FromXmpp::Signal | FromXmpp::Nothing | FromXmpp::Error(_) | FromXmpp::Refuse(_)) | None => false,
+        }
+    }
+
+    /// Ends a message with SIP's last word on it, whatever carried it.
+    pub(super) fn conclude(&mut self, mut pager: Pager, answer: &Answer, now: Now, out: &mut Outputs) {
+        if self.takes_off_wrapping(&mut pager, answer, now) {
+            return self.deliver(pager, now, out);
+        }
         let failure = match answer {
             Answer::Response(response) if response.status.is_success() => None,
             Answer::Response(response) => Some(SipFailure::Status {
@@ -251,15 +335,28 @@ impl Engine {
             Answer::Unreachable => Some(SipFailure::Transport),
         };
         match failure {
-            None => {
-                self.metrics.message_to_sip_delivered();
-                out.finished.push((pager.receipt, Outcome::Done));
-            }
-            Some(failure) => {
-                self.message_failed(&pager, &failure, now, out);
-                let error = error::failure_to_error(&failure, pager.partner.partner_type);
-                self.refuse_message(pager, &error, out);
-            }
+            None => self.message_arrived(pager, answer, now, out),
+            Some(failure) => match &pager.errand {
+                Errand::Stanza { .. } => {
+                    self.message_failed(&pager, &failure, now, out);
+                    let error = error::failure_to_error(&failure, pager.partner.partner_type);
+                    self.refuse_message(pager, &error, out);
+                }
+                Errand::Status => self.status_refused(&pager, &failure, now),
+                Errand::Notification => {}
+            },
+        }
+    }
+
+    fn message_arrived(&mut self, pager: Pager, answer: &Answer, now: Now, out: &mut Outputs) {
+        let Errand::Stanza { receipt, wants_receipt, wrapped } = pager.errand else { return };
+        self.metrics.message_to_sip_delivered();
+        out.finished.push((receipt, Outcome::Done));
+        // 202 is a relay's word, which promises nothing (RFC 3428, section 7).
+        let is_final = matches!(answer, Answer::Response(response) if response.status == Status::OK);
+        if let Some(id) = pager.id.filter(|_| wants_receipt && is_final && wrapped.is_none()) {
+            let pair = PairKey { local: pager.to.bare(), remote: pager.from.bare() };
+            self.tell(pair, Due::received(pager.from, id), now, out);
         }
     }
 
@@ -300,10 +397,11 @@ impl Engine {
     }
 
     fn refuse_message(&mut self, pager: Pager, error: &StanzaError, out: &mut Outputs) {
+        let Errand::Stanza { receipt, .. } = pager.errand else { return };
         self.metrics.message_refused();
         // RFC 6121, section 8.5.2: a headline is never answered.
         if pager.message_type == MessageType::Headline {
-            return out.finished.push((pager.receipt, Outcome::Done));
+            return out.finished.push((receipt, Outcome::Done));
         }
         let answered = Answered {
             kind: StanzaKind::Message,
@@ -312,7 +410,7 @@ impl Engine {
             id: pager.id.as_deref(),
             trace: pager.trace,
         };
-        self.refuse_stanza(&answered, pager.receipt, error, out);
+        self.refuse_stanza(&answered, receipt, error, out);
     }
 
     /// Answers a partner's stanza with an error (RFC 6120, section 8.3.1); it is finished when that has arrived.
@@ -370,91 +468,34 @@ impl Engine {
             self.pair_event(pair.clone(), PairEvent::quiet(PairInput::Activity), now, out);
         }
     }
+}
 
-    /// A MESSAGE of a SIP user, in a session or by itself.
-    #[expect(clippy::too_many_arguments, reason = "who writes to whom, how, when, and where effects go")]
-    pub(super) fn message_from_sip(
-        &mut self,
-        transaction: ServerTransaction,
-        request: Request,
-        pair: &PairKey,
-        partner: &PartnerEntry,
-        session: Option<SessionId>,
-        now: Now,
-        out: &mut Outputs,
-    ) {
-        let span = tracing::debug_span!(target: "causeway::stanza", "sip_message");
-        let trace = telemetry::context_of(&span);
-        // The device of the XMPP user, if the pool addressed one; else where he wrote from.
-        let named = crate::translate::address::uri_to_jid(&request.uri).ok().filter(|jid| jid.resource().is_some());
-        let to = named.unwrap_or_else(|| self.conversations.address(pair, now.unix_ms));
-        let from = pair.local.as_jid().clone();
-        let context = ToXmppContext {
-            now_ms: now.unix_ms,
-            is_chat: session.is_some() || self.conversations.is_chat(pair, now.unix_ms),
-            max_stanza_bytes: self.settings.max_stanza_bytes,
-            reading: Reading::default(),
-            with_markers: false,
-            chat_state: None,
-            thread: None,
-        };
-        // 202: handed to a relay into another world (RFC 3428, section 7). Clients in a session expect 200.
-        let success = if session.is_some() { Status::OK } else { Status::ACCEPTED };
-        match message::message_to_xmpp(&request, &from, &to, &context) {
-            FromSip::Send { xml, .. } => {
-                let key = self.next_key();
-                self.stanzas
-                    .insert(key, StanzaPurpose::Message(Inquiry { transaction, request, to: to.clone(), success }));
-                out.stanzas.push(StanzaOut {
-                    key,
-                    kind: StanzaKind::Message,
-                    from,
-                    to,
-                    xml,
-                    patience: MESSAGE_PATIENCE,
-                    trace,
-                    is_owed: false,
-                });
-            }
-            FromSip::Composing(_) | FromSip::Notification(_) | FromSip::Discard => {
-                self.respond(transaction, Response::to(&request, success), now, out);
-            }
-            FromSip::Refuse(refusal) => {
-                out.verdicts.push(Verdict {
-                    rung: Rung::Translation,
-                    side: Side::Operator,
-                    cause: format!("a MESSAGE has no XMPP form: {refusal}"),
-                    remedy: format!("The gateway carries {}.", content::ACCEPT),
-                    partner: partner.primary.as_str().to_owned(),
-                    direction: Direction::Out,
-                    peer: None,
-                    at_ms: now.unix_ms,
-                    facts: None,
-                });
-                self.respond(transaction, refusal.response(&request), now, out);
-            }
-        }
+/// Whether there is something in a message that the gateway carries or matches to what it has carried.
+fn is_carried(content: &StanzaContent<'_>) -> bool {
+    match content.message_type {
+        MessageType::Groupchat => false,
+        MessageType::Error => true,
+        MessageType::Normal | MessageType::Chat | MessageType::Headline => content.meaning() != Meaning::Nothing,
     }
+}
 
-    /// The edge has said what became of a SIP user's message.
-    pub(super) fn message_to_xmpp_ended(&mut self, inquiry: Inquiry, outcome: &Outcome, now: Now, out: &mut Outputs) {
-        let Inquiry { transaction, request, to, success } = inquiry;
-        let response = match outcome {
-            Outcome::Done => {
-                self.metrics.message_to_xmpp_delivered();
-                Response::to(&request, success)
-            }
-            Outcome::Failed(failure) => {
-                self.metrics.message_refused();
-                let recipient = if to.resource().is_some() { Recipient::Full } else { Recipient::Bare };
-                let answer = error::condition_to_status(failure.condition, recipient, Asked::Conversation);
-                let mut response = Response::to(&request, Status::new(answer.status).unwrap_or(Status::SERVER_ERROR));
-                if let Some(seconds) = answer.retry_after {
-                    response = response.with(HeaderName::RetryAfter, HeaderValue::from(seconds));
-                }
-                response
-            }
-        };
-        self.respond(transaction, response, now, out);
+/// Whether a refused message is answered: not an error, not a headline, and not what nobody would have read (RFC 6121,
+/// section 8.5.2).
+fn is_answered(content: &StanzaContent<'_>) -> bool {
+    match content.message_type {
+        MessageType::Groupchat => true,
+        MessageType::Error | MessageType::Headline => false,
+        MessageType::Normal | MessageType::Chat => match content.meaning() {
+            Meaning::Text | Meaning::Encrypted(_) => true,
+            Meaning::Signal | Meaning::Nothing => false,
+        },
+    }
+}
+
+/// Whether a message is a chat state, receipt or marker alone.
+fn is_signal(content: &StanzaContent<'_>) -> bool {
+    match content.message_type {
+        MessageType::Groupchat | MessageType::Error => false,
+        MessageType::Normal | MessageType::Chat | MessageType::Headline => content.meaning() == Meaning::Signal,
     }
 }

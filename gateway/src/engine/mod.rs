@@ -8,12 +8,13 @@
 //! Not here: what a message or document means in the other protocol (`translate`), what a pair's state becomes
 //! (`presence`), whether something may pass (`policy`).
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use causeway_shared::domain::DomainName;
+use causeway_shared::jid::BareJid;
 use causeway_shared::link::{Failure, Outcome, StanzaKind};
 use causeway_shared::telemetry;
 use causeway_shared::verdict::{Direction, Rung, Side, Verdict};
@@ -24,6 +25,7 @@ use causeway_sip::ids::IdSource;
 use causeway_sip::msrp::switch::{self, Switch};
 use causeway_sip::target::Destination;
 
+use crate::chat::notices::Notices;
 use crate::iq::Addressee;
 use crate::link::{LinkEvent, Receipt, StanzaIn, StanzaOut};
 use crate::metrics::Metrics;
@@ -151,6 +153,9 @@ pub struct Engine {
     stanzas: HashMap<u64, StanzaPurpose>,
     pairs: pairs::Pairs,
     conversations: conversations::Conversations,
+    notices: Notices,
+    /// SIP users whose devices take no CPIM.
+    unwrapping: HashSet<BareJid>,
     sessions: sessions::Sessions,
     quotas: Quotas,
     /// What users of partners ask of the echo contact.
@@ -175,6 +180,8 @@ enum StanzaPurpose {
     Answer(Receipt),
     /// Presence of a pair.
     Presence(PairKey, u32),
+    /// A chat state or receipt; nobody waits.
+    Unasked,
 }
 
 impl Engine {
@@ -194,6 +201,8 @@ impl Engine {
             stanzas: HashMap::new(),
             pairs: pairs::Pairs::default(),
             conversations: conversations::Conversations::default(),
+            notices: Notices::default(),
+            unwrapping: HashSet::new(),
             sessions: sessions::Sessions::default(),
             quotas: Quotas::default(),
             echoes: Quotas::default(),
@@ -248,7 +257,7 @@ impl Engine {
 
     /// When the engine wants [`Input::DeadlinePassed`].
     pub fn deadline(&self) -> Option<Instant> {
-        let others = [self.lanes.deadline(), self.next_claim, self.tell_next_at];
+        let others = [self.lanes.deadline(), self.conversations.deadline(), self.next_claim, self.tell_next_at];
         let switch = self.switch.as_ref().and_then(Switch::deadline);
         let machines = [self.endpoint.deadline(), self.sessions.deadline(), switch];
         others.into_iter().chain(machines).flatten().min()
@@ -329,7 +338,7 @@ impl Engine {
                 out.finished.push((receipt, Outcome::Done));
             }
             Some(StanzaPurpose::Presence(pair, serial)) => self.presence_sent(pair, serial, outcome, now, out),
-            None => {}
+            Some(StanzaPurpose::Unasked) | None => {}
         }
     }
 
@@ -358,6 +367,7 @@ impl Engine {
             self.tell_switch(switch::Input::DeadlinePassed, now, out);
         }
         self.expire_messages(now, out);
+        self.expire_states(now, out);
         self.expire_sessions(now, out);
         if self.next_claim.is_some_and(|at| at <= now.instant) {
             // Set again when the store has answered.

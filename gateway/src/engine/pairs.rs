@@ -11,7 +11,7 @@ use causeway_shared::xmpp::stanza_error::{ErrorType, StanzaCondition, StanzaErro
 use causeway_sip::endpoint::ServerTransaction;
 use causeway_sip::message::Request;
 
-use super::messages::{ANSWER_PATIENCE, Answered};
+use super::messages::{ANSWER_PATIENCE, Answered, Due};
 use super::records::{Offer, Records};
 use super::requests::{Purpose, Route};
 use super::settings::Settings;
@@ -57,6 +57,8 @@ pub(super) enum PairEvent {
     Message(Box<StanzaIn>, PartnerEntry),
     /// An iq to a user.
     Iq(Box<StanzaIn>, PartnerEntry),
+    /// Something that the XMPP user may hear if he is authorised.
+    Due(Box<Due>),
     /// A presence stanza.
     Presence(Box<Arrived>),
     /// Anything else.
@@ -207,6 +209,10 @@ impl Engine {
                     self.iq_of_contact(*stanza, &partner, &held, out);
                     continue;
                 }
+                PairEvent::Due(due) => {
+                    self.tell_authorised(key, *due, held.pair.inbound.authorisation, out);
+                    continue;
+                }
                 PairEvent::Presence(arrived) => match self.admit_presence(*arrived, &held, out) {
                     Some(step) => step,
                     None => continue,
@@ -278,6 +284,7 @@ impl Engine {
             partner: partner.partner_type,
             is_allowed: self.settings.may_federate(&to.bare()),
             is_added: held.pair.is_added(),
+            may_reply: false,
         };
         match policy::admit_stanza(Intent::Presence(stanza.kind), standing) {
             Admission::Pass => Some((PairInput::Presence(Box::new(stanza)), Origin::Stanza(receipt))),
@@ -611,6 +618,8 @@ impl Engine {
                 };
                 self.refuse_stanza(&answered, stanza.receipt, &busy, out);
             }
+            // A receipt is not owed to anybody.
+            PairEvent::Due(_) => {}
             PairEvent::Presence(arrived) => {
                 // RFC 6121, section 3.1.3: a subscribe that cannot be served is answered; availability comes again.
                 if arrived.stanza.kind == PresenceKind::Subscribe {

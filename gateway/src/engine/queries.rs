@@ -56,6 +56,7 @@ impl Engine {
             partner: partner.partner_type,
             is_allowed: self.settings.may_federate(&user),
             is_added: held.pair.is_added(),
+            may_reply: false,
         };
         let admitted = policy::admit_stanza(Intent::UserRequest, standing) == Admission::Pass;
         let directory = Arc::clone(&self.settings.directory);

@@ -9,6 +9,7 @@ use causeway_sip::msrp::switch::SwitchConfig;
 use causeway_sip::target::{Target, TransportKind};
 use causeway_sip::uri::Uri;
 
+use crate::chat::MessageSettings;
 use crate::echo::EchoContact;
 use crate::iq::Directory;
 use crate::policy::access::ExternalAccess;
@@ -69,6 +70,8 @@ pub struct Settings {
     pub msrp: Option<SwitchConfig>,
     /// The largest stanza that partners take: what every server must (RFC 6120, section 13.12).
     pub max_stanza_bytes: usize,
+    /// Choices about messages.
+    pub messages: MessageSettings,
     /// Choices about presence.
     pub presence: PresenceSettings,
     /// Who may.

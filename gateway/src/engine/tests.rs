@@ -42,6 +42,7 @@ impl Rig {
             max_message_bytes: 16_384,
             msrp: None,
             max_stanza_bytes: 10_000,
+            messages: crate::chat::MessageSettings::default(),
             presence: PresenceSettings::default(),
             access: ExternalAccess::global(true),
             quotas: crate::quota::QuotaLimits::default(),

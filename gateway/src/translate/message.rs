@@ -16,14 +16,12 @@ use causeway_sip::message::{Identity, Request, Response};
 use causeway_sip::method::{Method, Status};
 
 use super::address;
-use super::content::{Content, ContentRefusal, Reading, SipBody, Text, read_content};
+use super::content::{Asking, Content, ContentRefusal, Ends, Reading, SipBody, Text, read_content};
 use super::date;
 use super::encryption;
 use super::message_stanza::{ChatState, Meaning, MessageStanza, StanzaContent, believable};
 use super::presence::is_language_tag;
-use crate::body::cpim::Fields;
-use crate::body::imdn::Imdn;
-use crate::body::is_composing::IsComposing;
+use crate::body::cpim::{self, Fields, Wishes};
 
 pub use super::message_stanza::{MessageType, message_type, stanza_id};
 
@@ -62,6 +60,8 @@ pub struct MessageToSip {
     pub id: Option<String>,
     /// Type of the stanza: a headline gets no error.
     pub message_type: MessageType,
+    /// Message-ID of the wrapping, if there is one.
+    pub message_id: Option<String>,
 }
 
 /// What becomes of a message stanza.
@@ -88,6 +88,8 @@ pub struct ToSipContext {
     pub max_bytes: usize,
     /// Now, in Unix milliseconds.
     pub now_ms: u64,
+    /// What a wrapping (RFC 3862) asks for; without it, the text goes as it is.
+    pub wishes: Option<Wishes>,
 }
 
 /// Translates a message stanza (RFC 7572, section 4).
@@ -104,22 +106,27 @@ pub fn message_to_sip(content: &StanzaContent<'_>, from: &Jid, to: &Jid, context
         Meaning::Nothing => return FromXmpp::Nothing,
         Meaning::Encrypted(_) => return FromXmpp::Refuse(encryption::refusal(content.lang.as_deref())),
     }
-    let key = context.key;
-    match to_request(content, from, to, context) {
-        Ok(request) => {
-            let size = request.wire_len() + TRANSPORT_HEADERS;
-            if size > context.max_bytes {
-                let max_bytes = context.max_bytes;
-                let error = StanzaError::new(ErrorType::Modify, StanzaCondition::PolicyViolation)
-                    .with_text(format!("The message is too long: {size} bytes towards SIP, {max_bytes} are allowed"));
-                return FromXmpp::Refuse(error);
-            }
-            let branch = branch_of(&token(format!("cw{:016x}{:016x}", key.origin, key.key)));
-            let id = content.id.as_deref().map(str::to_owned);
-            FromXmpp::Send(Box::new(MessageToSip { request, branch, id, message_type: content.message_type }))
+    let (request, message_id) = match to_request(content, from, to, context) {
+        Ok(translated) => translated,
+        Err(fault) => {
+            let error = StanzaError::from(StanzaCondition::JidMalformed).with_text(fault.to_string());
+            return FromXmpp::Refuse(error);
         }
-        Err(fault) => FromXmpp::Refuse(StanzaError::from(StanzaCondition::JidMalformed).with_text(fault.to_string())),
+    };
+    let size = request.wire_len() + TRANSPORT_HEADERS;
+    if size > context.max_bytes {
+        // The wrapping is worth less than the text.
+        if context.wishes.is_some() {
+            return message_to_sip(content, from, to, &ToSipContext { wishes: None, ..*context });
+        }
+        let max_bytes = context.max_bytes;
+        let error = StanzaError::new(ErrorType::Modify, StanzaCondition::PolicyViolation)
+            .with_text(format!("The message is too long: {size} bytes towards SIP, {max_bytes} are allowed"));
+        return FromXmpp::Refuse(error);
     }
+    let branch = branch_of_key(context.key);
+    let id = content.id.as_deref().map(str::to_owned);
+    FromXmpp::Send(Box::new(MessageToSip { request, branch, id, message_type: content.message_type, message_id }))
 }
 
 fn to_request(
@@ -127,17 +134,28 @@ fn to_request(
     from: &Jid,
     to: &Jid,
     context: &ToSipContext,
-) -> Result<Request, address::AddressFault> {
+) -> Result<(Request, Option<String>), address::AddressFault> {
     let key = context.key;
     let sender = address::jid_to_uri(from)?;
     let account = if from.resource().is_some() { address::bare_jid_to_uri(&from.bare())? } else { sender.clone() };
     let target = address::bare_jid_to_uri(&to.bare())?;
     let identity = Identity {
-        from: NameAddr::new(sender).with_tag(&token(format!("{:016x}", mix(key)))),
+        from: NameAddr::new(sender).with_tag(&tag_of_key(key)),
         to: NameAddr::new(target.clone()),
         call_id: content.thread.as_deref().map_or_else(|| call_id_of_key(key), thread_to_call_id),
         // It grows with the stanzas of one edge. What makes requests distinct is the tag.
         cseq: u32::try_from(key.key & 0x7fff_ffff).unwrap_or(1).max(1),
+    };
+    let text = content.text().unwrap_or_default();
+    let (body, message_id) = match (context.wishes, content.id.as_deref()) {
+        (Some(wishes), Some(id)) => {
+            let message_id = message_id_of(id);
+            let ends = Ends { from: account.as_str(), to: target.as_str() };
+            let sent_ms = content.sent_ms.unwrap_or(context.now_ms);
+            let asking = Asking { message_id: &message_id, wishes, sent_ms, subject: content.subject.as_deref() };
+            (SipBody::wrapped_text(text, ends, asking), Some(message_id))
+        }
+        (Some(_), None) | (None, _) => (SipBody::text(text), None),
     };
     let mut request = Request::new(Method::Message, target, &identity)
         .with(HeaderName::PAssertedIdentity, NameAddr::new(account).to_value());
@@ -151,8 +169,36 @@ fn to_request(
     if let Some(sent) = sent.map(date::write_sip_date).as_deref().and_then(header_text) {
         request.headers.push(HeaderName::Date, sent);
     }
-    let body = SipBody::text(content.text().unwrap_or_default());
+    Ok((request.with_body(body.content_type, body.bytes), message_id))
+}
+
+/// Message-ID of a stanza's id: the same if it is a token, else a hash (RFC 5438, section 10).
+fn message_id_of(stanza_id: &str) -> String {
+    if cpim::is_message_id(stanza_id) { stanza_id.to_owned() } else { digest(&[stanza_id.as_bytes()]) }
+}
+
+/// A MESSAGE that is no stanza's: a status, or a notification. The key makes it unlike all others.
+pub fn own_message(from: &Jid, to: &Jid, body: SipBody, key: StanzaKey) -> Result<Request, address::AddressFault> {
+    let account = address::bare_jid_to_uri(&from.bare())?;
+    let target = address::bare_jid_to_uri(&to.bare())?;
+    let identity = Identity {
+        from: NameAddr::new(account.clone()).with_tag(&tag_of_key(key)),
+        to: NameAddr::new(target.clone()),
+        call_id: call_id_of_key(key),
+        cseq: 1,
+    };
+    let request = Request::new(Method::Message, target, &identity)
+        .with(HeaderName::PAssertedIdentity, NameAddr::new(account).to_value());
     Ok(request.with_body(body.content_type, body.bytes))
+}
+
+/// The branch of a request on its first try.
+pub fn branch_of_key(key: StanzaKey) -> Token {
+    branch_of(&token(format!("cw{:016x}{:016x}", key.origin, key.key)))
+}
+
+fn tag_of_key(key: StanzaKey) -> Token {
+    token(format!("{:016x}", mix(key)))
 }
 
 /// One header line of a text: controls, CR and LF among them, become spaces.
@@ -246,8 +292,6 @@ pub struct ToXmppContext<'a> {
     pub is_chat: bool,
     /// The largest stanza the partner takes.
     pub max_stanza_bytes: usize,
-    /// How bodies are read.
-    pub reading: Reading,
     /// Whether markers are in use.
     pub with_markers: bool,
     /// The chat state to put in, where the recipient's client knows them.
@@ -256,26 +300,30 @@ pub struct ToXmppContext<'a> {
     pub thread: Option<&'a str>,
 }
 
-/// What becomes of a SIP MESSAGE.
+/// A message for XMPP.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum FromSip {
-    /// It goes to XMPP.
-    Send {
-        /// The stanza in canonical form.
-        xml: Bytes,
-        /// Its `id`.
-        id: String,
-        /// What the wrapping says, if there is one.
-        wrapping: Option<Box<Fields>>,
-    },
-    /// Whether the sender writes.
-    Composing(IsComposing),
-    /// What became of a message of the recipient's.
-    Notification(Imdn),
-    /// It expired on its way, or is empty: 202, and nothing more.
-    Discard,
+pub struct MessageToXmpp {
+    /// The stanza in canonical form.
+    pub xml: Bytes,
+    /// Its `id`.
+    pub id: String,
+    /// What the wrapping says, if there is one.
+    pub wrapping: Option<Box<Fields>>,
+}
+
+/// Why a MESSAGE does not become a stanza.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unread {
+    /// It was too late when it came: 202, and nothing more.
+    Expired,
     /// The sender gets this answer.
-    Refuse(MessageRefusal),
+    Refused(MessageRefusal),
+}
+
+impl From<MessageRefusal> for Unread {
+    fn from(refusal: MessageRefusal) -> Self {
+        Self::Refused(refusal)
+    }
 }
 
 /// Why a MESSAGE is refused.
@@ -303,57 +351,72 @@ impl MessageRefusal {
     }
 }
 
-/// Translates a SIP MESSAGE (RFC 7572, section 5). A retransmission gives the same stanza.
-pub fn message_to_xmpp(request: &Request, from: &Jid, to: &Jid, context: &ToXmppContext<'_>) -> FromSip {
+/// Reads what a SIP MESSAGE says. A subject alone is a text, too.
+pub fn read_message(request: &Request, reading: Reading, now_ms: u64) -> Result<Content<'_>, Unread> {
+    let headers = &request.headers;
+    let content_type = headers.content_type().map_err(|_| MessageRefusal::Malformed)?;
+    let content = read_content(content_type.as_ref(), &request.body, reading).map_err(MessageRefusal::Content)?;
+    // RFC 3428, section 7: relative to Date, or to the arrival.
+    if let Some(seconds) = headers.expires().ok().flatten() {
+        let sent_ms = date_of(request, now_ms).unwrap_or(now_ms);
+        if sent_ms.saturating_add(u64::from(seconds) * 1000) < now_ms {
+            return Err(Unread::Expired);
+        }
+    }
+    match content {
+        Content::Nothing if text_of(request, &HeaderName::Subject).is_some() => {
+            Ok(Content::Text(Text { body: Cow::Borrowed(""), xhtml: None, wrapping: None }))
+        }
+        content @ (Content::Text(_) | Content::Composing(_) | Content::Notification(_) | Content::Nothing) => {
+            Ok(content)
+        }
+    }
+}
+
+fn text_of<'r>(request: &'r Request, name: &HeaderName) -> Option<&'r str> {
+    request.headers.get(name).and_then(HeaderValue::as_str).map(str::trim).filter(|text| !text.is_empty())
+}
+
+fn date_of(request: &Request, now_ms: u64) -> Option<u64> {
+    text_of(request, &HeaderName::Date).and_then(date::read_sip_date).and_then(|sent| believable(sent, now_ms))
+}
+
+/// Translates a SIP MESSAGE with something to read (RFC 7572, section 5). A retransmission gives the same stanza.
+pub fn message_to_xmpp(
+    request: &Request,
+    text: Text<'_>,
+    from: &Jid,
+    to: &Jid,
+    context: &ToXmppContext<'_>,
+) -> Result<MessageToXmpp, MessageRefusal> {
     let headers = &request.headers;
     let (Ok(call_id), Ok(cseq), Ok(via)) = (headers.call_id(), headers.cseq(), headers.top_via()) else {
-        return FromSip::Refuse(MessageRefusal::Malformed);
-    };
-    let Ok(content_type) = headers.content_type() else { return FromSip::Refuse(MessageRefusal::Malformed) };
-    let content = match read_content(content_type.as_ref(), &request.body, context.reading) {
-        Ok(content) => content,
-        Err(refusal) => return FromSip::Refuse(refusal.into()),
-    };
-    let header = |name| headers.get(&name).and_then(HeaderValue::as_str).map(str::trim).filter(|text| !text.is_empty());
-    let sent_ms = header(HeaderName::Date).and_then(date::read_sip_date);
-    let sent_ms = sent_ms.and_then(|sent| believable(sent, context.now_ms));
-    // RFC 3428, section 7: relative to Date, or to the arrival.
-    let expired = headers.expires().ok().flatten().is_some_and(|seconds| {
-        sent_ms.unwrap_or(context.now_ms).saturating_add(u64::from(seconds) * 1000) < context.now_ms
-    });
-    if expired {
-        return FromSip::Discard;
-    }
-    let subject = header(HeaderName::Subject);
-    let text = match content {
-        Content::Text(text) => text,
-        Content::Nothing if subject.is_some() => Text { body: Cow::Borrowed(""), xhtml: None, wrapping: None },
-        Content::Nothing => return FromSip::Discard,
-        Content::Composing(status) => return FromSip::Composing(status),
-        Content::Notification(imdn) => return FromSip::Notification(imdn),
+        return Err(MessageRefusal::Malformed);
     };
     let id = digest(&[call_id.as_bytes(), &cseq.number.to_be_bytes(), via.branch().unwrap_or_default()]);
     let thread = context.thread.map_or_else(|| call_id_to_thread(call_id.as_str()), Cow::Borrowed);
+    let lang = text_of(request, &HeaderName::ContentLanguage);
     let stanza = MessageStanza {
         id: Some(&id),
         is_chat: context.is_chat,
-        lang: header(HeaderName::ContentLanguage).and_then(|list| list.split(',').next()).map(str::trim),
-        subject,
+        lang: lang.and_then(|list| list.split(',').next()).map(str::trim),
+        subject: text_of(request, &HeaderName::Subject),
         thread: Some(&thread),
         chat_state: context.chat_state,
         ..MessageStanza::new(from, to)
     };
-    let stanza = match sent_ms {
+    let stanza = match date_of(request, context.now_ms) {
         Some(sent) => stanza.with_date(sent, context.now_ms),
         None => stanza,
     };
     let stanza = stanza.with_text(&text, context.with_markers, context.now_ms);
     let xml = stanza.to_xml();
     if xml.len() > context.max_stanza_bytes {
-        return FromSip::Refuse(MessageRefusal::TooLarge);
+        return Err(MessageRefusal::TooLarge);
     }
-    let id = stanza.id.map_or_else(String::new, str::to_owned);
-    FromSip::Send { xml, id, wrapping: text.wrapping }
+    // The wrapping's Message-ID, if it has one.
+    let id = stanza.id.filter(|used| *used != id).map(str::to_owned).unwrap_or(id);
+    Ok(MessageToXmpp { xml, id, wrapping: text.wrapping })
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ const NOW: u64 = 1_894_699_800_000;
 
 fn translate(xml: &str, key: StanzaKey, max_bytes: usize) -> FromXmpp {
     let content = StanzaContent::read(xml.as_bytes(), &desk()).unwrap();
-    message_to_sip(&content, &desk(), &alice(), &ToSipContext { key, max_bytes, now_ms: NOW })
+    message_to_sip(&content, &desk(), &alice(), &ToSipContext { key, max_bytes, now_ms: NOW, wishes: None })
 }
 
 fn to_sip(inner: &str) -> FromXmpp {
@@ -192,22 +192,26 @@ const CONTEXT: ToXmppContext<'_> = ToXmppContext {
     now_ms: NOW,
     is_chat: false,
     max_stanza_bytes: 10_000,
-    reading: Reading { with_xhtml: false },
     with_markers: false,
     chat_state: None,
     thread: None,
 };
 
-fn to_xmpp(headers: &str, body: &str) -> FromSip {
-    let context = CONTEXT;
-    message_to_xmpp(&sip(headers, body), &alice(), &desk().bare().as_jid().clone(), &context)
+fn translated(request: &Request, context: &ToXmppContext<'_>) -> Result<Option<MessageToXmpp>, Unread> {
+    let text = match read_message(request, Reading::default(), NOW)? {
+        Content::Text(text) => text,
+        Content::Nothing => return Ok(None),
+        other => panic!("{other:?}"),
+    };
+    Ok(Some(message_to_xmpp(request, text, &alice(), desk().bare().as_jid(), context)?))
+}
+
+fn to_xmpp(headers: &str, body: &str) -> Result<Option<MessageToXmpp>, Unread> {
+    translated(&sip(headers, body), &CONTEXT)
 }
 
 fn stanza(headers: &str, body: &str) -> String {
-    match to_xmpp(headers, body) {
-        FromSip::Send { xml, .. } => String::from_utf8(xml.to_vec()).unwrap(),
-        other => panic!("{other:?}"),
-    }
+    String::from_utf8(to_xmpp(headers, body).unwrap().unwrap().xml.to_vec()).unwrap()
 }
 
 // RFC 7572 section 5, table 2.
@@ -232,14 +236,9 @@ fn a_retransmission_has_the_same_id_and_another_request_another() {
     let id = |cseq: &str| {
         let mut request = sip("", "x");
         request.headers.set(HeaderName::CSeq, HeaderValue::new(format!("{cseq} MESSAGE")).unwrap());
-        let context = ToXmppContext { is_chat: true, ..CONTEXT };
-        match message_to_xmpp(&request, &alice(), &desk(), &context) {
-            FromSip::Send { id, xml, .. } => {
-                assert_eq!(message_type(&xml), MessageType::Chat);
-                id
-            }
-            other => panic!("{other:?}"),
-        }
+        let message = translated(&request, &ToXmppContext { is_chat: true, ..CONTEXT }).unwrap().unwrap();
+        assert_eq!(message_type(&message.xml), MessageType::Chat);
+        message.id
     };
     assert_eq!(id("1"), id("1"));
     assert_ne!(id("1"), id("2"));
@@ -248,19 +247,19 @@ fn a_retransmission_has_the_same_id_and_another_request_another() {
 // T21; RFC 3428 section 9.
 #[test]
 fn a_type_without_text_is_refused_with_accept() {
-    let FromSip::Refuse(refusal) = to_xmpp("Content-Type: text/rtf\r\n", "{}") else { panic!() };
+    let Err(Unread::Refused(refusal)) = to_xmpp("Content-Type: text/rtf\r\n", "{}") else { panic!() };
     let response = refusal.response(&sip("", ""));
     assert_eq!(response.status, Status::UNSUPPORTED_MEDIA_TYPE);
     assert!(response.headers.get(&HeaderName::Accept).unwrap().as_str().unwrap().contains("text/plain"));
-    assert_eq!(to_xmpp("Content-Type: nonsense\r\n", "x"), FromSip::Refuse(MessageRefusal::Malformed));
+    assert_eq!(to_xmpp("Content-Type: nonsense\r\n", "x"), Err(Unread::Refused(MessageRefusal::Malformed)));
 }
 
 // RFC 3428 section 7.
 #[test]
 fn an_expired_message_is_taken_and_dropped() {
-    assert_eq!(to_xmpp("Date: Tue, 15 Jan 2030 09:20:00 GMT\r\nExpires: 300\r\n", "x"), FromSip::Discard);
-    assert!(matches!(to_xmpp("Date: Tue, 15 Jan 2030 09:29:00 GMT\r\nExpires: 300\r\n", "x"), FromSip::Send { .. }));
-    assert_eq!(to_xmpp("", " "), FromSip::Discard);
+    assert_eq!(to_xmpp("Date: Tue, 15 Jan 2030 09:20:00 GMT\r\nExpires: 300\r\n", "x"), Err(Unread::Expired));
+    assert!(matches!(to_xmpp("Date: Tue, 15 Jan 2030 09:29:00 GMT\r\nExpires: 300\r\n", "x"), Ok(Some(_))));
+    assert_eq!(to_xmpp("", " "), Ok(None));
     let old = stanza("Date: Tue, 15 Jan 2030 09:20:00 GMT\r\n", "x");
     assert!(
         old.contains("<delay xmlns='urn:xmpp:delay' from='contoso.example' stamp='2030-01-15T09:20:00Z'/>"),
@@ -270,5 +269,5 @@ fn an_expired_message_is_taken_and_dropped() {
 
 #[test]
 fn a_stanza_over_the_partners_limit_is_refused() {
-    assert_eq!(to_xmpp("", &"<".repeat(4_000)), FromSip::Refuse(MessageRefusal::TooLarge));
+    assert_eq!(to_xmpp("", &"<".repeat(4_000)), Err(Unread::Refused(MessageRefusal::TooLarge)));
 }

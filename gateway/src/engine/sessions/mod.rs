@@ -79,6 +79,11 @@ impl Sessions {
         self.talks.values().filter(|talk| !talk.line.is_quiet()).count()
     }
 
+    /// Whether a session carries the messages of a pair.
+    pub(super) fn carries(&self, pair: &PairKey) -> bool {
+        self.of_pair.contains_key(pair)
+    }
+
     /// The session that carries the messages of a pair.
     fn carrier(&self, pair: &PairKey) -> Option<SessionId> {
         self.of_pair.get(pair)?.first().copied()

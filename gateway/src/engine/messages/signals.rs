@@ -1,0 +1,318 @@
+//! What belongs to messages and is none: chat states (XEP-0085, RFC 3994), receipts (XEP-0184), markers (XEP-0333) and
+//! notifications (RFC 5438), both directions.
+//!
+//! Nobody waits for any of it and none of it is worth an error: what cannot go now is dropped.
+
+use std::time::Duration;
+
+use causeway_shared::jid::Jid;
+use causeway_shared::link::{StanzaKind, TraceContext};
+use causeway_shared::verdict::{Direction, Rung, Side, Verdict};
+use causeway_shared::xmpp::stanza_error::{StanzaCondition, StanzaError};
+
+use super::{Errand, Pager};
+use crate::body::imdn::{Disposition, Imdn};
+use crate::body::is_composing::IsComposing;
+use crate::chat::states::{Form, Input, Output};
+use crate::engine::pairs::PairEvent;
+use crate::engine::{Engine, Now, Outputs, StanzaPurpose};
+use crate::link::{StanzaIn, StanzaOut};
+use crate::policy::PartnerEntry;
+use crate::presence::record::{InAuthorisation, PairKey};
+use crate::translate::address;
+use crate::translate::content::{Ends, SipBody};
+use crate::translate::error::{self, SipFailure};
+use crate::translate::message::{self, MessageType, StanzaKey};
+use crate::translate::message_stanza::{ChatState, MessageStanza, StanzaContent};
+
+/// How long a chat state may wait for a stream; later it says nothing true.
+const STATE_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long a receipt may wait for a stream.
+const RECEIPT_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Something an XMPP user is to hear about a stanza of his, if he may see the SIP user's presence (XEP-0184, section 8).
+#[derive(Debug)]
+pub(in crate::engine) struct Due {
+    to: Jid,
+    id: String,
+    disposition: Disposition,
+}
+
+impl Due {
+    /// A message arrived.
+    pub(super) const fn received(to: Jid, id: String) -> Self {
+        Self { to, id, disposition: Disposition::Delivered }
+    }
+}
+
+/// From partners' users.
+impl Engine {
+    /// A chat state, receipt or marker without a text.
+    pub(super) fn signal_from_xmpp(
+        &mut self,
+        content: &StanzaContent<'_>,
+        stanza: &StanzaIn,
+        partner: &PartnerEntry,
+        now: Now,
+        out: &mut Outputs,
+    ) {
+        let pair = PairKey { local: stanza.to.bare(), remote: stanza.from.bare() };
+        if let Some(id) = &content.received {
+            self.notify_sip(&pair, id, Disposition::Delivered, partner, now, out);
+        }
+        if let Some(id) = content.displayed.as_deref().filter(|_| self.settings.messages.markers) {
+            self.notify_sip(&pair, id, Disposition::Displayed, partner, now, out);
+        }
+        let state = content.chat_state.filter(|_| self.settings.messages.chat_states);
+        let Some(state) = state.filter(|_| self.conversations.exists(&pair, now.unix_ms)) else { return };
+        let form = self.form_of_states(&pair);
+        self.step_states(&pair, form, Input::State(state), now, out);
+        if state == ChatState::Gone {
+            // RFC 7573, section 6.1.
+            self.end_sessions_of(&pair, now, out);
+        }
+    }
+
+    /// An error that answers a message of ours: SIP was told that it is accepted, which cannot be taken back.
+    pub(super) fn late_error(
+        &mut self,
+        content: &StanzaContent<'_>,
+        error: &StanzaError,
+        stanza: &StanzaIn,
+        partner: &PartnerEntry,
+        now: Now,
+        out: &mut Outputs,
+    ) {
+        // Chat states and receipts of ours have no id; that they could not be delivered is nobody's business.
+        let Some(id) = &content.id else { return };
+        let pair = PairKey { local: stanza.to.bare(), remote: stanza.from.bare() };
+        self.metrics.late_error();
+        if self.notify_sip(&pair, id, Disposition::Failed, partner, now, out) {
+            return;
+        }
+        out.verdicts.push(Verdict {
+            rung: Rung::Stanza,
+            side: Side::Theirs,
+            cause: format!(
+                "{} came back for a message that had been accepted: {} to {}",
+                error.condition.as_str(),
+                pair.local.as_str(),
+                pair.remote.as_str()
+            ),
+            remedy: "The partner refused the message after taking it; SIP has no way to tell the sender.".to_owned(),
+            partner: partner.primary.as_str().to_owned(),
+            direction: Direction::Out,
+            peer: None,
+            at_ms: now.unix_ms,
+            facts: None,
+        });
+    }
+
+    /// Tells the SIP user what became of a message, if he has asked. Returns whether he has.
+    fn notify_sip(
+        &mut self,
+        pair: &PairKey,
+        stanza_id: &str,
+        disposition: Disposition,
+        partner: &PartnerEntry,
+        now: Now,
+        out: &mut Outputs,
+    ) -> bool {
+        let Some(about) = self.notices.for_sip(pair, stanza_id, disposition) else { return false };
+        let (Ok(from), Ok(to)) = (address::bare_jid_to_uri(&pair.remote), address::bare_jid_to_uri(&pair.local)) else {
+            return false;
+        };
+        let message_id = format!("{:016x}", self.endpoint.ids().number());
+        let ends = Ends { from: from.as_str(), to: to.as_str() };
+        if let Some(body) = SipBody::notification(&about, disposition, ends, &message_id, now.unix_ms) {
+            self.send_own(pair, body, Errand::Notification, partner, now, out);
+        }
+        true
+    }
+
+    /// Sends a MESSAGE that is no stanza's. A status must not wait behind anything, and nothing behind it for long.
+    fn send_own(
+        &mut self,
+        pair: &PairKey,
+        body: SipBody,
+        errand: Errand,
+        partner: &PartnerEntry,
+        now: Now,
+        out: &mut Outputs,
+    ) {
+        if matches!(errand, Errand::Status) && self.lanes.is_busy(&pair.local) {
+            return;
+        }
+        let (from, to) = (pair.remote.as_jid().clone(), pair.local.as_jid().clone());
+        let ids = self.endpoint.ids();
+        let key = StanzaKey { origin: ids.number(), key: ids.number() };
+        let Ok(request) = message::own_message(&from, &to, body, key) else { return };
+        let pager = Pager {
+            errand,
+            from,
+            to,
+            id: None,
+            message_type: MessageType::Normal,
+            partner: partner.clone(),
+            trace: TraceContext::default(),
+            request: Some((request, message::branch_of_key(key))),
+            is_rerouted: false,
+        };
+        self.deliver(pager, now, out);
+    }
+
+    /// SIP did not take a status; only one answer says that it never will.
+    pub(super) fn status_refused(&mut self, pager: &Pager, failure: &SipFailure, now: Now) {
+        if let SipFailure::Status { code: 415, .. } = failure {
+            let pair = PairKey { local: pager.to.bare(), remote: pager.from.bare() };
+            // It asks for nothing.
+            self.conversations.step(&pair, Form::STATUS_MESSAGE, Input::StatusUnsupported, now, &mut Vec::new());
+        }
+    }
+}
+
+/// From SIP users.
+impl Engine {
+    /// Whether a SIP user writes.
+    pub(in crate::engine) fn status_from_sip(
+        &mut self,
+        pair: &PairKey,
+        status: IsComposing,
+        now: Now,
+        out: &mut Outputs,
+    ) {
+        if self.settings.messages.chat_states && self.conversations.exists(pair, now.unix_ms) {
+            let form = self.form_of_states(pair);
+            self.step_states(pair, form, Input::Status(status), now, out);
+        }
+    }
+
+    /// What became of an XMPP user's message.
+    pub(in crate::engine) fn notification_from_sip(
+        &mut self,
+        pair: &PairKey,
+        imdn: &Imdn,
+        now: Now,
+        out: &mut Outputs,
+    ) {
+        let Some(disposition) = imdn.disposition else { return };
+        let Some((to, id)) = self.notices.for_xmpp(pair, &imdn.message_id, disposition) else { return };
+        match disposition {
+            Disposition::Delivered | Disposition::Displayed => {
+                self.tell(pair.clone(), Due { to, id, disposition }, now, out);
+            }
+            Disposition::Failed => {
+                let error = StanzaError::from(StanzaCondition::ServiceUnavailable)
+                    .with_text("The message could not be delivered");
+                let from = pair.local.as_jid().clone();
+                let xml = error::error_stanza(StanzaKind::Message, &to, &from, Some(&id), &error);
+                self.metrics.message_refused();
+                self.send_unasked(from, to, xml, RECEIPT_PATIENCE, out);
+            }
+        }
+    }
+
+    /// Tells the XMPP user, as soon as it is known whether he may see the SIP user's presence.
+    pub(super) fn tell(&mut self, pair: PairKey, due: Due, now: Now, out: &mut Outputs) {
+        match self.pairs.settled(&pair).map(|held| held.pair.inbound.authorisation) {
+            Some(authorisation) => self.tell_authorised(&pair, due, authorisation, out),
+            None => self.pair_event(pair, PairEvent::Due(Box::new(due)), now, out),
+        }
+    }
+
+    /// Tells the XMPP user, if he may see the SIP user's presence.
+    pub(in crate::engine) fn tell_authorised(
+        &mut self,
+        pair: &PairKey,
+        due: Due,
+        authorisation: InAuthorisation,
+        out: &mut Outputs,
+    ) {
+        let is_authorised = match authorisation {
+            InAuthorisation::Authorised => true,
+            InAuthorisation::None | InAuthorisation::Held | InAuthorisation::Pending => false,
+        };
+        if !is_authorised {
+            return;
+        }
+        let from = pair.local.as_jid().clone();
+        let mut stanza = MessageStanza::new(&from, &due.to);
+        match due.disposition {
+            Disposition::Delivered => stanza.received = Some(&due.id),
+            Disposition::Displayed => stanza.displayed = Some(&due.id),
+            Disposition::Failed => return,
+        }
+        let xml = stanza.to_xml();
+        self.send_unasked(from, due.to, xml, RECEIPT_PATIENCE, out);
+    }
+}
+
+/// The chat states of a pair.
+impl Engine {
+    /// What carries the status of a pair.
+    fn form_of_states(&self, pair: &PairKey) -> Form {
+        if self.sessions.carries(pair) { Form::KEYBOARD_ACTIVITY } else { Form::STATUS_MESSAGE }
+    }
+
+    fn step_states(&mut self, pair: &PairKey, form: Form, input: Input, now: Now, out: &mut Outputs) {
+        let mut outputs = Vec::new();
+        self.conversations.step(pair, form, input, now, &mut outputs);
+        for output in outputs {
+            match output {
+                Output::ToSip(status) => self.status_to_sip(pair, status, now, out),
+                Output::ToXmpp(state) => self.state_to_xmpp(pair, state, now, out),
+            }
+        }
+    }
+
+    /// Chat states whose time has come.
+    pub(in crate::engine) fn expire_states(&mut self, now: Now, out: &mut Outputs) {
+        while let Some(pair) = self.conversations.due(now.instant) {
+            let form = self.form_of_states(&pair);
+            self.step_states(&pair, form, Input::DeadlinePassed, now, out);
+        }
+    }
+
+    fn status_to_sip(&mut self, pair: &PairKey, status: IsComposing, now: Now, out: &mut Outputs) {
+        let (local, remote) = (pair.local.domain_name(), pair.remote.domain_name());
+        let Ok(partner) = self.settings.domains.between(&local, &remote).cloned() else { return };
+        self.send_own(pair, SipBody::composing(status), Errand::Status, &partner, now, out);
+    }
+
+    fn state_to_xmpp(&mut self, pair: &PairKey, state: ChatState, now: Now, out: &mut Outputs) {
+        if !self.may_hear_states(pair) {
+            return;
+        }
+        let from = pair.local.as_jid().clone();
+        let to = self.conversations.address(pair, now.unix_ms);
+        let stanza = MessageStanza { is_chat: true, chat_state: Some(state), ..MessageStanza::new(&from, &to) };
+        let xml = stanza.to_xml();
+        self.send_unasked(from, to, xml, STATE_PATIENCE, out);
+    }
+
+    /// A user of an unverified partner whom the SIP user has not added sees nothing of what she does. His record is in
+    /// memory if he has written lately, which he must have for his client to be known to take states.
+    fn may_hear_states(&self, pair: &PairKey) -> bool {
+        let partner = self.settings.partner(&pair.remote.domain_name());
+        partner.is_some_and(|partner| {
+            partner.partner_type.may_act_unadded() || self.pairs.settled(pair).is_some_and(|held| held.pair.is_added())
+        })
+    }
+
+    /// Sends a stanza that answers nothing and that nobody waits for.
+    fn send_unasked(&mut self, from: Jid, to: Jid, xml: bytes::Bytes, patience: Duration, out: &mut Outputs) {
+        let key = self.next_key();
+        self.stanzas.insert(key, StanzaPurpose::Unasked);
+        out.stanzas.push(StanzaOut {
+            key,
+            kind: StanzaKind::Message,
+            from,
+            to,
+            xml,
+            patience,
+            trace: TraceContext::default(),
+            is_owed: false,
+        });
+    }
+}

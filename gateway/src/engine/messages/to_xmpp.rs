@@ -1,0 +1,167 @@
+//! Messages of SIP users on their way to XMPP (RFC 7572, section 5): the sender's transaction is answered when the edge says
+//! how the stanza ended.
+
+use std::time::Duration;
+
+use causeway_shared::jid::Jid;
+use causeway_shared::link::{Outcome, StanzaKind};
+use causeway_shared::telemetry;
+use causeway_shared::verdict::{Direction, Rung, Side, Verdict};
+use causeway_sip::endpoint::ServerTransaction;
+use causeway_sip::header::{HeaderName, HeaderValue};
+use causeway_sip::message::{Request, Response};
+use causeway_sip::method::Status;
+use causeway_sip::session::SessionId;
+
+use crate::engine::{Engine, Now, Outputs, StanzaPurpose};
+use crate::link::StanzaOut;
+use crate::policy::PartnerEntry;
+use crate::presence::record::PairKey;
+use crate::translate::address;
+use crate::translate::content::{self, Content, Reading};
+use crate::translate::error::{self, Purpose as Asked, Recipient};
+use crate::translate::message::{self, ToXmppContext, Unread};
+
+/// How long the sender of a SIP MESSAGE waits for the stanza to be written: less than Timer F, 32 s.
+const MESSAGE_PATIENCE: Duration = Duration::from_secs(25);
+
+/// A SIP MESSAGE whose sender waits for the stanza's outcome.
+#[derive(Debug)]
+pub(in crate::engine) struct Inquiry {
+    transaction: ServerTransaction,
+    request: Request,
+    to: Jid,
+    /// The answer if it was delivered.
+    success: Status,
+}
+
+impl Engine {
+    /// A MESSAGE of a SIP user, in a session or by itself.
+    #[expect(clippy::too_many_arguments, reason = "who writes to whom, how, when, and where effects go")]
+    pub(in crate::engine) fn message_from_sip(
+        &mut self,
+        transaction: ServerTransaction,
+        request: Request,
+        pair: &PairKey,
+        partner: &PartnerEntry,
+        session: Option<SessionId>,
+        now: Now,
+        out: &mut Outputs,
+    ) {
+        let span = tracing::debug_span!(target: "causeway::stanza", "sip_message");
+        let trace = telemetry::context_of(&span);
+        // 202: handed to a relay into another world (RFC 3428, section 7). Clients in a session expect 200.
+        let success = if session.is_some() { Status::OK } else { Status::ACCEPTED };
+        let settings = &self.settings.messages;
+        let (reading, with_markers) = (Reading { with_xhtml: settings.xhtml_im }, settings.markers);
+        let (is_auto, with_states) = (settings.reply_type_auto, settings.chat_states);
+        let max_stanza_bytes = self.settings.max_stanza_bytes;
+        let content = match message::read_message(&request, reading, now.unix_ms) {
+            Ok(content) => content,
+            Err(unread) => return self.message_unread(transaction, &request, unread, partner, now, out),
+        };
+        let text = match content {
+            Content::Text(text) => text,
+            Content::Composing(status) => {
+                self.status_from_sip(pair, status, now, out);
+                return self.respond(transaction, Response::to(&request, success), now, out);
+            }
+            Content::Notification(imdn) => {
+                self.notification_from_sip(pair, &imdn, now, out);
+                return self.respond(transaction, Response::to(&request, success), now, out);
+            }
+            Content::Nothing => return self.respond(transaction, Response::to(&request, success), now, out),
+        };
+        let reply = self.conversations.heard(pair, now);
+        // The device of the XMPP user, if the pool addressed one; else where he wrote from.
+        let named = address::uri_to_jid(&request.uri).ok().filter(|jid| jid.resource().is_some());
+        let to = named.unwrap_or(reply.to);
+        let from = pair.local.as_jid().clone();
+        let context = ToXmppContext {
+            now_ms: now.unix_ms,
+            is_chat: session.is_some() || (is_auto && reply.is_chat),
+            max_stanza_bytes,
+            with_markers,
+            chat_state: reply.state.filter(|_| with_states),
+            thread: reply.thread.as_deref(),
+        };
+        match message::message_to_xmpp(&request, text, &from, &to, &context) {
+            Ok(translated) => {
+                if let Some(wrapping) = translated.wrapping {
+                    self.notices.sip_asks(pair, &translated.id, wrapping, now.unix_ms);
+                }
+                let xml = translated.xml;
+                let key = self.next_key();
+                self.stanzas
+                    .insert(key, StanzaPurpose::Message(Inquiry { transaction, request, to: to.clone(), success }));
+                out.stanzas.push(StanzaOut {
+                    key,
+                    kind: StanzaKind::Message,
+                    from,
+                    to,
+                    xml,
+                    patience: MESSAGE_PATIENCE,
+                    trace,
+                    is_owed: false,
+                });
+            }
+            Err(refusal) => self.message_unread(transaction, &request, refusal.into(), partner, now, out),
+        }
+    }
+
+    /// Answers what is not carried: with success, if it has expired.
+    fn message_unread(
+        &mut self,
+        transaction: ServerTransaction,
+        request: &Request,
+        unread: Unread,
+        partner: &PartnerEntry,
+        now: Now,
+        out: &mut Outputs,
+    ) {
+        let refusal = match unread {
+            Unread::Expired => return self.respond(transaction, Response::to(request, Status::ACCEPTED), now, out),
+            Unread::Refused(refusal) => refusal,
+        };
+        out.verdicts.push(Verdict {
+            rung: Rung::Translation,
+            side: Side::Operator,
+            cause: format!("a MESSAGE has no XMPP form: {refusal}"),
+            remedy: format!("The gateway carries {}.", content::ACCEPT),
+            partner: partner.primary.as_str().to_owned(),
+            direction: Direction::Out,
+            peer: None,
+            at_ms: now.unix_ms,
+            facts: None,
+        });
+        self.respond(transaction, refusal.response(request), now, out);
+    }
+
+    /// The edge has said what became of a SIP user's message.
+    pub(in crate::engine) fn message_to_xmpp_ended(
+        &mut self,
+        inquiry: Inquiry,
+        outcome: &Outcome,
+        now: Now,
+        out: &mut Outputs,
+    ) {
+        let Inquiry { transaction, request, to, success } = inquiry;
+        let response = match outcome {
+            Outcome::Done => {
+                self.metrics.message_to_xmpp_delivered();
+                Response::to(&request, success)
+            }
+            Outcome::Failed(failure) => {
+                self.metrics.message_refused();
+                let recipient = if to.resource().is_some() { Recipient::Full } else { Recipient::Bare };
+                let answer = error::condition_to_status(failure.condition, recipient, Asked::Conversation);
+                let mut response = Response::to(&request, Status::new(answer.status).unwrap_or(Status::SERVER_ERROR));
+                if let Some(seconds) = answer.retry_after {
+                    response = response.with(HeaderName::RetryAfter, HeaderValue::from(seconds));
+                }
+                response
+            }
+        };
+        self.respond(transaction, response, now, out);
+    }
+}
