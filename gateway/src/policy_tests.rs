@@ -92,6 +92,7 @@ fn a_user_without_federation_looks_like_one_who_does_not_exist() {
     }
 }
 
+// Rule: hygiene.sides
 #[test]
 fn stanzas_pass_only_between_a_local_and_a_partners_domain() {
     let domains = domains();

@@ -228,3 +228,39 @@ fn only_its_own_address_is_its_own() {
         assert_eq!(contact().is(&jid(to)), is_its, "{to}");
     }
 }
+
+proptest::proptest! {
+    // Rule: echo.message, echo.no-loop
+    #[test]
+    fn any_text_comes_back_as_it_was_and_never_a_second_time(text in "\\PC{1,60}", thread in "\\PC{0,20}") {
+        let mut children = String::from("<body>");
+        push_text(&mut children, &text);
+        children.push_str("</body><thread>");
+        push_text(&mut children, &thread);
+        children.push_str("</thread>");
+        match echoed("type='chat' id='m1'", &children) {
+            Echo::Messages(messages) => {
+                let node = Node::parse(&messages[0]).unwrap();
+                let sent = message("type='chat' id='m1'", &children);
+                let sent = Node::parse(sent.as_bytes()).unwrap();
+                for name in ["body", "thread"] {
+                    let [sent, back] = [sent, node].map(|node| node.child(SERVER, name).unwrap().text());
+                    proptest::prop_assert_eq!(sent, back);
+                }
+                let again = contact().message(&messages[0], &jid("echo@fabrikam.example/echo"), KEY);
+                proptest::prop_assert_eq!(again, Echo::Silence);
+            }
+            silence => {
+                proptest::prop_assert_eq!(silence, Echo::Silence);
+                proptest::prop_assert!(text.trim().is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn no_bytes_panic(text in "[<>/a-c='\" &;#x0-9!]{0,80}") {
+        for xml in [text.clone(), format!("<message>{text}</message>"), format!("<message {text}/>")] {
+            let _any = contact().message(xml.as_bytes(), &jid(BOB), KEY);
+        }
+    }
+}

@@ -381,3 +381,49 @@ fn what_was_asked_is_counted_by_kind() {
     assert_eq!(topic(&query("jabber:iq:last"), To::Domain), Some((Topic::Unknown, false)));
     assert_eq!(topic("", To::Domain), Some((Topic::None, false)));
 }
+
+/// Children that partners might send, in the canonical form: known names and namespaces in any combination.
+fn children() -> impl proptest::strategy::Strategy<Value = String> {
+    use proptest::prelude::*;
+    let namespaces = prop::sample::select(vec![DISCO_INFO, DISCO_ITEMS, PING, VERSION, VCARD, "jabber:iq:roster", "x"]);
+    let names = prop::sample::select(vec!["query", "ping", "vCard", "iq", "error"]);
+    let node = prop::option::of("[a-z#&;']{0,8}");
+    let child = (namespaces, names, node).prop_map(|(namespace, name, node)| {
+        let mut out = format!("<{name} xmlns='{namespace}'");
+        if let Some(node) = node {
+            push_attribute(&mut out, "node", &node);
+        }
+        out + "/>"
+    });
+    prop::collection::vec(child, 0..3).prop_map(|children| children.concat())
+}
+
+proptest::proptest! {
+    // Rule: iq.one-answer, iq.stranger
+    #[test]
+    fn any_request_has_one_answer_that_is_a_stanza_and_a_stranger_always_the_same(
+        payload in children(),
+        kind in proptest::sample::select(vec!["get", "set", "result", "error"]),
+    ) {
+        for to in ALL {
+            let reply = ask(kind, &payload, to);
+            proptest::prop_assert_eq!(reply.is_some(), matches!(kind, "get" | "set"));
+            let Some(reply) = reply else { continue };
+            let node = Node::parse(reply.as_bytes()).unwrap();
+            proptest::prop_assert!(node.is(SERVER, "iq"));
+            proptest::prop_assert_eq!(node.attribute("id").unwrap(), "q'1");
+            if to == To::Hidden {
+                proptest::prop_assert_eq!(verdict(&reply), UNAVAILABLE);
+            }
+        }
+    }
+
+    #[test]
+    fn no_bytes_panic(text in "[<>/a-c='\" &;#x0-9!]{0,80}") {
+        let bob = Jid::parse("bob@fabrikam.example/desk").unwrap();
+        for xml in [text.clone(), format!("<iq type='get'>{text}</iq>"), format!("<iq {text}/>")] {
+            let _any = (is_request(xml.as_bytes()), answer(xml.as_bytes(), &bob, &bob, Addressee::Hidden));
+            let _any = answer(xml.as_bytes(), &bob, &bob, Addressee::Domain(&DomainProfile::default()));
+        }
+    }
+}
