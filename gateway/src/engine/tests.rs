@@ -573,6 +573,7 @@ fn a_removed_partners_pairs_are_told_also_those_that_only_the_store_knows() {
 
 mod delivery;
 mod echo;
+mod messages;
 mod queries;
 #[path = "sessions/tests.rs"]
 mod sessions;
