@@ -16,7 +16,7 @@ use causeway_shared::telemetry::TelemetryConfig;
 use crate::chat::MessageSettings;
 use crate::policy::access::ExternalAccess;
 use crate::presence::PresenceSettings;
-use crate::quota::QuotaLimits;
+use crate::quota::{QuotaLimits, WatchLimits};
 
 mod access;
 mod directory;
@@ -74,6 +74,8 @@ pub struct Config {
     pub echo: Option<EchoConfig>,
     /// How much partners' users may do in a minute.
     pub quotas: QuotaLimits,
+    /// How many local users partners may watch.
+    pub watches: WatchLimits,
     /// Where health and metrics are served.
     pub admin: SocketAddr,
     /// Logs and traces.
@@ -130,7 +132,7 @@ impl Config {
             .collect();
         let (access, grant_files) = access::read(&mut document, &domains, &mut warnings);
         let messages = messages::read(document.section("messages"));
-        let quotas = quotas(document.section("quotas"));
+        let (quotas, watches) = quotas(document.section("quotas"));
         let directory = directory::read(&mut document, &domains);
         let echo = directory::echo(document.section("echo"), &domains);
         let mut warn = |key: &str, text: &str| {
@@ -176,6 +178,7 @@ impl Config {
             directory,
             echo,
             quotas,
+            watches,
             admin: admin_listen,
             telemetry,
             drain,
@@ -227,8 +230,8 @@ fn link(mut section: Section) -> LinkFiles {
     files
 }
 
-/// What one user of a partner may do in a minute; 0 is without limit.
-fn quotas(mut section: Section) -> QuotaLimits {
+/// What one user of a partner may do in a minute, and how many may be watched; 0 is without limit.
+fn quotas(mut section: Section) -> (QuotaLimits, WatchLimits) {
     let usual = QuotaLimits::default();
     let limits = QuotaLimits {
         subscribe: section.number("subscribes_per_minute", usual.subscribe, 0..=100_000),
@@ -236,8 +239,13 @@ fn quotas(mut section: Section) -> QuotaLimits {
         message: section.number("messages_per_minute", usual.message, 0..=100_000),
         query: section.number("queries_per_minute", usual.query, 0..=100_000),
     };
+    let usual = WatchLimits::default();
+    let watches = WatchLimits {
+        per_user: section.number("watched_per_user", usual.per_user, 0..=1_000_000),
+        per_partner: section.number("watched_per_partner", usual.per_partner, 0..=1_000_000),
+    };
     section.finish();
-    limits
+    (limits, watches)
 }
 
 #[cfg(test)]

@@ -60,6 +60,22 @@ impl Default for QuotaLimits {
     }
 }
 
+/// How many local users a partner's users may have us watch at a time; 0 is without limit. Each costs the pool and us a
+/// SUBSCRIBE in an hour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WatchLimits {
+    /// One remote user: more contacts of one company than anybody has.
+    pub per_user: u32,
+    /// All users of one domain of a partner.
+    pub per_partner: u32,
+}
+
+impl Default for WatchLimits {
+    fn default() -> Self {
+        Self { per_user: 200, per_partner: 5_000 }
+    }
+}
+
 impl QuotaLimits {
     const fn of(&self, what: Counted) -> u32 {
         match what {

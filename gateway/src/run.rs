@@ -375,6 +375,7 @@ fn engine_settings(config: &Config, pool: Pool, tls: Option<&SipTls>) -> Result<
         presence: config.presence.clone(),
         access: config.access.clone(),
         quotas: config.quotas,
+        watches: config.watches,
         directory: Arc::new(config.directory.directory()),
         echo: config.echo.as_ref().and_then(EchoConfig::contact).map(Arc::new),
         domains,

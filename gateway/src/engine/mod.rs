@@ -35,6 +35,7 @@ use crate::quota::Quotas;
 use crate::store::{Committed, PairChange, StoreError};
 
 mod conversations;
+mod crowd;
 mod echo;
 mod lanes;
 mod messages;
@@ -43,6 +44,7 @@ mod pairs;
 mod queries;
 mod records;
 mod requests;
+mod rounds;
 mod sessions;
 pub mod settings;
 

@@ -1,41 +1,34 @@
 //! Pairs under way: loading, stepping, committing, and doing what a step asked for once it is stored.
 
-use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
 
-use causeway_shared::domain::DomainName;
 use causeway_shared::link::{Failure, Outcome, StanzaKind, TraceContext};
 use causeway_shared::verdict::{Direction, Rung, Side, Verdict};
 use causeway_shared::xmpp::stanza_error::{ErrorType, StanzaCondition, StanzaError};
 use causeway_sip::endpoint::ServerTransaction;
 use causeway_sip::message::Request;
 
+use super::crowd::{Crowd, Place};
 use super::messages::{ANSWER_PATIENCE, Answered, Due};
 use super::records::{Offer, Records};
 use super::requests::{Purpose, Route};
-use super::settings::Settings;
-use super::{CLAIM_INTERVAL, CLAIM_LIMIT, Engine, News, Now, Outputs, ROUND_RATE, Round, StanzaPurpose, TOLD_LATER};
+use super::{CLAIM_INTERVAL, CLAIM_LIMIT, Engine, Now, Outputs, StanzaPurpose};
 use crate::link::{Receipt, StanzaIn, StanzaOut};
 use crate::policy::{self, Admission, Intent, PartnerEntry, Standing};
-use crate::presence::record::{Change, InAuthorisation, Pair, PairKey};
+use crate::presence::record::{Change, Pair, PairKey};
 use crate::presence::{PairContext, PairInput, PairOutput};
 use crate::quota::Counted;
 use crate::store::{Committed, PairChange, StoreError};
 use crate::translate::presence::{PresenceKind, PresenceOut, PresenceStanza, read_presence};
 
-/// `subscribe` requests that the users of one unverified partner may have held.
-const HELD_PER_PARTNER: u64 = 10_000;
-
 /// How long to wait after the store failed.
-const STORE_PAUSE: Duration = Duration::from_secs(1);
+pub(super) const STORE_PAUSE: Duration = Duration::from_secs(1);
 
 /// All pairs in memory.
 #[derive(Default)]
 pub(super) struct Pairs {
-    records: Records<PairKey, Held, PairEvent, PairOutput>,
-    /// Held requests per partner, as far as this process knows.
-    held: HashMap<DomainName, u64>,
+    pub(super) records: Records<PairKey, Held, PairEvent, PairOutput>,
+    pub(super) crowd: Crowd,
 }
 
 /// A record with what the store knows of it.
@@ -45,8 +38,8 @@ pub(super) struct Held {
     pub(super) pair: Pair,
     /// Whether the store has it.
     is_stored: bool,
-    /// The authorisation that is in [`Pairs::held`].
-    counted: InAuthorisation,
+    /// What of it is in [`Pairs::crowd`].
+    counted: Place,
 }
 
 /// Something that happens to a pair, or needs to look at it.
@@ -106,12 +99,6 @@ impl Pairs {
         self.records.settled(key)
     }
 
-    /// Held requests of a domain.
-    #[cfg(test)]
-    pub(super) fn held_of(&self, domain: &DomainName) -> u64 {
-        self.held.get(domain).copied().unwrap_or_default()
-    }
-
     /// Records that the store works on.
     pub(super) fn under_way(&self) -> usize {
         self.records.under_way()
@@ -127,17 +114,6 @@ fn is_for_a_device(kind: PresenceKind) -> bool {
         | PresenceKind::Unsubscribe
         | PresenceKind::Unsubscribed => true,
         PresenceKind::Subscribe | PresenceKind::Probe | PresenceKind::Error => false,
-    }
-}
-
-fn count_held(held: &mut HashMap<DomainName, u64>, key: &PairKey, before: InAuthorisation, after: InAuthorisation) {
-    match (before == InAuthorisation::Held, after == InAuthorisation::Held) {
-        (false, true) => *held.entry(key.remote.domain_name()).or_default() += 1,
-        (true, false) => {
-            let count = held.entry(key.remote.domain_name()).or_default();
-            *count = count.saturating_sub(1);
-        }
-        (true, true) | (false, false) => {}
     }
 }
 
@@ -242,7 +218,8 @@ impl Engine {
             now_ms: now.unix_ms,
             random,
             partner,
-            may_hold: self.pairs.held.get(&domain).is_none_or(|count| *count < HELD_PER_PARTNER),
+            may_hold: self.pairs.crowd.may_hold(&domain),
+            may_watch: held.counted.is_watched || self.pairs.crowd.may_watch(key, &self.settings.watches),
             contact: &self.settings.contact,
             settings: &self.settings.presence,
         };
@@ -403,7 +380,7 @@ impl Engine {
             Ok(stored) => {
                 let is_stored = stored.is_some();
                 let pair = stored.unwrap_or_else(|| Pair::new(key.clone()));
-                let counted = pair.inbound.authorisation;
+                let counted = Place::of(&pair);
                 self.pairs.records.loaded(key, Held { pair, is_stored, counted });
                 self.run_pair(key, now, out);
             }
@@ -439,11 +416,11 @@ impl Engine {
         for (key, result) in keys.into_iter().zip(results) {
             match result {
                 Committed::Stored { version } => {
-                    let Pairs { records, held: held_count } = &mut self.pairs;
+                    let Pairs { records, crowd } = &mut self.pairs;
                     let settled = records.committed(&key, |held| {
-                        let authorisation = held.pair.inbound.authorisation;
-                        count_held(held_count, &key, held.counted, authorisation);
-                        held.counted = authorisation;
+                        let place = Place::of(&held.pair);
+                        crowd.count(&key, held.counted, place);
+                        held.counted = place;
                         if held.pair.is_blank() {
                             held.pair = Pair::new(held.pair.key.clone());
                             held.is_stored = false;
@@ -478,128 +455,6 @@ impl Engine {
         self.next_claim = Some(now.instant + pause);
         for pair in claimed.unwrap_or_default() {
             self.tell_pair(pair.key, PairInput::Due, now, out);
-        }
-    }
-
-    /// Brings time or a change to a stored pair. Its partner may have been removed since, or while no gateway ran, and
-    /// its SIP user may have lost the right to reach partners.
-    fn tell_pair(&mut self, key: PairKey, input: PairInput, now: Now, out: &mut Outputs) {
-        let is_partner = self.settings.partner(&key.remote.domain_name()).is_some();
-        let input = match input {
-            PairInput::PartnerRemoved if is_partner => PairInput::PartnerChanged,
-            _ if !is_partner => PairInput::PartnerRemoved,
-            _ if !self.settings.may_federate(&key.local) => PairInput::AccessLost,
-            input => input,
-        };
-        self.pair_event(key, PairEvent::quiet(input), now, out);
-    }
-
-    /// Asks for the next page of the first round, if it is wanted and there is room.
-    pub(super) fn read_page(&mut self, out: &mut Outputs) {
-        if self.is_page_asked || self.to_tell.len() >= TOLD_LATER {
-            return;
-        }
-        if let Some(next) = self.rounds.front() {
-            self.is_page_asked = true;
-            out.pages.push(next.clone());
-        }
-    }
-
-    /// A page of a round: its pairs are told one after the other, so that a start does not flood the pool.
-    pub(super) fn page_read(
-        &mut self,
-        round: &Round,
-        page: Result<Vec<Pair>, StoreError>,
-        now: Now,
-        out: &mut Outputs,
-    ) {
-        self.is_page_asked = false;
-        let pairs = match page {
-            Ok(pairs) => pairs,
-            Err(error) => {
-                // Asked again then.
-                self.tell_next_at.get_or_insert(now.instant + STORE_PAUSE);
-                return self.store_failed(&error, now, out);
-            }
-        };
-        let Some((_, after)) = self.rounds.front_mut() else { return };
-        match pairs.last() {
-            Some(last) => *after = Some(last.key.clone()),
-            None => {
-                self.rounds.pop_front();
-                return self.read_page(out);
-            }
-        }
-        for pair in pairs {
-            let input = match &round.news {
-                News::All(input) => Some(input.clone()),
-                News::Access(before) => self.change_of_access(before, &pair.key),
-            };
-            if matches!(input, Some(PairInput::Restart)) {
-                count_held(&mut self.pairs.held, &pair.key, InAuthorisation::None, pair.inbound.authorisation);
-            }
-            self.to_tell.extend(input.map(|input| (pair.key, input)));
-        }
-        self.tell_next_at.get_or_insert(now.instant);
-        self.read_page(out);
-    }
-
-    pub(super) fn tell_next(&mut self, now: Now, out: &mut Outputs) {
-        self.tell_next_at = match self.to_tell.pop_front() {
-            Some((key, input)) => {
-                self.tell_pair(key, input, now, out);
-                Some(now.instant + Duration::from_secs(1) / ROUND_RATE)
-            }
-            None => None,
-        };
-        self.read_page(out);
-    }
-
-    /// Tells the pairs of partners whose type changed, who are partners no more, or again: those in memory at once, all
-    /// others as the store names them.
-    pub(super) fn partners_changed(&mut self, before: &Settings, now: Now, out: &mut Outputs) {
-        let kind =
-            |settings: &Settings, domain: &DomainName| settings.partner(domain).map(|partner| partner.partner_type);
-        let mut domains: Vec<_> =
-            before.partner_domains.iter().chain(&self.settings.partner_domains).cloned().collect();
-        domains.sort_unstable();
-        domains.dedup();
-        for domain in &domains {
-            let input = match (kind(before, domain), kind(&self.settings, domain)) {
-                (was, is) if was == is => continue,
-                (_, None) => PairInput::PartnerRemoved,
-                (Some(_), Some(_)) => PairInput::PartnerChanged,
-                (None, Some(_)) => PairInput::Restart,
-            };
-            for key in self.pairs.records.keys_where(|key| key.remote.domain() == domain.as_str()) {
-                self.pair_event(key, PairEvent::quiet(input.clone()), now, out);
-            }
-            self.rounds.push_back((Round { domain: domain.clone(), news: News::All(input) }, None));
-        }
-        self.read_page(out);
-    }
-
-    /// Tells the pairs of SIP users who may reach partners now and might not before, or the other way round.
-    pub(super) fn access_changed(&mut self, before: &Arc<Settings>, now: Now, out: &mut Outputs) {
-        if before.access == self.settings.access {
-            return;
-        }
-        for key in self.pairs.records.keys_where(|key| self.change_of_access(before, key).is_some()) {
-            if let Some(input) = self.change_of_access(before, &key) {
-                self.tell_pair(key, input, now, out);
-            }
-        }
-        let domains = self.settings.partner_domains.iter().cloned();
-        let rounds = domains.map(|domain| (Round { domain, news: News::Access(Arc::clone(before)) }, None));
-        self.rounds.extend(rounds);
-        self.read_page(out);
-    }
-
-    fn change_of_access(&self, before: &Settings, key: &PairKey) -> Option<PairInput> {
-        match (before.may_federate(&key.local), self.settings.may_federate(&key.local)) {
-            (true, false) => Some(PairInput::AccessLost),
-            (false, true) => Some(PairInput::AccessBack),
-            (true, true) | (false, false) => None,
         }
     }
 
@@ -644,7 +499,7 @@ impl Engine {
         }
     }
 
-    fn store_failed(&mut self, error: &StoreError, now: Now, out: &mut Outputs) {
+    pub(super) fn store_failed(&mut self, error: &StoreError, now: Now, out: &mut Outputs) {
         out.verdicts.push(Verdict {
             rung: Rung::Store,
             side: Side::Operator,

@@ -15,7 +15,7 @@ use crate::iq::Directory;
 use crate::policy::access::ExternalAccess;
 use crate::policy::{Domains, PartnerEntry};
 use crate::presence::PresenceSettings;
-use crate::quota::QuotaLimits;
+use crate::quota::{QuotaLimits, WatchLimits};
 use crate::session::SessionForm;
 
 /// What carries chats towards the pool.
@@ -78,6 +78,8 @@ pub struct Settings {
     pub access: ExternalAccess,
     /// How much partners' users may do in a minute.
     pub quotas: QuotaLimits,
+    /// How many local users partners may watch.
+    pub watches: WatchLimits,
     /// What partners may be told about the domains and their users.
     pub directory: Arc<Directory>,
     /// The echo contact, where there is one.

@@ -46,6 +46,7 @@ impl Rig {
             presence: PresenceSettings::default(),
             access: ExternalAccess::global(true),
             quotas: crate::quota::QuotaLimits::default(),
+            watches: crate::quota::WatchLimits::default(),
             directory: Arc::default(),
             echo: None,
             domains,
@@ -545,9 +546,9 @@ fn a_request_that_was_not_stored_is_not_counted_as_held() {
     assert!(rig.engine.under_way() > 0, "the store works on it");
     rig.out.commits.clear();
     rig.handle(Input::Committed(vec![key], Err(Rig::disk_full())));
-    assert_eq!(rig.engine.pairs.held_of(&wingtip), 0);
+    assert_eq!(rig.engine.pairs.crowd.held_of(&wingtip), 0);
     rig.subscribe("eve@wingtip.example");
-    assert_eq!(rig.engine.pairs.held_of(&wingtip), 1);
+    assert_eq!(rig.engine.pairs.crowd.held_of(&wingtip), 1);
     assert_eq!(rig.engine.under_way(), rig.out.stanzas.len());
 }
 

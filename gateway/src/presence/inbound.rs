@@ -48,6 +48,10 @@ impl Step<'_, '_> {
     }
 
     fn ask_the_pool(&mut self, is_resync: bool) {
+        // Not even remembered: his server asks again.
+        if !self.context.may_watch {
+            return self.verdict(PairVerdict::TooManyWatched);
+        }
         let inbound = &mut self.pair.inbound;
         inbound.authorisation = InAuthorisation::Pending;
         inbound.since_ms = self.context.now_ms;
@@ -127,7 +131,8 @@ impl Step<'_, '_> {
             // He believes to have an authorisation that we lost: ask the pool, and tell him only if it says no.
             InAuthorisation::None => {
                 self.ask_the_pool(true);
-                self.pair.inbound.probe = Some(stanza.id.clone().unwrap_or_default());
+                let is_asked = self.pair.inbound.authorisation == InAuthorisation::Pending;
+                self.pair.inbound.probe = is_asked.then(|| stanza.id.clone().unwrap_or_default());
             }
         }
     }

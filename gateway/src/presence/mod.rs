@@ -68,6 +68,8 @@ pub struct PairContext<'a> {
     pub partner: PartnerType,
     /// Whether the partner may have one more held `subscribe`.
     pub may_hold: bool,
+    /// Whether the XMPP user may make us watch the SIP user, or does so already.
+    pub may_watch: bool,
     /// Where the pool reaches the gateway: Contact of what it sends.
     pub contact: &'a Uri,
     /// The operator's choices.

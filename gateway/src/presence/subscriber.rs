@@ -64,6 +64,11 @@ fn consequence(answer: &Answer) -> Consequence {
 impl Step<'_, '_> {
     /// The first SUBSCRIBE of a new dialog.
     pub(super) fn start_dialog(&mut self, asked_s: u32) {
+        // The next sign of life of his tries again.
+        if !self.context.may_watch {
+            self.pair.inbound.dialog = InDialog::None;
+            return self.verdict(PairVerdict::TooManyWatched);
+        }
         let (Ok(watcher), Ok(presentity)) =
             (address::bare_jid_to_uri(&self.pair.key.remote), address::bare_jid_to_uri(&self.pair.key.local))
         else {

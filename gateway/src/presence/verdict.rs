@@ -38,6 +38,8 @@ pub enum PairVerdict {
     TooManyDialogs,
     /// An unverified partner has too many users waiting.
     TooManyHeld,
+    /// The XMPP user, or all users of his domain, watch as many SIP users as they may.
+    TooManyWatched,
     /// A user's address has no form in the other protocol.
     Unmappable,
 }
@@ -56,6 +58,7 @@ impl PairVerdict {
             Self::CoolDown => "subscribed again within a day of a refusal",
             Self::TooManyDialogs => "too many subscriptions of one user to one contact",
             Self::TooManyHeld => "too many held subscription requests of this partner",
+            Self::TooManyWatched => "a user or domain of the partner follows the presence of too many users",
             Self::Unmappable => "an address has no form in the other protocol",
         }
     }
@@ -75,6 +78,7 @@ impl PairVerdict {
             Self::CoolDown => "wait a day, or remove the pair",
             Self::TooManyDialogs => "look for a client that subscribes again without ending its subscriptions",
             Self::TooManyHeld => "look for a user of the partner who asks many people",
+            Self::TooManyWatched => "raise quotas.watched_per_user or quotas.watched_per_partner, if that many are wanted",
             Self::Unmappable => "rename the account",
         }
     }
@@ -89,7 +93,7 @@ impl PairVerdict {
             | Self::Forked => Rung::Sip,
             Self::BadDocument | Self::Unmappable => Rung::Translation,
             Self::ContactRefused { .. } => Rung::Stanza,
-            Self::CoolDown | Self::TooManyDialogs | Self::TooManyHeld => Rung::Limits,
+            Self::CoolDown | Self::TooManyDialogs | Self::TooManyHeld | Self::TooManyWatched => Rung::Limits,
         }
     }
 
@@ -106,7 +110,7 @@ impl PairVerdict {
             | Self::CoolDown
             | Self::TooManyDialogs
             | Self::Unmappable => Side::Operator,
-            Self::ContactRefused { .. } | Self::TooManyHeld => Side::Theirs,
+            Self::ContactRefused { .. } | Self::TooManyHeld | Self::TooManyWatched => Side::Theirs,
         }
     }
 
@@ -121,7 +125,7 @@ impl PairVerdict {
             Self::CoolDown => Some(403),
             Self::TooManyDialogs => Some(500),
             Self::BadDocument => Some(400),
-            Self::ContactRefused { .. } | Self::TooManyHeld | Self::Unmappable => None,
+            Self::ContactRefused { .. } | Self::TooManyHeld | Self::TooManyWatched | Self::Unmappable => None,
         }
     }
 }

@@ -438,3 +438,32 @@ fn a_watcher_who_gives_no_sign_of_life_is_let_go() {
     // He comes back.
     assert_eq!(subscribes(&lab.bob("desk", "", "")), 1);
 }
+
+// Rule: in.bounds
+#[test]
+fn who_watches_as_many_as_he_may_is_not_remembered_and_may_ask_again() {
+    let mut lab = Lab::new(FED);
+    lab.may_watch = false;
+    for kind in ["subscribe", "probe"] {
+        let out = lab.typed(kind);
+        assert_eq!((subscribes(&out), stanzas(&out).len()), (0, 0), "{kind}");
+        assert!(matches!(out[..], [PairOutput::Verdict(verdict::PairVerdict::TooManyWatched)]), "{out:?}");
+        assert!(lab.pair.is_blank() && lab.pair.due_at.is_none());
+    }
+    lab.may_watch = true;
+    assert_eq!(subscribes(&lab.typed("subscribe")), 1);
+}
+
+// Rule: in.bounds
+#[test]
+fn an_authorisation_without_room_to_watch_waits_for_the_next_sign_of_life() {
+    let mut lab = Lab::new(FED);
+    lab.authorised(&pidf(&[("desk", "open", "")]));
+    lab.feed(PairInput::AccessLost);
+    lab.may_watch = false;
+    assert_eq!(subscribes(&lab.feed(PairInput::AccessBack)), 0);
+    assert_eq!(subscribes(&lab.typed("probe")), 0);
+    assert!(lab.pair.is_watcher());
+    lab.may_watch = true;
+    assert_eq!(subscribes(&lab.typed("probe")), 1);
+}

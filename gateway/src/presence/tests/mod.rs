@@ -28,6 +28,7 @@ struct Lab {
     random: u64,
     settings: PresenceSettings,
     contact: Uri,
+    may_watch: bool,
 }
 
 fn request(text: &str) -> Request {
@@ -50,6 +51,7 @@ impl Lab {
             random: 1,
             settings: PresenceSettings::default(),
             contact: "sip:gw1.contoso.example:5061;transport=tls".parse().unwrap(),
+            may_watch: true,
         }
     }
 
@@ -61,6 +63,7 @@ impl Lab {
             random: self.random,
             partner: self.partner,
             may_hold: true,
+            may_watch: self.may_watch,
             contact: &self.contact,
             settings: &self.settings,
         };
