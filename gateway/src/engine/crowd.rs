@@ -63,9 +63,8 @@ impl Crowd {
 
     /// Whether the XMPP user may make us watch one more SIP user.
     pub(super) fn may_watch(&self, key: &PairKey, limits: &WatchLimits) -> bool {
-        let is_below = |count: Option<&u64>, limit: u32| {
-            limit == 0 || count.is_none_or(|count| *count < u64::from(limit))
-        };
+        let is_below =
+            |count: Option<&u64>, limit: u32| limit == 0 || count.is_none_or(|count| *count < u64::from(limit));
         is_below(self.watched_by.get(&key.remote), limits.per_user)
             && is_below(self.watched.get(key.remote.domain()), limits.per_partner)
     }
@@ -100,7 +99,10 @@ mod tests {
 
     fn key(local: u32, remote: u32) -> PairKey {
         let bare = |text: String| BareJid::parse(&text).unwrap();
-        PairKey { local: bare(format!("u{local}@contoso.example")), remote: bare(format!("b{remote}@fabrikam.example")) }
+        PairKey {
+            local: bare(format!("u{local}@contoso.example")),
+            remote: bare(format!("b{remote}@fabrikam.example")),
+        }
     }
 
     // Rule: in.bounds

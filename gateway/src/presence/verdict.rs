@@ -78,7 +78,9 @@ impl PairVerdict {
             Self::CoolDown => "wait a day, or remove the pair",
             Self::TooManyDialogs => "look for a client that subscribes again without ending its subscriptions",
             Self::TooManyHeld => "look for a user of the partner who asks many people",
-            Self::TooManyWatched => "raise quotas.watched_per_user or quotas.watched_per_partner, if that many are wanted",
+            Self::TooManyWatched => {
+                "raise quotas.watched_per_user or quotas.watched_per_partner, if that many are wanted"
+            }
             Self::Unmappable => "rename the account",
         }
     }
