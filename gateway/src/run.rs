@@ -376,7 +376,7 @@ fn engine_settings(config: &Config, pool: Pool, tls: Option<&SipTls>) -> Result<
         access: config.access.clone(),
         quotas: config.quotas,
         watches: config.watches,
-        directory: Arc::new(config.directory.directory()),
+        directory: Arc::new(config.directory.directory(&config.messages)),
         echo: config.echo.as_ref().and_then(EchoConfig::contact).map(Arc::new),
         domains,
         partner_domains,

@@ -8,9 +8,10 @@ use causeway_shared::config::{Document, Section};
 use causeway_shared::domain::DomainName;
 use causeway_shared::jid::BareJid;
 
+use crate::chat::MessageSettings;
 use crate::echo::EchoContact;
 use crate::iq::vcard::VCard;
-use crate::iq::{Caps, ClientType, ContactAddresses, ContactRole, Directory, DomainProfile};
+use crate::iq::{Caps, ClientFeature, ClientType, ContactAddresses, ContactRole, Directory, DomainProfile};
 use crate::translate::presence::{Note, is_language_tag};
 
 /// Longest text of a card, a greeting or an address, in characters: some of them share a stanza of 10 000 bytes.
@@ -54,9 +55,16 @@ pub struct EchoConfig {
 }
 
 impl DirectoryConfig {
-    /// What the engine answers from.
-    pub fn directory(&self) -> Directory {
-        let clients = Caps::new(ClientType::Pc, &[]);
+    /// What the engine answers from. What is exchanged besides texts is what clients can.
+    pub fn directory(&self, messages: &MessageSettings) -> Directory {
+        let can = [
+            (messages.chat_states, ClientFeature::ChatStates),
+            (messages.receipts_from_200 || messages.cpim_to_pool, ClientFeature::Receipts),
+            (messages.markers, ClientFeature::Markers),
+            (messages.xhtml_im, ClientFeature::XhtmlIm),
+        ];
+        let can: Vec<_> = can.into_iter().filter(|(is_on, _)| *is_on).map(|(_, feature)| feature).collect();
+        let clients = Caps::new(ClientType::Pc, &can);
         Directory { domain: self.domain.clone(), clients, vcards: self.vcards.clone() }
     }
 }

@@ -81,3 +81,19 @@ fn every_mistake_is_named_in_one_run() {
         assert!(keys.iter().any(|found| found == key), "{key} is not among {keys:?}");
     }
 }
+
+// Rule: iq.features
+#[test]
+fn what_is_exchanged_besides_texts_is_what_clients_can() {
+    let clients = |messages: &str| {
+        let config = config(&format!("[messages]\n{messages}")).unwrap();
+        config.directory.directory(&config.messages).clients
+    };
+    let can = |features: &[ClientFeature]| Caps::new(ClientType::Pc, features);
+    assert_eq!(clients(""), can(&[ClientFeature::ChatStates, ClientFeature::Receipts]));
+    assert_eq!(clients("chat_states = false\nreceipts_from_200 = false"), can(&[]));
+    assert_eq!(
+        clients("receipts_from_200 = false\ncpim_to_pool = true\nmarkers = true\nxhtml_im = true"),
+        can(&[ClientFeature::ChatStates, ClientFeature::Receipts, ClientFeature::Markers, ClientFeature::XhtmlIm])
+    );
+}

@@ -7,13 +7,13 @@ use causeway_shared::jid::Jid;
 use causeway_shared::link::{Outcome, StanzaKind};
 use causeway_shared::xmpp::stanza_error::{ErrorType, StanzaCondition, StanzaError};
 
-use super::messages::{ANSWER_PATIENCE, Answered};
+use super::messages::ANSWER_PATIENCE;
 use super::{Engine, Now, Outputs, StanzaPurpose};
 use crate::echo::{self, Echo, EchoContact};
 use crate::link::{StanzaIn, StanzaOut};
 use crate::policy::PartnerEntry;
 use crate::quota::Counted;
-use crate::translate::message::{self, StanzaKey};
+use crate::translate::message::StanzaKey;
 use crate::translate::presence::{PresenceKind, read_presence};
 
 impl Engine {
@@ -89,11 +89,7 @@ impl Engine {
             }
             Echo::Refusal(error) => error,
         };
-        self.metrics.message_refused();
-        let id = message::stanza_id(&stanza.xml);
-        let answered =
-            Answered { kind: stanza.kind, from: &stanza.from, to: &stanza.to, id: id.as_deref(), trace: stanza.trace };
-        self.refuse_stanza(&answered, stanza.receipt, &error, out);
+        self.refuse_or_drop(stanza, &error, out);
     }
 
     /// The quotas of everybody, and behind them those of the echo contact, which no configuration lifts.
@@ -109,9 +105,8 @@ impl Engine {
         let count = answers.len();
         for (index, (from, to, xml)) in answers.into_iter().enumerate() {
             let key = self.next_key();
-            if let Some(receipt) = receipt.take_if(|_| index + 1 == count) {
-                self.stanzas.insert(key, StanzaPurpose::Answer(receipt));
-            }
+            let last = receipt.take_if(|_| index + 1 == count);
+            self.stanzas.insert(key, last.map_or(StanzaPurpose::Unasked, StanzaPurpose::Answer));
             out.stanzas.push(StanzaOut { key, kind, from, to, xml, patience: ANSWER_PATIENCE, trace, is_owed: true });
         }
         if let Some(receipt) = receipt {

@@ -462,17 +462,8 @@ impl Engine {
         let failed = || Outcome::Failed(Failure::new(StanzaCondition::ResourceConstraint, why));
         let busy = StanzaError::new(ErrorType::Wait, StanzaCondition::ResourceConstraint);
         match event {
-            PairEvent::Message(stanza, _) | PairEvent::Iq(stanza, _) => {
-                let id = crate::translate::message::stanza_id(&stanza.xml);
-                let answered = Answered {
-                    kind: stanza.kind,
-                    from: &stanza.from,
-                    to: &stanza.to,
-                    id: id.as_deref(),
-                    trace: stanza.trace,
-                };
-                self.refuse_stanza(&answered, stanza.receipt, &busy, out);
-            }
+            PairEvent::Message(stanza, _) => self.refuse_or_drop(*stanza, &busy, out),
+            PairEvent::Iq(stanza, _) => self.refuse_query(*stanza, out),
             // A receipt is not owed to anybody.
             PairEvent::Due(_) => {}
             PairEvent::Presence(arrived) => {

@@ -45,9 +45,14 @@ impl Engine {
         if !self.is_too_much(&stanza, partner, Counted::Query, now) {
             return Some(stanza);
         }
+        self.refuse_query(stanza, out);
+        None
+    }
+
+    /// Answers an iq that is too much just now.
+    pub(super) fn refuse_query(&mut self, stanza: StanzaIn, out: &mut Outputs) {
         let refusal = iq::refuse(&stanza.xml, &stanza.from, &stanza.to);
         self.send_reply(stanza, refusal, out);
-        None
     }
 
     pub(super) fn iq_of_contact(&mut self, stanza: StanzaIn, partner: &PartnerEntry, held: &Held, out: &mut Outputs) {

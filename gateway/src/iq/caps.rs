@@ -42,6 +42,8 @@ pub enum ClientFeature {
     ChatStates,
     /// XEP-0184.
     Receipts,
+    /// XEP-0333.
+    Markers,
     /// XEP-0071.
     XhtmlIm,
 }
@@ -51,6 +53,7 @@ impl ClientFeature {
         match self {
             Self::ChatStates => "http://jabber.org/protocol/chatstates",
             Self::Receipts => "urn:xmpp:receipts",
+            Self::Markers => "urn:xmpp:chat-markers:0",
             Self::XhtmlIm => "http://jabber.org/protocol/xhtml-im",
         }
     }

@@ -128,3 +128,52 @@ fn presence_for_a_device_that_was_not_shown_is_ignored() {
         }
     }
 }
+
+// Rule: message.type.headline, message.type.error, iq.one-answer
+#[test]
+fn what_is_never_answered_is_not_answered_either_when_the_store_fails() {
+    let error = || StoreError {
+        path: Arc::new("x.sqlite".into()),
+        fault: crate::store::StoreFault::DiskFull,
+        detail: "full".into(),
+    };
+    for (kind, rest, is_answered) in [
+        (StanzaKind::Message, "type='headline' id='m1'><body>hello</body>", false),
+        (StanzaKind::Message, "type='error' id='m1'><body>hello</body><error type='cancel'/>", false),
+        (StanzaKind::Message, "type='chat' id='m1'><body>hello</body>", true),
+        (StanzaKind::Iq, "type='result' id='m1'>", false),
+        (StanzaKind::Iq, "type='get' id='m1'><ping xmlns='urn:xmpp:ping'/>", true),
+    ] {
+        let mut rig = Rig::new();
+        rig.is_store_mute = true;
+        rig.stanza(kind, "eve@wingtip.example/phone", "alice@contoso.example", rest);
+        for key in std::mem::take(&mut rig.out.loads) {
+            rig.handle(Input::Loaded(key, Err(error())));
+        }
+        let answers: Vec<_> = rig.out.stanzas.iter().map(text).collect();
+        assert_eq!(answers.len(), usize::from(is_answered), "{rest}");
+        assert!(answers.iter().all(|answer| answer.contains("resource-constraint") && answer.contains("id='m1'")));
+    }
+}
+
+// Rule: delivery.domain
+#[test]
+fn a_domain_has_no_inbox_and_no_presence() {
+    let mut rig = Rig::new();
+    for (kind, rest, is_answered) in [
+        (StanzaKind::Message, "type='chat' id='m1'><body>hello</body>", true),
+        (StanzaKind::Message, "type='headline' id='m1'><body>hello</body>", false),
+        (StanzaKind::Presence, "type='subscribe'>", false),
+        (StanzaKind::Presence, "type='probe'>", false),
+        (StanzaKind::Presence, ">", false),
+    ] {
+        for to in ["contoso.example", "contoso.example/x"] {
+            let seq = rig.stanza(kind, BOB, to, rest);
+            assert_eq!((rig.out.stanzas.len(), rig.sent().len()), (usize::from(is_answered), 0), "{rest}");
+            if is_answered {
+                assert!(text(&rig.stanza_ends(Outcome::Done)).contains("<service-unavailable"));
+            }
+            assert_eq!(rig.finished(), [seq]);
+        }
+    }
+}
