@@ -350,6 +350,7 @@ mod tests {
         Message::read(text.as_bytes())
     }
 
+    // Rule: cpim.read, imdn.read
     #[test]
     fn the_example_of_the_standard_is_read() {
         let message = read(ASKING).unwrap();
@@ -362,6 +363,7 @@ mod tests {
     }
 
     // RFC 3862 sections 2.3 and 3.3.
+    // Rule: cpim.read
     #[test]
     fn escapes_and_languages_of_a_subject_are_undone() {
         let message =
@@ -370,6 +372,7 @@ mod tests {
     }
 
     // RFC 3862 section 3.4.
+    // Rule: cpim.read, imdn.read
     #[test]
     fn a_field_belongs_to_the_namespace_of_its_prefix() {
         let with = |head: &str| {
@@ -383,6 +386,7 @@ mod tests {
     }
 
     // RFC 3862 section 4.7.
+    // Rule: cpim.read
     #[test]
     fn a_wrapping_that_requires_the_unknown_is_refused() {
         let with = |wanted: &str| {
@@ -404,6 +408,7 @@ mod tests {
         assert_eq!(Message::read(b"From: \xff\r\n\r\nContent-Type: text/plain\r\n\r\n"), Err(CpimFault::Malformed));
     }
 
+    // Rule: cpim.write
     #[test]
     fn what_is_written_is_read_back() {
         let wrapping = Wrapping {
@@ -424,6 +429,7 @@ mod tests {
     }
 
     // RFC 5438 section 7.2.1.
+    // Rule: imdn.route, imdn.no-loop
     #[test]
     fn a_notification_says_that_it_is_one_follows_its_route_and_asks_for_nothing() {
         let route = ["sip:one@contoso.example".to_owned(), "sip:two@contoso.example".to_owned()];
@@ -447,6 +453,7 @@ mod tests {
         assert!(!text.contains("Disposition-Notification") && !text.contains("Record-Route"), "{text}");
     }
 
+    // Rule: imdn.route
     #[test]
     fn record_routes_are_kept_in_order_and_bounded() {
         let routes: String = (0..20).map(|n| format!("imdn.IMDN-Record-Route: <sip:{n}@x>\r\n")).collect();

@@ -272,6 +272,7 @@ fn replace_entities(text: &str) -> String {
 mod tests {
     use super::*;
 
+    // Rule: message.html
     #[test]
     fn html_is_reduced_to_its_text() {
         let html = "<html><head><title>t</title><style>p{}</style></head><body><p>Hi&nbsp;&lt;you&gt; &amp;\n  me<br/>2<b>nd</b></p>\
@@ -282,6 +283,7 @@ mod tests {
         assert_eq!(to_text("x<script>never ends"), "x");
     }
 
+    // Rule: message.html
     #[test]
     fn only_harmless_marks_are_kept() {
         for (html, expected) in [
@@ -300,6 +302,7 @@ mod tests {
         }
     }
 
+    // Rule: message.html
     #[test]
     fn what_could_do_harm_leaves_nothing_but_its_text() {
         for html in [
@@ -322,6 +325,7 @@ mod tests {
     }
 
     proptest::proptest! {
+        // Rule: message.html
         #[test]
         fn whatever_comes_what_is_written_is_well_formed(html in "(<(/?)(a|b|p|li|ul|br/|span|script)( href=('|\")?(http:|x)('|\")?)?>|[a-c<>&;'\" \u{1}]){0,30}") {
             let _ = to_text(&html);

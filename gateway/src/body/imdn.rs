@@ -114,6 +114,7 @@ mod tests {
         }
     }
 
+    // Rule: imdn.write
     #[test]
     fn a_notification_repeats_what_the_message_said_in_the_order_of_the_schema() {
         let text = String::from_utf8(Imdn::write(ABOUT, Disposition::Delivered).to_vec()).unwrap();

@@ -92,6 +92,7 @@ mod tests {
     const ACTIVE: IsComposing = IsComposing { state: Composition::Active, refresh_s: Some(60) };
     const IDLE: IsComposing = IsComposing { state: Composition::Idle, refresh_s: None };
 
+    // Rule: state.format
     #[test]
     fn what_is_written_is_read_back_in_the_order_of_the_schema() {
         let text = String::from_utf8(ACTIVE.write().to_vec()).unwrap();
@@ -104,6 +105,7 @@ mod tests {
         }
     }
 
+    // Rule: state.format
     #[test]
     fn an_idle_message_announces_no_refresh() {
         let idle = IsComposing { refresh_s: Some(60), ..IDLE };
@@ -111,6 +113,7 @@ mod tests {
     }
 
     // RFC 3994 section 3.5.
+    // Rule: state.format
     #[test]
     fn only_the_state_is_required_and_an_unknown_one_is_idle() {
         let read = |inner: &str| {

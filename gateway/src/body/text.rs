@@ -125,6 +125,7 @@ mod tests {
         assert_eq!(read.as_ref().map(|read| &*read.plain), expected.as_ref().map(|text| *text), "{content_type}");
     }
 
+    // Rule: message.content
     #[test]
     fn plain_text_is_taken_as_it_is() {
         check("text/plain", "Gr\u{fc}\u{df}e \u{1f600}\r\n", Ok("Gr\u{fc}\u{df}e \u{1f600}\r\n"));
@@ -135,7 +136,8 @@ mod tests {
         check("text/plain;charset=utf-7", "a", Err(TextFault::UnsupportedType));
     }
 
-    // RFC 7572 section 7, T21.
+    // RFC 7572 section 7.
+    // Rule: message.content
     #[test]
     fn other_types_are_refused() {
         for kind in ["text/rtf", "application/x-ms-ink", "message/cpim", "application/im-iscomposing+xml"] {
@@ -143,6 +145,7 @@ mod tests {
         }
     }
 
+    // Rule: message.content
     #[test]
     fn the_plain_alternative_wins() {
         let body = "preamble\r\n--b1\r\nContent-Type: text/html\r\n\r\n<b>Hi</b>\r\n--b1\r\nContent-Type: text/plain; charset=utf-8\r\n\r\nHi\r\n\

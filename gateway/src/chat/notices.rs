@@ -146,6 +146,7 @@ mod tests {
         Jid::parse("bob@fabrikam.example/desk").unwrap()
     }
 
+    // Rule: imdn.write
     #[test]
     fn each_disposition_is_told_once() {
         let mut notices = Notices::default();
@@ -157,6 +158,7 @@ mod tests {
         assert!(notices.for_sip(&pair(), "s", Disposition::Displayed).is_none());
     }
 
+    // Rule: imdn.write, receipt.asked
     #[test]
     fn what_was_not_asked_for_is_not_told() {
         let mut notices = Notices::default();

@@ -112,9 +112,12 @@ impl ChatStates {
         }
     }
 
-    /// Another way carries the status from now on.
-    pub const fn set_form(&mut self, form: Form) {
-        self.form = form;
+    /// The way that carries the status from now on; another one may know what the last did not.
+    pub fn set_form(&mut self, form: Form) {
+        if form != self.form {
+            self.form = form;
+            self.is_unsupported = false;
+        }
     }
 
     /// The state that a message to the XMPP user carries, if his client knows them (XEP-0085, section 5.1).

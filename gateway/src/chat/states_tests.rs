@@ -47,6 +47,7 @@ fn active(refresh_s: Option<u32>) -> Input {
 }
 
 // RFC 7573 section 6, table 4.
+// Rule: state.map
 #[test]
 fn chat_states_become_the_status_of_the_table() {
     for (state, expected) in [
@@ -64,6 +65,7 @@ fn chat_states_become_the_status_of_the_table() {
 }
 
 // RFC 7573 section 6, table 3; XEP-0085 section 5.6.
+// Rule: state.map, state.paused
 #[test]
 fn a_status_becomes_composing_and_its_end_paused() {
     let mut chat = Chat::known();
@@ -73,6 +75,7 @@ fn a_status_becomes_composing_and_its_end_paused() {
 }
 
 // XEP-0085 section 5.3.
+// Rule: state.no-repeat
 #[test]
 fn the_same_state_is_not_repeated() {
     let mut chat = Chat::known();
@@ -83,6 +86,7 @@ fn the_same_state_is_not_repeated() {
 }
 
 // RFC 3994 section 3.3.
+// Rule: state.expiry
 #[test]
 fn composing_of_the_sip_user_ends_by_idle_by_content_and_by_silence() {
     let mut chat = Chat::known();
@@ -99,6 +103,7 @@ fn composing_of_the_sip_user_ends_by_idle_by_content_and_by_silence() {
 }
 
 // RFC 3994 section 3.2.
+// Rule: state.refresh
 #[test]
 fn composing_of_the_xmpp_user_is_refreshed_five_times_and_then_idle() {
     let mut chat = Chat::new(Form::STATUS_MESSAGE);
@@ -107,6 +112,7 @@ fn composing_of_the_xmpp_user_is_refreshed_five_times_and_then_idle() {
     assert_eq!(chat.until(10_000), refreshed);
 }
 
+// Rule: state.map
 #[test]
 fn content_ends_composing_without_a_status() {
     let mut chat = Chat::new(Form::STATUS_MESSAGE);
@@ -116,6 +122,7 @@ fn content_ends_composing_without_a_status() {
 }
 
 // RFC 3994 section 3.2: one status message per refresh interval; the idle that ends it is the transition's own.
+// Rule: state.refresh
 #[test]
 fn active_is_said_once_in_a_refresh_interval() {
     let mut chat = Chat::new(Form::STATUS_MESSAGE);
@@ -131,6 +138,7 @@ fn active_is_said_once_in_a_refresh_interval() {
 }
 
 // RFC 3994 section 4.
+// Rule: state.415
 #[test]
 fn after_a_415_no_status_is_sent_any_more() {
     let mut chat = Chat::new(Form::STATUS_MESSAGE);
@@ -142,6 +150,7 @@ fn after_a_415_no_status_is_sent_any_more() {
 }
 
 // XEP-0085 section 5.1.
+// Rule: state.support
 #[test]
 fn a_client_hears_states_only_while_it_shows_that_it_knows_them() {
     let mut chat = Chat::new(Form::STATUS_MESSAGE);
@@ -170,6 +179,7 @@ fn keyboard_activity_is_repeated_every_five_seconds_and_ends_after_ten() {
 proptest::proptest! {
     /// Whatever comes: the XMPP user never hears the same state twice in a row, the SIP user no idle that ends nothing,
     /// and silence ends everything.
+    // Rule: state.no-repeat, state.expiry
     #[test]
     fn nothing_is_repeated_and_nothing_stays(steps in proptest::collection::vec((0_u64..90, 0_usize..9), 0..60)) {
         let mut chat = Chat::new(Form::STATUS_MESSAGE);

@@ -227,6 +227,7 @@ mod tests {
 
     const CHAT: Written<'_> = Written { is_chat: true, thread: Some("t"), state: None };
 
+    // Rule: message.lock, message.type.reply
     #[test]
     fn a_reply_goes_to_the_device_that_wrote_and_keeps_the_type_and_the_thread() {
         let mut conversations = Conversations::default();
@@ -239,6 +240,7 @@ mod tests {
         assert_eq!(reply, Reply { to: all_devices, is_chat: false, thread: None, state: None });
     }
 
+    // Rule: message.lock
     #[test]
     fn another_device_that_writes_is_the_one_that_is_answered() {
         let mut conversations = Conversations::default();
@@ -248,6 +250,7 @@ mod tests {
         assert_eq!(conversations.address(&key("bob"), 3000), phone);
     }
 
+    // Rule: message.lock
     #[test]
     fn a_change_of_the_devices_presence_unlocks() {
         let mut conversations = Conversations::default();

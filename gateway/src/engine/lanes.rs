@@ -122,6 +122,7 @@ mod tests {
         BareJid::parse("alice@contoso.example").unwrap()
     }
 
+    // Rule: message.one-at-a-time
     #[test]
     fn a_second_message_leaves_after_the_answer_to_the_first() {
         let (mut lanes, now) = (Lanes::default(), Instant::now());
@@ -142,6 +143,7 @@ mod tests {
         assert_eq!(lanes.offer(&dave, 2, now), Admission::Send(2));
     }
 
+    // Rule: message.queue
     #[test]
     fn a_full_lane_refuses_and_keeps_what_it_has() {
         let (mut lanes, now) = (Lanes::default(), Instant::now());
@@ -153,6 +155,7 @@ mod tests {
         assert_eq!(lanes.answered(&alice()), Some(1));
     }
 
+    // Rule: message.queue
     #[test]
     fn what_waited_too_long_is_handed_back_and_the_rest_keeps_its_order() {
         let (mut lanes, now) = (Lanes::default(), Instant::now());

@@ -47,6 +47,8 @@ pub(super) enum Purpose {
     Notify { pair: PairKey, call_id: CallId, local_tag: Token, cseq: u32 },
     /// A partner's message in a session.
     InSession { session: SessionId, pager: Box<Pager> },
+    /// Whether an XMPP user writes, in a session.
+    Status { pair: PairKey },
 }
 
 /// A request of ours under way.
@@ -63,6 +65,11 @@ impl Pending {
     /// A message in a session, which goes where the session leads.
     pub(super) fn of_session(session: SessionId, pager: Pager) -> Self {
         Self { purpose: Purpose::InSession { session, pager: Box::new(pager) }, request: None, tried: Vec::new() }
+    }
+
+    /// Whether an XMPP user writes, said in a session.
+    pub(super) const fn of_status(pair: PairKey) -> Self {
+        Self { purpose: Purpose::Status { pair }, request: None, tried: Vec::new() }
     }
 }
 
@@ -191,6 +198,7 @@ impl Engine {
         match purpose {
             Purpose::Message(pager) => self.message_answered(*pager, &answer, now, out),
             Purpose::InSession { session, pager } => self.in_session_answered(session, *pager, &answer, now, out),
+            Purpose::Status { pair } => self.status_in_session_answered(&pair, &answer, now),
             Purpose::Subscribe { pair, call_id, cseq } => {
                 self.pair_event(
                     pair,

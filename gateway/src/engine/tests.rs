@@ -212,6 +212,7 @@ fn text(stanza: &StanzaOut) -> String {
     String::from_utf8(stanza.xml.to_vec()).unwrap()
 }
 
+// Rule: message.body
 #[test]
 fn a_message_is_finished_by_the_final_response() {
     let mut rig = Rig::new();
@@ -224,6 +225,7 @@ fn a_message_is_finished_by_the_final_response() {
     assert_eq!(rig.engine.under_way(), 0);
 }
 
+// Rule: message.answer.refused
 #[test]
 fn a_refused_message_is_finished_when_its_error_has_arrived() {
     let mut rig = Rig::new();
@@ -242,6 +244,7 @@ fn a_refused_message_is_finished_when_its_error_has_arrived() {
 }
 
 // RFC 3428 section 8.
+// Rule: message.one-at-a-time
 #[test]
 fn a_second_message_to_an_address_leaves_after_the_answer_to_the_first() {
     let mut rig = Rig::new();
@@ -270,6 +273,7 @@ fn a_target_that_cannot_be_reached_is_followed_by_the_next_one() {
 }
 
 // Decided before any SIP traffic, so that the answer says nothing about the user.
+// Rule: type.x8, oracle.time
 #[test]
 fn a_stranger_of_an_unverified_partner_is_refused_without_sip() {
     let mut rig = Rig::new();
@@ -279,6 +283,7 @@ fn a_stranger_of_an_unverified_partner_is_refused_without_sip() {
     assert_eq!((rig.finished(), rig.requests().len()), (vec![seq], 0));
 }
 
+// Rule: message.answer.202
 #[test]
 fn a_sip_sender_hears_202_when_the_stanza_was_written_and_not_before() {
     let mut rig = Rig::new();
@@ -289,6 +294,7 @@ fn a_sip_sender_hears_202_when_the_stanza_was_written_and_not_before() {
     assert_eq!(rig.statuses(), [202]);
 }
 
+// Rule: message.answer.unreachable
 #[test]
 fn a_sip_sender_hears_why_the_stanza_was_not_written() {
     for (condition, status) in [
@@ -311,6 +317,7 @@ fn a_foreign_target_is_refused_with_404_and_a_verdict() {
     assert_eq!(rig.out.verdicts[0].rung, Rung::Policy);
 }
 
+// Rule: message.lock, message.type.reply
 #[test]
 fn a_reply_goes_to_the_device_that_wrote_and_is_a_chat() {
     let mut rig = Rig::new();

@@ -19,6 +19,7 @@ fn text(content_type: &'static str, body: &str) -> Text<'static> {
 const ENDS: Ends<'_> = Ends { from: "sip:bob@fabrikam.example", to: "sip:alice@contoso.example" };
 
 // RFC 7572 section 7.
+// Rule: message.content, cpim.read
 #[test]
 fn each_type_of_the_list_is_read() {
     assert_eq!(text("text/plain", "Hi").body, "Hi");
@@ -32,6 +33,7 @@ fn each_type_of_the_list_is_read() {
     assert_eq!(composing, Ok(Content::Composing(IsComposing { state: Composition::Active, refresh_s: None })));
 }
 
+// Rule: message.content
 #[test]
 fn other_types_are_unsupported() {
     for kind in
@@ -50,6 +52,7 @@ fn what_does_not_follow_its_type_is_malformed() {
     }
 }
 
+// Rule: message.html
 #[test]
 fn xhtml_is_made_only_where_it_is_wanted_and_of_what_is_marked() {
     assert_eq!(text("text/html", "<b>Hi</b>").xhtml.as_deref(), Some("<strong>Hi</strong>"));
@@ -66,6 +69,7 @@ fn blank_texts_are_nothing_unless_a_subject_says_something() {
     assert_eq!(text("message/cpim", &with("Subject: News\r\n")).wrapping.unwrap().subject.as_deref(), Some("News"));
 }
 
+// Rule: cpim.write
 #[test]
 fn a_wrapped_text_asks_for_what_it_was_told_and_is_read_back() {
     let wishes = Wishes { delivered: true, failed: true, displayed: false };
@@ -78,6 +82,7 @@ fn a_wrapped_text_asks_for_what_it_was_told_and_is_read_back() {
     assert_eq!((fields.subject.as_deref(), fields.to.as_deref()), (Some("Food"), Some("sip:alice@contoso.example")));
 }
 
+// Rule: imdn.write
 #[test]
 fn a_notification_is_about_the_message_and_comes_back_as_one() {
     let about = Fields {

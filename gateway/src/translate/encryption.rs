@@ -68,6 +68,7 @@ const TEXTS: [(&str, &str); 8] = [
 mod tests {
     use super::*;
 
+    // Rule: message.encrypted
     #[test]
     fn the_text_is_in_the_senders_language_where_there_is_one_and_else_in_english() {
         for (asked, expected) in

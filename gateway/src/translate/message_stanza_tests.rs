@@ -38,6 +38,7 @@ fn all_parts_are_found_in_one_pass() {
     });
 }
 
+// Rule: message.type.nothing, message.subject-only
 #[test]
 fn signals_are_told_from_what_says_nothing() {
     for state in ["active", "composing", "paused", "inactive", "gone"] {
@@ -61,6 +62,7 @@ fn signals_are_told_from_what_says_nothing() {
     assert_eq!(meaning("><subject>News</subject>"), Meaning::Text);
 }
 
+// Rule: message.encrypted
 #[test]
 fn a_text_that_stands_in_for_something_encrypted_is_no_text() {
     let fallback = "><body>This message is encrypted.</body>";
@@ -88,6 +90,7 @@ fn a_text_that_stands_in_for_something_encrypted_is_no_text() {
 }
 
 // XEP-0384, section 4.6.
+// Rule: message.encrypted
 #[test]
 fn keys_without_a_text_are_nothing() {
     let keys =
@@ -143,6 +146,7 @@ fn a_stanza_that_is_written_is_read_back() {
     );
 }
 
+// Rule: imdn.read, receipt.asked
 #[test]
 fn the_fields_of_a_wrapping_become_parts_of_the_stanza() {
     let wrapping = Fields {
@@ -164,6 +168,7 @@ fn the_fields_of_a_wrapping_become_parts_of_the_stanza() {
     assert!(!MessageStanza::new(&from, &to).with_text(&text, true, now).wants_receipt);
 }
 
+// Rule: message.date
 #[test]
 fn a_time_is_told_if_it_is_past_and_believed_unless_it_is_far_ahead() {
     let (from, to) = (alice(), bob());

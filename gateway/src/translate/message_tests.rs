@@ -34,6 +34,7 @@ fn header<'r>(request: &'r Request, name: &HeaderName) -> Option<&'r str> {
 }
 
 // RFC 7572 section 4, table 1.
+// Rule: message.body, message.no-contact, message.language
 #[test]
 fn a_stanza_becomes_a_message_with_the_headers_of_the_table() {
     let request = sent(
@@ -57,6 +58,7 @@ fn a_stanza_becomes_a_message_with_the_headers_of_the_table() {
     assert!(!request.headers.has(&HeaderName::Contact));
 }
 
+// Rule: message.cseq
 #[test]
 fn a_redelivered_stanza_makes_the_same_request() {
     let inner = "><body>Hi</body>";
@@ -76,7 +78,8 @@ fn a_redelivered_stanza_makes_the_same_request() {
     assert!(requests[0].2 != requests[1].2 && requests[0].2 != requests[2].2);
 }
 
-// RFC 6121 section 5.2.2 and 8.5, T19.
+// RFC 6121 section 5.2.2 and 8.5.
+// Rule: message.type.groupchat, message.type.headline, message.type.error
 #[test]
 fn the_type_decides_what_happens() {
     for (inner, expected) in [
@@ -94,6 +97,7 @@ fn the_type_decides_what_happens() {
     assert_eq!(error.condition, StanzaCondition::ItemNotFound);
 }
 
+// Rule: message.type.nothing, message.subject-only
 #[test]
 fn what_has_no_text_disappears_without_an_error() {
     for inner in [
@@ -110,6 +114,7 @@ fn what_has_no_text_disappears_without_an_error() {
 }
 
 // RFC 7572 section 8.
+// Rule: message.body, message.language
 #[test]
 fn of_several_languages_the_stanzas_own_is_taken_else_the_first() {
     let bodies = "<body xml:lang='de'>Hallo</body><body xml:lang='en'>Hello</body><subject xml:lang='de'>D</subject><subject xml:lang='en'>E</subject>";
@@ -123,7 +128,7 @@ fn of_several_languages_the_stanzas_own_is_taken_else_the_first() {
     assert_eq!(header(&sent(" xml:lang='e n\u{e9}'><body>x</body>"), &HeaderName::ContentLanguage), None);
 }
 
-// T24.
+// Rule: message.subject
 #[test]
 fn no_string_of_a_stanza_makes_a_header() {
     let request = sent(
@@ -136,6 +141,7 @@ fn no_string_of_a_stanza_makes_a_header() {
     assert!(!text.contains("\r\nRoute:") && !text.contains("\r\nVia:"), "{text}");
 }
 
+// Rule: message.thread
 #[test]
 fn a_thread_survives_as_the_call_id() {
     for thread in ["th-1", "e0ffe42b28561960c6b12b944a092794b9683a38", "a b", "\u{fc}\u{1f600}", "cwth-61", "a@b@c"] {
@@ -150,7 +156,8 @@ fn a_thread_survives_as_the_call_id() {
     assert_eq!(call_id_to_thread("cwth-zz"), "cwth-zz");
 }
 
-// RFC 3428 section 8, T18.
+// RFC 3428 section 8.
+// Rule: message.size
 #[test]
 fn a_message_over_the_limit_is_a_policy_violation() {
     let with_body = |length: usize| {
@@ -166,6 +173,7 @@ fn a_message_over_the_limit_is_a_policy_violation() {
     assert!(error.text.unwrap().contains("1300"));
 }
 
+// Rule: message.date
 #[test]
 fn a_stamp_of_the_senders_server_becomes_the_date() {
     let with_stamp = |by: &str| {
@@ -215,6 +223,7 @@ fn stanza(headers: &str, body: &str) -> String {
 }
 
 // RFC 7572 section 5, table 2.
+// Rule: message.body, message.subject, message.language, message.characters, message.thread
 #[test]
 fn a_sip_message_becomes_a_stanza_with_the_parts_of_the_table() {
     let xml = stanza(
@@ -231,6 +240,7 @@ fn a_sip_message_becomes_a_stanza_with_the_parts_of_the_table() {
     assert_eq!(stanza("", "x"), stanza("", "x"));
 }
 
+// Rule: message.id
 #[test]
 fn a_retransmission_has_the_same_id_and_another_request_another() {
     let id = |cseq: &str| {
@@ -245,6 +255,7 @@ fn a_retransmission_has_the_same_id_and_another_request_another() {
 }
 
 // T21; RFC 3428 section 9.
+// Rule: message.content
 #[test]
 fn a_type_without_text_is_refused_with_accept() {
     let Err(Unread::Refused(refusal)) = to_xmpp("Content-Type: text/rtf\r\n", "{}") else { panic!() };
@@ -255,6 +266,7 @@ fn a_type_without_text_is_refused_with_accept() {
 }
 
 // RFC 3428 section 7.
+// Rule: message.expires, message.date
 #[test]
 fn an_expired_message_is_taken_and_dropped() {
     assert_eq!(to_xmpp("Date: Tue, 15 Jan 2030 09:20:00 GMT\r\nExpires: 300\r\n", "x"), Err(Unread::Expired));
@@ -267,6 +279,7 @@ fn an_expired_message_is_taken_and_dropped() {
     );
 }
 
+// Rule: message.size.to-xmpp
 #[test]
 fn a_stanza_over_the_partners_limit_is_refused() {
     assert_eq!(to_xmpp("", &"<".repeat(4_000)), Err(Unread::Refused(MessageRefusal::TooLarge)));

@@ -18,6 +18,7 @@ use crate::engine::pairs::PairEvent;
 use crate::engine::{Engine, Now, Outputs, StanzaPurpose};
 use crate::link::{StanzaIn, StanzaOut};
 use crate::policy::PartnerEntry;
+use crate::presence::Answer;
 use crate::presence::record::{InAuthorisation, PairKey};
 use crate::translate::address;
 use crate::translate::content::{Ends, SipBody};
@@ -64,14 +65,14 @@ impl Engine {
         if let Some(id) = content.displayed.as_deref().filter(|_| self.settings.messages.markers) {
             self.notify_sip(&pair, id, Disposition::Displayed, partner, now, out);
         }
+        if content.chat_state == Some(ChatState::Gone) {
+            // RFC 7573, section 6.1.
+            self.end_sessions_of(&pair, now, out);
+        }
         let state = content.chat_state.filter(|_| self.settings.messages.chat_states);
         let Some(state) = state.filter(|_| self.conversations.exists(&pair, now.unix_ms)) else { return };
         let form = self.form_of_states(&pair);
         self.step_states(&pair, form, Input::State(state), now, out);
-        if state == ChatState::Gone {
-            // RFC 7573, section 6.1.
-            self.end_sessions_of(&pair, now, out);
-        }
     }
 
     /// An error that answers a message of ours: SIP was told that it is accepted, which cannot be taken back.
@@ -91,6 +92,8 @@ impl Engine {
         if self.notify_sip(&pair, id, Disposition::Failed, partner, now, out) {
             return;
         }
+        // All that a session can say of it is that it is over.
+        self.end_sessions_of(&pair, now, out);
         out.verdicts.push(Verdict {
             rung: Rung::Stanza,
             side: Side::Theirs,
@@ -168,6 +171,15 @@ impl Engine {
             let pair = PairKey { local: pager.to.bare(), remote: pager.from.bare() };
             // It asks for nothing.
             self.conversations.step(&pair, Form::STATUS_MESSAGE, Input::StatusUnsupported, now, &mut Vec::new());
+        }
+    }
+
+    /// SIP has answered a status in a session: a device that does not know it gets no other.
+    pub(in crate::engine) fn status_in_session_answered(&mut self, pair: &PairKey, answer: &Answer, now: Now) {
+        let is_unknown =
+            matches!(answer, Answer::Response(response) if matches!(response.status.code(), 405 | 415 | 501));
+        if is_unknown {
+            self.conversations.step(pair, Form::KEYBOARD_ACTIVITY, Input::StatusUnsupported, now, &mut Vec::new());
         }
     }
 }
@@ -275,6 +287,9 @@ impl Engine {
     }
 
     fn status_to_sip(&mut self, pair: &PairKey, status: IsComposing, now: Now, out: &mut Outputs) {
+        if self.sessions.carries(pair) {
+            return self.status_in_session(pair, status, now, out);
+        }
         let (local, remote) = (pair.local.domain_name(), pair.remote.domain_name());
         let Ok(partner) = self.settings.domains.between(&local, &remote).cloned() else { return };
         self.send_own(pair, SipBody::composing(status), Errand::Status, &partner, now, out);

@@ -155,7 +155,8 @@ impl Engine {
         let (pair, partner) = (talk.pair.clone(), talk.partner.clone());
         match &request.method {
             Method::Message => self.message_from_sip(transaction, request, &pair, &partner, Some(id), now, out),
-            // INFO without a meaning for us is legal and harmless (RFC 6086, section 4.2.2 for unknown packages).
+            Method::Info => self.info_from_sip(transaction, &request, &pair, now, out),
+            // The endpoint lets nothing else up.
             _ => self.respond(transaction, Response::to(&request, Status::OK), now, out),
         }
     }

@@ -5,7 +5,8 @@
 //! a new session, or pager mode. Nothing here outlives the process: a client whose session is gone hears 481 and
 //! calls again.
 //!
-//! Here is what is known of sessions; `saying` is the road from partners' users to SIP, `events` what SIP does.
+//! Here is what is known of sessions; `saying` is the road from partners' users to SIP, `events` what SIP does, `typing` who
+//! writes.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
@@ -20,6 +21,7 @@ use crate::session::line::Line;
 
 mod events;
 mod saying;
+mod typing;
 
 /// Sessions of one pair at once: one in each direction, and one more while the other end forgets.
 const PER_PAIR: usize = 4;

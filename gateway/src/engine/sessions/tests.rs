@@ -372,3 +372,89 @@ fn a_gateway_that_stops_ends_its_sessions_when_they_have_said_what_they_had_to_s
 
 #[path = "any_sequence.rs"]
 mod any_sequence;
+
+const TYPING: &str = "<KeyboardActivity><status status='type'/></KeyboardActivity>";
+
+/// bob writes with a client that knows chat states, and a session carries it.
+fn open_with_states(rig: &mut Rig) {
+    let states = "http://jabber.org/protocol/chatstates";
+    let rest = format!("type='chat' id='m1'><body>hello</body><active xmlns='{states}'/>");
+    rig.stanza(StanzaKind::Message, BOB, "alice@contoso.example", &rest);
+    let invite = rig.requests().remove(0);
+    rig.pick_up(&invite);
+    let message = rig.requests().remove(1);
+    rig.answer(&message, Status::OK);
+    rig.sent();
+}
+
+fn state(rig: &mut Rig, state: &str) {
+    let rest = format!("type='chat'><{state} xmlns='http://jabber.org/protocol/chatstates'/>");
+    rig.stanza(StanzaKind::Message, BOB, "alice@contoso.example", &rest);
+}
+
+// Rule: session.typing, state.refresh
+#[test]
+fn typing_of_the_xmpp_user_is_said_in_the_session_every_five_seconds() {
+    let mut rig = Rig::lync();
+    open_with_states(&mut rig);
+    state(&mut rig, "composing");
+    for _ in 0..3 {
+        let info = rig.requests().remove(0);
+        assert_eq!(info.method, SipMethod::Info);
+        assert!(info.headers.to().unwrap().tag().is_some(), "in the dialog");
+        assert!(body(&info).contains("KeyboardActivity") && body(&info).contains("\"type\""), "{}", body(&info));
+        rig.answer(&info, Status::OK);
+        rig.pass(Duration::from_secs(5));
+    }
+    rig.sent();
+    state(&mut rig, "paused");
+    assert!(body(&rig.requests()[0]).contains("\"idle\""));
+}
+
+// Rule: session.typing, state.expiry
+#[test]
+fn typing_of_the_sip_user_is_composing_until_ten_seconds_of_silence() {
+    let mut rig = Rig::new();
+    let answer = rig.called("c1", SDP);
+    rig.in_session(&answer, 1, "ACK", "", "");
+    let rest = "type='chat' id='m1'><body>hello</body><active xmlns='http://jabber.org/protocol/chatstates'/>";
+    rig.stanza(StanzaKind::Message, BOB, "alice@contoso.example", rest);
+    rig.sent();
+    for (cseq, told) in [(2, 1), (3, 0)] {
+        rig.in_session(&answer, cseq, "INFO", "Content-Type: application/xml\n", TYPING);
+        assert_eq!((rig.statuses(), rig.out.stanzas.len()), (vec![200], told));
+        if told == 1 {
+            assert!(text(&rig.stanza_ends(Outcome::Done)).contains("<composing"));
+        }
+        rig.pass(Duration::from_secs(5));
+    }
+    rig.pass(Duration::from_secs(5));
+    assert!(text(&rig.stanza_ends(Outcome::Done)).contains("<paused"));
+}
+
+// Rule: session.typing, state.415
+#[test]
+fn a_device_that_does_not_know_the_keyboard_hears_no_more_of_it() {
+    let mut rig = Rig::lync();
+    open_with_states(&mut rig);
+    state(&mut rig, "composing");
+    let info = rig.requests().remove(0);
+    rig.answer(&info, Status::UNSUPPORTED_MEDIA_TYPE);
+    rig.pass(Duration::from_secs(5));
+    assert!(rig.requests().is_empty());
+    assert!(!rig.engine.sessions.is_empty(), "the session goes on");
+}
+
+// Rule: session.gone, message.late-error
+#[test]
+fn gone_and_a_late_error_end_the_session() {
+    let error = "type='error' id='x'><error type='cancel'><item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>";
+    let gone = "type='chat'><gone xmlns='http://jabber.org/protocol/chatstates'/>";
+    for rest in [error, gone] {
+        let mut rig = Rig::lync();
+        open_with_states(&mut rig);
+        rig.stanza(StanzaKind::Message, BOB, "alice@contoso.example", rest);
+        assert_eq!(methods(&rig.requests()), ["BYE"], "{rest}");
+        assert!(rig.out.stanzas.is_empty());
+    }
+}

@@ -601,3 +601,13 @@ fn messages_of_a_thread_are_requests_of_their_own_without_contact() {
     rig.stanza_ends(Outcome::Done);
     assert!(rig.sent().iter().all(|message| !message.headers().has(&causeway_sip::header::HeaderName::Contact)));
 }
+
+// Rule: message.answer.late
+#[test]
+fn a_stanza_is_waited_for_25_seconds_and_its_sender_hears_504() {
+    let mut rig = Rig::new();
+    rig.sip_message("bob@fabrikam.example", "x1", "hi");
+    assert_eq!(rig.out.stanzas[0].patience, Duration::from_secs(25));
+    rig.stanza_ends(Outcome::Failed(Failure::new(StanzaCondition::RemoteServerTimeout, "no stream")));
+    assert_eq!(rig.statuses(), [504]);
+}

@@ -1,0 +1,51 @@
+//! Who writes, in sessions of the Lync form: INFO with `KeyboardActivity`, both ways.
+
+use causeway_sip::endpoint::ServerTransaction;
+use causeway_sip::header::{HeaderValue, Headers};
+use causeway_sip::message::{Request, Response};
+use causeway_sip::method::{Method, Status};
+use causeway_sip::session::{Description, SessionRequest};
+
+use crate::body::is_composing::{IsComposing, KEYBOARD_CONTENT_TYPE};
+use crate::engine::requests::{Pending, Purpose};
+use crate::engine::{Engine, Now, Outputs};
+use crate::presence::record::PairKey;
+
+impl Engine {
+    /// Tells the SIP user in the session of the pair. One that is not open yet has nothing to say it in.
+    pub(in crate::engine) fn status_in_session(
+        &mut self,
+        pair: &PairKey,
+        status: IsComposing,
+        now: Now,
+        out: &mut Outputs,
+    ) {
+        let open = |id: &_| self.sessions.talks.get(id).is_some_and(|talk| talk.line.is_open());
+        let Some(id) = self.sessions.carrier(pair).filter(open) else { return };
+        let content_type = HeaderValue::from_static(KEYBOARD_CONTENT_TYPE);
+        let body = Some(Description { content_type, body: status.write_keyboard_activity() });
+        let token = self.next_key();
+        self.requests.insert(token, Pending::of_status(pair.clone()));
+        let request = SessionRequest { method: Method::Info, headers: Headers::default(), body, token };
+        if self.endpoint.send(id, request, now.instant, &mut self.sip_out).is_err() {
+            // The session is ending, and with it what was said in it.
+            drop::<Option<Purpose>>(self.take_purpose(token));
+        }
+        self.drain_sip(now, out);
+    }
+
+    /// An INFO of the SIP user: what is not about the keyboard is legal and harmless (RFC 6086, section 4.2.2).
+    pub(super) fn info_from_sip(
+        &mut self,
+        transaction: ServerTransaction,
+        request: &Request,
+        pair: &PairKey,
+        now: Now,
+        out: &mut Outputs,
+    ) {
+        if let Ok(status) = IsComposing::read_keyboard_activity(&request.body) {
+            self.status_from_sip(pair, status, now, out);
+        }
+        self.respond(transaction, Response::to(request, Status::OK), now, out);
+    }
+}
