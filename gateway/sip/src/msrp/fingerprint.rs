@@ -104,6 +104,7 @@ impl std::str::FromStr for Fingerprint {
 mod tests {
     use super::*;
 
+    // Rule: msrp.tls
     #[test]
     fn a_fingerprint_is_printed_and_read() {
         let text = "SHA-1 4A:AD:B9:B1:3F:82:18:3B:54:02:12:DF:3E:5D:49:6B:19:E5:7C:AB";
@@ -114,6 +115,7 @@ mod tests {
         assert_eq!(ours.to_string().to_lowercase().parse(), Ok(ours));
     }
 
+    // Rule: msrp.tls
     #[test]
     fn what_is_no_fingerprint_or_of_a_broken_hash_function_is_not_used() {
         let md5 = format!("MD5 {}", ["00"; 16].join(":"));
@@ -124,6 +126,7 @@ mod tests {
         }
     }
 
+    // Rule: msrp.tls
     #[test]
     fn only_the_strongest_hash_function_that_was_announced_counts() {
         let of = |certificate: &[u8], hash| Fingerprint::of(certificate, hash);

@@ -28,6 +28,19 @@ pub enum Received {
     Malformed(Box<Request>),
 }
 
+impl Received {
+    /// The request, if it is one.
+    pub fn request(&self) -> Option<&Request> {
+        match self {
+            Self::TooLarge(request) | Self::Malformed(request) => Some(request),
+            Self::Frame(frame) => match &**frame {
+                Frame::Request(request) => Some(request),
+                Frame::Response(_) => None,
+            },
+        }
+    }
+}
+
 /// The stream is no MSRP, or lost its framing: the connection has to be closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the stream is no MSRP")]

@@ -21,6 +21,7 @@ fn request(received: Option<Result<Received, Broken>>) -> Request {
     }
 }
 
+// Rule: msrp.framing
 #[test]
 fn a_request_is_read_byte_by_byte_and_prints_to_the_same() {
     let (mut framer, mut received) = (Framer::new(1000), BytesMut::new());
@@ -38,6 +39,7 @@ fn a_request_is_read_byte_by_byte_and_prints_to_the_same() {
     assert_eq!(std::str::from_utf8(&printed).unwrap(), SEND);
 }
 
+// Rule: msrp.framing
 #[test]
 fn a_request_without_body_and_a_response_are_frames() {
     let report = "MSRP abcd REPORT\r\nTo-Path: msrp://h/a;tcp\r\nFrom-Path: msrp://i/b;tcp\r\nMessage-ID: m\r\n\
@@ -56,6 +58,7 @@ fn a_request_without_body_and_a_response_are_frames() {
     assert_eq!((response.code, &response.to_path), (413, &request.from_path));
 }
 
+// Rule: msrp.framing
 #[test]
 fn an_end_line_inside_the_body_ends_it_only_with_its_own_transaction_and_flag() {
     let text = SEND.replace("Hey Bob,", "-------\r\n-------a786hjs2?\r\n-------other00$\r\n");
@@ -63,6 +66,7 @@ fn an_end_line_inside_the_body_ends_it_only_with_its_own_transaction_and_flag() 
     assert!(read.body.starts_with(b"-------\r\n-------a786hjs2?") && read.body.ends_with(b"there?--"));
 }
 
+// Rule: msrp.errors, msrp.bounds
 #[test]
 fn a_body_too_large_is_named_at_once_and_skipped() {
     let mut framer = Framer::new(10);
@@ -79,6 +83,7 @@ fn a_body_too_large_is_named_at_once_and_skipped() {
     let Some(Ok(Received::Frame(_))) = framer.push(&mut received) else { panic!() };
 }
 
+// Rule: msrp.errors
 #[test]
 fn what_can_be_named_is_malformed_and_what_cannot_breaks_the_stream() {
     for (from, to) in [

@@ -329,7 +329,12 @@ impl Session {
             return;
         }
         match received {
-            Received::TooLarge(request) => self.answer(&request, 413, out),
+            Received::TooLarge(request) => {
+                if self.is_connecting() && self.owns(&request) {
+                    self.open(now, ids, out);
+                }
+                self.answer(&request, 413, out);
+            }
             Received::Malformed(request) => self.answer(&request, 400, out),
             Received::Frame(frame) => match *frame {
                 Frame::Response(response) => self.answered(&response, now, ids, out),
@@ -354,7 +359,7 @@ impl Session {
             return self.answer(request, 481, out);
         }
         // The first SEND binds the connection that the peer has opened (RFC 4975 section 5.4).
-        if matches!(self.state, State::Connecting { .. }) {
+        if self.is_connecting() {
             self.open(now, ids, out);
         }
         self.last_activity = now;
@@ -502,3 +507,7 @@ fn print(request: &Request) -> Output {
 #[cfg(test)]
 #[path = "session_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "session_wire_tests.rs"]
+mod wire_tests;

@@ -72,6 +72,7 @@ fn outgoing(body: &[u8], success_report: bool) -> Outgoing {
     }
 }
 
+// Rule: msrp.chunks
 #[test]
 fn a_message_travels_in_chunks_and_is_accepted() {
     for len in [0, 1, CHUNK, CHUNK + 1, 10_000] {
@@ -88,6 +89,7 @@ fn a_message_travels_in_chunks_and_is_accepted() {
     }
 }
 
+// Rule: msrp.bind
 #[test]
 fn messages_wait_for_the_connection_on_both_sides() {
     let mut pair = Pair::new();
@@ -100,6 +102,7 @@ fn messages_wait_for_the_connection_on_both_sides() {
     }
 }
 
+// Rule: msrp.reports
 #[test]
 fn a_report_is_sent_when_the_user_says_what_became_of_the_message() {
     let mut pair = Pair::open();
@@ -113,6 +116,7 @@ fn a_report_is_sent_when_the_user_says_what_became_of_the_message() {
     assert_eq!(pair.ends[0].1.len(), 2, "a report that nobody waits for");
 }
 
+// Rule: msrp.errors, msrp.max-size
 #[test]
 fn what_does_not_fit_is_answered_by_its_rule() {
     let refuse = |change: &dyn Fn(&mut Outgoing), adjust: &dyn Fn(&mut Pair)| {
@@ -140,6 +144,7 @@ fn what_does_not_fit_is_answered_by_its_rule() {
     assert_eq!(refuse(&|_| {}, &elsewhere), SendFailure::Refused(481));
 }
 
+// Rule: msrp.errors
 #[test]
 fn unknown_methods_and_oversized_and_malformed_requests_are_answered_unless_nobody_asked() {
     let mut pair = Pair::open();
@@ -181,6 +186,7 @@ fn without_an_answer_a_message_fails_after_30_seconds() {
     assert_eq!(pair.ends[0].1, [Output::Failed { token: 7, failure: SendFailure::Timeout }]);
 }
 
+// Rule: msrp.bounds
 #[test]
 fn a_session_that_nobody_uses_or_nobody_connects_ends() {
     let mut pair = Pair::open();
@@ -197,6 +203,7 @@ fn a_session_that_nobody_uses_or_nobody_connects_ends() {
     assert_eq!(pair.ends[0].1.len(), 3);
 }
 
+// Rule: msrp.bounds
 #[test]
 fn no_more_messages_wait_than_the_bound_allows() {
     let mut pair = Pair::new();

@@ -131,6 +131,7 @@ mod tests {
     }
 
     // RFC 4975 section 6.1
+    // Rule: msrp.uri
     #[test]
     fn uris_compare_by_what_routes() {
         let one = uri("msrps://bob@Host.example:9/asfd34;tcp").unwrap();
@@ -150,6 +151,7 @@ mod tests {
         assert_eq!(uri("msrp://[::1]:1/a;tcp").unwrap(), uri("msrp://[0::1]:1/a;tcp").unwrap());
     }
 
+    // Rule: msrp.uri
     #[test]
     fn what_is_no_uri_is_refused_and_ours_reads_back() {
         for bad in [

@@ -73,6 +73,7 @@ fn an_answer_has_the_streams_of_the_offer_in_their_order_and_refuses_the_others(
 }
 
 // RFC 6135 section 4.2
+// Rule: msrp.setup
 #[test]
 fn who_connects_follows_the_setup_attribute() {
     for (offered, can_listen, ours) in [
@@ -90,6 +91,7 @@ fn who_connects_follows_the_setup_attribute() {
     }
 }
 
+// Rule: msrp.tls
 #[test]
 fn fingerprints_are_read_from_the_stream_or_else_from_the_whole_session() {
     let (one, other) = (Fingerprint::of(b"1", HashFunction::Sha256), Fingerprint::of(b"2", HashFunction::Sha1));

@@ -171,6 +171,7 @@ mod tests {
 
     proptest! {
         /// Any order, any overlap: the message comes out once, as it was.
+        // Rule: msrp.chunks
         #[test]
         fn chunks_in_any_order_make_the_message(
             cuts in proptest::collection::vec((0..100_usize, 1..40_usize), 1..12),
@@ -194,6 +195,7 @@ mod tests {
         }
     }
 
+    // Rule: msrp.bounds
     #[test]
     fn the_bounds_hold() {
         let now = Instant::now();

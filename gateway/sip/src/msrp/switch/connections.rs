@@ -124,7 +124,7 @@ impl Switch {
         self.connections.insert(&connection.key(), fresh, Some(bind_by));
     }
 
-    pub(super) fn connected(&mut self, connection: ConnectionId, peer: Peer, now: Instant, out: &mut Vec<Output>) {
+    pub(super) fn connected(&mut self, connection: ConnectionId, peer: &Peer, now: Instant, out: &mut Vec<Output>) {
         let Some(at) = self.connections.id_of(&connection.key()) else {
             // Nobody needs it any more.
             return out.push(Output::Close { connection });
@@ -142,7 +142,7 @@ impl Switch {
         }
         for session in sessions {
             let opened = self.sessions.get_mut(session).and_then(Entry::opened);
-            match opened.is_some_and(|opened| opened.is_proven(connection, &peer)) {
+            match opened.is_some_and(|opened| opened.is_proven(connection, peer)) {
                 true => self.step(session, Step::Connected, now, out),
                 false => self.end(session, Ended::Unproven, now, out),
             }
@@ -209,12 +209,8 @@ impl Switch {
                 self.per_peer.remove(&ip);
             }
         }
-        if let Some((Received::Frame(frame), _)) = connection.parked
-            && let Frame::Request(request) = *frame
-            && let Some(entry) = self.addressed(&request).and_then(|id| self.sessions.get_mut(id))
-            && let Phase::Reserved { parked } = &mut entry.phase
-        {
-            *parked = parked.filter(|parked| *parked != at);
+        if let Some((received, _)) = connection.parked {
+            self.unmark(at, &received);
         }
         connection.sessions
     }
@@ -268,9 +264,11 @@ impl Switch {
 
     fn route(&mut self, at: Id, received: Received, now: Instant, out: &mut Vec<Output>) {
         let route = match &received {
-            Received::TooLarge(request) | Received::Malformed(request) => self.judge(at, request, false),
+            // One too large shows what its connection is for; one that is not understood does not.
+            Received::TooLarge(request) => self.judge(at, request, request.method == Method::Send, 481),
+            Received::Malformed(request) => self.judge(at, request, false, 400),
             Received::Frame(frame) => match &**frame {
-                Frame::Request(request) => self.judge(at, request, request.method == Method::Send),
+                Frame::Request(request) => self.judge(at, request, request.method == Method::Send, 481),
                 Frame::Response(response) => {
                     let session = match &response.to_path[..] {
                         [own] => self.named(own),
@@ -285,9 +283,9 @@ impl Switch {
                 }
             },
         };
-        match (route, received) {
-            (Route::To(session), received) => self.step(session, Step::Received(received), now, out),
-            (Route::Wait(session), received) => {
+        match route {
+            Route::To(session) => self.step(session, Step::Received(received), now, out),
+            Route::Wait(session) => {
                 if let Some(entry) = self.sessions.get_mut(session)
                     && let Phase::Reserved { parked } = &mut entry.phase
                     && let Some(connection) = self.connections.get_mut(at)
@@ -296,24 +294,18 @@ impl Switch {
                     connection.parked = Some((received, now + ANSWER_RACE));
                 }
             }
-            (Route::Unproven(session), _) => {
+            Route::Unproven(session) => {
                 self.end(session, Ended::Unproven, now, out);
                 if self.connections.get(at).is_some_and(|connection| connection.sessions.is_empty()) {
                     self.shut(at, Ended::Unproven, now, out);
                 }
             }
-            (Route::Refuse(code), Received::TooLarge(request) | Received::Malformed(request)) => {
-                self.refuse(at, &request, code, out);
-            }
-            (Route::Refuse(code), Received::Frame(frame)) => match *frame {
-                Frame::Request(request) => self.refuse(at, &request, code, out),
-                Frame::Response(_) => {}
-            },
+            Route::Refuse(code) => self.refuse(at, &received, code, out),
         }
     }
 
-    fn refuse(&mut self, at: Id, request: &Request, code: u16, out: &mut Vec<Output>) {
-        let text = request.to_path.last().and_then(|own| answer(request, code, own));
+    fn refuse(&mut self, at: Id, received: &Received, code: u16, out: &mut Vec<Output>) {
+        let text = received.request().and_then(|request| answer(request, code, request.to_path.last()?));
         if let Some(text) = text {
             self.write(at, text, out);
         }
@@ -340,8 +332,9 @@ impl Switch {
         }
     }
 
-    /// For whom a request is (RFC 4975 sections 5.4 and 7.3). `binds` is whether it may bind its connection.
-    fn judge(&mut self, at: Id, request: &Request, binds: bool) -> Route {
+    /// For whom a request is (RFC 4975 sections 5.4 and 7.3). `binds` is whether it may bind its connection; if not, and
+    /// that would be needed, it is refused with `otherwise`.
+    fn judge(&mut self, at: Id, request: &Request, binds: bool, otherwise: u16) -> Route {
         let Some(id) = self.addressed(request) else {
             return Route::Refuse(481);
         };
@@ -355,7 +348,7 @@ impl Switch {
             Phase::Open(opened) => opened,
             Phase::Reserved { parked: Some(other) } if *other != at => return Route::Refuse(506),
             Phase::Reserved { .. } if binds => return Route::Wait(id),
-            Phase::Reserved { .. } => return Route::Refuse(481),
+            Phase::Reserved { .. } => return Route::Refuse(otherwise),
         };
         if request.from_path != opened.machine.peer() {
             return Route::Refuse(481);
@@ -363,7 +356,7 @@ impl Switch {
         match opened.connection {
             Some(bound) if bound == at => Route::To(id),
             Some(_) => Route::Refuse(506),
-            None if !binds => Route::Refuse(481),
+            None if !binds => Route::Refuse(otherwise),
             None if !opened.is_proven(connection.id, peer) => Route::Unproven(id),
             None if connection.sessions.len() >= MAX_SESSIONS_PER_CONNECTION => Route::Refuse(403),
             None => {
@@ -435,28 +428,25 @@ impl Switch {
         let Some(connection) = self.connections.get_mut(at) else {
             return;
         };
-        let is_parked_too_long = connection.parked.as_ref().is_some_and(|(_, until)| *until <= now);
-        if is_parked_too_long && connection.bind_by.is_none_or(|bind_by| bind_by > now) {
-            connection.frame_by = None;
-            let parked = connection.parked.take();
-            let request = parked.and_then(|(received, _)| match received {
-                Received::Frame(frame) => match *frame {
-                    Frame::Request(request) => Some(request),
-                    Frame::Response(_) => None,
-                },
-                Received::TooLarge(_) | Received::Malformed(_) => None,
-            });
-            if let Some(request) = request {
-                if let Some(id) = self.addressed(&request)
-                    && let Some(entry) = self.sessions.get_mut(id)
-                    && let Phase::Reserved { parked } = &mut entry.phase
-                {
-                    *parked = None;
-                }
-                self.refuse(at, &request, 481, out);
-            }
-            return self.cut(at, now, out);
+        let waits = connection.parked.as_ref().is_some_and(|(_, until)| *until <= now);
+        if !waits || connection.bind_by.is_some_and(|bind_by| bind_by <= now) {
+            return self.shut(at, Ended::Violation, now, out);
         }
-        self.shut(at, Ended::Violation, now, out);
+        connection.frame_by = None;
+        if let Some((received, _)) = connection.parked.take() {
+            self.unmark(at, &received);
+            self.refuse(at, &received, 481, out);
+        }
+        self.cut(at, now, out);
+    }
+
+    /// The session of a request that has waited does not know of it any more.
+    fn unmark(&mut self, at: Id, received: &Received) {
+        let session = received.request().and_then(|request| self.addressed(request));
+        if let Some(entry) = session.and_then(|id| self.sessions.get_mut(id))
+            && let Phase::Reserved { parked } = &mut entry.phase
+        {
+            *parked = parked.filter(|parked| *parked != at);
+        }
     }
 }

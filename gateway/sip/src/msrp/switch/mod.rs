@@ -398,7 +398,7 @@ impl Switch {
     pub fn handle(&mut self, input: Input, now: Instant, out: &mut Vec<Output>) {
         match input {
             Input::Accepted { connection, peer } => self.accepted(connection, peer, now, out),
-            Input::Connected { connection, peer } => self.connected(connection, peer, now, out),
+            Input::Connected { connection, peer } => self.connected(connection, &peer, now, out),
             Input::ConnectFailed { connection, fault } => self.lose(connection, Ended::Unreachable(fault), now, out),
             Input::Bytes { connection, bytes } => self.bytes(connection, &bytes, now, out),
             Input::Written { connection, bytes } => self.written(connection, bytes, now, out),
@@ -438,3 +438,10 @@ impl Switch {
         }
     }
 }
+
+#[cfg(test)]
+mod any_sequence;
+#[cfg(test)]
+mod bench;
+#[cfg(test)]
+mod tests;
