@@ -51,6 +51,8 @@ pub enum Input {
     MessageFromSip,
     /// SIP answered 415 to a status.
     StatusUnsupported,
+    /// The SIP user has left the session.
+    LeftBySip,
     /// [`ChatStates::deadline`] has passed.
     DeadlinePassed,
 }
@@ -142,6 +144,14 @@ impl ChatStates {
             Input::StatusUnsupported => {
                 self.is_unsupported = true;
                 self.said = Said::Idle;
+            }
+            Input::LeftBySip => {
+                self.heard = if self.is_known_to_client {
+                    out.push(Output::ToXmpp(ChatState::Gone));
+                    Heard::Idle
+                } else {
+                    Self::stopped(self.heard, out)
+                };
             }
             Input::DeadlinePassed => self.deadline_passed(now, out),
         }

@@ -165,6 +165,16 @@ fn a_client_hears_states_only_while_it_shows_that_it_knows_them() {
     assert_eq!(chat.states.state_of_message(), None);
 }
 
+// Rule: session.gone, state.support
+#[test]
+fn a_sip_user_who_leaves_is_gone_for_a_client_that_knows_it() {
+    let mut chat = Chat::known();
+    chat.at(1, active(None));
+    assert_eq!(chat.at(2, Input::LeftBySip), [Output::ToXmpp(ChatState::Gone)]);
+    assert_eq!(chat.until(1000), []);
+    assert_eq!(Chat::new(Form::STATUS_MESSAGE).at(0, Input::LeftBySip), []);
+}
+
 #[test]
 fn keyboard_activity_is_repeated_every_five_seconds_and_ends_after_ten() {
     let mut chat = Chat::known();
@@ -181,7 +191,7 @@ proptest::proptest! {
     /// and silence ends everything.
     // Rule: state.no-repeat, state.expiry
     #[test]
-    fn nothing_is_repeated_and_nothing_stays(steps in proptest::collection::vec((0_u64..90, 0_usize..9), 0..60)) {
+    fn nothing_is_repeated_and_nothing_stays(steps in proptest::collection::vec((0_u64..90, 0_usize..10), 0..60)) {
         let mut chat = Chat::new(Form::STATUS_MESSAGE);
         let (mut clock, mut outputs) = (0, Vec::new());
         for (wait, choice) in steps {
@@ -196,6 +206,7 @@ proptest::proptest! {
                 5 => active(Some(60)),
                 6 => active(None),
                 7 => Input::Status(IDLE),
+                8 => Input::LeftBySip,
                 _ => Input::MessageFromSip,
             };
             // A message tells its reader that composing has ended.

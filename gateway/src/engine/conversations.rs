@@ -81,42 +81,51 @@ impl Conversation {
 impl Conversations {
     /// The XMPP user wrote.
     pub(super) fn written(&mut self, key: &PairKey, from: &Jid, written: Written<'_>, now: Now) {
-        let known = self.entry(key, now.unix_ms);
-        known.is_chat = written.is_chat;
-        known.written_ms = now.unix_ms;
-        if known.device.as_deref() != from.resource() {
-            known.device = from.resource().map(str::to_owned);
-        }
-        known.thread = written.thread.filter(|thread| thread.len() <= MAX_THREAD).map(Box::from);
-        if known.states.is_some() || written.state.is_some() {
+        let has_states = self.with(key, now.unix_ms, |known| {
+            known.is_chat = written.is_chat;
+            known.written_ms = now.unix_ms;
+            if known.device.as_deref() != from.resource() {
+                known.device = from.resource().map(str::to_owned);
+            }
+            known.thread = written.thread.filter(|thread| thread.len() <= MAX_THREAD).map(Box::from);
+            known.states.is_some()
+        });
+        if has_states || written.state.is_some() {
             // Content answers nothing.
-            self.step(key, Form::STATUS_MESSAGE, Input::MessageFromXmpp(written.state), now, &mut Vec::new());
+            self.step(key, None, Input::MessageFromXmpp(written.state), now, &mut Vec::new());
         }
     }
 
     /// The SIP user writes: how the message looks.
     pub(super) fn heard(&mut self, key: &PairKey, now: Now) -> Reply {
-        let known = self.entry(key, now.unix_ms);
-        known.heard_ms = now.unix_ms;
-        let is_current = known.is_current(now.unix_ms);
-        let reply = Reply {
-            to: known.address(key, now.unix_ms),
-            is_chat: is_current && known.is_chat,
-            thread: known.thread.clone().filter(|_| is_current),
-            state: known.states.as_ref().filter(|_| is_current).and_then(|states| states.state_of_message()),
-        };
-        if known.states.is_some() {
-            self.step(key, Form::STATUS_MESSAGE, Input::MessageFromSip, now, &mut Vec::new());
+        let (reply, has_states) = self.with(key, now.unix_ms, |known| {
+            known.heard_ms = now.unix_ms;
+            let is_current = known.is_current(now.unix_ms);
+            let reply = Reply {
+                to: known.address(key, now.unix_ms),
+                is_chat: is_current && known.is_chat,
+                thread: known.thread.clone().filter(|_| is_current),
+                state: known.states.as_ref().filter(|_| is_current).and_then(|states| states.state_of_message()),
+            };
+            (reply, known.states.is_some())
+        });
+        if has_states {
+            self.step(key, None, Input::MessageFromSip, now, &mut Vec::new());
         }
         reply
     }
 
-    fn entry(&mut self, key: &PairKey, now_ms: u64) -> &mut Conversation {
-        if !self.latest.contains_key(key) {
-            self.make_room(now_ms);
-            self.order.push_back((now_ms, key.clone()));
+    /// Looks at a conversation, which begins if there is none.
+    fn with<R>(&mut self, key: &PairKey, now_ms: u64, look: impl FnOnce(&mut Conversation) -> R) -> R {
+        if let Some(known) = self.latest.get_mut(key) {
+            return look(known);
         }
-        self.latest.entry(key.clone()).or_default()
+        self.make_room(now_ms);
+        let mut new = Conversation::default();
+        let result = look(&mut new);
+        self.latest.insert(key.clone(), new);
+        self.order.push_back((now_ms, key.clone()));
+        result
     }
 
     /// Forgets what is over. An entry that was written to since it was queued is queued again with its newer time; the
@@ -146,11 +155,14 @@ impl Conversations {
         }
     }
 
-    /// Steps the chat states of a conversation; without one, nothing happens.
-    pub(super) fn step(&mut self, key: &PairKey, form: Form, input: Input, now: Now, out: &mut Vec<Output>) {
+    /// Steps the chat states of a conversation, carried as they were or in another form; without a conversation, nothing
+    /// happens.
+    pub(super) fn step(&mut self, key: &PairKey, form: Option<Form>, input: Input, now: Now, out: &mut Vec<Output>) {
         let Some(known) = self.latest.get_mut(key) else { return };
-        let states = known.states.get_or_insert_with(|| Box::new(ChatStates::new(form)));
-        states.set_form(form);
+        let states = known.states.get_or_insert_with(|| Box::new(ChatStates::new(Form::STATUS_MESSAGE)));
+        if let Some(form) = form {
+            states.set_form(form);
+        }
         states.handle(input, now.instant, out);
         let deadline = states.deadline();
         if deadline != known.deadline {
@@ -279,13 +291,7 @@ mod tests {
         for number in 0..10 {
             let user = key(&format!("u{number}"));
             conversations.written(&user, &desk(), CHAT, at(1000));
-            conversations.step(
-                &user,
-                Form::STATUS_MESSAGE,
-                Input::State(ChatState::Composing),
-                at(1000),
-                &mut Vec::new(),
-            );
+            conversations.step(&user, None, Input::State(ChatState::Composing), at(1000), &mut Vec::new());
         }
         assert_eq!(conversations.deadlines.len(), 10);
         conversations.written(&key("late"), &desk(), CHAT, at(2000 + LASTS_MS));

@@ -170,7 +170,7 @@ impl Engine {
         if let SipFailure::Status { code: 415, .. } = failure {
             let pair = PairKey { local: pager.to.bare(), remote: pager.from.bare() };
             // It asks for nothing.
-            self.conversations.step(&pair, Form::STATUS_MESSAGE, Input::StatusUnsupported, now, &mut Vec::new());
+            self.conversations.step(&pair, Some(Form::STATUS_MESSAGE), Input::StatusUnsupported, now, &mut Vec::new());
         }
     }
 
@@ -179,7 +179,13 @@ impl Engine {
         let is_unknown =
             matches!(answer, Answer::Response(response) if matches!(response.status.code(), 405 | 415 | 501));
         if is_unknown {
-            self.conversations.step(pair, Form::KEYBOARD_ACTIVITY, Input::StatusUnsupported, now, &mut Vec::new());
+            self.conversations.step(
+                pair,
+                Some(Form::KEYBOARD_ACTIVITY),
+                Input::StatusUnsupported,
+                now,
+                &mut Vec::new(),
+            );
         }
     }
 }
@@ -197,6 +203,14 @@ impl Engine {
         if self.settings.messages.chat_states && self.conversations.exists(pair, now.unix_ms) {
             let form = self.form_of_states(pair);
             self.step_states(pair, form, Input::Status(status), now, out);
+        }
+    }
+
+    /// The SIP user has left the session (RFC 7573, section 6.1).
+    pub(in crate::engine) fn left_by_sip(&mut self, pair: &PairKey, now: Now, out: &mut Outputs) {
+        if self.settings.messages.chat_states && self.conversations.exists(pair, now.unix_ms) {
+            let form = self.form_of_states(pair);
+            self.step_states(pair, form, Input::LeftBySip, now, out);
         }
     }
 
@@ -269,7 +283,7 @@ impl Engine {
 
     fn step_states(&mut self, pair: &PairKey, form: Form, input: Input, now: Now, out: &mut Outputs) {
         let mut outputs = Vec::new();
-        self.conversations.step(pair, form, input, now, &mut outputs);
+        self.conversations.step(pair, Some(form), input, now, &mut outputs);
         for output in outputs {
             match output {
                 Output::ToSip(status) => self.status_to_sip(pair, status, now, out),

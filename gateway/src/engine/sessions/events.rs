@@ -164,6 +164,9 @@ impl Engine {
     fn session_ended(&mut self, id: SessionId, ended: Ended, now: Now, out: &mut Outputs) {
         let Some(talk) = self.sessions.remove(id) else { return };
         let user = talk.pair.local.clone();
+        if matches!(ended, Ended::ByPeer) && !self.sessions.carries(&talk.pair) {
+            self.left_by_sip(&talk.pair, now, out);
+        }
         let waiting = talk.line.end();
         let answer = match ended {
             Ended::Refused(response) if is_about_sessions(response.status) => {

@@ -458,3 +458,20 @@ fn gone_and_a_late_error_end_the_session() {
         assert!(rig.out.stanzas.is_empty());
     }
 }
+
+// Rule: session.gone
+#[test]
+fn a_call_that_she_ends_tells_a_client_that_knows_chat_states() {
+    for (states, told) in [("<active xmlns='http://jabber.org/protocol/chatstates'/>", 1), ("", 0)] {
+        let mut rig = Rig::new();
+        let answer = rig.called("c1", SDP);
+        rig.in_session(&answer, 1, "ACK", "", "");
+        let rest = format!("type='chat' id='m1'><body>hello</body>{states}");
+        rig.stanza(StanzaKind::Message, BOB, "alice@contoso.example", &rest);
+        let message = rig.requests().remove(0);
+        rig.answer(&message, Status::OK);
+        rig.in_session(&answer, 2, "BYE", "", "");
+        assert_eq!(rig.out.stanzas.len(), told);
+        assert!(rig.out.stanzas.iter().all(|stanza| text(stanza).contains("<gone")));
+    }
+}

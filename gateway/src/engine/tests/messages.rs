@@ -602,6 +602,16 @@ fn messages_of_a_thread_are_requests_of_their_own_without_contact() {
     assert!(rig.sent().iter().all(|message| !message.headers().has(&causeway_sip::header::HeaderName::Contact)));
 }
 
+// Rule: message.answer.unreachable
+#[test]
+fn a_sender_who_may_try_again_hears_when() {
+    let mut rig = Rig::new();
+    rig.sip_message("bob@fabrikam.example", "x1", "hi");
+    rig.stanza_ends(Outcome::Failed(Failure::new(StanzaCondition::ResourceConstraint, "full")));
+    let sent = rig.sent();
+    assert!(sent[0].headers().has(&causeway_sip::header::HeaderName::RetryAfter), "{sent:?}");
+}
+
 // Rule: message.answer.late
 #[test]
 fn a_stanza_is_waited_for_25_seconds_and_its_sender_hears_504() {
