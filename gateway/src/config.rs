@@ -28,7 +28,7 @@ mod settings;
 mod sip;
 
 pub use access::{GrantFault, GrantFile};
-pub use directory::{DirectoryConfig, EchoConfig, PhotoFile};
+pub use directory::{DirectoryConfig, EchoConfig, PhotoFile, VCardFault};
 pub use partner::Partner;
 pub use sip::{MsrpListen, SipConfig, SipTlsFiles};
 
@@ -192,7 +192,7 @@ impl Config {
         let sip = self.sip.tls.iter().flat_map(|tls| [&tls.certificate, &tls.key, &tls.ca]);
         let anchors = self.partners.iter().flat_map(|partner| &partner.trust_anchors);
         let grants = self.grant_files.iter().map(|grant| &grant.path);
-        let photos = self.directory.photos.iter().map(|photo| &photo.path);
+        let photos = self.directory.photos.iter().map(|photo| &photo.path).chain(&self.directory.vcard_files);
         let named = link.into_iter().chain(sip).chain(anchors).chain(&self.dialback_passphrase);
         named.chain(grants).chain(photos).cloned().collect()
     }

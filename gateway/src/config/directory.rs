@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use causeway_shared::config::{Document, Section};
+use causeway_shared::config::{ConfigError, Document, Section};
 use causeway_shared::domain::DomainName;
 use causeway_shared::jid::BareJid;
 
@@ -14,10 +14,12 @@ use crate::iq::vcard::VCard;
 use crate::iq::{Caps, ClientFeature, ClientType, ContactAddresses, ContactRole, Directory, DomainProfile};
 use crate::translate::presence::{Note, is_language_tag};
 
-/// Longest text of a card, a greeting or an address, in characters: some of them share a stanza of 10 000 bytes.
+/// Longest text of a card, a greeting or an address, in bytes: some of them share a stanza of 10 000 bytes with a photo.
 const MAX_TEXT: usize = 200;
 /// Addresses for one purpose.
 const MAX_ADDRESSES: usize = 10;
+/// Cards: about 1 KiB each, 7 with a photo.
+const MAX_CARDS: usize = 20_000;
 /// Greetings of the echo contact.
 const MAX_GREETINGS: usize = 8;
 
@@ -30,6 +32,8 @@ pub struct DirectoryConfig {
     pub vcards: HashMap<BareJid, VCard>,
     /// Photos that belong into them.
     pub photos: Vec<PhotoFile>,
+    /// Files with more cards.
+    pub vcard_files: Vec<PathBuf>,
 }
 
 /// A photo for a user's card.
@@ -54,7 +58,40 @@ pub struct EchoConfig {
     pub greetings: Vec<Note>,
 }
 
+/// Why a file of cards does not do.
+#[derive(Debug, thiserror::Error)]
+pub enum VCardFault {
+    /// Mistakes as in the configuration.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Mistakes(Vec<ConfigError>),
+    /// A user has a card elsewhere.
+    #[error("{0} has a card already")]
+    Twice(BareJid),
+    /// There are more cards than are kept.
+    #[error("there are more than {MAX_CARDS} cards")]
+    TooMany,
+}
+
 impl DirectoryConfig {
+    /// With the cards of a file's text, which are written as in the configuration.
+    pub fn with_vcards(&self, text: &str, domains: &[DomainName]) -> Result<Self, VCardFault> {
+        let mut document = Document::parse(text, super::ENVIRONMENT, []).map_err(VCardFault::Mistakes)?;
+        let mut more = Self::default();
+        for section in document.sections("vcard") {
+            vcard(section, domains, &mut more);
+        }
+        document.finish().map_err(VCardFault::Mistakes)?;
+        let mut all = self.clone();
+        for (user, card) in more.vcards {
+            if all.vcards.contains_key(&user) {
+                return Err(VCardFault::Twice(user));
+            }
+            all.vcards.insert(user, card);
+        }
+        all.photos.extend(more.photos);
+        if all.vcards.len() > MAX_CARDS { Err(VCardFault::TooMany) } else { Ok(all) }
+    }
+
     /// What the engine answers from. What is exchanged besides texts is what clients can.
     pub fn directory(&self, messages: &MessageSettings) -> Directory {
         let can = [
@@ -83,9 +120,10 @@ pub(super) fn read(document: &mut Document, domains: &[DomainName]) -> Directory
     let os = section.flag("show_os", false).then(|| std::env::consts::OS.to_owned());
     let roles = ContactRole::ALL.into_iter().map(|role| (role, addresses(&mut section, role)));
     let contacts = ContactAddresses { roles: roles.filter(|(_, addresses)| !addresses.is_empty()).collect() };
+    let vcard_files = section.texts("vcard_files").into_iter().map(PathBuf::from).collect();
     section.finish();
-    let mut directory =
-        DirectoryConfig { domain: DomainProfile { version, os, contacts }, ..DirectoryConfig::default() };
+    let domain = DomainProfile { version, os, contacts };
+    let mut directory = DirectoryConfig { domain, vcard_files, ..DirectoryConfig::default() };
     for section in document.sections("vcard") {
         vcard(section, domains, &mut directory);
     }
@@ -117,7 +155,7 @@ fn uri(text: &str) -> Result<String, &'static str> {
         && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'));
     match () {
         () if !is_scheme || rest.is_empty() => Err("that is no URI"),
-        () if text.chars().count() > MAX_TEXT => Err("it is too long"),
+        () if text.len() > MAX_TEXT => Err("it is too long"),
         () if text.chars().any(|c| c.is_whitespace() || c.is_control()) => Err("a URI has no spaces"),
         () => Ok(text.to_owned()),
     }
@@ -199,8 +237,8 @@ fn local_user(section: &mut Section, domains: &[DomainName]) -> Option<BareJid> 
 /// A text of bounded length.
 fn short(section: &mut Section, key: &'static str) -> Option<String> {
     let text = section.text(key)?;
-    if text.chars().count() > MAX_TEXT {
-        section.mistake(key, "it is too long", format!("write at most {MAX_TEXT} characters"));
+    if text.len() > MAX_TEXT {
+        section.mistake(key, "it is too long", format!("write at most {MAX_TEXT} bytes"));
     }
     Some(text)
 }

@@ -23,7 +23,8 @@ fn mistakes(text: &str) -> Vec<String> {
 fn without_the_sections_there_is_no_echo_contact_and_nothing_is_given_away() {
     let config = config("").unwrap();
     assert_eq!(config.echo, None);
-    let DirectoryConfig { domain, vcards, photos } = config.directory;
+    let DirectoryConfig { domain, vcards, photos, vcard_files } = config.directory;
+    assert!(vcard_files.is_empty());
     assert_eq!((domain.version, domain.os, domain.contacts.roles), (None, None, Vec::new()));
     assert!(vcards.is_empty() && photos.is_empty());
 }
@@ -32,12 +33,14 @@ fn without_the_sections_there_is_no_echo_contact_and_nothing_is_given_away() {
 fn everything_can_be_said() {
     let config = config(
         "[discovery]\nshow_version = true\nshow_os = true\nabuse_addresses = ['mailto:abuse@contoso.example']\n\
-         [echo]\naddress = 'Echo@contoso.example'\nname = 'Echo'\n[[echo.greeting]]\nlang = 'de'\ntext = 'Hallo'\n\
+         vcard_files = ['/more.toml']\n[echo]\naddress = 'Echo@contoso.example'\nname = 'Echo'\n[[echo.greeting]]\nlang = 'de'\ntext = 'Hallo'\n\
          [[echo.greeting]]\ntext = 'Hello'\n\
          [[vcard]]\naddress = 'alice@contoso.example'\nfull_name = 'Alice'\nphoto_file = '/alice.png'\n",
     )
     .unwrap();
-    let DirectoryConfig { domain, vcards, photos } = config.directory.clone();
+    let DirectoryConfig { domain, vcards, photos, vcard_files } = config.directory.clone();
+    assert_eq!(vcard_files, [Path::new("/more.toml")]);
+    assert!(config.files().contains(Path::new("/more.toml")));
     assert_eq!(domain.version.as_deref(), Some(env!("CARGO_PKG_VERSION")));
     assert!(domain.os.is_some());
     assert_eq!(domain.contacts.roles, [(ContactRole::Abuse, vec!["mailto:abuse@contoso.example".to_owned()])]);
@@ -96,4 +99,25 @@ fn what_is_exchanged_besides_texts_is_what_clients_can() {
         clients("receipts_from_200 = false\ncpim_to_pool = true\nmarkers = true\nxhtml_im = true"),
         can(&[ClientFeature::ChatStates, ClientFeature::Receipts, ClientFeature::Markers, ClientFeature::XhtmlIm])
     );
+}
+
+#[test]
+fn a_file_has_more_cards_and_each_user_one() {
+    let domains = [DomainName::parse("contoso.example").unwrap()];
+    let card = |user: &str| format!("[[vcard]]\naddress = '{user}'\nfull_name = 'x'\nphoto_file = '/{user}.png'\n");
+    let with = |directory: &DirectoryConfig, text: &str| {
+        directory.with_vcards(text, &domains).map_err(|fault| fault.to_string())
+    };
+    let one = with(&DirectoryConfig::default(), &card("alice@contoso.example")).unwrap();
+    let two = with(&one, &card("bob@contoso.example")).unwrap();
+    assert_eq!((two.vcards.len(), two.photos.len()), (2, 2));
+    for (text, reason) in [
+        (card("alice@contoso.example"), "alice@contoso.example has a card already"),
+        (card("eve@fabrikam.example"), "fabrikam.example is none of our domains"),
+        ("[[card]]\n".to_owned(), "card"),
+        ("not TOML".to_owned(), ""),
+    ] {
+        let fault = with(&two, &text).unwrap_err();
+        assert!(fault.contains(reason), "{fault}");
+    }
 }

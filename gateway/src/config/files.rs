@@ -19,7 +19,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use crate::iq::vcard::Photo;
 use crate::policy::access::ExternalAccess;
 
-use super::{Config, GrantFile, LinkFiles, MIN_PASSPHRASE, Partner, PhotoFile, SipTlsFiles};
+use super::{Config, DirectoryConfig, GrantFile, LinkFiles, MIN_PASSPHRASE, Partner, PhotoFile, SipTlsFiles};
 
 /// A file that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -87,6 +87,17 @@ impl Config {
                 config.access = granted;
             }
         }
+        for path in config.directory.vcard_files.clone() {
+            let more = files.judge(
+                "discovery.vcard_files",
+                &[("", &path)],
+                || config.directory.load_vcards(&path, &config.domains),
+                "write a TOML file with [[vcard]] sections, each for another user",
+            );
+            if let Some(directory) = more {
+                config.directory = directory;
+            }
+        }
         for photo in &config.directory.photos {
             let loaded = files.judge(
                 &photo.key,
@@ -150,6 +161,14 @@ impl GrantFile {
     }
 }
 
+impl DirectoryConfig {
+    /// With the cards of a file, as it is now.
+    fn load_vcards(&self, path: &Path, domains: &[DomainName]) -> Result<Self, FileFault> {
+        let text = String::from_utf8(read(path)?).map_err(|error| FileFault::new(path, error))?;
+        self.with_vcards(&text, domains).map_err(|fault| FileFault::new(path, fault))
+    }
+}
+
 impl PhotoFile {
     /// The photo, as it is now.
     pub fn load(&self) -> Result<Photo, FileFault> {
@@ -184,6 +203,10 @@ mod tests {
     use crate::dev_certs;
 
     fn load(directory: &Path, passphrase: &str) -> Read<Config> {
+        load_with(directory, passphrase, "")
+    }
+
+    fn load_with(directory: &Path, passphrase: &str, more: &str) -> Read<Config> {
         let path = |name: &str| directory.join(name).display().to_string();
         std::fs::write(path("dialback"), passphrase).unwrap();
         let text = format!(
@@ -205,7 +228,7 @@ mod tests {
             path("ca.crt"),
             path("sales.txt"),
         );
-        Config::load(&text, [])
+        Config::load(&(text + more), [])
     }
 
     fn made(name: &str) -> std::path::PathBuf {
@@ -230,6 +253,34 @@ mod tests {
         assert_eq!(config.partners[0].load_trust_anchors().unwrap().len(), 1);
         assert_eq!(config.access.granted(), 1);
         assert!(config.files().contains(&directory.join("sales.txt")));
+        std::fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
+    fn cards_and_their_photos_are_read_from_files() {
+        let directory = made("cards");
+        let path = |name: &str| directory.join(name).display().to_string();
+        let card = |user: &str| {
+            format!("[[vcard]]\naddress = '{user}@contoso.example'\nphoto_file = '{}'\n", path("photo"))
+        };
+        std::fs::write(path("cards"), card("bob")).unwrap();
+        std::fs::write(path("photo"), "GIF89a").unwrap();
+        let more = format!("[discovery]\nvcard_files = ['{}']\n{}", path("cards"), card("alice"));
+        let secret = "s".repeat(MIN_PASSPHRASE);
+        let (config, _) = load_with(&directory, &secret, &more).unwrap();
+        assert_eq!(config.directory.vcards.len(), 2);
+        assert!(config.directory.vcards.values().all(|card| card.photo.is_some()));
+        assert!(config.files().contains(&directory.join("photo")));
+
+        std::fs::write(path("photo"), "<svg/>").unwrap();
+        let keys = |mistakes: Vec<causeway_shared::config::ConfigError>| -> Vec<_> {
+            mistakes.into_iter().map(|mistake| mistake.key).collect()
+        };
+        let mistakes = load_with(&directory, &secret, &more).unwrap_err();
+        assert_eq!(keys(mistakes), ["vcard[0].photo_file", "vcard[0].photo_file"]);
+        std::fs::write(path("cards"), card("alice")).unwrap();
+        std::fs::write(path("photo"), "GIF89a").unwrap();
+        assert_eq!(keys(load_with(&directory, &secret, &more).unwrap_err()), ["discovery.vcard_files"]);
         std::fs::remove_dir_all(directory).unwrap();
     }
 
