@@ -260,9 +260,8 @@ mod tests {
     fn cards_and_their_photos_are_read_from_files() {
         let directory = made("cards");
         let path = |name: &str| directory.join(name).display().to_string();
-        let card = |user: &str| {
-            format!("[[vcard]]\naddress = '{user}@contoso.example'\nphoto_file = '{}'\n", path("photo"))
-        };
+        let card =
+            |user: &str| format!("[[vcard]]\naddress = '{user}@contoso.example'\nphoto_file = '{}'\n", path("photo"));
         std::fs::write(path("cards"), card("bob")).unwrap();
         std::fs::write(path("photo"), "GIF89a").unwrap();
         let more = format!("[discovery]\nvcard_files = ['{}']\n{}", path("cards"), card("alice"));
