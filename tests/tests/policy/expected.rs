@@ -101,3 +101,23 @@ pub(crate) fn message_to_bob(body: &str) -> String {
         "<message xmlns='jabber:server' from='USER' to='BOB' id='*'><body>{body}</body><thread>*</thread></message>"
     )
 }
+
+/// bob types.
+pub(crate) fn composing() -> String {
+    let body = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\r\n\
+                <isComposing xmlns=\"urn:ietf:params:xml:ns:im-iscomposing\"><state>active</state>\
+                <contenttype>text/plain</contenttype><refresh>60</refresh></isComposing>";
+    format!(
+        "MESSAGE sip:USER SIP/2.0\nVia: SIP/2.0/TCP GATEWAY;branch=*\nFrom: <sip:BOB>;tag=*\nTo: <sip:USER>\n\
+         Call-ID: *\nCSeq: * MESSAGE\nP-Asserted-Identity: <sip:BOB>\nContent-Type: application/im-iscomposing+xml\n\
+         Max-Forwards: 70\nContent-Length: {}\n\n{body}",
+        body.len()
+    )
+}
+
+/// The local user types.
+pub(crate) fn composing_to_bob() -> String {
+    "<message xmlns='jabber:server' from='USER' to='BOB/desk' type='chat'>\
+     <composing xmlns='http://jabber.org/protocol/chatstates'/></message>"
+        .to_owned()
+}

@@ -4,7 +4,7 @@
 use causeway_tests::peer::sip::Message;
 
 use crate::expected::{
-    available, document, heard, message_to_bob, nothing, notify, presence, service_unavailable, subscribe,
+    available, composing_to_bob, document, heard, message_to_bob, nothing, notify, presence, service_unavailable, subscribe,
 };
 use crate::support::{ALICE, CARL, Kind, NOBODY, Pair, World};
 
@@ -13,6 +13,10 @@ const TEXT: &str = "Content-Type: text/plain\r\n";
 /// What the pool sends to begin a chat in a session.
 const OFFER: &str = "v=0\r\no=- 1 1 IN IP4 127.0.22.1\r\ns=-\r\nc=IN IP4 127.0.22.1\r\nt=0 0\r\n\
                      m=message 5060 sip null\r\na=accept-types:text/plain\r\n";
+
+const IS_COMPOSING_TYPE: &str = "Content-Type: application/im-iscomposing+xml\r\n";
+const IS_COMPOSING: &str = "<?xml version='1.0'?><isComposing xmlns='urn:ietf:params:xml:ns:im-iscomposing'>\
+                            <state>active</state></isComposing>";
 
 async fn said(pair: &Pair, body: &str) -> Message {
     pair.world.request("MESSAGE", pair.user, &pair.bob, TEXT, body).await
@@ -130,5 +134,30 @@ async fn who_may_not_and_who_is_no_partner_hear_so_and_nobody_else_does() {
         ];
         assert_eq!(answers.map(|answer| answer.status()), [Some(404); 4], "S7 {user}");
         pair.must_hear("S7", &nothing()).await;
+    }
+}
+
+// Rule: type.s5
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_types_is_seen_to_by_those_who_may_write_to_her() {
+    let world = World::start("policy-s5").await;
+    for user in [ALICE, NOBODY] {
+        for (kind, is_added, is_seen) in [
+            (Kind::Federated, false, true),
+            (Kind::PublicVerified, false, true),
+            (Kind::PublicUnverified, true, true),
+            (Kind::PublicUnverified, false, false),
+        ] {
+            let mut pair = Pair::new(&world, kind, user);
+            if is_added {
+                pair.add().await;
+            }
+            pair.message("chat", "<body>hello</body><active xmlns='http://jabber.org/protocol/chatstates'/>").await;
+            pair.hears(0, 0).await;
+            let status = world.request("MESSAGE", user, &pair.bob, IS_COMPOSING_TYPE, IS_COMPOSING).await;
+            assert!(matches!(status.status(), Some(200 | 202)), "{kind:?} {status:?}");
+            let expected = if is_seen { heard(&[], &[composing_to_bob()]) } else { nothing() };
+            pair.must_hear("S5", &expected).await;
+        }
     }
 }

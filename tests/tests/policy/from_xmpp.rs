@@ -7,7 +7,7 @@ use tokio::sync::Semaphore;
 use tokio::task::{JoinSet, LocalSet};
 
 use crate::expected::{
-    available, document, error, heard, message, nothing, notify, pong, presence, service_unavailable, subscribe,
+    available, composing, document, error, heard, message, nothing, notify, pong, presence, service_unavailable, subscribe,
     unavailable,
 };
 use crate::support::{ALICE, CARL, Heard, Kind, LOCAL, NOBODY, Pair, World};
@@ -153,6 +153,12 @@ const ROWS: &[Row] = &[
         before: &[],
         step: Step::Message("chat", "<displayed xmlns='urn:xmpp:chat-markers:0' id='x'/>"),
         expected: |_| nothing(),
+    },
+    Row {
+        name: "X9 chat state after X8",
+        before: &[Step::Message("chat", "<body>hello</body>")],
+        step: Step::Message("chat", "<composing xmlns='http://jabber.org/protocol/chatstates'/>"),
+        expected: |column| if column.is_stranger() { nothing() } else { heard(&[composing()], &[]) },
     },
     Row {
         name: "X9 nothing that we know",
