@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 use causeway_shared::domain::DomainName;
 use causeway_shared::partner::PartnerType;
 use causeway_shared::xmpp::stanza_error::{ErrorType, StanzaCondition, StanzaError};
-use causeway_sip::header::{HeaderName, Headers};
+use causeway_sip::header::{HeaderName, HeaderValue, Headers};
 use causeway_sip::method::Status;
 use causeway_sip::uri::{Scheme, Uri};
 
@@ -203,21 +203,26 @@ impl RequestRefusal {
 /// Who sends a request: P-Asserted-Identity of a trusted peer, else From (RFC 3325, section 5). `None` if the sender
 /// wants to stay unknown, which XMPP cannot offer.
 pub fn identity(headers: &Headers, is_trusted_peer: bool) -> Option<Uri> {
-    let is_private = headers
-        .get(&HeaderName::Privacy)
-        .and_then(|value| value.as_str())
-        .is_some_and(|value| value.split([';', ',']).any(|part| part.trim().eq_ignore_ascii_case("id")));
-    if is_private {
+    if headers.all(&HeaderName::Privacy).any(asks_for_privacy) {
         return None;
     }
-    let asserted = headers.addresses(&HeaderName::PAssertedIdentity).ok().filter(|_| is_trusted_peer);
-    let asserted = asserted.into_iter().flatten().map(|address| address.uri);
-    let asserted = asserted.into_iter().find(|uri| matches!(uri.scheme(), Scheme::Sip | Scheme::Sips));
-    let uri = match asserted {
+    let asserted = match is_trusted_peer && headers.has(&HeaderName::PAssertedIdentity) {
+        // What asserts somebody and cannot be read asserts that it is not From.
+        true => headers.addresses(&HeaderName::PAssertedIdentity).ok()?,
+        false => Vec::new(),
+    };
+    let mut asserted = asserted.into_iter().map(|address| address.uri);
+    let uri = match asserted.find(|uri| matches!(uri.scheme(), Scheme::Sip | Scheme::Sips)) {
         Some(uri) => uri,
         None => headers.from().ok()?.uri,
     };
     (!uri.host().eq_ignore_ascii_case("anonymous.invalid")).then_some(uri)
+}
+
+/// Whether the sender's identity is to stay inside (RFC 3323, section 4.2; RFC 3325, section 9.3).
+fn asks_for_privacy(value: &HeaderValue) -> bool {
+    let is_identity = |part: &str| ["id", "user"].iter().any(|known| part.trim().eq_ignore_ascii_case(known));
+    value.as_str().is_none_or(|value| value.split([';', ',']).any(is_identity))
 }
 
 /// Decides about a request of the pool (rows S3, S6, S7 and sections 0, 9.8): from whom, to whom. Whether the local user

@@ -132,6 +132,7 @@ fn requests_pass_only_from_local_users_to_partners() {
 }
 
 // RFC 3325 section 5; anonymous callers have no XMPP form.
+// Rule: sip.trust, sip.privacy
 #[test]
 fn the_asserted_identity_counts_only_from_trusted_peers() {
     let headers = |lines: &[(HeaderName, &'static str)]| {
@@ -147,7 +148,21 @@ fn the_asserted_identity_counts_only_from_trusted_peers() {
     assert_eq!(who(&headers(std::slice::from_ref(&from)), true).as_deref(), Some("sip:alice@contoso.example"));
     assert_eq!(who(&headers(&[from.clone(), asserted.clone()]), true).as_deref(), Some("sip:carol@contoso.example"));
     assert_eq!(who(&headers(&[from.clone(), asserted]), false).as_deref(), Some("sip:alice@contoso.example"));
-    assert_eq!(who(&headers(&[from, (HeaderName::Privacy, "header; id")]), true), None);
+    for private in ["id", "header; id", "ID;critical", "user", "none, id"] {
+        assert_eq!(who(&headers(&[from.clone(), (HeaderName::Privacy, private)]), true), None, "{private}");
+    }
+    let twice = headers(&[from.clone(), (HeaderName::Privacy, "header"), (HeaderName::Privacy, "id")]);
+    assert_eq!(who(&twice, true), None);
+    for open in ["none", "header", "session;critical"] {
+        assert!(who(&headers(&[from.clone(), (HeaderName::Privacy, open)]), true).is_some(), "{open}");
+    }
     assert_eq!(who(&headers(&[(HeaderName::From, "<sip:anonymous@anonymous.invalid>;tag=1")]), true), None);
     assert_eq!(who(&headers(&[]), true), None);
+    // A telephone number alone names nobody here.
+    let number = (HeaderName::PAssertedIdentity, "<tel:+15551234>");
+    assert_eq!(who(&headers(&[from.clone(), number]), true).as_deref(), Some("sip:alice@contoso.example"));
+    let secure = (HeaderName::PAssertedIdentity, "<sips:carol@contoso.example>");
+    assert_eq!(who(&headers(&[from.clone(), secure]), true).as_deref(), Some("sips:carol@contoso.example"));
+    let nonsense = (HeaderName::PAssertedIdentity, "<sip:carol@contoso.example");
+    assert_eq!(who(&headers(&[from, nonsense]), true), None);
 }

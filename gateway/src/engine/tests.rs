@@ -584,7 +584,10 @@ fn a_removed_partners_pairs_are_told_also_those_that_only_the_store_knows() {
 
 mod delivery;
 mod echo;
+mod injection;
+mod loops;
 mod messages;
+mod oracle;
 mod queries;
 #[path = "sessions/tests.rs"]
 mod sessions;

@@ -4,7 +4,8 @@
 use causeway_tests::peer::sip::Message;
 
 use crate::expected::{
-    available, composing_to_bob, document, heard, message_to_bob, nothing, notify, presence, service_unavailable, subscribe,
+    available, composing_to_bob, document, heard, message_to_bob, nothing, notify, presence, service_unavailable,
+    subscribe,
 };
 use crate::support::{ALICE, CARL, Kind, NOBODY, Pair, World};
 

@@ -7,8 +7,8 @@ use tokio::sync::Semaphore;
 use tokio::task::{JoinSet, LocalSet};
 
 use crate::expected::{
-    available, composing, document, error, heard, message, nothing, notify, pong, presence, service_unavailable, subscribe,
-    unavailable,
+    available, composing, document, error, heard, message, nothing, notify, pong, presence, service_unavailable,
+    subscribe, unavailable,
 };
 use crate::support::{ALICE, CARL, Heard, Kind, LOCAL, NOBODY, Pair, World};
 

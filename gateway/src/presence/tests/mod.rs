@@ -16,6 +16,7 @@ mod access;
 mod any_sequence;
 mod both;
 mod inbound;
+mod oracle;
 mod outbound;
 
 const T0: u64 = 1_894_699_800_000;
