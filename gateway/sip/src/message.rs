@@ -123,7 +123,8 @@ impl Response {
         Self::from_headers(&request.headers, status)
     }
 
-    pub(crate) fn from_headers(headers: &Headers, status: Status) -> Self {
+    /// The same from the headers of the request alone.
+    pub fn from_headers(headers: &Headers, status: Status) -> Self {
         let copied = headers.iter().filter(|header| match header.name {
             HeaderName::Via | HeaderName::From | HeaderName::To | HeaderName::CallId | HeaderName::CSeq => true,
             HeaderName::Timestamp => status == Status::TRYING,

@@ -58,6 +58,18 @@ pub(super) struct Pager {
     pub(super) is_rerouted: bool,
 }
 
+impl Pager {
+    /// What its sender is to hear when it has arrived, if he wants to.
+    pub(super) fn due(&self) -> Option<Due> {
+        match (&self.errand, &self.id) {
+            (Errand::Stanza { wants_receipt: true, wrapped: None, .. }, Some(id)) => {
+                Some(Due::received(self.from.clone(), id.clone()))
+            }
+            (Errand::Stanza { .. } | Errand::Status | Errand::Notification, _) => None,
+        }
+    }
+}
+
 /// What a message is for, and who waits for its end.
 #[derive(Debug)]
 enum Errand {
@@ -349,14 +361,15 @@ impl Engine {
     }
 
     fn message_arrived(&mut self, pager: Pager, answer: &Answer, now: Now, out: &mut Outputs) {
-        let Errand::Stanza { receipt, wants_receipt, wrapped } = pager.errand else { return };
-        self.metrics.message_to_sip_delivered();
-        out.finished.push((receipt, Outcome::Done));
         // 202 is a relay's word, which promises nothing (RFC 3428, section 7).
         let is_final = matches!(answer, Answer::Response(response) if response.status == Status::OK);
-        if let Some(id) = pager.id.filter(|_| wants_receipt && is_final && wrapped.is_none()) {
+        let due = pager.due().filter(|_| is_final);
+        let Errand::Stanza { receipt, .. } = pager.errand else { return };
+        self.metrics.message_to_sip_delivered();
+        out.finished.push((receipt, Outcome::Done));
+        if let Some(due) = due {
             let pair = PairKey { local: pager.to.bare(), remote: pager.from.bare() };
-            self.tell(pair, Due::received(pager.from, id), now, out);
+            self.tell(pair, due, now, out);
         }
     }
 

@@ -184,6 +184,8 @@ enum StanzaPurpose {
     Presence(PairKey, u32),
     /// A chat state or receipt; nobody waits.
     Unasked,
+    /// A text of a stream whose sender may want a report.
+    Stream(switch::SessionId, causeway_sip::msrp::session::Receipt),
 }
 
 impl Engine {
@@ -340,6 +342,7 @@ impl Engine {
                 out.finished.push((receipt, Outcome::Done));
             }
             Some(StanzaPurpose::Presence(pair, serial)) => self.presence_sent(pair, serial, outcome, now, out),
+            Some(StanzaPurpose::Stream(stream, receipt)) => self.stream_message_ended(stream, receipt, outcome, now, out),
             Some(StanzaPurpose::Unasked) | None => {}
         }
     }

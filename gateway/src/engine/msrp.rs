@@ -1,7 +1,7 @@
 //! Message streams over MSRP (RFC 4975): the switch of all sessions and what it has to say. Which conversation a session
 //! belongs to is decided in `sessions`.
 
-use causeway_sip::msrp::switch::{Event, Input, Output, SessionId};
+use causeway_sip::msrp::switch::{Input, Output};
 
 use crate::engine::{Engine, Now, Outputs};
 
@@ -17,17 +17,9 @@ impl Engine {
             match output {
                 Output::Event { session, event } => self.msrp_event(session, event, now, out),
                 output @ (Output::Connect { .. } | Output::Write { .. } | Output::Close { .. }) => {
-                    out.msrp.push(output)
+                    out.msrp.push(output);
                 }
             }
-        }
-    }
-
-    /// What the user of a session hears.
-    fn msrp_event(&mut self, session: SessionId, event: Event, now: Now, out: &mut Outputs) {
-        match event {
-            Event::Established | Event::Received { .. } => self.tell_switch(Input::Close { session }, now, out),
-            Event::Sent { .. } | Event::Reported { .. } | Event::Ended(_) => {}
         }
     }
 }

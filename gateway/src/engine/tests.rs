@@ -29,13 +29,17 @@ struct Rig {
 
 impl Rig {
     fn new() -> Self {
+        Self::with(|_| {})
+    }
+
+    fn with(change: impl FnOnce(&mut Settings)) -> Self {
         let sent_by = SentBy::new(TransportKind::Tcp, "127.0.0.1:5060").unwrap();
         let mut domains = Domains::default();
         let domain = |name| DomainName::parse(name).unwrap();
         domains.add_local(domain("contoso.example"));
         domains.add_partner(&domain("fabrikam.example"), &[], PartnerType::Federated);
         domains.add_partner(&domain("wingtip.example"), &[], PartnerType::PublicUnverified);
-        let settings = Settings {
+        let mut settings = Settings {
             endpoint: EndpointConfig { sessions: Some(SessionConfig::default()), ..EndpointConfig::new(vec![sent_by]) },
             contact: Uri::parse(Bytes::from_static(b"sip:127.0.0.1:5060;transport=tcp")).unwrap(),
             pool: vec![pool("127.0.0.9:5060"), pool("127.0.0.8:5060")],
@@ -54,6 +58,7 @@ impl Rig {
             domains,
             partner_domains: vec![domain("fabrikam.example"), domain("wingtip.example")],
         };
+        change(&mut settings);
         Self {
             engine: Engine::new(Arc::new(settings), Arc::default(), IdSource::counting()),
             now: Now { instant: Instant::now(), unix_ms: 1_900_000_000_000 },

@@ -1,7 +1,7 @@
 //! The session descriptions of chats: our offers and answers, and what the peer's mean.
 
 use bytes::Bytes;
-use causeway_sip::sdp::message::{self, InDialog, MessageStream};
+use causeway_sip::sdp::message::{self, InDialog, MessageStream, Msrp};
 use causeway_sip::sdp::{self, SdpFault, SessionDescription};
 
 /// Media types that a chat takes from SIP.
@@ -17,6 +17,9 @@ pub enum Unusable {
     /// It has no stream that carries messages.
     #[error("the session has no stream for messages")]
     NoMessages,
+    /// Its stream is MSRP, and there is no listener for that, or no room.
+    #[error("MSRP of this kind is not configured here, or there are too many sessions")]
+    NoMsrp,
 }
 
 /// An offer of the peer that can be answered.
@@ -50,6 +53,16 @@ pub fn answer_in_dialog(offer: &Offer, number: u64, version: u64, host: &str, ad
     let Some(offered) = offer.description.media.get(offer.place) else { return Bytes::new() };
     let media = InDialog { accept_types: accept_types() }.answer(offered, address);
     message::answer(&offer.description, offer.place, media, number, version, host).write()
+}
+
+/// Our offer of a chat by MSRP.
+pub fn offer_msrp(number: u64, host: &str, own: &Msrp) -> Bytes {
+    SessionDescription::new(number, 1, host, vec![own.to_media()]).write()
+}
+
+/// Our answer to an offer of a chat by MSRP.
+pub fn answer_msrp(offer: &Offer, number: u64, version: u64, host: &str, own: &Msrp) -> Bytes {
+    message::answer(&offer.description, offer.place, own.to_media(), number, version, host).write()
 }
 
 #[cfg(test)]

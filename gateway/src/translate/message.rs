@@ -252,7 +252,7 @@ fn thread_to_call_id(thread: &str) -> CallId {
 }
 
 /// The thread of a Call-ID: what we made of one is undone.
-fn call_id_to_thread(call_id: &str) -> Cow<'_, str> {
+pub fn call_id_to_thread(call_id: &str) -> Cow<'_, str> {
     let encoded = call_id.strip_prefix(THREAD_PREFIX).filter(|hex| hex.len() % 2 == 0).map(str::as_bytes);
     let octets = encoded.and_then(|hex| {
         hex.chunks(2)

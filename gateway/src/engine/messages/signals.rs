@@ -60,6 +60,7 @@ impl Engine {
     ) {
         let pair = PairKey { local: stanza.to.bare(), remote: stanza.from.bare() };
         if let Some(id) = &content.received {
+            self.received_on_stream(&pair, id, now, out);
             self.notify_sip(&pair, id, Disposition::Delivered, partner, now, out);
         }
         if let Some(id) = content.displayed.as_deref().filter(|_| self.settings.messages.markers) {
@@ -240,7 +241,7 @@ impl Engine {
     }
 
     /// Tells the XMPP user, as soon as it is known whether he may see the SIP user's presence.
-    pub(super) fn tell(&mut self, pair: PairKey, due: Due, now: Now, out: &mut Outputs) {
+    pub(in crate::engine) fn tell(&mut self, pair: PairKey, due: Due, now: Now, out: &mut Outputs) {
         match self.pairs.settled(&pair).map(|held| held.pair.inbound.authorisation) {
             Some(authorisation) => self.tell_authorised(&pair, due, authorisation, out),
             None => self.pair_event(pair, PairEvent::Due(Box::new(due)), now, out),
@@ -278,7 +279,7 @@ impl Engine {
 impl Engine {
     /// What carries the status of a pair.
     fn form_of_states(&self, pair: &PairKey) -> Form {
-        if self.sessions.carries(pair) { Form::KEYBOARD_ACTIVITY } else { Form::STATUS_MESSAGE }
+        if self.sessions.carries_in_dialog(pair) { Form::KEYBOARD_ACTIVITY } else { Form::STATUS_MESSAGE }
     }
 
     fn step_states(&mut self, pair: &PairKey, form: Form, input: Input, now: Now, out: &mut Outputs) {
@@ -330,7 +331,7 @@ impl Engine {
     }
 
     /// Sends a stanza that answers nothing and that nobody waits for.
-    fn send_unasked(&mut self, from: Jid, to: Jid, xml: bytes::Bytes, patience: Duration, out: &mut Outputs) {
+    pub(in crate::engine) fn send_unasked(&mut self, from: Jid, to: Jid, xml: bytes::Bytes, patience: Duration, out: &mut Outputs) {
         let key = self.next_key();
         self.stanzas.insert(key, StanzaPurpose::Unasked);
         out.stanzas.push(StanzaOut {

@@ -4,6 +4,7 @@ use causeway_sip::endpoint::{Failure, ServerTransaction};
 use causeway_sip::header::Headers;
 use causeway_sip::message::{Request, Response};
 use causeway_sip::method::{Method, Status};
+use causeway_sip::msrp::switch::Terms;
 use causeway_sip::sdp::message::MessageStream;
 use causeway_sip::session::{self, Description, Ended, SessionEvent, SessionId};
 use causeway_sip::target::Source;
@@ -20,7 +21,7 @@ impl Engine {
     pub(in crate::engine) fn session_event(&mut self, id: SessionId, event: SessionEvent, now: Now, out: &mut Outputs) {
         match event {
             SessionEvent::Invited { request, source } => self.session_invited(id, &request, &source, now, out),
-            SessionEvent::Acknowledged { .. } => self.session_opened(id, now, out),
+            SessionEvent::Acknowledged { .. } => self.session_acknowledged(id, now, out),
             SessionEvent::Answered { response } => self.session_answered(id, &response, now, out),
             // One device is enough (RFC 3261, section 13.2.2.4); the message has been delivered to that.
             SessionEvent::Forked { session, .. } => {
@@ -48,12 +49,14 @@ impl Engine {
         if self.sessions.of_pair.get(&pair).is_some_and(|ids| ids.len() >= PER_PAIR) {
             return self.refuse_session(id, Status::BUSY_HERE, now);
         }
-        let talk = Talk::new(pair, partner, self.endpoint.ids().number(), now.instant);
-        match self.describe_answer(&talk, request) {
-            Ok(description) => {
+        let Ok(call_id) = request.headers.call_id() else { return self.refuse_session(id, Status::BAD_REQUEST, now) };
+        let mut talk = Talk::new(pair, partner, call_id.as_str(), self.endpoint.ids().number(), now.instant);
+        match self.describe_answer(&mut talk, request, now) {
+            Ok((description, terms)) => {
                 self.sessions.insert(id, talk);
                 self.accept_session(id, description, now);
                 self.metrics.session_accepted();
+                self.open_stream(id, terms, now, out);
             }
             Err(fault) => {
                 out.verdicts.push(Verdict {
@@ -74,19 +77,46 @@ impl Engine {
     }
 
     /// Our answer to an offer, or our offer where the peer has made none.
-    fn describe_answer(&self, talk: &Talk, request: &Request) -> Result<Description, Unusable> {
+    fn describe_answer(
+        &mut self,
+        talk: &mut Talk,
+        request: &Request,
+        now: Now,
+    ) -> Result<(Description, Option<Terms>), Unusable> {
+        let account = address::bare_jid_to_uri(&talk.pair.remote).map_err(|_| Unusable::NoMessages)?;
+        if request.body.is_empty() {
+            let host = self.settings.contact.host();
+            return Ok((Description::sdp(describe::offer_in_dialog(talk.number, host, account.as_str())), None));
+        }
+        let offer = describe::read(&request.body)?;
+        let (answer, terms) = match &offer.stream {
+            MessageStream::InDialog(_) => {
+                let host = self.settings.contact.host();
+                (describe::answer_in_dialog(&offer, talk.number, talk.version, host, account.as_str()), None)
+            }
+            MessageStream::Msrp(peer) => self.answer_stream(talk, &offer, peer, now)?,
+        };
+        Ok((Description::sdp(answer), terms))
+    }
+
+    /// Our answer to a change of a session: its stream stays what and where it is.
+    fn describe_change(&self, id: SessionId, request: &Request) -> Result<Description, Unusable> {
+        let talk = self.sessions.talks.get(&id).ok_or(Unusable::NoMessages)?;
         let host = self.settings.contact.host();
         let account = address::bare_jid_to_uri(&talk.pair.remote).map_err(|_| Unusable::NoMessages)?;
         if request.body.is_empty() {
-            return Ok(Description::sdp(describe::offer_in_dialog(talk.number, host, account.as_str())));
+            // Only a chat in the dialog can be offered again without knowing where the peer's stream is.
+            let offer = describe::offer_in_dialog(talk.number, host, account.as_str());
+            return talk.stream.is_none().then(|| Description::sdp(offer)).ok_or(Unusable::NoMessages);
         }
         let offer = describe::read(&request.body)?;
-        match &offer.stream {
-            MessageStream::InDialog(_) => {
+        match (&offer.stream, talk.stream) {
+            (MessageStream::InDialog(_), None) => {
                 let answer = describe::answer_in_dialog(&offer, talk.number, talk.version, host, account.as_str());
                 Ok(Description::sdp(answer))
             }
-            MessageStream::Msrp(_) => Err(Unusable::NoMessages),
+            (MessageStream::Msrp(peer), Some(_)) => self.repeat_stream(talk, &offer, peer).map(Description::sdp),
+            (MessageStream::InDialog(_), Some(_)) | (MessageStream::Msrp(_), None) => Err(Unusable::NoMessages),
         }
     }
 
@@ -103,22 +133,33 @@ impl Engine {
 
     /// Our call was answered.
     fn session_answered(&mut self, id: SessionId, response: &Response, now: Now, out: &mut Outputs) {
-        let is_chat = describe::read(&response.body).is_ok_and(|answer| answer.stream.accepts("text/plain"));
-        if is_chat {
-            return self.session_opened(id, now, out);
+        let answer = describe::read(&response.body).map(|answer| answer.stream);
+        let is_stream = self.sessions.talks.get(&id).is_some_and(|talk| talk.stream.is_some());
+        match answer {
+            Ok(stream) if !stream.accepts("text/plain") => self.session_refused(id, now, out),
+            Ok(MessageStream::InDialog(_)) if !is_stream => self.session_opened(id, now, out),
+            Ok(MessageStream::Msrp(peer)) if is_stream => self.stream_answered(id, peer, now, out),
+            // Whoever answers without a stream for messages, or with another one, cannot read them.
+            Ok(MessageStream::InDialog(_) | MessageStream::Msrp(_)) | Err(_) => self.session_refused(id, now, out),
         }
-        // Whoever answers without a stream for messages cannot read them.
-        self.session_refused(id, now, out);
     }
 
-    fn session_opened(&mut self, id: SessionId, now: Now, out: &mut Outputs) {
+    /// Our answer has arrived. A session whose stream is MSRP opens with that.
+    fn session_acknowledged(&mut self, id: SessionId, now: Now, out: &mut Outputs) {
+        let is_opening = |talk: &Talk| talk.stream.is_none() && !talk.line.is_open();
+        if self.sessions.talks.get(&id).is_some_and(is_opening) {
+            self.session_opened(id, now, out);
+        }
+    }
+
+    pub(super) fn session_opened(&mut self, id: SessionId, now: Now, out: &mut Outputs) {
         if let Some(next) = self.sessions.opened(id, now.instant) {
             self.send_in_session(id, next, now, out);
         }
     }
 
     /// The user's devices take no sessions of this form: what waits goes without, and for a while all else does.
-    fn session_refused(&mut self, id: SessionId, now: Now, out: &mut Outputs) {
+    pub(super) fn session_refused(&mut self, id: SessionId, now: Now, out: &mut Outputs) {
         if let Some(talk) = self.sessions.talks.get(&id) {
             let user = talk.pair.local.clone();
             self.sessions.remember_refusal(&user, now.instant);
@@ -128,14 +169,13 @@ impl Engine {
 
     /// The peer changes the session: a chat stays a chat, all else is refused and changes nothing.
     fn session_offered(&mut self, id: SessionId, request: &Request, now: Now) {
-        if let Some(talk) = self.sessions.talks.get_mut(&id) {
-            talk.version += 1;
-        }
-        let described = self.sessions.talks.get(&id).map(|talk| self.describe_answer(talk, request));
-        match described {
-            Some(Ok(description)) => self.accept_session(id, description, now),
-            Some(Err(fault)) => self.refuse_session(id, status_of(fault), now),
-            None => self.refuse_session(id, Status::NO_SUCH_DIALOG, now),
+        let Some(talk) = self.sessions.talks.get_mut(&id) else {
+            return self.refuse_session(id, Status::NO_SUCH_DIALOG, now);
+        };
+        talk.version += 1;
+        match self.describe_change(id, request) {
+            Ok(description) => self.accept_session(id, description, now),
+            Err(fault) => self.refuse_session(id, status_of(fault), now),
         }
     }
 
@@ -163,6 +203,7 @@ impl Engine {
 
     fn session_ended(&mut self, id: SessionId, ended: Ended, now: Now, out: &mut Outputs) {
         let Some(talk) = self.sessions.remove(id) else { return };
+        self.close_stream(talk.stream, now, out);
         let user = talk.pair.local.clone();
         if matches!(ended, Ended::ByPeer) && !self.sessions.carries(&talk.pair) {
             self.left_by_sip(&talk.pair, now, out);
@@ -192,6 +233,6 @@ fn is_about_sessions(status: Status) -> bool {
 fn status_of(fault: Unusable) -> Status {
     match fault {
         Unusable::Malformed(_) => Status::BAD_REQUEST,
-        Unusable::NoMessages => Status::NOT_ACCEPTABLE_HERE,
+        Unusable::NoMessages | Unusable::NoMsrp => Status::NOT_ACCEPTABLE_HERE,
     }
 }

@@ -5,21 +5,25 @@
 //! a new session, or pager mode. Nothing here outlives the process: a client whose session is gone hears 481 and
 //! calls again.
 //!
-//! Here is what is known of sessions; `saying` is the road from partners' users to SIP, `events` what SIP does, `typing` who
-//! writes.
+//! Here is what is known of sessions; `saying` is the road from partners' users to SIP, `events` what SIP does, `typing`
+//! who writes, `msrp` what is different where the stream is MSRP.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use causeway_shared::jid::BareJid;
+use causeway_sip::msrp::session::Receipt;
+use causeway_sip::msrp::switch;
 use causeway_sip::session::SessionId;
 
-use super::messages::Pager;
+use super::messages::{Due, Pager};
 use crate::policy::PartnerEntry;
 use crate::presence::record::PairKey;
 use crate::session::line::Line;
+use crate::translate::message::call_id_to_thread;
 
 mod events;
+mod msrp;
 mod saying;
 mod typing;
 
@@ -38,6 +42,8 @@ pub(super) struct Sessions {
     talks: HashMap<SessionId, Talk>,
     /// The sessions of a pair, the one that carries messages first.
     of_pair: HashMap<PairKey, Vec<SessionId>>,
+    /// The sessions whose stream is MSRP.
+    of_stream: HashMap<switch::SessionId, SessionId>,
     deadlines: BTreeSet<(Instant, SessionId)>,
     /// SIP users whose devices take no sessions, and until when that is believed.
     refusals: HashMap<BareJid, Instant>,
@@ -53,14 +59,23 @@ struct Talk {
     /// Names the session in its descriptions, and counts them.
     number: u64,
     version: u64,
+    /// Its stream, if it is MSRP; else it carries MESSAGE requests.
+    stream: Option<switch::SessionId>,
+    /// Its thread in XMPP (RFC 7573, section 4).
+    thread: String,
+    /// What XMPP users are to hear when the reports of their messages come, by the token of the message.
+    reports: HashMap<u64, Due>,
+    /// Messages of the SIP user of which a receipt is awaited, by `id`.
+    awaited: HashMap<String, Receipt>,
 }
 
 impl Talk {
-    fn new(pair: PairKey, partner: PartnerEntry, number: u64, now: Instant) -> Self {
+    fn new(pair: PairKey, partner: PartnerEntry, call_id: &str, number: u64, now: Instant) -> Self {
         let line = Line::new(now);
+        let thread = call_id_to_thread(call_id).into_owned();
         let deadline = line.deadline();
         // Half of the numbers: some peers read the field as a signed one.
-        Self { pair, partner, line, deadline, number: number >> 1, version: 1 }
+        Self { pair, partner, line, deadline, number: number >> 1, version: 1, stream: None, thread, reports: HashMap::new(), awaited: HashMap::new() }
     }
 }
 
@@ -73,7 +88,7 @@ impl Sessions {
     /// Whether there is none.
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
-        self.talks.is_empty() && self.of_pair.is_empty() && self.deadlines.is_empty()
+        self.talks.is_empty() && self.of_pair.is_empty() && self.of_stream.is_empty() && self.deadlines.is_empty()
     }
 
     /// Sessions that have something to say still.
@@ -86,6 +101,12 @@ impl Sessions {
         self.of_pair.contains_key(pair)
     }
 
+    /// Whether one does, by requests in its dialog.
+    pub(super) fn carries_in_dialog(&self, pair: &PairKey) -> bool {
+        let talk = self.carrier(pair).and_then(|id| self.talks.get(&id));
+        talk.is_some_and(|talk| talk.stream.is_none())
+    }
+
     /// The session that carries the messages of a pair.
     fn carrier(&self, pair: &PairKey) -> Option<SessionId> {
         self.of_pair.get(pair)?.first().copied()
@@ -94,12 +115,14 @@ impl Sessions {
     fn insert(&mut self, id: SessionId, talk: Talk) {
         self.deadlines.insert((talk.deadline, id));
         self.of_pair.entry(talk.pair.clone()).or_default().push(id);
+        self.of_stream.extend(talk.stream.map(|stream| (stream, id)));
         self.talks.insert(id, talk);
     }
 
     fn remove(&mut self, id: SessionId) -> Option<Talk> {
         let talk = self.talks.remove(&id)?;
         self.deadlines.remove(&(talk.deadline, id));
+        talk.stream.and_then(|stream| self.of_stream.remove(&stream));
         if let Some(ids) = self.of_pair.get_mut(&talk.pair) {
             ids.retain(|known| *known != id);
             if ids.is_empty() {

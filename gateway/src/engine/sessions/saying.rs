@@ -29,7 +29,7 @@ impl Engine {
         let pair = PairKey { local: pager.to.bare(), remote: pager.from.bare() };
         let id = match self.sessions.carrier(&pair) {
             Some(id) => id,
-            None => match self.open_session(&pair, &pager, now) {
+            None => match self.open_session(&pair, &pager, now, out) {
                 Some(id) => id,
                 None => return Some(pager),
             },
@@ -45,7 +45,7 @@ impl Engine {
     }
 
     /// Calls the SIP user, if the next hop wants sessions and the user takes them.
-    fn open_session(&mut self, pair: &PairKey, pager: &Pager, now: Now) -> Option<SessionId> {
+    fn open_session(&mut self, pair: &PairKey, pager: &Pager, now: Now, out: &mut Outputs) -> Option<SessionId> {
         let (form, target) = self.session_route(now)?;
         if self.sessions.is_draining || self.sessions.refuses(&pair.local, now.instant) {
             return None;
@@ -53,22 +53,24 @@ impl Engine {
         let from = address::jid_to_uri(&pager.from).ok()?;
         let account = address::bare_jid_to_uri(&pair.remote).ok()?;
         let to = address::bare_jid_to_uri(&pair.local).ok()?;
-        let talk = Talk::new(pair.clone(), pager.partner.clone(), self.endpoint.ids().number(), now.instant);
+        let call_id = pager.request.as_ref().and_then(|(request, _)| request.headers.call_id().ok());
+        let call_id = call_id.map_or_else(|| self.endpoint.ids().call_id(), |call_id| call_id.detached());
+        let number = self.endpoint.ids().number();
+        let mut talk = Talk::new(pair.clone(), pager.partner.clone(), call_id.as_str(), number, now.instant);
         let host = self.settings.contact.host();
         let offer = match form {
             SessionForm::Pager => return None,
             SessionForm::InDialog => describe::offer_in_dialog(talk.number, host, account.as_str()),
-            SessionForm::Msrp => return None,
+            SessionForm::Msrp => self.offer_stream(&mut talk, now)?,
         };
         let mut headers = Headers::default();
         headers.push(HeaderName::PAssertedIdentity, NameAddr::new(account).to_value());
-        let call_id = pager.request.as_ref().and_then(|(request, _)| request.headers.call_id().ok());
         let invite = Invite {
             uri: to.clone(),
             from: NameAddr::new(from),
             to: NameAddr::new(to),
             // The thread of the conversation (RFC 7573, section 4).
-            call_id: call_id.map(|call_id| call_id.detached()),
+            call_id: Some(call_id),
             contact: self.settings.contact.clone(),
             headers,
             offer: Description::sdp(offer),
@@ -82,6 +84,7 @@ impl Engine {
             }
             Err(fault) => {
                 tracing::debug!(%fault, "no session; the message goes without one");
+                self.close_stream(talk.stream, now, out);
                 None
             }
         }
@@ -108,8 +111,13 @@ impl Engine {
         }
         let content_type = request.headers.get(&HeaderName::ContentType).cloned();
         let body = content_type.map(|content_type| Description { content_type, body: request.body.clone() });
+        let stream = self.sessions.talks.get(&id).and_then(|talk| talk.stream);
         let token = self.next_key();
+        let due = pager.due();
         self.requests.insert(token, Pending::of_session(id, pager));
+        if let (Some(stream), Some(body)) = (stream, &body) {
+            return self.send_on_stream(id, stream, token, body, due, now, out);
+        }
         let request = SessionRequest { method: Method::Message, headers, body, token };
         if self.endpoint.send(id, request, now.instant, &mut self.sip_out).is_err()
             && let Some(Purpose::InSession { pager, .. }) = self.take_purpose(token)
@@ -133,7 +141,7 @@ impl Engine {
         if is_gone {
             // The peer has forgotten the session, and has not read the message: it goes another way, before all
             // that waits behind it.
-            let mut waiting = self.forget_session(id, now);
+            let mut waiting = self.forget_session(id, now, out);
             waiting.push_front(pager);
             return self.reroute(waiting, now, out);
         }
@@ -155,15 +163,16 @@ impl Engine {
     }
 
     /// Ends a session that is still known to the endpoint; returns what it had not sent.
-    fn forget_session(&mut self, id: SessionId, now: Now) -> VecDeque<Pager> {
-        let waiting = self.sessions.remove(id).map(|talk| talk.line.end()).unwrap_or_default();
+    pub(super) fn forget_session(&mut self, id: SessionId, now: Now, out: &mut Outputs) -> VecDeque<Pager> {
+        let Some(talk) = self.sessions.remove(id) else { return VecDeque::new() };
+        self.close_stream(talk.stream, now, out);
         // It may have ended by itself.
         let _ended = self.endpoint.hang_up(id, now.instant, &mut self.sip_out);
-        waiting
+        talk.line.end()
     }
 
     pub(super) fn hang_up(&mut self, id: SessionId, now: Now, out: &mut Outputs) {
-        let waiting = self.forget_session(id, now);
+        let waiting = self.forget_session(id, now, out);
         self.reroute(waiting, now, out);
         self.drain_sip(now, out);
     }
@@ -178,7 +187,7 @@ impl Engine {
     pub(in crate::engine) fn expire_sessions(&mut self, now: Now, out: &mut Outputs) {
         while let Some((_, id)) = self.sessions.deadlines.first().filter(|(at, _)| *at <= now.instant).copied() {
             let is_open = self.sessions.talks.get(&id).is_some_and(|talk| talk.line.is_open());
-            let waiting = self.forget_session(id, now);
+            let waiting = self.forget_session(id, now, out);
             if is_open {
                 self.reroute(waiting, now, out);
             } else {

@@ -370,8 +370,22 @@ fn a_gateway_that_stops_ends_its_sessions_when_they_have_said_what_they_had_to_s
     assert_eq!(rig.engine.under_way(), 0);
 }
 
-#[path = "any_sequence.rs"]
-mod any_sequence;
+impl Rig {
+    /// A chat message of bob's whose client knows chat states.
+    fn chat(&mut self, rest: &str) -> u64 {
+        self.stanza(StanzaKind::Message, BOB, "alice@contoso.example", &format!("type='chat' id='m1'>{rest}"))
+    }
+}
+
+// Rule: session.first-text
+#[test]
+fn a_text_in_the_invite_is_not_claimed() {
+    let mut rig = Rig::new();
+    let answer = rig.called("c1", SDP);
+    let supported = answer.headers.iter().filter(|header| header.name.as_str().eq_ignore_ascii_case("supported"));
+    let claimed = supported.filter_map(|header| header.value.as_str()).any(|value| value.contains("ms-text-format"));
+    assert!(!claimed);
+}
 
 const TYPING: &str = "<KeyboardActivity><status status='type'/></KeyboardActivity>";
 
@@ -475,3 +489,7 @@ fn a_call_that_she_ends_tells_a_client_that_knows_chat_states() {
         assert!(rig.out.stanzas.iter().all(|stanza| text(stanza).contains("<gone")));
     }
 }
+#[path = "any_sequence.rs"]
+mod any_sequence;
+#[path = "msrp_tests.rs"]
+mod msrp;

@@ -1,4 +1,4 @@
-//! Who writes, in sessions of the Lync form: INFO with `KeyboardActivity`, both ways.
+//! Who writes, in sessions: INFO with `KeyboardActivity` in the form of Lync, else a status message on the stream.
 
 use causeway_sip::endpoint::ServerTransaction;
 use causeway_sip::header::{HeaderValue, Headers};
@@ -20,8 +20,14 @@ impl Engine {
         now: Now,
         out: &mut Outputs,
     ) {
-        let open = |id: &_| self.sessions.talks.get(id).is_some_and(|talk| talk.line.is_open());
-        let Some(id) = self.sessions.carrier(pair).filter(open) else { return };
+        let Some(id) = self.sessions.carrier(pair) else { return };
+        // While a message is under way a status must not wait behind it (RFC 3428, section 8).
+        let Some(talk) = self.sessions.talks.get(&id).filter(|talk| talk.line.is_open() && talk.line.is_quiet()) else {
+            return;
+        };
+        if let Some(stream) = talk.stream {
+            return self.status_on_stream(stream, status, now, out);
+        }
         let content_type = HeaderValue::from_static(KEYBOARD_CONTENT_TYPE);
         let body = Some(Description { content_type, body: status.write_keyboard_activity() });
         let token = self.next_key();
