@@ -342,7 +342,9 @@ impl Engine {
                 out.finished.push((receipt, Outcome::Done));
             }
             Some(StanzaPurpose::Presence(pair, serial)) => self.presence_sent(pair, serial, outcome, now, out),
-            Some(StanzaPurpose::Stream(stream, receipt)) => self.stream_message_ended(stream, receipt, outcome, now, out),
+            Some(StanzaPurpose::Stream(stream, receipt)) => {
+                self.stream_message_ended(stream, receipt, outcome, now, out)
+            }
             Some(StanzaPurpose::Unasked) | None => {}
         }
     }

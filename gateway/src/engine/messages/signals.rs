@@ -331,7 +331,14 @@ impl Engine {
     }
 
     /// Sends a stanza that answers nothing and that nobody waits for.
-    pub(in crate::engine) fn send_unasked(&mut self, from: Jid, to: Jid, xml: bytes::Bytes, patience: Duration, out: &mut Outputs) {
+    pub(in crate::engine) fn send_unasked(
+        &mut self,
+        from: Jid,
+        to: Jid,
+        xml: bytes::Bytes,
+        patience: Duration,
+        out: &mut Outputs,
+    ) {
         let key = self.next_key();
         self.stanzas.insert(key, StanzaPurpose::Unasked);
         out.stanzas.push(StanzaOut {

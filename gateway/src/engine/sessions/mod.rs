@@ -75,7 +75,18 @@ impl Talk {
         let thread = call_id_to_thread(call_id).into_owned();
         let deadline = line.deadline();
         // Half of the numbers: some peers read the field as a signed one.
-        Self { pair, partner, line, deadline, number: number >> 1, version: 1, stream: None, thread, reports: HashMap::new(), awaited: HashMap::new() }
+        Self {
+            pair,
+            partner,
+            line,
+            deadline,
+            number: number >> 1,
+            version: 1,
+            stream: None,
+            thread,
+            reports: HashMap::new(),
+            awaited: HashMap::new(),
+        }
     }
 }
 

@@ -186,7 +186,10 @@ fn answer_of(result: Result<(), SendFailure>, is_reported: bool) -> Answer {
 
 /// Texts, both ways.
 impl Engine {
-    #[expect(clippy::too_many_arguments, reason = "what goes where, who wants to hear of it, when, and where effects go")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "what goes where, who wants to hear of it, when, and where effects go"
+    )]
     pub(super) fn send_on_stream(
         &mut self,
         id: SessionId,

@@ -1,6 +1,8 @@
 //! Sessions over MSRP, with a pool and an MSRP peer that the test plays.
 
-use causeway_sip::msrp::switch::{ConnectFault, ConnectionId, Input as StreamInput, Output as StreamOutput, Peer, SwitchConfig};
+use causeway_sip::msrp::switch::{
+    ConnectFault, ConnectionId, Input as StreamInput, Output as StreamOutput, Peer, SwitchConfig,
+};
 
 use super::*;
 
