@@ -88,7 +88,9 @@ fn marks_below(folder: &Path, name: &str, held: &mut BTreeMap<String, BTreeSet<S
                     ids.extend(list.split(',').map(|id| id.trim().to_owned()));
                 } else if let Some((_, rest)) = line.split_once("fn ").filter(|_| !ids.is_empty()) {
                     let test = format!("{name}: `{}`", rest.split('(').next().unwrap());
-                    ids.drain(..).for_each(|id| drop(held.entry(id).or_default().insert(test.clone())));
+                    for id in ids.drain(..) {
+                        held.entry(id).or_default().insert(test.clone());
+                    }
                 }
             }
             assert!(ids.is_empty(), "{}: a rule is named where no test follows: {ids:?}", path.display());

@@ -343,7 +343,7 @@ impl Engine {
             }
             Some(StanzaPurpose::Presence(pair, serial)) => self.presence_sent(pair, serial, outcome, now, out),
             Some(StanzaPurpose::Stream(stream, receipt)) => {
-                self.stream_message_ended(stream, receipt, outcome, now, out)
+                self.stream_message_ended(stream, receipt, outcome, now, out);
             }
             Some(StanzaPurpose::Unasked) | None => {}
         }

@@ -14,5 +14,6 @@ mod identities;
 mod limits;
 mod messages;
 mod queries;
+mod sessions;
 mod support;
 mod verdicts;
