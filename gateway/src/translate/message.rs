@@ -14,6 +14,7 @@ use causeway_sip::header::{HeaderName, HeaderValue};
 use causeway_sip::ids::branch_of;
 use causeway_sip::message::{Identity, Request, Response};
 use causeway_sip::method::{Method, Status};
+use causeway_sip::uri::Uri;
 
 use super::address;
 use super::content::{Asking, Content, ContentRefusal, Ends, Reading, SipBody, Text, read_content};
@@ -177,16 +178,24 @@ fn message_id_of(stanza_id: &str) -> String {
     if cpim::is_message_id(stanza_id) { stanza_id.to_owned() } else { digest(&[stanza_id.as_bytes()]) }
 }
 
-/// A MESSAGE that is no stanza's: a status, or a notification. The key makes it unlike all others.
-pub fn own_message(from: &Jid, to: &Jid, body: SipBody, key: StanzaKey) -> Result<Request, address::AddressFault> {
+/// A MESSAGE that is no stanza's: a status, or a notification, which may go to a server on its route (RFC 5438, section
+/// 7.2.1). The key makes it unlike all others.
+pub fn own_message(
+    from: &Jid,
+    to: &Jid,
+    route: Option<Uri>,
+    body: SipBody,
+    key: StanzaKey,
+) -> Result<Request, address::AddressFault> {
     let account = address::bare_jid_to_uri(&from.bare())?;
-    let target = address::bare_jid_to_uri(&to.bare())?;
+    let user = address::bare_jid_to_uri(&to.bare())?;
     let identity = Identity {
         from: NameAddr::new(account.clone()).with_tag(&tag_of_key(key)),
-        to: NameAddr::new(target.clone()),
+        to: NameAddr::new(user.clone()),
         call_id: call_id_of_key(key),
         cseq: 1,
     };
+    let target = route.unwrap_or(user);
     let request = Request::new(Method::Message, target, &identity)
         .with(HeaderName::PAssertedIdentity, NameAddr::new(account).to_value());
     Ok(request.with_body(body.content_type, body.bytes))

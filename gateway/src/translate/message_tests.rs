@@ -181,6 +181,35 @@ fn a_stamp_of_the_senders_server_becomes_the_date() {
     };
     assert_eq!(header(&with_stamp("fabrikam.example"), &HeaderName::Date), Some("Tue, 15 Jan 2030 09:30:00 GMT"));
     assert_eq!(header(&with_stamp("evil.example"), &HeaderName::Date), None);
+    let ahead =
+        sent("><body>x</body><delay xmlns='urn:xmpp:delay' from='fabrikam.example' stamp='2030-01-15T09:55:00Z'/>");
+    assert_eq!(header(&ahead, &HeaderName::Date), None, "a wrong clock");
+}
+
+fn wrapped(body: &str, max_bytes: usize) -> Box<MessageToSip> {
+    let xml = format!("<message xmlns='jabber:server' id='m1'><body>{body}</body></message>");
+    let content = StanzaContent::read(xml.as_bytes(), &desk()).unwrap();
+    let wishes = Some(Wishes { delivered: true, ..Wishes::default() });
+    let context = ToSipContext { key: KEY, max_bytes, now_ms: NOW, wishes };
+    match message_to_sip(&content, &desk(), &alice(), &context) {
+        FromXmpp::Send(message) => message,
+        other => panic!("{other:?}"),
+    }
+}
+
+// Rule: cpim.write, message.size
+#[test]
+fn a_text_that_fits_only_without_a_wrapping_goes_without() {
+    let short = wrapped("x", MAX_BYTES_UDP);
+    assert_eq!(
+        (short.message_id.as_deref(), header(&short.request, &HeaderName::ContentType)),
+        (Some("m1"), Some("message/cpim"))
+    );
+    let long = wrapped(&"x".repeat(600), MAX_BYTES_UDP);
+    assert_eq!(
+        (long.message_id, header(&long.request, &HeaderName::ContentType)),
+        (None, Some("text/plain;charset=UTF-8"))
+    );
 }
 
 fn sip(headers: &str, body: &str) -> Request {

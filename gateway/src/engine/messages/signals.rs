@@ -5,10 +5,13 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+use causeway_shared::domain::DomainName;
 use causeway_shared::jid::Jid;
 use causeway_shared::link::{StanzaKind, TraceContext};
 use causeway_shared::verdict::{Direction, Rung, Side, Verdict};
 use causeway_shared::xmpp::stanza_error::{StanzaCondition, StanzaError};
+use causeway_sip::uri::{Scheme, Uri};
 
 use super::{Errand, Pager};
 use crate::body::imdn::{Disposition, Imdn};
@@ -130,15 +133,25 @@ impl Engine {
         let message_id = format!("{:016x}", self.endpoint.ids().number());
         let ends = Ends { from: from.as_str(), to: to.as_str() };
         if let Some(body) = SipBody::notification(&about, disposition, ends, &message_id, now.unix_ms) {
-            self.send_own(pair, body, Errand::Notification, partner, now, out);
+            let route = about.record_route.first().and_then(|uri| self.local_server(uri));
+            self.send_own(pair, route, body, Errand::Notification, partner, now, out);
         }
         true
     }
 
+    /// A server on the route of a notification. Only our own domains': a message shall not choose whom we write to.
+    fn local_server(&self, uri: &str) -> Option<Uri> {
+        let uri = Uri::parse(Bytes::copy_from_slice(uri.as_bytes())).ok()?;
+        let domain = DomainName::parse(uri.host()).ok()?;
+        (uri.scheme() == Scheme::Sip && self.settings.domains.is_local(&domain)).then_some(uri)
+    }
+
     /// Sends a MESSAGE that is no stanza's. A status must not wait behind anything, and nothing behind it for long.
+    #[expect(clippy::too_many_arguments, reason = "what goes where, for whom, when, and where effects go")]
     fn send_own(
         &mut self,
         pair: &PairKey,
+        route: Option<Uri>,
         body: SipBody,
         errand: Errand,
         partner: &PartnerEntry,
@@ -151,7 +164,7 @@ impl Engine {
         let (from, to) = (pair.remote.as_jid().clone(), pair.local.as_jid().clone());
         let ids = self.endpoint.ids();
         let key = StanzaKey { origin: ids.number(), key: ids.number() };
-        let Ok(request) = message::own_message(&from, &to, body, key) else { return };
+        let Ok(request) = message::own_message(&from, &to, route, body, key) else { return };
         let pager = Pager {
             errand,
             from,
@@ -307,7 +320,7 @@ impl Engine {
         }
         let (local, remote) = (pair.local.domain_name(), pair.remote.domain_name());
         let Ok(partner) = self.settings.domains.between(&local, &remote).cloned() else { return };
-        self.send_own(pair, SipBody::composing(status), Errand::Status, &partner, now, out);
+        self.send_own(pair, None, SipBody::composing(status), Errand::Status, &partner, now, out);
     }
 
     fn state_to_xmpp(&mut self, pair: &PairKey, state: ChatState, now: Now, out: &mut Outputs) {
@@ -335,7 +348,7 @@ impl Engine {
         &mut self,
         from: Jid,
         to: Jid,
-        xml: bytes::Bytes,
+        xml: Bytes,
         patience: Duration,
         out: &mut Outputs,
     ) {

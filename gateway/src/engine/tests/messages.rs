@@ -296,7 +296,8 @@ fn a_receipt_becomes_one_notification_that_follows_the_route_and_asks_for_nothin
     let seq = say(&mut rig, BOB, received);
     assert_eq!(rig.finished(), [seq]);
     let request = rig.requests().remove(0);
-    assert_eq!((request.uri.as_str(), content_type(&request)), ("sip:alice@contoso.example", "message/cpim"));
+    assert_eq!((request.uri.as_str(), content_type(&request)), ("sip:relay@contoso.example", "message/cpim"));
+    assert_eq!(request.headers.to().unwrap().uri.as_str(), "sip:alice@contoso.example");
     let notification = body(&request);
     assert!(notification.contains("<message-id>34jk324j</message-id>"), "{notification}");
     assert!(notification.contains("<datetime>2006-04-04T12:16:49-05:00</datetime>"), "{notification}");
@@ -307,6 +308,26 @@ fn a_receipt_becomes_one_notification_that_follows_the_route_and_asks_for_nothin
     say(&mut rig, BOB, received);
     say(&mut rig, BOB, "><received xmlns='urn:xmpp:receipts' id='other'/>");
     assert!(rig.requests().is_empty());
+}
+
+// Rule: imdn.route
+#[test]
+fn a_route_that_leads_elsewhere_is_written_down_and_not_followed() {
+    for elsewhere in ["sip:relay@elsewhere.example", "sips:relay@contoso.example", "im:relay@contoso.example", "x"] {
+        let mut rig = Rig::new();
+        let asking = format!(
+            "NS: imdn <urn:ietf:params:imdn>\nimdn.Message-ID: m1\nDateTime: 2030-01-15T09:30:00Z\n\
+             imdn.Disposition-Notification: positive-delivery\nimdn.IMDN-Record-Route: <{elsewhere}>\n\n\
+             Content-Type: text/plain\n\nLunch?"
+        );
+        from_alice(&mut rig, "bob@fabrikam.example", "w1", "Content-Type: message/cpim\n", &asking);
+        rig.stanza_ends(Outcome::Done);
+        rig.sent();
+        say(&mut rig, BOB, "><received xmlns='urn:xmpp:receipts' id='m1'/>");
+        let request = rig.requests().remove(0);
+        assert_eq!(request.uri.as_str(), "sip:alice@contoso.example", "{elsewhere}");
+        assert!(body(&request).contains(&format!("imdn.IMDN-Route: <{elsewhere}>")), "{}", body(&request));
+    }
 }
 
 // Rule: imdn.no-loop
