@@ -596,3 +596,4 @@ mod oracle;
 mod queries;
 #[path = "sessions/tests.rs"]
 mod sessions;
+mod signals;
