@@ -56,6 +56,8 @@ pub(super) struct Pager {
     pub(super) request: Option<(Request, Token)>,
     /// Whether a session could not carry it.
     pub(super) is_rerouted: bool,
+    /// Why it may not go by itself, if it may not.
+    pub(super) too_long: Option<Box<StanzaError>>,
 }
 
 impl Pager {
@@ -193,7 +195,9 @@ impl Engine {
     ) {
         let key = StanzaKey { origin: stanza.origin, key: stanza.key };
         let wishes = self.wishes_of(content, &stanza.to);
-        let context = ToSipContext { key, max_bytes: self.settings.max_message_bytes, now_ms: now.unix_ms, wishes };
+        let may_stream = content.message_type == MessageType::Chat && self.may_stream(&stanza, now);
+        let max_bytes = self.settings.max_message_bytes;
+        let context = ToSipContext { key, max_bytes, may_stream, now_ms: now.unix_ms, wishes };
         if content.message_type == MessageType::Headline && self.settings.messages.drop_headlines {
             return out.finished.push((stanza.receipt, Outcome::Done));
         }
@@ -232,6 +236,7 @@ impl Engine {
                     trace,
                     request: Some((translated.request, translated.branch)),
                     is_rerouted: false,
+                    too_long: translated.too_long,
                 };
                 self.deliver(pager, now, out);
             }
@@ -268,7 +273,10 @@ impl Engine {
 
     /// Sends a message in a session or by itself, as soon as nothing else is under way to the address.
     pub(super) fn deliver(&mut self, pager: Pager, now: Now, out: &mut Outputs) {
-        let Some(pager) = self.say_in_session(pager, now, out) else { return };
+        let Some(mut pager) = self.say_in_session(pager, now, out) else { return };
+        if let Some(error) = pager.too_long.take() {
+            return self.refuse_message(pager, &error, out);
+        }
         match self.lanes.offer(&pager.to.bare(), pager, now.instant) {
             Lane::Send(pager) => self.send_message(pager, now, out),
             Lane::Queued => {}
@@ -321,7 +329,7 @@ impl Engine {
         // Another request, and another transaction.
         let key = StanzaKey { origin: !key.origin, ..key };
         let max_bytes = self.settings.max_message_bytes;
-        let context = ToSipContext { key, max_bytes, now_ms: now.unix_ms, wishes: None };
+        let context = ToSipContext { key, max_bytes, may_stream: false, now_ms: now.unix_ms, wishes: None };
         let content = StanzaContent::read(&xml, &pager.from);
         match content.map(|content| message::message_to_sip(&content, &pager.from, &pager.to, &context)) {
             Some(FromXmpp::Send(plain)) => {

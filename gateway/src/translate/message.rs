@@ -63,6 +63,8 @@ pub struct MessageToSip {
     pub message_type: MessageType,
     /// Message-ID of the wrapping, if there is one.
     pub message_id: Option<String>,
+    /// Why it may go in a stream only, if it may.
+    pub too_long: Option<Box<StanzaError>>,
 }
 
 /// What becomes of a message stanza.
@@ -87,6 +89,8 @@ pub struct ToSipContext {
     pub key: StanzaKey,
     /// The largest request.
     pub max_bytes: usize,
+    /// Whether a stream may carry it, which knows no such limit (RFC 7572, section 6).
+    pub may_stream: bool,
     /// Now, in Unix milliseconds.
     pub now_ms: u64,
     /// What a wrapping (RFC 3862) asks for; without it, the text goes as it is.
@@ -115,19 +119,30 @@ pub fn message_to_sip(content: &StanzaContent<'_>, from: &Jid, to: &Jid, context
         }
     };
     let size = request.wire_len() + TRANSPORT_HEADERS;
+    let mut too_long = None;
     if size > context.max_bytes {
         // The wrapping is worth less than the text.
-        if context.wishes.is_some() {
+        if context.wishes.is_some() && !context.may_stream {
             return message_to_sip(content, from, to, &ToSipContext { wishes: None, ..*context });
         }
         let max_bytes = context.max_bytes;
         let error = StanzaError::new(ErrorType::Modify, StanzaCondition::PolicyViolation)
             .with_text(format!("The message is too long: {size} bytes towards SIP, {max_bytes} are allowed"));
-        return FromXmpp::Refuse(error);
+        if !context.may_stream {
+            return FromXmpp::Refuse(error);
+        }
+        too_long = Some(Box::new(error));
     }
     let branch = branch_of_key(context.key);
     let id = content.id.as_deref().map(str::to_owned);
-    FromXmpp::Send(Box::new(MessageToSip { request, branch, id, message_type: content.message_type, message_id }))
+    FromXmpp::Send(Box::new(MessageToSip {
+        request,
+        branch,
+        id,
+        message_type: content.message_type,
+        message_id,
+        too_long,
+    }))
 }
 
 fn to_request(

@@ -15,7 +15,12 @@ const NOW: u64 = 1_894_699_800_000;
 
 fn translate(xml: &str, key: StanzaKey, max_bytes: usize) -> FromXmpp {
     let content = StanzaContent::read(xml.as_bytes(), &desk()).unwrap();
-    message_to_sip(&content, &desk(), &alice(), &ToSipContext { key, max_bytes, now_ms: NOW, wishes: None })
+    message_to_sip(
+        &content,
+        &desk(),
+        &alice(),
+        &ToSipContext { key, max_bytes, may_stream: false, now_ms: NOW, wishes: None },
+    )
 }
 
 fn to_sip(inner: &str) -> FromXmpp {
@@ -190,7 +195,7 @@ fn wrapped(body: &str, max_bytes: usize) -> Box<MessageToSip> {
     let xml = format!("<message xmlns='jabber:server' id='m1'><body>{body}</body></message>");
     let content = StanzaContent::read(xml.as_bytes(), &desk()).unwrap();
     let wishes = Some(Wishes { delivered: true, ..Wishes::default() });
-    let context = ToSipContext { key: KEY, max_bytes, now_ms: NOW, wishes };
+    let context = ToSipContext { key: KEY, max_bytes, may_stream: false, now_ms: NOW, wishes };
     match message_to_sip(&content, &desk(), &alice(), &context) {
         FromXmpp::Send(message) => message,
         other => panic!("{other:?}"),

@@ -175,6 +175,7 @@ impl Engine {
             trace: TraceContext::default(),
             request: Some((request, message::branch_of_key(key))),
             is_rerouted: false,
+            too_long: None,
         };
         self.deliver(pager, now, out);
     }

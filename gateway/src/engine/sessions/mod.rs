@@ -114,8 +114,11 @@ impl Sessions {
 
     /// Whether one does, by requests in its dialog.
     pub(super) fn carries_in_dialog(&self, pair: &PairKey) -> bool {
-        let talk = self.carrier(pair).and_then(|id| self.talks.get(&id));
-        talk.is_some_and(|talk| talk.stream.is_none())
+        self.carrier(pair).is_some_and(|id| !self.is_stream(id))
+    }
+
+    fn is_stream(&self, id: SessionId) -> bool {
+        self.talks.get(&id).is_some_and(|talk| talk.stream.is_some())
     }
 
     /// The session that carries the messages of a pair.

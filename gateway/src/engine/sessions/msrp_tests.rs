@@ -158,6 +158,35 @@ fn a_chat_calls_with_a_stream_and_sends_when_it_is_established() {
     assert_eq!((rig.finished(), rig.engine.under_way()), (vec![1], 0));
 }
 
+// Rule: message.size, msrp.max-size
+#[test]
+fn a_message_too_long_for_a_request_goes_in_a_stream_or_is_refused() {
+    let long = "x".repeat(2000);
+    let mut rig = rig(SessionForm::Msrp);
+    rig.change(|settings| settings.max_message_bytes = 1300);
+    rig.message(BOB, &long);
+    let invite = rig.requests().remove(0);
+    rig.answer_with(&invite, &sdp("passive"));
+    rig.requests();
+    let Some(StreamOutput::Connect { connection, .. }) = rig.out.msrp.pop() else { panic!("{:?}", rig.out.msrp) };
+    rig.stream(StreamInput::Connected { connection, peer: peer() });
+    assert!(rig.written().contains(&long));
+    // The user's devices take no streams: there is no other way for it.
+    let mut rig = rig_without_stream(&long);
+    let error = rig.stanza_ends(Outcome::Done);
+    assert!(text(&error).contains("policy-violation") && text(&error).contains("1300"), "{}", text(&error));
+    assert_eq!(rig.requests().iter().filter(|request| request.method == SipMethod::Message).count(), 0);
+}
+
+fn rig_without_stream(long: &str) -> Rig {
+    let mut rig = rig(SessionForm::Msrp);
+    rig.change(|settings| settings.max_message_bytes = 1300);
+    rig.message(BOB, long);
+    let invite = rig.requests().remove(0);
+    rig.refuse(&invite, Status::NOT_ACCEPTABLE_HERE);
+    rig
+}
+
 // Rule: session.fallback
 #[test]
 fn a_stream_that_cannot_be_connected_costs_no_message_and_is_told_to_operators() {

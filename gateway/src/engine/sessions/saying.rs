@@ -11,6 +11,7 @@ use super::Talk;
 use crate::engine::messages::Pager;
 use crate::engine::requests::{Pending, Purpose};
 use crate::engine::{Engine, Now, Outputs};
+use crate::link::StanzaIn;
 use crate::presence::Answer;
 use crate::presence::record::PairKey;
 use crate::session::SessionForm;
@@ -28,6 +29,8 @@ impl Engine {
         }
         let pair = PairKey { local: pager.to.bare(), remote: pager.from.bare() };
         let id = match self.sessions.carrier(&pair) {
+            // A request in the dialog is bound like one outside of it.
+            Some(id) if pager.too_long.is_some() && !self.sessions.is_stream(id) => return Some(pager),
             Some(id) => id,
             None => match self.open_session(&pair, &pager, now, out) {
                 Some(id) => id,
@@ -42,6 +45,21 @@ impl Engine {
         // The INVITE, if there is one.
         self.drain_sip(now, out);
         None
+    }
+
+    /// Whether a message may find a stream to go in, whatever its length.
+    pub(in crate::engine) fn may_stream(&self, stanza: &StanzaIn, now: Now) -> bool {
+        if self.switch.is_none() {
+            return false;
+        }
+        let pair = PairKey { local: stanza.to.bare(), remote: stanza.from.bare() };
+        match self.sessions.carrier(&pair) {
+            Some(id) => self.sessions.is_stream(id),
+            None => {
+                let form = self.session_route(now).map(|(form, _)| form);
+                form == Some(SessionForm::Msrp) && !self.sessions.refuses(&pair.local, now.instant)
+            }
+        }
     }
 
     /// Calls the SIP user, if the next hop wants sessions and the user takes them.
