@@ -338,7 +338,7 @@ impl<'a> MessageStanza<'a> {
             self.subject = wrapping.subject.as_deref().filter(|subject| !subject.trim().is_empty()).or(self.subject);
             self.id = wrapping.message_id.as_deref().or(self.id);
             // Without a Message-ID there is nothing that an answer could name.
-            self.wants_receipt = wrapping.wishes.delivered && wrapping.message_id.is_some();
+            self.wants_receipt |= wrapping.wishes.delivered && wrapping.message_id.is_some();
             self.is_markable = wrapping.wishes.displayed && wrapping.message_id.is_some() && with_markers;
         }
         if let Some(sent) = text.sent_ms() {

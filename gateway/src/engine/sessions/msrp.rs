@@ -283,7 +283,10 @@ impl Engine {
             wants_receipt: receipt.wants_success(),
             ..MessageStanza::new(&from, &reply.to)
         };
-        let xml = stanza.with_text(&text, settings.markers, now.unix_ms).to_xml();
+        let stanza = stanza.with_text(&text, settings.markers, now.unix_ms);
+        // The wrapping's Message-ID, if it has one.
+        let stanza_id = stanza.id.unwrap_or_default().to_owned();
+        let xml = stanza.to_xml();
         if xml.len() > self.settings.max_stanza_bytes {
             return self.report(stream, receipt, Status::MESSAGE_TOO_LARGE, now, out);
         }
@@ -291,7 +294,10 @@ impl Engine {
             if talk.awaited.len() >= MAX_REPORTS {
                 talk.awaited.clear();
             }
-            talk.awaited.insert(receipt.message_id().to_owned(), receipt.clone());
+            talk.awaited.insert(stanza_id.clone(), receipt.clone());
+        }
+        if let Some(wrapping) = text.wrapping {
+            self.notices.sip_asks(&pair, &stanza_id, wrapping, now.unix_ms);
         }
         let key = self.next_key();
         self.stanzas.insert(key, StanzaPurpose::Stream(stream, receipt));

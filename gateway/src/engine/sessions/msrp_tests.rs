@@ -284,3 +284,24 @@ fn a_report_of_the_peer_is_the_receipt_that_was_asked_for() {
     let receipt = rig.stanza_ends(Outcome::Done);
     assert!(text(&receipt).contains("<received xmlns='urn:xmpp:receipts' id='m1'/>"), "{}", text(&receipt));
 }
+
+// Rule: cpim.read, msrp.reports, imdn.write
+#[test]
+fn a_wrapped_text_is_found_by_its_own_id_for_the_report_and_for_the_notification() {
+    let mut rig = rig(SessionForm::Pager);
+    let (_, own, connection) = called(&mut rig);
+    rig.stanza_ends(Outcome::Done);
+    let wrapped = "NS: imdn <urn:ietf:params:imdn>\r\nimdn.Message-ID: w1\r\nDateTime: 2030-01-15T09:30:00Z\r\n\
+                   imdn.Disposition-Notification: positive-delivery\r\n\r\nContent-Type: text/plain\r\n\r\nLunch?";
+    let frame = send(&own, "tx02", wrapped, "Success-Report: yes\r\n");
+    rig.bytes(connection, &frame.replacen("Content-Type: text/plain", "Content-Type: message/cpim", 1));
+    let stanza = text(&rig.stanza_ends(Outcome::Done));
+    assert!(stanza.contains("id='w1'") && stanza.contains("<body>Lunch?</body>"), "{stanza}");
+    rig.written();
+    let receipt = "type='chat'><received xmlns='urn:xmpp:receipts' id='w1'/>";
+    rig.stanza(StanzaKind::Message, BOB, "alice@contoso.example", receipt);
+    assert!(rig.written().contains("Status: 000 200"));
+    let notification = rig.requests().remove(0);
+    let notification = String::from_utf8(notification.body.to_vec()).unwrap();
+    assert!(notification.contains("<message-id>w1</message-id>"), "{notification}");
+}
