@@ -108,7 +108,7 @@ impl std::str::FromStr for MsrpUri {
         if session_id.is_some_and(|id| id.is_empty() || !id.bytes().all(is_session_char)) {
             return Err(InvalidMsrpUri);
         }
-        let host_port = authority.rsplit_once('@').map_or(authority, |(_, host_port)| host_port);
+        let host_port = decode(authority.rsplit_once('@').map_or(authority, |(_, host_port)| host_port));
         let (host, port) = split_host_port(host_port.as_bytes()).ok_or(InvalidMsrpUri)?;
         let port = port.map(|digits| port_number(digits).ok_or(InvalidMsrpUri)).transpose()?;
         Ok(Self {
@@ -120,6 +120,26 @@ impl std::str::FromStr for MsrpUri {
             transport: transport.to_ascii_lowercase(),
         })
     }
+}
+
+/// Percent-encoded characters that need it not stand for themselves (RFC 4975 section 6.1); others make no host.
+fn decode(text: &str) -> String {
+    let mut parts = text.split('%');
+    let mut decoded = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let byte = part.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        match (byte, part.get(2..)) {
+            (Some(byte), Some(rest)) if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') => {
+                decoded.push(char::from(byte));
+                decoded.push_str(rest);
+            }
+            (_, _) => {
+                decoded.push('%');
+                decoded.push_str(part);
+            }
+        }
+    }
+    decoded
 }
 
 #[cfg(test)]
@@ -135,7 +155,11 @@ mod tests {
     #[test]
     fn uris_compare_by_what_routes() {
         let one = uri("msrps://bob@Host.example:9/asfd34;tcp").unwrap();
-        for same in ["MSRPS://host.example:9/asfd34;TCP", "msrps://eve@HOST.example:9/asfd34;tcp;x=y"] {
+        for same in [
+            "msrps://h%6Fst%2eexample:9/asfd34;tcp",
+            "MSRPS://host.example:9/asfd34;TCP",
+            "msrps://eve@HOST.example:9/asfd34;tcp;x=y",
+        ] {
             assert_eq!(one, uri(same).unwrap(), "{same}");
         }
         for other in [
@@ -165,6 +189,9 @@ mod tests {
             "msrp://h/a b;tcp",
             "msrp://h:99999/a;tcp",
             "msrp://h/a;tcp;;",
+            "msrp://h%20/a;tcp",
+            "msrp://h%/a;tcp",
+            "msrp://h%+6/a;tcp",
         ] {
             assert_eq!(uri(bad), Err(InvalidMsrpUri), "{bad}");
         }

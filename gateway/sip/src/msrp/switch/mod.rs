@@ -138,6 +138,9 @@ pub enum ConnectFault {
     /// The name has no address.
     #[error("the host has no address")]
     Unresolved,
+    /// The address is one of this machine or this link, which a session description must not lead to.
+    #[error("the host is nothing to connect to")]
+    Forbidden,
     /// Refused, or no route.
     #[error("the host does not take the connection")]
     Refused,

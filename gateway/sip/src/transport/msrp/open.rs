@@ -57,6 +57,11 @@ async fn reach(
 ) -> Result<(Reached, Peer), switch::ConnectFault> {
     let mut last = switch::ConnectFault::Unresolved;
     for addr in addresses(to).await {
+        if !may_be_reached(addr.ip(), source_ip) {
+            tracing::warn!(%addr, host = to.host, "a session description leads to this machine or this link");
+            last = switch::ConnectFault::Forbidden;
+            continue;
+        }
         let socket = match connect_tcp(addr, source_ip).await {
             Ok((socket, _)) => socket,
             Err(fault) => {
@@ -81,6 +86,18 @@ async fn reach(
         return Ok((Reached::Tls(Box::new(socket)), peer));
     }
     Err(last)
+}
+
+/// Whether a session description may lead us there: it comes from users, and services of this machine or link may believe
+/// whoever connects. Where we ourselves live on the loopback, so do our peers.
+fn may_be_reached(ip: IpAddr, source_ip: Option<IpAddr>) -> bool {
+    let ip = ip.to_canonical();
+    let is_local = match ip {
+        IpAddr::V4(ip) => ip.is_link_local() || ip.is_broadcast() || ip.octets().first() == Some(&0),
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    };
+    let is_home = ip.is_loopback() && source_ip.is_none_or(|source| !source.to_canonical().is_loopback());
+    !(is_local || is_home || ip.is_unspecified() || ip.is_multicast())
 }
 
 /// A numeric address is used as it is; a name has its A and AAAA records, and no others.
@@ -117,4 +134,27 @@ async fn handshake(
         speaks_for_host: tls.speaks_for(leaf, others, &name),
     });
     Ok((socket, certificate))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Rule: msrp.hosts
+    #[test]
+    fn a_session_description_leads_neither_to_this_machine_nor_to_this_link() {
+        let reach = |ip: &str, source: Option<&str>| {
+            may_be_reached(ip.parse().unwrap(), source.map(|source| source.parse().unwrap()))
+        };
+        for good in ["10.0.0.5", "192.0.2.1", "2001:db8::1", "fd00::1"] {
+            assert!(reach(good, None) && reach(good, Some("10.0.0.1")), "{good}");
+        }
+        let bad = ["0.0.0.0", "0.1.2.3", "255.255.255.255", "224.0.0.1", "169.254.169.254", "::", "fe80::1", "ff02::1"];
+        for bad in bad {
+            assert!(!reach(bad, None) && !reach(bad, Some("127.0.0.1")), "{bad}");
+        }
+        for home in ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"] {
+            assert!(!reach(home, None) && !reach(home, Some("10.0.0.1")) && reach(home, Some("127.0.0.2")), "{home}");
+        }
+    }
 }

@@ -67,7 +67,9 @@ impl Node {
         let (tls_listen, tcp) = if tls.is_some() { (vec![any_port()], vec![]) } else { (vec![], vec![any_port()]) };
         let tls = tls.map(|tls| watch::channel(Arc::new(tls)).1);
         let (transport, inbound) =
-            MsrpTransport::start(MsrpConfig { tcp, tls_listen, source_ip: None, tls }).await.unwrap();
+            MsrpTransport::start(MsrpConfig { tcp, tls_listen, source_ip: Some([127, 0, 0, 1].into()), tls })
+                .await
+                .unwrap();
         let port = |wanted| transport.listening().iter().find(|(kind, _)| *kind == wanted).map(|(_, addr)| addr.port());
         let config = SwitchConfig {
             host: "localhost".into(),
@@ -272,6 +274,7 @@ async fn a_host_that_does_not_take_the_connection_is_unreachable() {
         ("127.0.0.1", switch::ConnectFault::Refused),
         ("localhost", switch::ConnectFault::Refused),
         ("nobody.invalid", switch::ConnectFault::Unresolved),
+        ("169.254.0.1", switch::ConnectFault::Forbidden),
     ] {
         let (session, mut peer) = node.reserve(Setup::Active);
         peer.path = vec![format!("msrp://{host}:{closed}/s;tcp").parse().unwrap()];
