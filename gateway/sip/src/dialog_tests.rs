@@ -46,6 +46,7 @@ fn subscriber(record_routes: &str) -> SubscriberDialog {
 }
 
 // RFC 6665 section 4.4.1: the NOTIFY makes the dialog, and its Record-Route the route set.
+// Rule: sip.dialog.route
 #[test]
 fn the_route_set_of_a_subscriber_is_that_of_the_notify() {
     let mut dialog = subscriber("Record-Route: <sip:p1;lr>, <sip:p2;lr>\nRecord-Route: <sip:p3;lr>\n");
@@ -62,6 +63,7 @@ fn the_route_set_of_a_subscriber_is_that_of_the_notify() {
 }
 
 // RFC 3261 section 12.2.1.1
+// Rule: sip.dialog.route
 #[test]
 fn a_first_route_without_lr_is_routed_strictly() {
     let mut dialog = subscriber("Record-Route: <sip:strict.example>, <sip:p2;lr>\n");
@@ -89,6 +91,7 @@ fn the_time_granted_is_never_longer_than_asked() {
 }
 
 // RFC 3261 section 12.2.2
+// Rule: sip.dialog.target
 #[test]
 fn a_lower_cseq_is_refused_and_a_higher_one_refreshes_the_target() {
     let mut dialog = subscriber("").dialog;

@@ -115,6 +115,7 @@ mod tests {
         hops
     }
 
+    // Rule: sip.dead-targets
     #[test]
     fn a_dead_target_is_tried_last_and_comes_back() {
         let (mut hops, now) = (hops(), Instant::now());
@@ -125,6 +126,7 @@ mod tests {
         assert_eq!(hops.next(&[], now + DEAD_TIME), Some(target(5061)));
     }
 
+    // Rule: sip.retry-after
     #[test]
     fn retry_after_is_believed_within_bounds() {
         let now = Instant::now();
@@ -141,6 +143,7 @@ mod tests {
         }
     }
 
+    // Rule: sip.dead-targets
     #[test]
     fn what_a_peer_chose_is_not_remembered_and_the_memory_is_bounded() {
         let (mut hops, now) = (hops(), Instant::now());

@@ -201,6 +201,7 @@ mod tests {
         }
     }
 
+    // Rule: sip.framing
     #[test]
     fn two_messages_in_one_read_are_two_frames() {
         let text = format!("{HEAD}Content-Length : 5\r\n\r\nhello{HEAD}l:\r\n 0\r\n\r\n");
@@ -214,6 +215,7 @@ mod tests {
         assert_eq!(bodies, ["hello", ""]);
     }
 
+    // Rule: sip.framing
     #[test]
     fn any_split_of_the_bytes_gives_the_same_frames() {
         let text = format!("\r\n\r\n{HEAD}Content-Length: 5\r\n\r\nhello{HEAD}l: 0\r\n\r\n");
@@ -231,6 +233,7 @@ mod tests {
     }
 
     // RFC 5626 section 4.4.1
+    // Rule: sip.keep-alive
     #[test]
     fn a_double_line_end_is_a_ping_and_a_single_one_a_pong() {
         assert_eq!(frames("\r\n\r\n"), [Ok(Frame::Ping)]);
@@ -249,6 +252,7 @@ mod tests {
         }
     }
 
+    // Rule: sip.framing
     #[test]
     fn an_unusable_content_length_loses_the_stream_after_an_answer() {
         for (length, expected) in [

@@ -307,6 +307,7 @@ mod tests {
         HeaderValue::from_static(text)
     }
 
+    // Rule: sip.compact
     #[test]
     fn compact_forms_and_odd_case_are_the_same_name() {
         for text in ["Via", "VIA", "v", "V"] {
@@ -318,6 +319,7 @@ mod tests {
         assert_eq!(HeaderName::parse(&Bytes::new()), None);
     }
 
+    // Rule: sip.injection
     #[test]
     fn a_value_with_a_line_break_or_nul_cannot_be_made() {
         for text in ["a\r\nRoute: <sip:evil>", "a\nb", "a\rb", "a\0b", "\u{7f}"] {

@@ -52,6 +52,7 @@ fn dns() -> Answers {
     dns
 }
 
+// Rule: sip.locate
 #[test]
 fn a_fixed_address_needs_no_dns() {
     assert_eq!(locate(&hop("tcp:10.0.0.5:5070"), &dns()), (vec!["tcp:10.0.0.5:5070".into()], vec![]));
@@ -61,6 +62,7 @@ fn a_fixed_address_needs_no_dns() {
 }
 
 // RFC 3263 section 4.2
+// Rule: sip.locate
 #[test]
 fn an_explicit_port_means_no_srv() {
     let (targets, asked) = locate(&hop("tcp:contoso.example:5080"), &dns());
@@ -69,6 +71,7 @@ fn an_explicit_port_means_no_srv() {
 }
 
 // RFC 3263 section 4.1
+// Rule: sip.locate
 #[test]
 fn naptr_chooses_transport_and_srv_name() {
     let mut dns = dns();
@@ -85,6 +88,7 @@ fn naptr_chooses_transport_and_srv_name() {
     assert_eq!(locate(&[secure], &dns).0, expected[..2]);
 }
 
+// Rule: sip.locate
 #[test]
 fn without_naptr_each_transport_is_asked_by_srv_and_then_the_host_itself() {
     let (targets, asked) = locate(&hop("contoso.example"), &dns());
@@ -95,6 +99,7 @@ fn without_naptr_each_transport_is_asked_by_srv_and_then_the_host_itself() {
     assert_eq!(asked[0], Lookup::Srv("_sips._tcp.contoso.example".into()));
 }
 
+// Rule: sip.locate
 #[test]
 fn a_srv_target_of_a_dot_is_no_service() {
     let mut dns = dns();
@@ -121,6 +126,7 @@ fn uris_give_their_next_hop() {
 }
 
 // RFC 2782
+// Rule: sip.locate
 #[test]
 fn lower_priority_comes_first_and_weight_decides_by_chance() {
     let records = [srv(20, 0, 1, "c"), srv(10, 60, 2, "a"), srv(10, 40, 3, "b"), srv(10, 0, 4, "z")];

@@ -58,6 +58,7 @@ fn malformed(name: HeaderName) -> (ParseFault, Option<u16>) {
 }
 
 // RFC 4475 section 3.1.1.1: folding, compact forms, odd case, whitespace around separators, lists over lines.
+// Rule: sip.torture, sip.compact
 #[test]
 fn the_short_tortuous_request_parses() {
     let text = "MESSAGE sip:alice@chair.example;unknown SIP/2.0\r\nTO :\r\n sip:alice@chair.example ;   tag    = 19\r\n\
@@ -80,6 +81,7 @@ fn the_short_tortuous_request_parses() {
 }
 
 // RFC 4475 sections 3.1.1.2 and 3.1.1.5
+// Rule: sip.torture
 #[test]
 fn an_unknown_method_of_odd_token_characters_is_data() {
     let start = "!odd-Method_*+`.%indeed'~ sip:1_u~(to-be!sure)&isn't+it$/crazy?,/;;*:&it+1,weird!*pas$wo~d_(doesn't-it)@h SIP/2.0";
@@ -100,6 +102,7 @@ fn an_unknown_method_of_odd_token_characters_is_data() {
 }
 
 // RFC 4475 sections 3.1.1.10 and 3.3.2: unknown transports and schemes.
+// Rule: sip.torture
 #[test]
 fn unknown_transports_and_schemes_are_data() {
     let request = request(with(&[
@@ -113,6 +116,7 @@ fn unknown_transports_and_schemes_are_data() {
 }
 
 // RFC 4475 section 3.1.1.8
+// Rule: sip.torture
 #[test]
 fn octets_behind_content_length_are_ignored_in_a_datagram() {
     let mut text = with(&["Content-Length: 2"]).to_vec();
@@ -122,6 +126,7 @@ fn octets_behind_content_length_are_ignored_in_a_datagram() {
 }
 
 // RFC 4475 section 3.4.1
+// Rule: sip.torture
 #[test]
 fn without_content_length_the_body_ends_with_the_datagram() {
     let mut text = with(&["Via: SIP/2.0/UDP old.example.com", "From: <sip:old@h>"]).to_vec();
@@ -132,6 +137,7 @@ fn without_content_length_the_body_ends_with_the_datagram() {
 }
 
 // RFC 4475 sections 3.1.1.11: a body is octets.
+// Rule: sip.torture
 #[test]
 fn a_body_may_hold_any_octet() {
     let mut text = with(&["Content-Length: 6"]).to_vec();
@@ -140,6 +146,7 @@ fn a_body_may_hold_any_octet() {
 }
 
 // RFC 4475 sections 3.1.1.12 and 3.1.1.13
+// Rule: sip.torture
 #[test]
 fn the_reason_phrase_may_be_anything_or_nothing() {
     for reason in ["= 2**3 * 5**2 \u{43d}\u{43e} \u{448}\u{435}", ""] {
@@ -152,6 +159,7 @@ fn the_reason_phrase_may_be_anything_or_nothing() {
 }
 
 // RFC 4475 sections 3.1.2.1, 3.1.2.6, 3.1.2.13, 3.1.2.14, 3.1.2.15
+// Rule: sip.torture
 #[test]
 fn malformed_addresses_and_vias_are_answered_with_400() {
     use HeaderName::{Contact, From, To};
@@ -164,6 +172,7 @@ fn malformed_addresses_and_vias_are_answered_with_400() {
 }
 
 // RFC 4475 sections 3.1.2.2, 3.1.2.3, 3.3.9
+// Rule: sip.torture
 #[test]
 fn content_length_is_never_guessed() {
     assert_eq!(refused(&["Content-Length: 9999"]), (ParseFault::ShortBody, Some(400)));
@@ -176,6 +185,7 @@ fn content_length_is_never_guessed() {
 }
 
 // RFC 4475 sections 3.1.2.4 and 3.1.2.5
+// Rule: sip.torture
 #[test]
 fn numbers_out_of_range_are_refused_without_overflow() {
     assert_eq!(refused(&["CSeq: 36893488147419103232 MESSAGE"]), malformed(HeaderName::CSeq));
@@ -186,6 +196,7 @@ fn numbers_out_of_range_are_refused_without_overflow() {
 }
 
 // RFC 4475 sections 3.1.2.7 to 3.1.2.11
+// Rule: sip.torture
 #[test]
 fn a_malformed_request_line_is_answered_with_400() {
     assert!(matches!(refused(&["MESSAGE <sip:user@h> SIP/2.0"]), (ParseFault::RequestUri(_), Some(400))));
@@ -204,6 +215,7 @@ fn a_malformed_request_line_is_answered_with_400() {
 }
 
 // RFC 4475 section 3.1.2.16
+// Rule: sip.torture, sip.version
 #[test]
 fn another_version_is_answered_with_505() {
     let start = "MESSAGE sip:t.watson@example.org SIP/7.0";
@@ -212,6 +224,7 @@ fn another_version_is_answered_with_505() {
 }
 
 // RFC 4475 sections 3.1.2.17 and 3.1.2.18
+// Rule: sip.torture
 #[test]
 fn cseq_must_name_the_method_of_the_request() {
     assert_eq!(refused(&["CSeq: 8 INVITE"]), (ParseFault::CSeqMethod, Some(400)));
@@ -219,6 +232,7 @@ fn cseq_must_name_the_method_of_the_request() {
 }
 
 // RFC 4475 section 3.1.2.19: no reply to a response is possible.
+// Rule: sip.torture
 #[test]
 fn a_response_that_does_not_parse_has_no_answer() {
     for start in
@@ -230,6 +244,7 @@ fn a_response_that_does_not_parse_has_no_answer() {
 }
 
 // RFC 4475 section 3.3.1
+// Rule: sip.torture, sip.malformed
 #[test]
 fn a_missing_mandatory_header_is_answered_when_the_transaction_is_known() {
     for (missing, name, status) in [
@@ -247,6 +262,7 @@ fn a_missing_mandatory_header_is_answered_when_the_transaction_is_known() {
 }
 
 // RFC 4475 section 3.3.8
+// Rule: sip.torture
 #[test]
 fn a_repeated_single_header_is_answered_and_its_second_value_does_not_go_back() {
     for line in ["t: <sip:other@h>", "f: <sip:other@h>;tag=2", "i: other", "CSeq : 59 MESSAGE", "max-forwards: 5"] {
@@ -263,6 +279,7 @@ fn an_ack_is_never_answered() {
     assert_eq!(refused(&["ACK sip:h SIP/2.0", "CSeq: 1 MESSAGE"]).1, None);
 }
 
+// Rule: sip.injection
 #[test]
 fn a_bare_line_break_or_a_line_without_name_does_not_hide_a_header() {
     for lines in [&["Subject: a\nRoute: <sip:evil>"][..], &["Subject: a\rb"], &["no colon"], &["bad name: x"], &[": x"]]

@@ -118,6 +118,7 @@ mod tests {
         }])
     }
 
+    // Rule: sip.trust
     #[test]
     fn an_address_is_known_by_its_network() {
         let peers = peer(&["10.0.0.0/8", "2001:db8::/32"], &[]);
@@ -127,6 +128,7 @@ mod tests {
         assert!(peers.recognise(&source(TransportKind::Udp, "11.0.0.1:5060", None)).is_none());
     }
 
+    // Rule: sip.trust
     #[test]
     fn where_an_identity_is_asked_for_an_address_is_not_enough() {
         let peers = peer(&["10.0.0.0/8"], &["Contoso.example"]);

@@ -220,6 +220,7 @@ mod tests {
     use StanzaCondition as C;
 
     /// RFC 7247 table 2: condition, status for a full JID, for a bare JID, and what the gateway sends to a MESSAGE.
+    // Rule: error.to-sip
     #[test]
     fn conditions_become_the_statuses_of_the_table() {
         for (condition, full, bare, sent) in [
@@ -257,6 +258,7 @@ mod tests {
     }
 
     // T22, RFC 4320 section 4.2; RFC 7247 note 5.
+    // Rule: error.to-sip.never-503, error.to-sip.never-408
     #[test]
     fn no_condition_becomes_408_or_503() {
         for condition in C::ALL {
@@ -270,6 +272,7 @@ mod tests {
     }
 
     // RFC 7247 table 3, and the rows of RFC 5626, 5393 and 6665.
+    // Rule: error.to-xmpp, error.to-xmpp.class
     #[test]
     fn statuses_become_the_conditions_of_the_table() {
         for (condition, statuses) in [
@@ -302,6 +305,7 @@ mod tests {
         failure_to_error(&SipFailure::Status { code, reason: Some("Because".into()) }, partner)
     }
 
+    // Rule: error.to-xmpp.masked
     #[test]
     fn a_public_partner_cannot_tell_unknown_from_offline_from_forbidden() {
         let masked = StanzaError::new(ErrorType::Cancel, C::ServiceUnavailable);
@@ -315,6 +319,7 @@ mod tests {
         assert_eq!(sent(404, PartnerType::Federated).text.as_deref(), Some("Because"));
     }
 
+    // Rule: error.stanza
     #[test]
     fn an_error_goes_back_where_the_stanza_came_from() {
         let (bob, alice) =
@@ -332,13 +337,104 @@ mod tests {
         assert_eq!(read, error);
     }
 
+    /// What a federated partner's user hears: status, type, condition.
+    // Rule: error.to-xmpp
     #[test]
-    fn the_gateways_own_choices_hold() {
-        assert_eq!(sent(302, PartnerType::Federated).condition, C::RecipientUnavailable);
-        assert_eq!(sent(407, PartnerType::Federated).condition, C::InternalServerError);
-        for failure in [SipFailure::Timeout, SipFailure::Transport] {
-            let error = failure_to_error(&failure, PartnerType::PublicUnverified);
-            assert_eq!((error.kind, error.condition), (ErrorType::Wait, C::RemoteServerTimeout));
+    fn each_status_has_its_condition_and_its_type() {
+        for (status, kind, condition) in [
+            (380, ErrorType::Modify, C::NotAcceptable),
+            (399, ErrorType::Modify, C::Redirect),
+            (400, ErrorType::Modify, C::BadRequest),
+            (402, ErrorType::Modify, C::BadRequest),
+            (403, ErrorType::Auth, C::Forbidden),
+            (404, ErrorType::Cancel, C::ItemNotFound),
+            (405, ErrorType::Cancel, C::FeatureNotImplemented),
+            (406, ErrorType::Modify, C::NotAcceptable),
+            (408, ErrorType::Wait, C::RemoteServerTimeout),
+            (410, ErrorType::Cancel, C::Gone),
+            (413, ErrorType::Modify, C::PolicyViolation),
+            (423, ErrorType::Wait, C::ResourceConstraint),
+            (480, ErrorType::Wait, C::RecipientUnavailable),
+            (481, ErrorType::Cancel, C::ItemNotFound),
+            (486, ErrorType::Wait, C::RecipientUnavailable),
+            (491, ErrorType::Wait, C::UnexpectedRequest),
+            (500, ErrorType::Cancel, C::InternalServerError),
+            (501, ErrorType::Cancel, C::FeatureNotImplemented),
+            (502, ErrorType::Cancel, C::RemoteServerNotFound),
+            (503, ErrorType::Cancel, C::InternalServerError),
+            (504, ErrorType::Wait, C::RemoteServerTimeout),
+            (513, ErrorType::Modify, C::PolicyViolation),
+            (600, ErrorType::Wait, C::RecipientUnavailable),
+            (604, ErrorType::Cancel, C::ItemNotFound),
+            (606, ErrorType::Modify, C::NotAcceptable),
+        ] {
+            let error = sent(status, PartnerType::Federated);
+            assert_eq!((error.kind, error.condition), (kind, condition), "{status}");
         }
+    }
+
+    // The pool's contacts are its own affair, and a new address is none that XMPP knows.
+    // Rule: error.to-xmpp.redirect
+    #[test]
+    fn a_redirection_shows_no_address() {
+        for status in [300, 301, 302, 305] {
+            let error = sent(status, PartnerType::Federated);
+            assert_eq!((error.kind, error.condition), (ErrorType::Wait, C::RecipientUnavailable), "{status}");
+            assert_eq!(error.detail, None);
+        }
+    }
+
+    // Rule: error.to-xmpp.challenge
+    #[test]
+    fn a_challenge_is_the_operators_fault() {
+        for partner in [PartnerType::Federated, PartnerType::PublicVerified, PartnerType::PublicUnverified] {
+            for status in [401, 407] {
+                assert_eq!(sent(status, partner).condition, C::InternalServerError);
+            }
+        }
+    }
+
+    // Rule: error.to-xmpp.timeout
+    #[test]
+    fn silence_and_a_pool_out_of_reach_are_a_timeout_to_wait_for() {
+        for failure in [SipFailure::Timeout, SipFailure::Transport] {
+            for partner in [PartnerType::Federated, PartnerType::PublicVerified, PartnerType::PublicUnverified] {
+                let error = failure_to_error(&failure, partner);
+                assert_eq!((error.kind, error.condition), (ErrorType::Wait, C::RemoteServerTimeout));
+            }
+        }
+    }
+
+    // Rule: error.reason
+    #[test]
+    fn a_reason_phrase_reaches_federated_partners_only() {
+        for status in [400, 404, 415, 500, 600] {
+            assert_eq!(sent(status, PartnerType::Federated).text.as_deref(), Some("Because"));
+            for partner in [PartnerType::PublicVerified, PartnerType::PublicUnverified] {
+                assert_eq!(sent(status, partner).text, None, "{status}");
+            }
+        }
+    }
+
+    // RFC 4320, section 4.2, and a pool that blacklists who says 503: what the gateway sends instead, for each purpose.
+    // Rule: error.to-sip
+    #[test]
+    fn the_gateways_own_statuses_stand_where_the_standards_would_mislead_the_pool() {
+        let of = |condition, purpose| condition_to_status(condition, Recipient::Full, purpose);
+        for (condition, conversation, other) in [
+            (C::Gone, 410, 410),
+            (C::Redirect, 480, 480),
+            (C::NotAuthorized, 403, 403),
+            (C::RegistrationRequired, 403, 403),
+            (C::SubscriptionRequired, 403, 403),
+            (C::RemoteServerTimeout, 504, 504),
+            (C::ServiceUnavailable, 480, 403),
+            (C::UndefinedCondition, 500, 500),
+            (C::UnexpectedRequest, 400, 400),
+        ] {
+            assert_eq!(of(condition, Purpose::Conversation).status, conversation, "{condition}");
+            assert_eq!(of(condition, Purpose::Other).status, other, "{condition}");
+        }
+        assert_eq!(of(C::ResourceConstraint, Purpose::Other).retry_after, Some(RETRY_AFTER_CONSTRAINT));
     }
 }

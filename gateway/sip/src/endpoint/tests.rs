@@ -247,6 +247,7 @@ fn a_dead_network_is_a_timeout_after_32_seconds() {
 }
 
 // RFC 3261 section 8.1.1
+// Rule: sip.max-forwards
 #[test]
 fn a_request_leaves_with_our_via_and_max_forwards() {
     let (mut endpoint, mut out) = (endpoint(GATEWAY), Vec::new());
@@ -277,6 +278,7 @@ fn a_branch_in_flight_is_not_used_twice() {
 }
 
 // RFC 3261 section 18.1.1
+// Rule: sip.large
 #[test]
 fn a_request_too_large_for_udp_goes_over_tcp() {
     let (mut endpoint, mut out) = (endpoint(GATEWAY), Vec::new());
@@ -339,6 +341,7 @@ fn a_response_is_matched_by_branch_and_method_and_must_have_one_via() {
 }
 
 /// What the endpoint itself answers.
+// Rule: sip.max-forwards, sip.loop, sip.require, sip.method, sip.event, address.scheme.sips
 #[test]
 fn what_does_not_pass_the_general_checks_is_answered_by_its_rule() {
     for (method, lines, code) in [
@@ -368,6 +371,7 @@ fn what_does_not_pass_the_general_checks_is_answered_by_its_rule() {
     }
 }
 
+// Rule: sip.require
 #[test]
 fn an_unsupported_header_names_only_what_is_unknown() {
     let mut endpoint = endpoint(GATEWAY);
@@ -376,6 +380,7 @@ fn an_unsupported_header_names_only_what_is_unknown() {
     assert_eq!(responses(&out)[0].headers.get(&HeaderName::Unsupported).unwrap().as_str(), Some("foo"));
 }
 
+// Rule: sip.trust
 #[test]
 fn a_stranger_gets_403_and_nothing_goes_up() {
     let Input::Received { message, mut source } = incoming("MESSAGE", "") else { unreachable!() };
@@ -386,6 +391,7 @@ fn a_stranger_gets_403_and_nothing_goes_up() {
     assert_eq!(endpoint.transactions(), (0, 0));
 }
 
+// Rule: sip.malformed
 #[test]
 fn what_does_not_parse_is_answered_to_a_peer_and_not_to_a_stranger() {
     let text = "MESSAGE sip:b@h SIP/7.0\r\nVia: SIP/2.0/UDP pool.example;branch=z9hG4bKa\r\nFrom: <sip:a@h>;tag=1\r\n\
@@ -424,6 +430,7 @@ fn retransmissions_reach_the_user_once_and_get_the_same_answer() {
 }
 
 // RFC 4320 section 4.1
+// Rule: sip.100
 #[test]
 fn a_slow_user_makes_a_100_after_three_and_a_half_seconds() {
     let (mut endpoint, now) = (endpoint(GATEWAY), Instant::now());

@@ -134,6 +134,7 @@ mod tests {
     }
 
     // RFC 3261 section 17.1.2.2: E doubles up to T2, F ends it.
+    // Rule: sip.timer.client
     #[test]
     fn over_udp_the_request_is_repeated_with_doubling_intervals_up_to_t2() {
         let start = Instant::now();
@@ -143,12 +144,14 @@ mod tests {
         assert_eq!(outputs.last().map(|(_, output)| *output), Some(Output::TimedOut));
     }
 
+    // Rule: sip.timer.client
     #[test]
     fn over_a_reliable_transport_nothing_is_repeated() {
         let start = Instant::now();
         assert_eq!(run(Client::new(true, start), start), [(32.0, Output::TimedOut)]);
     }
 
+    // Rule: sip.timer.client
     #[test]
     fn after_a_provisional_response_the_interval_is_t2() {
         let start = Instant::now();
@@ -157,6 +160,7 @@ mod tests {
         assert_eq!(run(client, start).first(), Some(&(4.25, Output::Retransmit)));
     }
 
+    // Rule: sip.timer.client
     #[test]
     fn a_final_response_goes_up_once_and_timer_k_absorbs_the_rest() {
         let start = Instant::now();
@@ -168,6 +172,7 @@ mod tests {
         assert!(client.is_terminated());
     }
 
+    // Rule: sip.timer.client
     #[test]
     fn over_a_reliable_transport_timer_k_is_zero() {
         let start = Instant::now();

@@ -168,6 +168,7 @@ mod tests {
     }
 
     // Timers A and B
+    // Rule: sip.timer.invite-client
     #[test]
     fn over_udp_the_invite_is_sent_seven_times_in_64_t1() {
         let start = Instant::now();
@@ -176,6 +177,7 @@ mod tests {
         assert!(client.is_terminated());
     }
 
+    // Rule: sip.timer.invite-client
     #[test]
     fn over_a_reliable_transport_only_timer_b_runs() {
         let start = Instant::now();
@@ -195,6 +197,7 @@ mod tests {
     }
 
     // Timer D
+    // Rule: sip.timer.invite-client
     #[test]
     fn a_refusal_is_acknowledged_as_often_as_it_comes_and_goes_up_once() {
         let start = Instant::now();
@@ -207,6 +210,7 @@ mod tests {
         assert!(client.is_terminated());
     }
 
+    // Rule: sip.timer.invite-client
     #[test]
     fn over_a_reliable_transport_timer_d_is_zero() {
         let start = Instant::now();
@@ -216,6 +220,7 @@ mod tests {
     }
 
     // Timer M, RFC 6026 section 8.4
+    // Rule: sip.timer.invite-client
     #[test]
     fn every_2xx_goes_up_until_timer_m_on_any_transport() {
         let start = Instant::now();

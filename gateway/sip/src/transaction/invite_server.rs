@@ -150,6 +150,7 @@ mod tests {
     use super::*;
 
     // Timers G and I
+    // Rule: sip.timer.invite-server
     #[test]
     fn a_refusal_is_repeated_until_the_ack_comes() {
         let start = Instant::now();
@@ -167,6 +168,7 @@ mod tests {
     }
 
     // Timer H
+    // Rule: sip.timer.invite-server
     #[test]
     fn without_an_ack_timer_h_ends_it() {
         let start = Instant::now();
@@ -178,6 +180,7 @@ mod tests {
         assert_eq!(sent, 10);
     }
 
+    // Rule: sip.timer.invite-server
     #[test]
     fn over_a_reliable_transport_nothing_is_repeated_and_the_ack_ends_it() {
         let start = Instant::now();
@@ -187,6 +190,7 @@ mod tests {
         assert!(server.is_terminated());
     }
 
+    // Rule: sip.timer.invite-server
     #[test]
     fn a_100_is_sent_after_200_ms_or_to_the_first_retransmission() {
         let start = Instant::now();
@@ -209,6 +213,7 @@ mod tests {
     }
 
     // Timer L, RFC 6026 section 7.1
+    // Rule: sip.timer.invite-server
     #[test]
     fn after_a_2xx_retransmissions_are_absorbed_and_acks_go_up_until_timer_l() {
         let start = Instant::now();

@@ -104,6 +104,7 @@ mod tests {
     use super::*;
 
     // RFC 4320 section 4.1
+    // Rule: sip.100
     #[test]
     fn a_100_is_sent_when_timer_e_would_have_reached_t2_and_not_before() {
         let start = Instant::now();
@@ -127,6 +128,7 @@ mod tests {
         assert!(server.is_terminated());
     }
 
+    // Rule: sip.timer.server
     #[test]
     fn over_udp_the_final_response_is_repeated_until_timer_j() {
         let start = Instant::now();
@@ -140,6 +142,7 @@ mod tests {
         assert!(server.is_terminated());
     }
 
+    // Rule: sip.timer.server
     #[test]
     fn over_a_reliable_transport_timer_j_is_zero() {
         let start = Instant::now();
@@ -149,6 +152,7 @@ mod tests {
     }
 
     // RFC 4320 section 4.2
+    // Rule: error.to-sip.never-408
     #[test]
     fn a_408_is_never_sent() {
         let start = Instant::now();

@@ -73,6 +73,7 @@ impl KeepAlive {
 mod tests {
     use super::*;
 
+    // Rule: sip.keep-alive
     #[test]
     fn pings_come_between_95_and_120_seconds() {
         let now = Instant::now();
@@ -82,6 +83,7 @@ mod tests {
         }
     }
 
+    // Rule: sip.keep-alive
     #[test]
     fn silence_after_a_first_answer_is_death_and_before_it_is_another_custom() {
         let now = Instant::now();

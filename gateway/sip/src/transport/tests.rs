@@ -130,6 +130,7 @@ async fn messages_to_one_target_share_a_connection_and_keep_their_order() {
     assert!(matches!(closed[..], [Inbound::Closed { target: Some(_), last: SendTag(500), .. }]), "{closed:?}");
 }
 
+// Rule: sip.dos
 #[tokio::test]
 async fn a_peer_that_is_owed_many_answers_is_not_read_until_it_has_them() {
     let (server, mut inbound, addr) = start(|config| config.tcp.push(any_port())).await;
@@ -204,6 +205,7 @@ async fn a_response_whose_connection_is_gone_takes_the_fallback() {
     assert_eq!(cseqs(&events(&mut fallback, 1).await), [3]);
 }
 
+// Rule: sip.framing
 #[tokio::test]
 async fn garbage_on_a_stream_closes_it_and_nothing_else() {
     let (_server, mut inbound, addr) = start(|config| config.tcp.push(any_port())).await;
@@ -220,6 +222,7 @@ async fn garbage_on_a_stream_closes_it_and_nothing_else() {
     assert_eq!(cseqs(&events(&mut inbound, 1).await), [1]);
 }
 
+// Rule: sip.framing, sip.malformed
 #[tokio::test]
 async fn a_wrong_content_length_is_answered_before_the_connection_closes() {
     let (server, mut inbound, addr) = start(|config| config.tcp.push(any_port())).await;
@@ -237,6 +240,7 @@ async fn a_wrong_content_length_is_answered_before_the_connection_closes() {
 }
 
 // RFC 5626 section 4.4.1
+// Rule: sip.keep-alive
 #[tokio::test]
 async fn a_ping_is_answered_with_a_pong() {
     let (_server, _inbound, addr) = start(|config| config.tcp.push(any_port())).await;
@@ -248,6 +252,7 @@ async fn a_ping_is_answered_with_a_pong() {
 }
 
 // RFC 5626 section 4.4.1
+// Rule: sip.keep-alive
 #[tokio::test]
 async fn a_connection_of_ours_is_pinged_and_ends_when_the_pongs_stop() {
     let listener = TcpListener::bind(any_port()).await.unwrap();
@@ -266,6 +271,7 @@ async fn a_connection_of_ours_is_pinged_and_ends_when_the_pongs_stop() {
 }
 
 // RFC 5923 section 8
+// Rule: sip.alias
 #[tokio::test]
 async fn requests_go_back_on_a_tls_connection_whose_peer_offers_it_and_no_other() {
     let ca = Ca::new();
@@ -292,6 +298,7 @@ async fn requests_go_back_on_a_tls_connection_whose_peer_offers_it_and_no_other(
 }
 
 // RFC 5922 section 7
+// Rule: sip.tls-identity
 #[test]
 fn the_identity_of_a_certificate_is_its_sip_domains_or_else_its_names() {
     let ca = Ca::new();
@@ -305,6 +312,7 @@ fn the_identity_of_a_certificate_is_its_sip_domains_or_else_its_names() {
     assert_eq!(of(&["*.example"], &[]), ["*.example"]);
 }
 
+// Rule: sip.tls-identity
 #[tokio::test]
 async fn a_wildcard_in_a_certificate_stands_for_no_domain() {
     let ca = Ca::new();
@@ -368,6 +376,7 @@ impl Ca {
     }
 }
 
+// Rule: sip.tls-identity
 #[tokio::test]
 async fn mutual_tls_tells_both_sides_who_the_other_is() {
     let ca = Ca::new();
@@ -385,6 +394,7 @@ async fn mutual_tls_tells_both_sides_who_the_other_is() {
 }
 
 // RFC 5922 section 7.1: where there is a sip: URI, DNS names do not count.
+// Rule: sip.tls-identity
 #[tokio::test]
 async fn a_server_certificate_for_another_name_is_refused() {
     let ca = Ca::new();
@@ -442,6 +452,7 @@ async fn a_client_without_certificate_is_refused_in_the_handshake() {
     assert!(matches!(refused[..], [Inbound::HandshakeFailed { fault: ConnectFault::Tls(_), .. }]), "{refused:?}");
 }
 
+// Rule: sip.dos
 #[tokio::test]
 async fn a_silent_client_does_not_hold_up_the_next_handshake() {
     let ca = Ca::new();

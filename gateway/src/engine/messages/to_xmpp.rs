@@ -76,7 +76,7 @@ impl Engine {
         // The device of the XMPP user, if the pool addressed one; else where he wrote from.
         let named = address::uri_to_jid(&request.uri).ok().filter(|jid| jid.resource().is_some());
         let to = named.unwrap_or(reply.to);
-        let from = pair.local.as_jid().clone();
+        let from = sender(&request, pair);
         let context = ToXmppContext {
             now_ms: now.unix_ms,
             is_chat: session.is_some() || (is_auto && reply.is_chat),
@@ -164,4 +164,15 @@ impl Engine {
         };
         self.respond(transaction, response, now, out);
     }
+}
+
+/// Who writes: the user whose identity was asserted, with the device that From names, if it is his (RFC 7572, section 5).
+fn sender(request: &Request, pair: &PairKey) -> Jid {
+    let full = || {
+        let from = request.headers.from().ok()?;
+        let device = address::device_of_sender(&from)?;
+        let is_his = address::uri_to_bare_jid(&from.uri).is_ok_and(|jid| jid == pair.local);
+        pair.local.with_resource(&device).ok().filter(|_| is_his)
+    };
+    full().unwrap_or_else(|| pair.local.as_jid().clone())
 }

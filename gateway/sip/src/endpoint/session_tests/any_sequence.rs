@@ -48,6 +48,7 @@ fn known(pair: &Pair, end: usize) -> Vec<SessionId> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
+    // Rule: sip.any-sequence
     #[test]
     fn no_sequence_of_deeds_leaves_a_session_or_transaction_behind(
         deeds in proptest::collection::vec(deed(), 1..40),

@@ -27,6 +27,7 @@ fn requests_that_fit_no_session_are_answered_by_their_rule() {
 }
 
 // RFC 3261 section 8.2.2.2
+// Rule: sip.merged
 #[test]
 fn the_same_invite_on_another_path_is_a_merged_request() {
     let mut endpoint = session_endpoint(ADDRESSES[0], ADDRESSES[1], TransportKind::Udp);
@@ -38,6 +39,7 @@ fn the_same_invite_on_another_path_is_a_merged_request() {
     assert_eq!(endpoint.sessions().0, 1);
 }
 
+// Rule: sip.dos
 #[test]
 fn a_flood_of_invites_from_one_address_fills_its_share_and_leaves_room_for_others() {
     let mut endpoint = session_endpoint(ADDRESSES[0], ADDRESSES[1], TransportKind::Udp);
@@ -68,6 +70,7 @@ fn a_flood_of_invites_from_one_address_fills_its_share_and_leaves_room_for_other
 }
 
 // RFC 3263 section 4.3
+// Rule: sip.failover
 #[test]
 fn an_invite_goes_to_the_next_target_on_503_and_on_silence() {
     let mut endpoint = session_endpoint(ADDRESSES[0], ADDRESSES[1], TransportKind::Udp);
@@ -92,6 +95,7 @@ fn an_invite_goes_to_the_next_target_on_503_and_on_silence() {
     pair.assert_nothing_is_left();
 }
 
+// Rule: sip.large
 #[test]
 fn a_request_too_large_for_udp_goes_over_udp_after_all_when_nobody_takes_tcp() {
     let mut endpoint = session_endpoint(ADDRESSES[0], ADDRESSES[1], TransportKind::Udp);
