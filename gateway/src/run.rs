@@ -15,7 +15,7 @@ use causeway_sip::ids::IdSource;
 use causeway_sip::session::SessionConfig;
 use causeway_sip::target::{Target, TransportKind};
 use causeway_sip::transport::msrp::MsrpTls;
-use causeway_sip::transport::{self, Transport, TransportConfig};
+use causeway_sip::transport::{self, Rarely, Transport, TransportConfig};
 use causeway_sip::trust::TrustedPeers;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
@@ -177,6 +177,7 @@ pub async fn run(config: Config, warnings: &[ConfigWarning], path: PathBuf) -> R
         drained: Arc::clone(&drained),
         store_works: Arc::clone(&store_works),
         metrics,
+        complaints: Rarely::default(),
     };
     let engine = tokio::spawn(shell.run());
     let (ready_links, ready_settings) = (links.clone(), live.settings.subscribe());

@@ -7,7 +7,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use causeway_sip::endpoint::Input as SipInput;
 use causeway_sip::msrp::switch;
 use causeway_sip::transport::msrp::MsrpTransport;
-use causeway_sip::transport::{Inbound, Transport};
+use causeway_sip::transport::{Inbound, Rarely, Transport};
 use tokio::sync::{Notify, mpsc, watch};
 
 use crate::engine::{CLAIM_TIME, Engine, Input, Now, Outputs, PAGE, Settings};
@@ -45,6 +45,8 @@ pub struct Shell {
     pub drained: Arc<Notify>,
     /// Counters.
     pub metrics: Arc<Metrics>,
+    /// How often connections that come to nothing are logged.
+    pub complaints: Rarely,
 }
 
 /// Where the store's threads leave their answers. There are never more of them than calls under way.
@@ -83,7 +85,7 @@ impl Shell {
             let wake_at = self.engine.deadline();
             let input = tokio::select! {
                 Some(event) = self.link_events.recv() => Some(Input::Link(event)),
-                Some(batch) = self.inbound.recv() => Some(sip_input(batch)),
+                Some(batch) = self.inbound.recv() => Some(sip_input(batch, &mut self.complaints)),
                 Some(batch) = received(&mut self.msrp) => Some(Input::Msrp(batch)),
                 () = mailbox.filled.notified() => None,
                 changed = self.settings.changed() => match changed {
@@ -128,7 +130,8 @@ impl Shell {
                 self.engine.handle(Input::Link(event), at, out);
             }
             if let Some(batch) = batch {
-                self.engine.handle(sip_input(batch), at, out);
+                let input = sip_input(batch, &mut self.complaints);
+                self.engine.handle(input, at, out);
             }
         }
     }
@@ -196,12 +199,14 @@ impl Shell {
     }
 }
 
-fn sip_input(batch: Vec<Inbound>) -> Input {
+fn sip_input(batch: Vec<Inbound>, complaints: &mut Rarely) -> Input {
     for inbound in &batch {
         match inbound {
             Inbound::Unreachable { target, fault } => tracing::warn!(%target, %fault, "a SIP target cannot be reached"),
             Inbound::HandshakeFailed { remote, fault } => {
-                tracing::warn!(%remote, %fault, "a SIP peer's connection failed");
+                if let Some(left_out) = complaints.now(Instant::now()) {
+                    tracing::warn!(%remote, %fault, left_out, "a SIP peer's connection failed");
+                }
             }
             Inbound::Message { .. } | Inbound::Malformed { .. } | Inbound::Unsent { .. } | Inbound::Closed { .. } => {}
         }

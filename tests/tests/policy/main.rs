@@ -7,4 +7,5 @@ mod access;
 mod expected;
 mod from_sip;
 mod from_xmpp;
+mod strangers;
 mod support;

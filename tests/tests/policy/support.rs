@@ -68,7 +68,7 @@ impl Kind {
 /// Everything, running.
 pub(crate) struct World {
     pub(crate) road: Road,
-    _gateway: Process,
+    pub(crate) gateway: Process,
     pub(crate) pool: Pool,
     pub(crate) client: Arc<Client>,
     /// What the gateway sent to partners, in order.
@@ -122,7 +122,7 @@ impl World {
         let count = AtomicU32::new(1);
         Arc::new(Self {
             road,
-            _gateway: gateway,
+            gateway,
             pool,
             client,
             stanzas,

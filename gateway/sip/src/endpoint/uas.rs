@@ -97,7 +97,8 @@ impl Endpoint {
     ) {
         stamp_via(&mut request.headers, &source);
         if source.peer.is_none() {
-            tracing::warn!(remote = %source.remote, transport = %source.transport, "SIP request from no configured peer");
+            // The owner is told, who knows how often to say so.
+            tracing::debug!(remote = %source.remote, transport = %source.transport, "SIP request from no configured peer");
             return self.refuse_statelessly(&request, source, Status::FORBIDDEN, Refusal::Stranger, out);
         }
         // The parser has made sure that the headers of the key are there.

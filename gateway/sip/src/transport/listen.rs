@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
@@ -10,7 +10,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::target::{FlowId, Source, TransportKind};
 use crate::transport::connection::{self, Connection};
-use crate::transport::{ConnectFault, HANDSHAKE_PATIENCE, Inbound, Queued, Shared, WRITE_QUEUE, tls};
+use crate::transport::{ConnectFault, HANDSHAKE_PATIENCE, Inbound, Queued, Rarely, Shared, WRITE_QUEUE, tls};
 
 /// A pause after an error of the listening socket, such as too many open files.
 pub(super) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -23,6 +23,7 @@ pub(super) type TlsServer = Arc<rustls::ServerConfig>;
 /// Accepts until the transport is dropped.
 pub(super) async fn accept(listener: TcpListener, tls: Option<watch::Receiver<TlsServer>>, shared: Arc<Shared>) {
     let mut alive = shared.alive.clone();
+    let mut full = Rarely::default();
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -37,7 +38,9 @@ pub(super) async fn accept(listener: TcpListener, tls: Option<watch::Receiver<Tl
             }
         };
         let Ok(place) = Arc::clone(&shared.accepted).try_acquire_owned() else {
-            tracing::warn!(%remote, "connection closed: too many accepted connections");
+            if let Some(left_out) = full.now(Instant::now()) {
+                tracing::warn!(%remote, left_out, "connection closed: too many accepted connections");
+            }
             continue;
         };
         let tls = tls.as_ref().map(|tls| Arc::clone(&tls.borrow()));

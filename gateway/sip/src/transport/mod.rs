@@ -25,10 +25,12 @@ mod connection;
 mod keepalive;
 mod listen;
 pub mod msrp;
+mod rarely;
 pub mod tls;
 mod udp;
 
 pub use keepalive::{PING_AFTER, PONG_PATIENCE};
+pub use rarely::Rarely;
 
 /// Batches that wait for the engine; beyond it the sockets are not read.
 pub const INBOUND_BATCHES: usize = 256;

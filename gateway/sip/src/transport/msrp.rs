@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::net::{TcpListener, TcpStream};
@@ -17,7 +17,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use crate::msrp::switch::{Certificate, ConnectionId, Hop, Input, MAX_CONNECTIONS, Output, Peer};
 use crate::target::TransportKind;
 use crate::transport::listen::{ACCEPT_PAUSE, TlsServer, handshake};
-use crate::transport::{BindError, ConnectFault, INBOUND_BATCHES, MAX_HANDSHAKES, WRITE_QUEUE, connection as stream};
+use crate::transport::{
+    BindError, ConnectFault, INBOUND_BATCHES, MAX_HANDSHAKES, Rarely, WRITE_QUEUE, connection as stream,
+};
 
 mod connection;
 mod open;
@@ -150,6 +152,7 @@ impl MsrpTransport {
 /// Accepts until the transport is dropped.
 async fn accept(listener: TcpListener, tls: Option<watch::Receiver<Arc<MsrpTls>>>, shared: Arc<Shared>) {
     let mut alive = shared.alive.clone();
+    let mut full = Rarely::default();
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -164,7 +167,9 @@ async fn accept(listener: TcpListener, tls: Option<watch::Receiver<Arc<MsrpTls>>
             }
         };
         let Ok(place) = Arc::clone(&shared.accepted).try_acquire_owned() else {
-            tracing::warn!(%remote, "MSRP connection closed: too many accepted connections");
+            if let Some(left_out) = full.now(Instant::now()) {
+                tracing::warn!(%remote, left_out, "MSRP connection closed: too many accepted connections");
+            }
             continue;
         };
         let tls = tls.as_ref().map(|tls| Arc::clone(&tls.borrow().server));
@@ -196,7 +201,7 @@ async fn serve(
                 .map(|leaf| Certificate { der: Bytes::copy_from_slice(leaf), speaks_for_host: false });
             connection::run(socket, Input::Accepted { connection: id, peer }, id, shared.register(id), shared).await;
         }
-        Err(fault) => tracing::warn!(%remote, %fault, "an MSRP peer's connection failed"),
+        Err(fault) => tracing::debug!(%remote, %fault, "an MSRP peer's connection failed"),
     }
 }
 
