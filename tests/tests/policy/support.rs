@@ -120,18 +120,7 @@ impl World {
         let from = SocketAddr::new(road.plan.pool.ip(), 0);
         let client = Client::connect(from, road.plan.sip).await.unwrap();
         let count = AtomicU32::new(1);
-        Arc::new(Self {
-            road,
-            gateway,
-            pool,
-            client,
-            stanzas,
-            link,
-            count,
-            _alive: alive,
-            _tls: tls,
-            _names: names,
-        })
+        Arc::new(Self { road, gateway, pool, client, stanzas, link, count, _alive: alive, _tls: tls, _names: names })
     }
 
     /// Lets all but these reach partners; the gateway reads the file again by itself.
