@@ -489,6 +489,77 @@ fn a_call_that_she_ends_tells_a_client_that_knows_chat_states() {
         assert!(rig.out.stanzas.iter().all(|stanza| text(stanza).contains("<gone")));
     }
 }
+impl Rig {
+    /// alice's INVITE with further headers; returns all answers.
+    fn invited_with(&mut self, method: &str, call_id: &str, headers: &str, body: &str) -> Vec<Response> {
+        self.receive_text(&format!(
+            "{method} sip:bob@fabrikam.example SIP/2.0\nVia: SIP/2.0/TCP 127.0.0.9;branch=z9hG4bK{call_id}i\nMax-Forwards: 70\n\
+             From: <sip:alice@contoso.example>;tag=a\nTo: <sip:bob@fabrikam.example>\nCall-ID: {call_id}\nCSeq: 1 {method}\n\
+             Contact: <sip:alice@127.0.0.9;transport=tcp>\n{headers}Content-Length: {}\n\n{}",
+            body.len(),
+            body.replace("\r\n", "\n")
+        ));
+        let responses = self.sent().into_iter().filter_map(|message| match message {
+            Message::Response(response) => Some(response),
+            Message::Request(_) => None,
+        });
+        responses.collect()
+    }
+}
+
+// Rule: session.cancel
+#[test]
+fn a_call_that_is_cancelled_too_late_goes_on() {
+    let mut rig = Rig::new();
+    let answer = rig.called("c1", SDP);
+    let cancel = rig.invited_with("CANCEL", "c1", "", "");
+    assert_eq!(cancel.iter().map(|response| response.status.code()).collect::<Vec<_>>(), [200]);
+    rig.in_session(&answer, 1, "ACK", "", "");
+    rig.message(BOB, "still there");
+    assert_eq!(rig.requests()[0].uri.as_str(), "sip:alice@127.0.0.9;transport=tcp");
+}
+
+// Rule: session.cancel
+#[test]
+fn an_answer_that_crosses_our_cancel_is_ended_and_the_message_is_told_once() {
+    let mut rig = Rig::lync();
+    rig.message(BOB, "one");
+    let invite = rig.requests().remove(0);
+    rig.receive(Message::Response(Response::to(&invite, Status::RINGING)));
+    rig.pass(OPENING);
+    assert_eq!(methods(&rig.requests()), ["CANCEL"]);
+    rig.pick_up(&invite);
+    assert_eq!(methods(&rig.requests()), ["ACK", "BYE"]);
+    rig.stanza_ends(Outcome::Done);
+    assert_eq!((rig.finished(), rig.engine.under_way(), rig.out.stanzas.len()), (vec![1], 0, 0));
+}
+
+// Rule: session.multiparty
+#[test]
+fn a_third_participant_is_refused() {
+    let mut rig = Rig::new();
+    let sdp = "Content-Type: application/sdp\n";
+    let refused = rig.invited_with("INVITE", "c1", &format!("Require: com.microsoft.rtc-multiparty\n{sdp}"), SDP);
+    assert_eq!(refused.last().unwrap().status, Status::BAD_EXTENSION);
+    assert!(refused.last().unwrap().headers.get(&HeaderName::Unsupported).is_some());
+    let answer = rig.called("c2", SDP);
+    rig.in_session(&answer, 1, "ACK", "", "");
+    rig.in_session(&answer, 2, "REFER", "Refer-To: <sip:carol@contoso.example>\n", "");
+    assert_eq!(rig.statuses(), [405]);
+}
+
+// Rule: session.timer
+#[test]
+fn a_session_timer_is_granted_as_asked_and_never_raised() {
+    let mut rig = Rig::new();
+    let headers = "Supported: timer\nSession-Expires: 600;refresher=uac\nMin-SE: 90\nContent-Type: application/sdp\n";
+    let answer = rig.invited_with("INVITE", "c1", headers, SDP).pop().unwrap();
+    let granted = answer.headers.iter().find(|header| header.name.as_str().eq_ignore_ascii_case("session-expires"));
+    let granted = granted.and_then(|header| header.value.as_str()).unwrap();
+    let seconds: u32 = granted.split(';').next().unwrap().parse().unwrap();
+    assert!((90..=600).contains(&seconds) && granted.contains("refresher=uac"), "{granted}");
+}
+
 #[path = "any_sequence.rs"]
 mod any_sequence;
 #[path = "msrp_tests.rs"]
