@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use causeway_shared::jid::Jid;
 use causeway_shared::link::{Outcome, StanzaKind};
 use causeway_shared::telemetry;
@@ -12,7 +13,9 @@ use causeway_sip::header::{HeaderName, HeaderValue};
 use causeway_sip::message::{Request, Response};
 use causeway_sip::method::Status;
 use causeway_sip::session::SessionId;
+use causeway_sip::uri::Uri;
 
+use crate::body::cpim::Fields;
 use crate::engine::{Engine, Now, Outputs, StanzaPurpose};
 use crate::link::StanzaOut;
 use crate::policy::PartnerEntry;
@@ -88,6 +91,7 @@ impl Engine {
         match message::message_to_xmpp(&request, text, &from, &to, &context) {
             Ok(translated) => {
                 if let Some(wrapping) = translated.wrapping {
+                    note_other_sender(&wrapping, pair);
                     self.notices.sip_asks(pair, &translated.id, wrapping, now.unix_ms);
                 }
                 let xml = translated.xml;
@@ -174,5 +178,18 @@ fn sender(request: &Request, pair: &PairKey) -> Jid {
         let is_his = address::uri_to_bare_jid(&from.uri).is_ok_and(|jid| jid == pair.local);
         pair.local.with_resource(&device).ok().filter(|_| is_his)
     };
-    full().unwrap_or_else(|| pair.local.as_jid().clone())
+    // Most name none, and need not be read again to know it.
+    let header = request.headers.get(&HeaderName::From);
+    let may_name_one =
+        header.is_some_and(|from| from.as_bytes().windows(2).any(|part| part.eq_ignore_ascii_case(b"gr")));
+    may_name_one.then(full).flatten().unwrap_or_else(|| pair.local.as_jid().clone())
+}
+
+/// The addresses of a wrapping route nothing; one that names another sender than SIP does is worth a look.
+fn note_other_sender(wrapping: &Fields, pair: &PairKey) {
+    let claimed = wrapping.from.as_ref().and_then(|uri| Uri::parse(Bytes::copy_from_slice(uri.as_bytes())).ok());
+    let claimed = claimed.and_then(|uri| address::uri_to_bare_jid(&uri).ok());
+    if let Some(claimed) = claimed.filter(|claimed| *claimed != pair.local) {
+        tracing::info!(user = %pair.local.as_str(), claimed = %claimed.as_str(), "a CPIM message names another sender");
+    }
 }

@@ -260,3 +260,25 @@ fn a_stanza_is_waited_for_25_seconds_and_its_sender_hears_504() {
     rig.stanza_ends(Outcome::Failed(Failure::new(StanzaCondition::RemoteServerTimeout, "no stream")));
     assert_eq!(rig.statuses(), [504]);
 }
+
+// RFC 7572 section 5, note 1.
+// Rule: address.gr.to-xmpp
+#[test]
+fn the_device_that_sent_is_the_resource_if_it_is_the_senders_own() {
+    for (from, expected) in [
+        ("<sip:alice@contoso.example;gr=pc>;tag=a", "alice@contoso.example/pc"),
+        ("<sip:alice@contoso.example>;tag=a", ALICE),
+        ("<sip:alice@contoso.example;gr>;tag=a", ALICE),
+        ("<sip:dave@contoso.example;gr=pc>;tag=a", ALICE),
+    ] {
+        let mut rig = Rig::new();
+        rig.receive_text(&format!(
+            "MESSAGE sip:bob@fabrikam.example SIP/2.0\nVia: SIP/2.0/TCP 127.0.0.9;branch=z9hG4bKg1\nMax-Forwards: 70\n\
+             From: {from}\nP-Asserted-Identity: <sip:alice@contoso.example>\nTo: <sip:bob@fabrikam.example>\nCall-ID: g1\n\
+             CSeq: 1 MESSAGE\nContent-Type: text/plain\nContent-Length: 2\n\nhi"
+        ));
+        let stanza = rig.stanza_ends(Outcome::Done);
+        assert_eq!(stanza.from.as_str(), expected, "{from}");
+        assert!(text(&stanza).contains(&format!("from='{expected}'")), "{}", text(&stanza));
+    }
+}
