@@ -7,6 +7,7 @@ use causeway_sip::method::Method;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use crate::iq::Reply;
@@ -47,6 +48,7 @@ pub struct Metrics {
     sip_invites_in: Counter,
     sessions_opened: Counter,
     sessions_accepted: Counter,
+    sessions: Gauge,
     to_sip: Counter,
     to_xmpp: Counter,
     refused: Counter,
@@ -94,6 +96,7 @@ impl Metrics {
             "Messages refused because only their recipient's client could read them",
             metrics.encrypted.clone(),
         );
+        registry.register("causeway_sessions", "Chat sessions that are there now", metrics.sessions.clone());
         registry.register(
             "causeway_verdicts",
             "Refusals and failures by rung, side and partner",
@@ -118,6 +121,10 @@ impl Metrics {
             Method::Invite => self.sip_invites_in.inc(),
             _ => 0,
         };
+    }
+
+    pub(crate) fn sessions(&self, count: usize) {
+        self.sessions.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     pub(crate) fn session_opened(&self) {

@@ -257,6 +257,7 @@ impl Engine {
             Input::Settings(settings) => self.settings_changed(settings, now, out),
             Input::DeadlinePassed => self.deadline_passed(now, out),
         }
+        self.metrics.sessions(self.sessions.len());
     }
 
     /// When the engine wants [`Input::DeadlinePassed`].

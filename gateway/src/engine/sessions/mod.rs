@@ -102,6 +102,11 @@ impl Sessions {
         self.talks.is_empty() && self.of_pair.is_empty() && self.of_stream.is_empty() && self.deadlines.is_empty()
     }
 
+    /// Sessions that are there.
+    pub(super) fn len(&self) -> usize {
+        self.talks.len()
+    }
+
     /// Sessions that have something to say still.
     pub(super) fn under_way(&self) -> usize {
         self.talks.values().filter(|talk| !talk.line.is_quiet()).count()
