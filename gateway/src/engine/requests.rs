@@ -343,9 +343,10 @@ impl Engine {
             Refusal::Merged => (Side::Operator, "The pool sends the same request twice: check its forking."),
             Refusal::SessionInterval | Refusal::NoSession | Refusal::OutOfOrder | Refusal::WrongMoment => return,
             Refusal::Dialog(_) => (Side::Theirs, "The sender writes SIP that RFC 3261 does not allow."),
-            Refusal::Method(_) | Refusal::Scheme | Refusal::Extension | Refusal::Event | Refusal::Body => {
-                (Side::Theirs, "The gateway serves MESSAGE, chat sessions and the event package presence with sip: URIs.")
-            }
+            Refusal::Method(_) | Refusal::Scheme | Refusal::Extension | Refusal::Event | Refusal::Body => (
+                Side::Theirs,
+                "The gateway serves MESSAGE, chat sessions and the event package presence with sip: URIs.",
+            ),
             Refusal::Overload => (Side::Operator, "Too much traffic for this gateway: add a replica."),
         };
         out.verdicts.push(Verdict {
