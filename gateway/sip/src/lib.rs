@@ -12,7 +12,7 @@
 //! - [`locate`], [`failover`]: the targets of a next hop in order, from DNS answers that the caller fetched, and which of
 //!   them failed lately.
 //! - [`trust`], [`target`], [`ids`], [`limits`]: who may talk to us, where messages go, identifiers, every bound by name.
-//! - [`transport`]: UDP, TCP and mutual TLS on tokio.
+//! - [`transport`]: UDP, TCP and mutual TLS on tokio, for SIP and for MSRP.
 //!
 //! A shell is a loop that carries values between the two halves:
 //!

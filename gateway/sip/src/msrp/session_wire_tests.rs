@@ -358,7 +358,7 @@ fn an_unknown_media_type_is_answered_with_415_unless_nobody_wants_to_hear_it() {
     });
     assert_eq!(wire.codes(), [0; 0]);
     wire.chunk(None, "x", Continuation::Last, |request| {
-        request.content_type = Some("Text/Plain; charset=UTF-8".into())
+        request.content_type = Some("Text/Plain; charset=UTF-8".into());
     });
     assert_eq!(wire.codes(), [200]);
     assert_eq!(wire.said.len(), 1);

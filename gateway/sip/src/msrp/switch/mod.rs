@@ -56,7 +56,7 @@ pub const HIGH_WATER: usize = 128 * 1024;
 /// Bytes below which they go on.
 pub const LOW_WATER: usize = 32 * 1024;
 /// Bytes that wait for a socket at most: a peer that does not read loses its connection.
-pub const MAX_UNWRITTEN: usize = 1024 * 1024;
+pub const MAX_UNWRITTEN: usize = 512 * 1024;
 
 /// A session. Never given again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

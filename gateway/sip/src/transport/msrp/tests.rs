@@ -266,6 +266,24 @@ async fn another_certificate_than_the_announced_one_ends_the_session_on_either_s
     }
 }
 
+// Rule: msrp.tls
+#[tokio::test]
+async fn the_server_hears_which_host_is_meant() {
+    let listener = TcpListener::bind(any_port()).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    for (host, named) in [("localhost", Some("localhost")), ("127.0.0.1", None)] {
+        let mut node = Node::start(Some(self_signed())).await;
+        let (session, mut peer) = node.reserve(Setup::Active);
+        peer.path = vec![format!("msrps://{host}:{port}/s;tcp").parse().unwrap()];
+        node.open(session, peer, true);
+        let (socket, _) = listener.accept().await.unwrap();
+        let hello = tokio_rustls::LazyConfigAcceptor::new(rustls::server::Acceptor::default(), socket).await.unwrap();
+        assert_eq!(hello.client_hello().server_name(), named);
+        drop(hello);
+        node.until(|node| node.ended() == [Ended::Unreachable(switch::ConnectFault::Tls)]).await;
+    }
+}
+
 #[tokio::test]
 async fn a_host_that_does_not_take_the_connection_is_unreachable() {
     let closed = TcpListener::bind(any_port()).await.unwrap().local_addr().unwrap().port();
