@@ -15,5 +15,6 @@ mod limits;
 mod messages;
 mod queries;
 mod sessions;
+mod signals;
 mod support;
 mod verdicts;

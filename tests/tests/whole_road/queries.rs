@@ -24,7 +24,7 @@ async fn ask(world: &World, stream: &mut Stream, to: &str, payload: &str) -> Str
 }
 
 /// 200, and the NOTIFY behind it that says that alice is there (RFC 6665, section 4.2.1).
-fn shows_alice(request: &Message) -> Option<String> {
+pub(crate) fn shows_alice(request: &Message) -> Option<String> {
     let response = request.respond("200 OK", "Contact: <sip:alice@127.0.0.1;transport=tcp>\r\nExpires: 3600\r\n");
     if request.method() != Some("SUBSCRIBE") {
         return Some(request.respond("200 OK", ""));
