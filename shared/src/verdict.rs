@@ -10,6 +10,8 @@
 use std::fmt::Write;
 use std::net::SocketAddr;
 
+use crate::domain::DomainName;
+
 pub mod facts;
 pub mod history;
 pub mod json;
@@ -200,9 +202,9 @@ impl Verdict {
             target: "causeway::verdict",
             rung = self.rung.as_str(),
             side = self.side.as_str(),
-            partner = %printable(&self.partner),
-            domain = facts.map(|facts| tracing::field::display(printable(&facts.domain))),
-            local = facts.map(|facts| tracing::field::display(printable(&facts.local))),
+            partner = %unmistakable_domain(&self.partner),
+            domain = facts.map(|facts| tracing::field::display(unmistakable_domain(&facts.domain))),
+            local = facts.map(|facts| tracing::field::display(unmistakable_domain(&facts.local))),
             stream_id = facts.map(|facts| tracing::field::display(printable(&facts.stream_id))),
             direction = self.direction.as_str(),
             peer = self.peer.map(tracing::field::display),
@@ -216,6 +218,28 @@ impl Verdict {
 
 /// Characters of foreign text that a log line takes.
 const PRINTABLE_CHARS: usize = 512;
+
+/// An address as operators see it: characters that could be taken for others are code points (RFC 7247, section 8).
+pub fn unmistakable(address: &str) -> String {
+    let mut out = String::with_capacity(address.len().min(PRINTABLE_CHARS));
+    for (count, c) in address.chars().enumerate() {
+        if count == PRINTABLE_CHARS {
+            out.push('…');
+            break;
+        }
+        if c.is_ascii_graphic() || c == ' ' {
+            out.push(c);
+        } else {
+            let _infallible = write!(out, "\\u{{{:x}}}", u32::from(c));
+        }
+    }
+    out
+}
+
+/// A domain as operators see it: in A-labels, and what is no domain in code points.
+pub fn unmistakable_domain(domain: &str) -> String {
+    DomainName::parse(domain).map_or_else(|_| unmistakable(domain), |name| name.as_str().to_owned())
+}
 
 /// Text that somebody else chose, made safe for a log: control and bidirectional characters escaped, cut at a bound.
 pub fn printable(text: &str) -> String {
@@ -252,5 +276,17 @@ mod tests {
         assert_eq!(printable("a\r\nb\u{202e}c"), "a\\u{d}\\u{a}b\\u{202e}c");
         assert_eq!(printable(&"x".repeat(600)).chars().count(), PRINTABLE_CHARS + 1);
         assert_eq!(printable("bücher.example"), "bücher.example");
+    }
+
+    // The first a of the second one is Cyrillic.
+    // Rule: log.addresses
+    #[test]
+    fn addresses_that_look_alike_differ_for_operators() {
+        assert_eq!(unmistakable("alice@xn--bcher-kva.example"), "alice@xn--bcher-kva.example");
+        assert_eq!(unmistakable("\u{430}lice@contoso.example"), "\\u{430}lice@contoso.example");
+        assert_eq!(unmistakable_domain("bücher.example"), "xn--bcher-kva.example");
+        assert_eq!(unmistakable_domain("contoso.ex\u{430}mple"), "contoso.xn--exmple-4nf");
+        assert_eq!(unmistakable_domain("not a dom\u{430}in"), "not a dom\\u{430}in");
+        assert_eq!(unmistakable_domain(""), "");
     }
 }

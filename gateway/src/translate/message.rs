@@ -30,8 +30,8 @@ pub use super::message_stanza::{MessageType, message_type, stanza_id};
 pub const MAX_BYTES_UDP: usize = 1_300;
 /// The whole MESSAGE when the operator has declared that every hop is TCP or TLS.
 pub const MAX_BYTES_RELIABLE: usize = 16_384;
-/// What Via and Max-Forwards add to the request when it is sent.
-const TRANSPORT_HEADERS: usize = 120;
+/// What Via, Max-Forwards and Max-Breadth add to the request when it is sent.
+const TRANSPORT_HEADERS: usize = 140;
 /// A thread of this length may be a Call-ID.
 const MAX_CALL_ID: usize = 128;
 /// A thread of this length can be written into a Call-ID so that it can be read out again.

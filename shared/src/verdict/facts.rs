@@ -3,7 +3,7 @@
 //! Everything in here may be shown to operators of both sides: no keys, no SASL payloads, no bodies. What the other
 //! side chose is escaped and cut when it enters.
 
-use super::printable;
+use super::{printable, unmistakable_domain};
 use crate::pki::PeerCertificate;
 use crate::pki::identity::KeyKind;
 
@@ -179,7 +179,7 @@ impl Facts {
 const MAX_DOMAIN: usize = 1024;
 
 fn cut_domain(text: &str) -> String {
-    if text.len() > MAX_DOMAIN { cut(text) } else { printable(text) }
+    if text.len() > MAX_DOMAIN { cut(text) } else { unmistakable_domain(text) }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::facts::{CertificateFacts, Facts, fingerprint};
 use super::history::Kept;
-use super::printable;
+use super::{printable, unmistakable_domain};
 
 /// Several verdicts, in the order given.
 pub fn kept(kept: &[Kept]) -> Value {
@@ -17,7 +17,7 @@ fn one(kept: &Kept) -> Value {
         "rung": verdict.rung.as_str(),
         "side": verdict.side.as_str(),
         "direction": verdict.direction.as_str(),
-        "partner": printable(&verdict.partner),
+        "partner": unmistakable_domain(&verdict.partner),
         "peer": verdict.peer.map(|peer| peer.to_string()),
         "cause": printable(&verdict.cause),
         "remedy": verdict.remedy,

@@ -21,7 +21,7 @@ pub(crate) fn subscribe(expires: u32) -> String {
     format!(
         "SUBSCRIBE {target} SIP/2.0\nVia: SIP/2.0/TCP GATEWAY;branch=*\nFrom: <sip:BOB>;tag=*\nTo: <sip:USER>{tag}\n\
          Call-ID: *\nCSeq: * SUBSCRIBE\nContact: <sip:GATEWAY;transport=tcp>\nEvent: presence\nExpires: {expires}\n\
-         Accept: application/pidf+xml\nP-Asserted-Identity: <sip:BOB>\n{more}Max-Forwards: 70\nContent-Length: 0\n\n"
+         Accept: application/pidf+xml\nP-Asserted-Identity: <sip:BOB>\n{more}Max-Forwards: 70\nMax-Breadth: 60\nContent-Length: 0\n\n"
     )
 }
 
@@ -30,7 +30,7 @@ pub(crate) fn message(body: &str) -> String {
     format!(
         "MESSAGE sip:USER SIP/2.0\nVia: SIP/2.0/TCP GATEWAY;branch=*\nFrom: <sip:BOB;gr=desk>;tag=*\nTo: <sip:USER>\n\
          Call-ID: *\nCSeq: * MESSAGE\nP-Asserted-Identity: <sip:BOB>\nContent-Type: text/plain;charset=UTF-8\n\
-         Max-Forwards: 70\nContent-Length: {}\n\n{body}",
+         Max-Forwards: 70\nMax-Breadth: 60\nContent-Length: {}\n\n{body}",
         body.len()
     )
 }
@@ -41,7 +41,7 @@ pub(crate) fn notify(state: &str, body: &str) -> String {
     format!(
         "NOTIFY sip:POOL;transport=tcp SIP/2.0\nVia: SIP/2.0/TCP GATEWAY;branch=*\nFrom: <sip:BOB>;tag=*\n\
          To: <sip:USER>;tag=*\nCall-ID: *\nCSeq: * NOTIFY\nContact: <sip:GATEWAY;transport=tcp>\nEvent: presence\n\
-         Subscription-State: {state}\n{kind}Max-Forwards: 70\nContent-Length: {length}\n\n{body}"
+         Subscription-State: {state}\n{kind}Max-Forwards: 70\nMax-Breadth: 60\nContent-Length: {length}\n\n{body}"
     )
 }
 
@@ -110,7 +110,7 @@ pub(crate) fn composing() -> String {
     format!(
         "MESSAGE sip:USER SIP/2.0\nVia: SIP/2.0/TCP GATEWAY;branch=*\nFrom: <sip:BOB>;tag=*\nTo: <sip:USER>\n\
          Call-ID: *\nCSeq: * MESSAGE\nP-Asserted-Identity: <sip:BOB>\nContent-Type: application/im-iscomposing+xml\n\
-         Max-Forwards: 70\nContent-Length: {}\n\n{body}",
+         Max-Forwards: 70\nMax-Breadth: 60\nContent-Length: {}\n\n{body}",
         body.len()
     )
 }

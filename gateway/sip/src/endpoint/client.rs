@@ -20,6 +20,8 @@ use crate::transaction::{client, invite_client};
 /// What a Via of ours adds to a request at most.
 const VIA_ROOM: usize = 200;
 const MAX_FORWARDS: HeaderValue = HeaderValue::from_static("70");
+/// How many branches proxies may make of a request of ours at a time (RFC 5393, section 5.3.4).
+const MAX_BREADTH: HeaderValue = HeaderValue::from_static("60");
 
 /// One client transaction with what it sends.
 #[derive(Debug)]
@@ -150,6 +152,7 @@ impl Endpoint {
         }
         if !request.headers.has(&HeaderName::MaxForwards) {
             request.headers.push(HeaderName::MaxForwards, MAX_FORWARDS);
+            request.headers.push(HeaderName::MaxBreadth, MAX_BREADTH);
         }
         let reliable = target.transport.is_reliable();
         let via = via_value(sent_by, &branch, !reliable);

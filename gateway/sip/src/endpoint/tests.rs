@@ -246,10 +246,10 @@ fn a_dead_network_is_a_timeout_after_32_seconds() {
     assert_eq!((world.now - start, world.carried), (TRANSACTION_PATIENCE, 11));
 }
 
-// RFC 3261 section 8.1.1
-// Rule: sip.max-forwards
+// RFC 3261 section 8.1.1, RFC 5393 section 5.3.4
+// Rule: sip.max-forwards, sip.max-breadth
 #[test]
-fn a_request_leaves_with_our_via_and_max_forwards() {
+fn a_request_leaves_with_our_via_max_forwards_and_max_breadth() {
     let (mut endpoint, mut out) = (endpoint(GATEWAY), Vec::new());
     let branch = crate::ids::branch_of(&Token::new("stanza-1").unwrap());
     let mut request = outgoing(TransportKind::Udp, POOL);
@@ -260,6 +260,8 @@ fn a_request_leaves_with_our_via_and_max_forwards() {
     let message = parse(bytes);
     let via = message.headers().get(&HeaderName::Via).unwrap();
     assert_eq!(via.as_str(), Some("SIP/2.0/UDP 10.0.0.1:5060;branch=z9hG4bKstanza-1;rport"));
+    let number = |name| message.headers().get(&name).and_then(HeaderValue::as_str);
+    assert_eq!((number(HeaderName::MaxForwards), number(HeaderName::MaxBreadth)), (Some("70"), Some("60")));
     assert_eq!(message.headers().max_forwards(), Ok(Some(70)));
 }
 

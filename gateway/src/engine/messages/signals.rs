@@ -9,7 +9,7 @@ use bytes::Bytes;
 use causeway_shared::domain::DomainName;
 use causeway_shared::jid::Jid;
 use causeway_shared::link::{StanzaKind, TraceContext};
-use causeway_shared::verdict::{Direction, Rung, Side, Verdict};
+use causeway_shared::verdict::{Direction, Rung, Side, Verdict, unmistakable};
 use causeway_shared::xmpp::stanza_error::{StanzaCondition, StanzaError};
 use causeway_sip::uri::{Scheme, Uri};
 
@@ -104,8 +104,8 @@ impl Engine {
             cause: format!(
                 "{} came back for a message that had been accepted: {} to {}",
                 error.condition.as_str(),
-                pair.local.as_str(),
-                pair.remote.as_str()
+                unmistakable(pair.local.as_str()),
+                unmistakable(pair.remote.as_str())
             ),
             remedy: "The partner refused the message after taking it; SIP has no way to tell the sender.".to_owned(),
             partner: partner.primary.as_str().to_owned(),

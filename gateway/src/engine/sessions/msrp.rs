@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 use causeway_shared::link::{Outcome, StanzaKind, TraceContext};
-use causeway_shared::verdict::{Direction, Rung, Side, Verdict};
+use causeway_shared::verdict::{Direction, Rung, Side, Verdict, unmistakable};
 use causeway_sip::field::MediaType;
 use causeway_sip::header::Headers;
 use causeway_sip::message::Response;
@@ -153,7 +153,10 @@ impl Engine {
                 out.verdicts.push(Verdict {
                     rung: Rung::Sip,
                     side: Side::Operator,
-                    cause: format!("an MSRP session with {} has failed: {ended}", talk.pair.local.as_str()),
+                    cause: format!(
+                        "an MSRP session with {} has failed: {ended}",
+                        unmistakable(talk.pair.local.as_str())
+                    ),
                     remedy: "Check that the gateway and the pool's clients reach each other's MSRP ports, and their \
                              certificates; messages go without sessions meanwhile."
                         .to_owned(),
