@@ -66,6 +66,11 @@ impl NextHops {
         untried().find(|target| !self.dead.is_dead(target, now)).or_else(|| untried().next()).cloned()
     }
 
+    /// How many targets are configured.
+    pub fn count(&self) -> usize {
+        self.targets.len()
+    }
+
     /// Whether a target is configured. Where a dialog leads is the peer's choice, and no reason to remember failures.
     pub fn has(&self, target: &Target) -> bool {
         self.targets.contains(target)

@@ -30,8 +30,14 @@ pub const TRYING_AFTER: Duration = Duration::from_millis(3500);
 pub const MAX_CLIENT_TRANSACTIONS: usize = 100_000;
 /// Server transactions remembered at once, those included that only absorb retransmissions.
 pub const MAX_SERVER_TRANSACTIONS: usize = 200_000;
-/// What a peer is told to wait when [`MAX_SERVER_TRANSACTIONS`] is reached.
+/// Requests without a final answer at once; beyond it new ones outside of dialogs are refused, so that those inside go on.
+/// Far more than the fastest gateway has under way when its partners answer, and they hold about 100 MB.
+pub const MAX_UNANSWERED: usize = 50_000;
+/// What a peer is told to wait when [`MAX_SERVER_TRANSACTIONS`] or [`MAX_UNANSWERED`] is reached.
 pub const OVERLOAD_RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// What a peer is told to wait when the gateway stops: about the time of a restart. Until then its other targets serve.
+pub const DRAIN_RETRY_AFTER: Duration = Duration::from_secs(10);
 
 /// Sessions at once, in both directions. One has about two kilobytes.
 pub const MAX_SESSIONS: usize = 50_000;

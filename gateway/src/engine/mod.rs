@@ -20,7 +20,6 @@ use causeway_shared::telemetry;
 use causeway_shared::verdict::{Direction, Rung, Side, Verdict};
 use causeway_shared::xmpp::stanza_error::{ErrorType, StanzaCondition, StanzaError};
 use causeway_sip::endpoint::{self, Endpoint, SendTag};
-use causeway_sip::failover::DeadTargets;
 use causeway_sip::ids::IdSource;
 use causeway_sip::msrp::switch::{self, Switch};
 use causeway_sip::target::Destination;
@@ -162,7 +161,6 @@ pub struct Engine {
     quotas: Quotas,
     /// What users of partners ask of the echo contact.
     echoes: Quotas,
-    dead_targets: DeadTargets,
     last_key: u64,
     next_claim: Option<Instant>,
     /// Rounds with the last pair that was read; the first is being read.
@@ -210,7 +208,6 @@ impl Engine {
             sessions: sessions::Sessions::default(),
             quotas: Quotas::default(),
             echoes: Quotas::default(),
-            dead_targets: DeadTargets::default(),
             last_key: 0,
             next_claim: None,
             rounds: VecDeque::new(),

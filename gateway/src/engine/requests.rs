@@ -3,14 +3,13 @@
 
 use causeway_shared::jid::BareJid;
 use causeway_shared::verdict::{Direction, Rung, Side, Verdict};
-use causeway_sip::endpoint::{Event, Failure, Outgoing, Output, Refusal, ServerTransaction};
+use causeway_sip::endpoint::{Event, Failure, Output, Refusal, ServerTransaction};
 use causeway_sip::field::{CallId, Token};
 use causeway_sip::header::{HeaderName, HeaderValue};
-use causeway_sip::locate::NextHop;
 use causeway_sip::message::{Request, Response};
 use causeway_sip::method::{Method, Status};
 use causeway_sip::session::SessionId;
-use causeway_sip::target::{Source, Target, TransportKind};
+use causeway_sip::target::Source;
 use causeway_sip::uri::Uri;
 
 use super::messages::Pager;
@@ -20,9 +19,6 @@ use crate::policy::{self, PartnerEntry, RequestRefusal};
 use crate::presence::record::PairKey;
 use crate::presence::{Answer, PairInput};
 use crate::translate::address;
-
-/// Requests under way; the endpoint has a bound of its own, this one only sizes the table.
-const TARGETS_TRIED: usize = 8;
 
 /// Retry-After when the gateway cannot do its work just now, in seconds.
 pub(super) const RETRY_AFTER_S: u32 = 5;
@@ -55,21 +51,17 @@ pub(super) enum Purpose {
 #[derive(Debug)]
 pub(super) struct Pending {
     purpose: Purpose,
-    /// For the next target; kept only if there is one.
-    request: Option<Request>,
-    /// The targets tried, the current one last.
-    tried: Vec<Target>,
 }
 
 impl Pending {
     /// A message in a session, which goes where the session leads.
     pub(super) fn of_session(session: SessionId, pager: Pager) -> Self {
-        Self { purpose: Purpose::InSession { session, pager: Box::new(pager) }, request: None, tried: Vec::new() }
+        Self { purpose: Purpose::InSession { session, pager: Box::new(pager) } }
     }
 
     /// Whether an XMPP user writes, said in a session.
     pub(super) const fn of_status(pair: PairKey) -> Self {
-        Self { purpose: Purpose::Status { pair }, request: None, tried: Vec::new() }
+        Self { purpose: Purpose::Status { pair } }
     }
 }
 
@@ -84,46 +76,17 @@ impl Engine {
         now: Now,
         out: &mut Outputs,
     ) {
-        let target = match route {
-            Route::Pool => None,
-            Route::Along(uri) => self.target_of(uri),
-        };
-        let (target, may_fail_over) = match target {
-            Some(target) => (Some(target), false),
-            None => (self.next_target(&[], now), self.settings.pool.len() > 1),
-        };
-        let Some(target) = target else {
-            return self.request_ended(purpose, Answer::Unreachable, now, out);
-        };
-        let copy = may_fail_over.then(|| request.clone());
         let token = self.next_key();
-        self.requests.insert(token, Pending { purpose, request: copy, tried: vec![target.clone()] });
-        self.endpoint.request(Outgoing { request, target, token, branch }, now.instant, &mut self.sip_out);
+        self.requests.insert(token, Pending { purpose });
+        match route {
+            Route::Pool => {
+                self.endpoint.request_anywhere(request, token, branch, now.instant, &mut self.sip_out);
+            }
+            Route::Along(uri) => {
+                self.endpoint.request_along(uri, request, token, branch, now.instant, &mut self.sip_out);
+            }
+        }
         self.drain_sip(now, out);
-    }
-
-    /// The target of a dialog's next hop, if it says all by itself. Names go by the pool's configuration.
-    fn target_of(&self, uri: &Uri) -> Option<Target> {
-        let hop = NextHop::of_uri(uri)?;
-        let ip = hop.host.trim_start_matches('[').trim_end_matches(']').parse().ok()?;
-        // Without a transport it is UDP (RFC 3263 section 4.1), unless we have none.
-        let usual = if self.settings.transports.contains(&TransportKind::Udp) {
-            Some(TransportKind::Udp)
-        } else {
-            self.settings.transports.first().copied()
-        };
-        let transport = if hop.secure { TransportKind::Tls } else { hop.transport.or(usual)? };
-        let port = hop.port.unwrap_or(transport.default_port());
-        let addr = std::net::SocketAddr::new(ip, port);
-        // A configured target brings the name that its certificate must bear.
-        let known = self.settings.pool.iter().find(|target| target.transport == transport && target.addr == addr);
-        Some(known.cloned().unwrap_or(Target { transport, addr, name: None }))
-    }
-
-    pub(super) fn next_target(&self, tried: &[Target], now: Now) -> Option<Target> {
-        let untried = || self.settings.pool.iter().filter(|target| !tried.contains(target));
-        let alive = untried().find(|target| !self.dead_targets.is_dead(target, now.instant));
-        alive.or_else(|| untried().next()).cloned()
     }
 
     /// Takes what the endpoint put out, until it says nothing more.
@@ -146,52 +109,20 @@ impl Engine {
 
     fn answered(&mut self, token: u64, response: Response, now: Now, out: &mut Outputs) {
         let Some(pending) = self.requests.remove(&token) else { return };
-        // 503 is about this target only (RFC 3263 section 4.3).
-        if response.status == Status::SERVICE_UNAVAILABLE {
-            if let Some(target) = pending.tried.last().filter(|target| self.settings.pool.contains(target)) {
-                self.dead_targets.mark_unavailable(target, &response, now.instant);
-            }
-            match self.try_next(pending, now, out) {
-                Ok(()) => {}
-                Err(purpose) => self.request_ended(purpose, Answer::Response(Box::new(response)), now, out),
-            }
-            return;
-        }
         self.request_ended(pending.purpose, Answer::Response(Box::new(response)), now, out);
     }
 
     fn failed(&mut self, token: u64, failure: Failure, now: Now, out: &mut Outputs) {
         let Some(pending) = self.requests.remove(&token) else { return };
         let answer = match failure {
-            Failure::Unsent => {
-                // Where a dialog leads is the peer's choice, and not worth remembering.
-                if let Some(target) = pending.tried.last().filter(|target| self.settings.pool.contains(target)) {
-                    self.dead_targets.mark(target, now.instant);
-                }
-                return match self.try_next(pending, now, out) {
-                    Ok(()) => {}
-                    Err(purpose) => self.request_ended(purpose, Answer::Unreachable, now, out),
-                };
-            }
             Failure::Timeout => Answer::Timeout,
-            // The pool may have acted on it: another try could deliver twice.
-            Failure::ConnectionLost | Failure::NoTransport | Failure::BranchInUse | Failure::TooManyTransactions => {
-                Answer::Unreachable
-            }
+            Failure::Unsent
+            | Failure::ConnectionLost
+            | Failure::NoTransport
+            | Failure::BranchInUse
+            | Failure::TooManyTransactions => Answer::Unreachable,
         };
         self.request_ended(pending.purpose, answer, now, out);
-    }
-
-    /// Sends the request to the next target with a branch of its own, or gives back its purpose.
-    fn try_next(&mut self, mut pending: Pending, now: Now, out: &mut Outputs) -> Result<(), Purpose> {
-        let next = self.next_target(&pending.tried, now).filter(|_| pending.tried.len() < TARGETS_TRIED);
-        let (Some(target), Some(request)) = (next, pending.request.clone()) else { return Err(pending.purpose) };
-        pending.tried.push(target.clone());
-        let token = self.next_key();
-        self.requests.insert(token, pending);
-        self.endpoint.request(Outgoing { request, target, token, branch: None }, now.instant, &mut self.sip_out);
-        self.drain_sip(now, out);
-        Ok(())
     }
 
     fn request_ended(&mut self, purpose: Purpose, answer: Answer, now: Now, out: &mut Outputs) {
@@ -315,7 +246,11 @@ impl Engine {
         let from = || headers.from().map(|from| from.uri).map_err(|_| RequestRefusal::NotLocal);
         let to = || headers.to().map_err(|_| RequestRefusal::NotAPartner);
         let (user, contact) = match ends {
-            Ends::Outside => (policy::identity(headers, true).ok_or(RequestRefusal::NotLocal)?, request.uri.clone()),
+            Ends::Outside => {
+                // A pool that addresses the gateway itself names the user in To (RFC 7572, section 5).
+                let contact = if request.uri.user().is_some() { request.uri.clone() } else { to()?.uri };
+                (policy::identity(headers, true).ok_or(RequestRefusal::NotLocal)?, contact)
+            }
             // Inside a dialog the Request-URI is our Contact.
             Ends::Subscription => {
                 let to = to()?;
@@ -336,7 +271,7 @@ impl Engine {
         self.metrics.sip_refused();
         let (side, remedy) = match refusal {
             // Late answers and their ACKs are part of the protocol.
-            Refusal::StrayResponse | Refusal::StrayAck | Refusal::NothingToCancel => return,
+            Refusal::StrayResponse | Refusal::StrayAck | Refusal::NothingToCancel | Refusal::Draining => return,
             Refusal::Stranger => (Side::Operator, "Add the sender to sip.trusted_peers if it is one of the pool."),
             Refusal::Malformed(_) => (Side::Theirs, "The sender writes SIP that RFC 3261 does not allow."),
             Refusal::Loop | Refusal::TooManyHops => (Side::Operator, "The pool routes in a circle: check its routing."),

@@ -32,7 +32,6 @@ pub(super) struct InviteCopy {
     /// The ACK of each 2xx, by its To tag.
     legs: Vec<Leg>,
     cancel: Cancel,
-    heard: bool,
 }
 
 #[derive(Debug)]
@@ -52,12 +51,7 @@ enum Cancel {
 
 impl InviteCopy {
     pub(super) const fn new(request: Request, via: Vec<u8>) -> Self {
-        Self { request, via, ack: None, legs: Vec::new(), cancel: Cancel::No, heard: false }
-    }
-
-    /// Whether any response came.
-    pub(super) const fn was_heard(&self) -> bool {
-        self.heard
+        Self { request, via, ack: None, legs: Vec::new(), cancel: Cancel::No }
     }
 
     pub(super) fn is_cancelled(&self) -> bool {
@@ -159,7 +153,6 @@ impl Endpoint {
         let ClientMachine::Invite(machine, copy) = &mut entry.machine else {
             return;
         };
-        copy.heard = true;
         entry.bytes = None;
         let owner = entry.owner;
         match machine.handle(invite_client::Input::Response(response.status), now) {

@@ -16,6 +16,7 @@ use crate::method::{Method, Status};
 use crate::target::{Destination, Source, Target, TransportKind};
 use crate::transaction::table::Id;
 use crate::transaction::{client, invite_client};
+use crate::uri::Uri;
 
 /// What a Via of ours adds to a request at most.
 const VIA_ROOM: usize = 200;
@@ -31,6 +32,8 @@ pub(super) struct ClientEntry {
     pub(super) target: Target,
     /// Kept for retransmission, so over unreliable transports only.
     pub(super) bytes: Option<Bytes>,
+    /// Whether any response came.
+    pub(super) heard: bool,
     /// Kept for another target.
     pub(super) retry: Option<Box<Retry>>,
 }
@@ -117,16 +120,54 @@ impl Endpoint {
         self.start(Start { branch, ..Start::to(request, target, Owner::User(token)) }, now, out);
     }
 
-    /// [`Endpoint::request`] to the configured next hops: to the next one when a target cannot be reached or answers 503.
-    /// What may have been acted on is not sent again.
-    pub fn request_anywhere(&mut self, request: Request, token: u64, now: Instant, out: &mut Vec<Output>) {
-        self.start_anywhere(request, Owner::User(token), now, out);
+    /// [`Endpoint::request`] to the configured next hops: to the next one, with a branch of its own, when a target cannot
+    /// be reached, answers 503, or says nothing at all until Timer F (RFC 3263 section 4.3). What went away with its
+    /// connection is not sent again, because the peer may have acted on it.
+    pub fn request_anywhere(
+        &mut self,
+        request: Request,
+        token: u64,
+        branch: Option<Token>,
+        now: Instant,
+        out: &mut Vec<Output>,
+    ) {
+        self.start_at_hop(request, Owner::User(token), branch, now, out);
+    }
+
+    /// [`Endpoint::request`] to where a route or a dialog leads, if it says that all by itself (see
+    /// [`NextHops::target_of`](crate::failover::NextHops::target_of)), else to the configured next hops.
+    pub fn request_along(
+        &mut self,
+        uri: &Uri,
+        request: Request,
+        token: u64,
+        branch: Option<Token>,
+        now: Instant,
+        out: &mut Vec<Output>,
+    ) {
+        match self.target_of(uri) {
+            Some(target) => self.request(Outgoing { request, target, token, branch }, now, out),
+            None => self.request_anywhere(request, token, branch, now, out),
+        }
     }
 
     pub(super) fn start_anywhere(&mut self, request: Request, owner: Owner, now: Instant, out: &mut Vec<Output>) {
+        self.start_at_hop(request, owner, None, now, out);
+    }
+
+    fn start_at_hop(
+        &mut self,
+        request: Request,
+        owner: Owner,
+        branch: Option<Token>,
+        now: Instant,
+        out: &mut Vec<Output>,
+    ) {
         match self.hops.next(&[], now) {
             Some(target) => {
-                self.start(Start { tried: Some(Vec::new()), ..Start::to(request, target, owner) }, now, out);
+                // What has nowhere else to go needs no copy.
+                let tried = (self.hops.count() > 1).then(Vec::new);
+                self.start(Start { tried, branch, ..Start::to(request, target, owner) }, now, out);
             }
             None => self.no_response(owner, Failure::Unsent, now, out),
         }
@@ -173,7 +214,7 @@ impl Endpoint {
             ClientMachine::NonInvite(client::Client::new(reliable, now))
         };
         let deadline = machine.deadline();
-        let entry = ClientEntry { machine, owner, target: target.clone(), bytes: kept, retry };
+        let entry = ClientEntry { machine, owner, target: target.clone(), bytes: kept, heard: false, retry };
         let id = self.clients.insert(&self.key, entry, deadline);
         self.started(owner, id);
         out.push(Output::Send { to: Destination::Target(target), bytes, tag: SendTag(id) });
@@ -194,6 +235,7 @@ impl Endpoint {
         let Some((id, entry)) = id.and_then(|id| Some((id, self.clients.get_mut(id)?))) else {
             return out.push(Output::Event(Event::Refused { source, refusal: Refusal::StrayResponse }));
         };
+        entry.heard = true;
         match &mut entry.machine {
             ClientMachine::NonInvite(machine) => {
                 let output = machine.handle(client::Input::Response(response.status), now);
@@ -250,13 +292,15 @@ impl Endpoint {
 
     /// A transaction that is over without a response: for the next target, or for the owner.
     fn failed(&mut self, entry: ClientEntry, failure: Failure, now: Instant, out: &mut Vec<Output>) {
-        let ClientEntry { machine, owner, target, retry, .. } = entry;
+        let ClientEntry { machine, owner, target, heard, retry, .. } = entry;
         let may_go_on = match (&machine, failure) {
             (_, Failure::Unsent) => true,
-            // An INVITE to which nobody said anything rings nowhere (RFC 3263 section 4.3).
-            (ClientMachine::Invite(_, copy), Failure::Timeout | Failure::ConnectionLost) => !copy.was_heard(),
+            // A target that said nothing at all, not even 100, is taken for dead (RFC 3263 section 4.3).
+            (_, Failure::Timeout) => !heard,
+            // An INVITE to which nobody said anything rings nowhere.
+            (ClientMachine::Invite(..), Failure::ConnectionLost) => !heard,
             // The peer may have acted on anything else.
-            (ClientMachine::NonInvite(_), Failure::Timeout | Failure::ConnectionLost)
+            (ClientMachine::NonInvite(_), Failure::ConnectionLost)
             | (_, Failure::NoTransport | Failure::BranchInUse | Failure::TooManyTransactions) => false,
         };
         if may_go_on {
@@ -346,14 +390,14 @@ impl Endpoint {
         }
     }
 
-    /// Where a request along `uri` goes: where the URI says, else to `usual`, else to the first configured next hop.
-    pub(super) fn way(&self, uri: &crate::uri::Uri, usual: Option<&Target>, now: Instant) -> Option<Target> {
+    fn target_of(&self, uri: &Uri) -> Option<Target> {
         let ours: Vec<_> = self.config.sent_by.iter().map(|sent_by| sent_by.transport).collect();
-        self.hops
-            .target_of(uri, &ours)
-            .filter(|target| ours.contains(&target.transport))
-            .or_else(|| usual.cloned())
-            .or_else(|| self.hops.next(&[], now))
+        self.hops.target_of(uri, &ours).filter(|target| ours.contains(&target.transport))
+    }
+
+    /// Where a request along `uri` goes: where the URI says, else to `usual`, else to the first configured next hop.
+    pub(super) fn way(&self, uri: &Uri, usual: Option<&Target>, now: Instant) -> Option<Target> {
+        self.target_of(uri).or_else(|| usual.cloned()).or_else(|| self.hops.next(&[], now))
     }
 
     /// Sends a request of no transaction: the ACK of a 2xx.

@@ -143,7 +143,8 @@ pub enum Event {
 /// Why a request of ours gets no response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
-    /// Timer F: 32 s without a final response. The peer may have acted on the request.
+    /// Timer B or F: 32 s without a final response, of the last target that was tried. The peer may have acted on the
+    /// request.
     #[error("no response in time")]
     Timeout,
     /// Nothing reached the wire: the next target may be tried without risk of doubling.
@@ -188,6 +189,8 @@ pub struct Endpoint {
     sessions: Table<Box<Session>>,
     half_open: HalfOpen,
     draining: bool,
+    /// Server transactions whose final response is not sent yet.
+    unanswered: usize,
     /// Reused for keys and for printing.
     key: Vec<u8>,
     scratch: BytesMut,
@@ -209,12 +212,14 @@ impl Endpoint {
             sessions: Table::new(),
             half_open: HalfOpen::default(),
             draining: false,
+            unanswered: 0,
             key: Vec::with_capacity(128),
             scratch: BytesMut::new(),
         }
     }
 
-    /// Answers OPTIONS with 503 from now on, so that a pool sends its traffic elsewhere; all else goes on.
+    /// Answers OPTIONS and all that would begin something new with 503 from now on, so that a pool sends it elsewhere at
+    /// once; what is under way, and dialogs, go on.
     pub const fn drain(&mut self) {
         self.draining = true;
     }
@@ -237,6 +242,11 @@ impl Endpoint {
     /// Sets the next hops in the order of failover, for all that has no target of its own.
     pub fn set_next_hops(&mut self, targets: Vec<Target>) {
         self.hops.set(targets);
+    }
+
+    /// The next hop that a request without a target of its own would take now.
+    pub fn next_hop(&self, now: Instant) -> Option<Target> {
+        self.hops.next(&[], now)
     }
 
     /// Takes one step.
@@ -280,6 +290,12 @@ fn print(scratch: &mut BytesMut, write: impl FnOnce(&mut BytesMut)) -> Bytes {
     scratch.split().freeze()
 }
 
+#[cfg(test)]
+mod any_sequence;
+#[cfg(test)]
+mod next_hop_tests;
+#[cfg(test)]
+mod overload_tests;
 #[cfg(test)]
 mod session_tests;
 #[cfg(test)]

@@ -9,7 +9,7 @@ use bytes::{BufMut, Bytes};
 use crate::endpoint::{Endpoint, Output, SendTag, ServerTransaction, print};
 use crate::field::{MAGIC_COOKIE, NameAddr, ViaRef};
 use crate::header::{HeaderName, HeaderValue, Headers};
-use crate::limits::MAX_SERVER_TRANSACTIONS;
+use crate::limits::{MAX_SERVER_TRANSACTIONS, MAX_UNANSWERED};
 use crate::message::{Request, Response};
 use crate::method::Method;
 use crate::target::{Destination, Source, Target, TransportKind};
@@ -30,6 +30,8 @@ pub(super) struct ServerEntry {
     pub(super) merged: Option<u64>,
     /// The session whose INVITE or UPDATE it is.
     pub(super) session: Option<Id>,
+    /// Whether the transaction user still owes the final response.
+    pub(super) unanswered: bool,
 }
 
 #[derive(Debug)]
@@ -109,6 +111,9 @@ impl Endpoint {
             }
         };
         let mut sent = None;
+        if !response.status.is_provisional() && std::mem::take(&mut entry.unanswered) {
+            self.unanswered = self.unanswered.saturating_sub(1);
+        }
         if sends {
             let response = response.with_to_tag(&self.ids.token());
             let bytes = print(&mut self.scratch, |out| response.write(out));
@@ -140,7 +145,9 @@ impl Endpoint {
             last: None,
             merged,
             session,
+            unanswered: true,
         };
+        self.unanswered += 1;
         self.servers.insert(&self.key, entry, deadline)
     }
 
@@ -190,9 +197,11 @@ impl Endpoint {
         let state = self.servers.get_mut(id).map(|entry| (entry.machine.is_terminated(), entry.machine.deadline()));
         match state {
             Some((true, _)) => {
-                let removed = self.servers.remove(id);
-                if let Some(place) = removed.and_then(|entry| entry.merged) {
-                    self.merged.under_way.remove(&place);
+                if let Some(removed) = self.servers.remove(id) {
+                    if let Some(place) = removed.merged {
+                        self.merged.under_way.remove(&place);
+                    }
+                    self.unanswered = self.unanswered.saturating_sub(usize::from(removed.unanswered));
                 }
             }
             Some((false, deadline)) => self.servers.reschedule(id, deadline),
@@ -202,6 +211,10 @@ impl Endpoint {
 
     pub(super) fn servers_are_full(&self) -> bool {
         self.servers.len() >= MAX_SERVER_TRANSACTIONS
+    }
+
+    pub(super) fn is_overloaded(&self) -> bool {
+        self.unanswered >= MAX_UNANSWERED || self.servers_are_full()
     }
 }
 

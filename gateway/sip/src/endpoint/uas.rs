@@ -2,7 +2,7 @@
 //!
 //! The order is: who asks, which transaction, is it a loop, the method, the headers. OPTIONS is answered here.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::{BufMut, BytesMut};
 
@@ -13,7 +13,7 @@ use crate::endpoint::{Endpoint, Event, Output, SendTag, ServerTransaction, print
 use crate::field::{NameAddr, ViaRef};
 use crate::grammar;
 use crate::header::{HeaderName, HeaderValue, Headers};
-use crate::limits::OVERLOAD_RETRY_AFTER;
+use crate::limits::{DRAIN_RETRY_AFTER, OVERLOAD_RETRY_AFTER};
 use crate::message::{Request, Response};
 use crate::method::{Method, Status};
 use crate::parse::{ParseError, ParseFault};
@@ -54,6 +54,9 @@ pub enum Refusal {
     /// Too many transactions: 503.
     #[error("too many transactions")]
     Overload,
+    /// Something new while the gateway stops: 503.
+    #[error("the gateway stops")]
+    Draining,
     /// A response to nothing that we asked, or not any more: dropped.
     #[error("a response without a transaction")]
     StrayResponse,
@@ -122,6 +125,12 @@ impl Endpoint {
                 self.refuse_statelessly(&request, source, Status::SERVICE_UNAVAILABLE, Refusal::Overload, out);
             }
             (None, _) if self.servers_are_full() => {
+                self.refuse_statelessly(&request, source, Status::SERVICE_UNAVAILABLE, Refusal::Overload, out);
+            }
+            (None, _) if self.draining && begins_something(&request) => {
+                self.refuse_statelessly(&request, source, Status::SERVICE_UNAVAILABLE, Refusal::Draining, out);
+            }
+            (None, _) if self.is_overloaded() && begins_something(&request) => {
                 self.refuse_statelessly(&request, source, Status::SERVICE_UNAVAILABLE, Refusal::Overload, out);
             }
             (None, _) => self.begin(request, source, now, out),
@@ -280,8 +289,16 @@ impl Endpoint {
 
     /// The answer to OPTIONS (RFC 3261 section 11.2); pools use it to see whether we are alive.
     fn options(&self, request: &Request) -> Response {
-        let status = if self.draining { Status::SERVICE_UNAVAILABLE } else { Status::OK };
-        Response::to(request, status)
+        let wait = match (self.draining, self.is_overloaded()) {
+            (true, _) => Some(DRAIN_RETRY_AFTER),
+            (false, true) => Some(OVERLOAD_RETRY_AFTER),
+            (false, false) => None,
+        };
+        let response = match wait {
+            Some(wait) => Response::to(request, Status::SERVICE_UNAVAILABLE).with(HeaderName::RetryAfter, seconds(wait)),
+            None => Response::to(request, Status::OK),
+        };
+        response
             .with(HeaderName::Allow, self.allow())
             .with(HeaderName::Accept, self.config.accept())
             .with(HeaderName::AcceptEncoding, IDENTITY)
@@ -344,7 +361,9 @@ impl Endpoint {
         };
         if !machine.is_terminated() {
             let deadline = machine.deadline();
-            let entry = ServerEntry { machine, to, trying: None, last: Some(bytes), merged: None, session: None };
+            let last = Some(bytes);
+            let entry =
+                ServerEntry { machine, to, trying: None, last, merged: None, session: None, unanswered: false };
             self.servers.insert(&self.key, entry, deadline);
         }
     }
@@ -373,10 +392,12 @@ impl Endpoint {
     ) {
         if request.method != Method::Ack {
             let mut response = Response::to(request, status).with_to_tag(&self.ids.token());
-            if refusal == Refusal::Overload {
-                let seconds = u32::try_from(OVERLOAD_RETRY_AFTER.as_secs()).unwrap_or(u32::MAX);
-                response.headers.push(HeaderName::RetryAfter, HeaderValue::from(seconds));
-            }
+            let wait = match refusal {
+                Refusal::Overload => Some(OVERLOAD_RETRY_AFTER),
+                Refusal::Draining => Some(DRAIN_RETRY_AFTER),
+                _ => None,
+            };
+            wait.into_iter().for_each(|wait| response.headers.push(HeaderName::RetryAfter, seconds(wait)));
             let bytes = print(&mut self.scratch, |out| response.write(out));
             let to = reply_destination(&request.headers, &source);
             out.push(Output::Send { to, bytes, tag: SendTag::NONE });
@@ -400,6 +421,16 @@ impl Endpoint {
         };
         out.push(Output::Event(Event::Refused { source, refusal }));
     }
+}
+
+/// Whether a request begins something that another gateway may take as well: a message, a session, a subscription.
+fn begins_something(request: &Request) -> bool {
+    matches!(request.method, Method::Invite | Method::Message | Method::Subscribe)
+        && request.headers.get(&HeaderName::To).is_some_and(|to| !NameAddr::has_tag(to.as_bytes()))
+}
+
+fn seconds(wait: Duration) -> HeaderValue {
+    HeaderValue::from(u32::try_from(wait.as_secs()).unwrap_or(u32::MAX))
 }
 
 /// Writes into the topmost Via where the message came from (RFC 3261 section 18.2.1).

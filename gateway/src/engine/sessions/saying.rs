@@ -114,7 +114,7 @@ impl Engine {
         if !sessions.are_opened() {
             return None;
         }
-        let target = self.next_target(&[], now)?;
+        let target = self.endpoint.next_hop(now.instant)?;
         let form = sessions.form_of(&target);
         (form != SessionForm::Pager).then(|| (form, (!sessions.is_uniform()).then_some(target)))
     }
