@@ -32,7 +32,8 @@ enum Deed {
 
 fn deed() -> impl Strategy<Value = Deed> {
     let status = || proptest::sample::select(vec![100_u16, 180, 200, 202, 404, 408, 481, 487, 503, 603]);
-    let method = proptest::sample::select(vec!["MESSAGE", "SUBSCRIBE", "NOTIFY", "OPTIONS", "INVITE", "ACK", "CANCEL", "X"]);
+    let method =
+        proptest::sample::select(vec!["MESSAGE", "SUBSCRIBE", "NOTIFY", "OPTIONS", "INVITE", "ACK", "CANCEL", "X"]);
     prop_oneof![
         Just(Deed::Ask),
         (0_usize..8, status()).prop_map(|(which, status)| Deed::Answer(which, status)),

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::tests::{GATEWAY, POOL, codes, endpoint, incoming, incoming_text, refusal, responses, source, step, transaction};
+use super::tests::{
+    GATEWAY, POOL, codes, endpoint, incoming, incoming_text, refusal, responses, source, step, transaction,
+};
 use super::*;
 use crate::header::{HeaderName, HeaderValue};
 use crate::limits::{MAX_UNANSWERED, TRANSACTION_PATIENCE};

@@ -295,7 +295,9 @@ impl Endpoint {
             (false, false) => None,
         };
         let response = match wait {
-            Some(wait) => Response::to(request, Status::SERVICE_UNAVAILABLE).with(HeaderName::RetryAfter, seconds(wait)),
+            Some(wait) => {
+                Response::to(request, Status::SERVICE_UNAVAILABLE).with(HeaderName::RetryAfter, seconds(wait))
+            }
             None => Response::to(request, Status::OK),
         };
         response
@@ -362,8 +364,7 @@ impl Endpoint {
         if !machine.is_terminated() {
             let deadline = machine.deadline();
             let last = Some(bytes);
-            let entry =
-                ServerEntry { machine, to, trying: None, last, merged: None, session: None, unanswered: false };
+            let entry = ServerEntry { machine, to, trying: None, last, merged: None, session: None, unanswered: false };
             self.servers.insert(&self.key, entry, deadline);
         }
     }
