@@ -108,7 +108,7 @@ pub enum Input {
     Report {
         /// That of the message.
         receipt: Receipt,
-        /// 200, or the code that says why not.
+        /// 200, or the code that says why not; one that MSRP does not know becomes one that it does.
         code: u16,
     },
     /// The connection has room again, see [`Session::hold`].
@@ -320,7 +320,7 @@ impl Session {
         let mut report = request(&self.config, Method::Report, transaction(ids, b""));
         report.message_id = Some(receipt.message_id);
         report.range = Some(ByteRange { start: 1, end: Some(size), total: Some(size) });
-        report.status = Some(code);
+        report.status = Some(code_of_report(code));
         out.push(print(&report));
     }
 
@@ -460,6 +460,16 @@ impl Session {
             }
             State::Connecting { .. } | State::Open | State::Closed => {}
         }
+    }
+}
+
+/// What a report says of a failure that lies beyond us: one of the codes of MSRP, and none that speaks about the session
+/// (RFC 4975 section 7.1.4). What may go away counts as a timeout, what will not as forbidden.
+const fn code_of_report(code: u16) -> u16 {
+    match code {
+        200 | 400 | 403 | 408 | 413 | 415 | 423 | 501 => code,
+        480 | 486 | 487 | 500..=599 => 408,
+        _ => 403,
     }
 }
 

@@ -259,6 +259,20 @@ fn a_report_names_the_message_and_a_status_and_asks_for_nothing() {
 
 // Rule: msrp.reports
 #[test]
+fn a_report_has_a_code_of_msrp_that_says_nothing_about_the_session() {
+    for (code, said) in [(200, 200), (413, 413), (404, 403), (480, 408), (500, 408), (603, 403), (481, 403), (506, 408)]
+    {
+        let mut wire = Wire::new();
+        wire.chunk(None, "hello", Continuation::Last, |request| request.success_report = true);
+        wire.frames();
+        let receipt = wire.receipt();
+        wire.step(Input::Report { receipt, code });
+        assert_eq!(wire.requests()[0].status, Some(said), "{code}");
+    }
+}
+
+// Rule: msrp.reports
+#[test]
 fn reports_are_sent_to_those_only_who_want_them() {
     for (success, failure, said_200, said_success, said_failure) in [
         (false, FailureReport::Yes, true, false, true),
