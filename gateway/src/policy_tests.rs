@@ -27,6 +27,7 @@ fn unavailable() -> Admission {
     service_unavailable()
 }
 
+// Rule: type.x1, type.x6, type.x8, type.x10, type.x11, type.x15, type.s6
 /// Rows X1 to X14: intent, and what FED, PV and PU-added get, and PU not added.
 #[test]
 fn the_action_table_holds() {
@@ -75,6 +76,7 @@ fn a_stranger_who_answers_may_write_and_nothing_else() {
 }
 
 // X15.
+// Rule: type.x15
 #[test]
 fn a_user_without_federation_looks_like_one_who_does_not_exist() {
     for (intent, expected) in [
@@ -132,7 +134,7 @@ fn requests_pass_only_from_local_users_to_partners() {
 }
 
 // RFC 3325 section 5; anonymous callers have no XMPP form.
-// Rule: sip.trust, sip.privacy
+// Rule: sip.trust, sip.privacy, address.headers
 #[test]
 fn the_asserted_identity_counts_only_from_trusted_peers() {
     let headers = |lines: &[(HeaderName, &'static str)]| {

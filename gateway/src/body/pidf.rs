@@ -283,6 +283,7 @@ mod tests {
     }
 
     // RFC 3863, section 4.1.2: status, contact, note, timestamp, in this order.
+    // Rule: pidf.write.order
     #[test]
     fn the_children_of_a_tuple_stand_in_their_order() {
         let text = document().write();
@@ -291,6 +292,7 @@ mod tests {
         assert!(places.is_sorted(), "{text}");
     }
 
+    // Rule: pidf.read.unknown
     #[test]
     fn prefixes_comments_and_old_namespaces_do_not_matter() {
         let text = "<?xml version='1.0'?><!-- c --><p:presence xmlns:p='urn:ietf:params:xml:ns:pidf' entity='sip:a@b'>\
@@ -304,6 +306,7 @@ mod tests {
         assert_eq!(tuple.notes[0].text, "A&B!<");
     }
 
+    // Rule: pidf.read.hygiene
     #[test]
     fn dangerous_and_broken_documents_are_refused_by_name() {
         let deep = format!("<presence xmlns='{PIDF}'>{}", "<a>".repeat(40));

@@ -207,6 +207,7 @@ mod tests {
         assert_eq!(table.next(&"pair"), None);
     }
 
+    // Rule: life.stored-first
     #[test]
     fn effects_are_released_only_by_the_commit() {
         let mut table = Table::default();
@@ -234,6 +235,7 @@ mod tests {
         assert_eq!(step(&mut table), (50, 'b'));
     }
 
+    // Rule: life.store-failure
     #[test]
     fn a_store_that_fails_hands_everything_back() {
         let mut table = Table::default();

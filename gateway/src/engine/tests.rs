@@ -262,6 +262,7 @@ fn a_second_message_to_an_address_leaves_after_the_answer_to_the_first() {
     assert_eq!(second[0].body.as_ref(), b"two");
 }
 
+// Rule: sip.failover
 #[test]
 fn a_target_that_cannot_be_reached_is_followed_by_the_next_one() {
     let mut rig = Rig::new();
@@ -314,6 +315,7 @@ fn a_sip_sender_hears_why_the_stanza_was_not_written() {
     }
 }
 
+// Rule: type.s7
 #[test]
 fn a_foreign_target_is_refused_with_404_and_a_verdict() {
     let mut rig = Rig::new();
@@ -355,6 +357,7 @@ fn an_error_of_a_pair_that_is_not_allowed_here_is_not_answered() {
     assert_eq!((rig.finished(), rig.out.stanzas.len()), (vec![seq], 0));
 }
 
+// Rule: life.stored-first
 #[test]
 fn subscribe_is_stored_before_the_pool_is_asked_and_finished_with_that() {
     let mut rig = Rig::new();
@@ -366,6 +369,7 @@ fn subscribe_is_stored_before_the_pool_is_asked_and_finished_with_that() {
     assert_eq!(rig.finished(), [seq]);
 }
 
+// Rule: out.subscribe
 #[test]
 fn a_subscription_is_answered_and_the_contact_is_asked_once() {
     let mut rig = Rig::new();
@@ -381,6 +385,7 @@ fn a_subscription_is_answered_and_the_contact_is_asked_once() {
     assert!(text(&stanza).contains("type='subscribe'"), "{}", text(&stanza));
 }
 
+// Rule: life.store-failure
 #[test]
 fn a_store_that_fails_leaves_nobody_waiting() {
     let mut rig = Rig::new();
@@ -431,6 +436,7 @@ fn a_query_to_the_domain_is_answered_by_the_domain() {
 }
 
 // RFC 8048 section 8.1.
+// Rule: quota.user
 #[test]
 fn a_flood_of_one_user_is_answered_with_resource_constraint() {
     let mut rig = Rig::new();
@@ -500,6 +506,7 @@ impl Rig {
     }
 }
 
+// Rule: out.partner-removed
 #[test]
 fn pairs_of_a_removed_partner_are_told_though_they_are_only_in_the_store() {
     let mut rig = Rig::new();
@@ -537,6 +544,7 @@ fn a_page_that_could_not_be_read_is_asked_for_again() {
 }
 
 // Ten thousand failures of the store would otherwise close the door for a partner's users.
+// Rule: type.held
 #[test]
 fn a_request_that_was_not_stored_is_not_counted_as_held() {
     let mut rig = Rig::new();

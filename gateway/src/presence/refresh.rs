@@ -256,6 +256,7 @@ impl Step<'_, '_> {
 mod tests {
     use super::*;
 
+    // Rule: in.refresh
     #[test]
     fn refreshes_come_early_enough_and_are_spread() {
         let expires_at = 3_600_000;
@@ -269,6 +270,7 @@ mod tests {
         }
     }
 
+    // Rule: in.backoff
     #[test]
     fn waits_double_up_to_an_hour() {
         let plain: Vec<u64> = (0..9).map(|attempts| backoff_ms(attempts, 200)).collect();

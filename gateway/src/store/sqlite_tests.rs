@@ -40,6 +40,7 @@ fn sqlite_does_what_every_store_must() {
     });
 }
 
+// Rule: life.restart
 #[test]
 fn what_was_called_back_is_there_after_a_kill() {
     let file = File::new();
@@ -93,6 +94,7 @@ fn a_file_that_cannot_be_made_is_refused() {
     assert!(error.to_string().contains("/nonexistent/folder/gateway.db"), "{error}");
 }
 
+// Rule: life.store-failure
 #[test]
 fn a_full_disk_fails_the_commit_and_changes_nothing() {
     let file = File::new();
@@ -107,6 +109,7 @@ fn a_full_disk_fails_the_commit_and_changes_nothing() {
     assert_eq!(pairs::counts(&connection).unwrap().pairs, 0);
 }
 
+// Rule: life.store-failure
 #[test]
 fn one_unreadable_record_fails_alone() {
     let file = File::new();

@@ -257,7 +257,7 @@ mod tests {
         }
     }
 
-    // T22, RFC 4320 section 4.2; RFC 7247 note 5.
+    // RFC 4320 section 4.2; RFC 7247 note 5.
     // Rule: error.to-sip.never-503, error.to-sip.never-408
     #[test]
     fn no_condition_becomes_408_or_503() {

@@ -84,7 +84,8 @@ fn what_is_sent_can_be_read_back() {
     assert_eq!((stanza.presence, stanza.id.as_deref()), (presence, Some("x'1")));
 }
 
-// RFC 8048 section 6.2 note 6; T5.
+// RFC 8048 section 6.2 note 6.
+// Rule: pidf.write.priority
 #[test]
 fn priorities_follow_the_formulas_and_are_exact_inverses() {
     for (priority, q) in [(0, "0"), (1, "0.007"), (2, "0.015"), (126, "0.992"), (127, "1")] {
@@ -108,6 +109,7 @@ fn the_most_available_resource_is_the_first_tuple_of_the_document() {
     assert_eq!(document.person, None);
 }
 
+// Rule: pidf.write.person, pidf.write.single, pidf.write.entity
 #[test]
 fn every_resource_is_a_tuple_and_the_most_available_speaks_for_the_person() {
     let resources = [resource("desk", Show::Dnd, 5), resource("phone", Show::Away, 5), resource("tv", Show::Chat, 0)];
@@ -122,7 +124,8 @@ fn every_resource_is_a_tuple_and_the_most_available_speaks_for_the_person() {
     assert_eq!((single.tuples.len(), single.entity.as_str()), (1, "sip:bob@fabrikam.example"));
 }
 
-// The table of the digest, section 4.6: what is written is understood again.
+// What is written is understood again.
+// Rule: pidf.write.show, pidf.read.rpid
 #[test]
 fn show_survives_by_itself_and_by_rpid_alone() {
     for show in [Show::Chat, Show::Online, Show::Away, Show::Xa, Show::Dnd] {
@@ -134,6 +137,7 @@ fn show_survives_by_itself_and_by_rpid_alone() {
     }
 }
 
+// Rule: pidf.read.rpid
 #[test]
 fn activities_become_the_most_restrictive_show() {
     for (activities, idle, expected) in [
@@ -150,6 +154,7 @@ fn activities_become_the_most_restrictive_show() {
     }
 }
 
+// Rule: pidf.read.basic, pidf.read.tuples, pidf.read.resource
 #[test]
 fn tuples_that_do_not_count_are_skipped_and_resources_are_stable() {
     let document = Document::read(

@@ -34,7 +34,7 @@ fn pairs(world: &std::sync::Arc<World>) -> impl Iterator<Item = Pair> {
     Kind::ALL.into_iter().flat_map(|kind| [ALICE, NOBODY].map(|user| Pair::new(world, kind, user)))
 }
 
-// Rule: type.s3
+// Rule: type.s1, type.held
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_subscription_asks_the_contact_once_and_releases_what_he_asked() {
     let world = World::start("policy-s1").await;
@@ -64,7 +64,7 @@ async fn a_subscription_asks_the_contact_once_and_releases_what_he_asked() {
     pair.must_hear("S1 after X2", &expected).await;
 }
 
-// Rule: type.s1, type.held
+// Rule: type.s2, out.fetch
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_fetch_shows_what_may_be_seen_and_adds_nobody() {
     let world = World::start("policy-s2").await;
@@ -91,7 +91,7 @@ async fn a_fetch_shows_what_may_be_seen_and_adds_nobody() {
     }
 }
 
-// Rule: type.s2, out.fetch
+// Rule: type.s3
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_message_of_a_local_user_is_delivered_whatever_the_partner_is() {
     let world = World::start("policy-s3").await;

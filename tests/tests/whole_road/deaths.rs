@@ -39,6 +39,7 @@ async fn a_gateway_killed_before_the_answer_delivers_after_its_restart() {
     assert_eq!(bounces(&world, "killed"), Vec::<String>::new());
 }
 
+// Rule: message.answer.refused
 #[tokio::test]
 async fn a_gateway_killed_before_the_answer_bounces_once_when_the_answer_is_no() {
     let mut world = World::start("gateway-dies-no").await;

@@ -9,6 +9,7 @@ use crate::support::World;
 const ALICE: &str = "alice@contoso.example";
 const BOB: &str = "bob@fabrikam.example";
 
+// Rule: sip.type, sip.method, sip.event, sip.require, type.s7
 #[tokio::test]
 async fn what_is_not_served_gets_its_status() {
     let world = World::start("statuses").await;
@@ -36,6 +37,7 @@ async fn what_is_not_served_gets_its_status() {
     world.good_message_passes().await;
 }
 
+// Rule: sip.malformed, sip.framing
 #[tokio::test]
 async fn a_stream_of_bytes_that_is_no_sip_is_closed_and_others_go_on() {
     let world = World::start("garbage").await;
@@ -60,6 +62,7 @@ async fn a_stream_of_bytes_that_is_no_sip_is_closed_and_others_go_on() {
     world.good_message_passes().await;
 }
 
+// Rule: sip.malformed
 #[tokio::test]
 async fn a_malformed_request_with_a_clear_end_is_a_bad_request() {
     let world = World::start("malformed").await;
@@ -82,6 +85,7 @@ async fn a_malformed_request_with_a_clear_end_is_a_bad_request() {
     assert_eq!(client.message(ALICE, BOB, "good", "good").await.unwrap().status(), Some(202));
 }
 
+// Rule: sip.malformed
 #[tokio::test]
 async fn a_datagram_shorter_than_its_content_length_is_a_bad_request() {
     let world = World::start("datagrams").await;

@@ -7,6 +7,7 @@ use crate::support::{World, message};
 const BOB: &str = "bob@fabrikam.example/desk";
 const ALICE: &str = "alice@contoso.example";
 
+// Rule: message.body, message.answer.202
 #[tokio::test]
 async fn messages_go_both_ways_with_all_their_characters() {
     let world = World::start("messages").await;
@@ -25,6 +26,7 @@ async fn messages_go_both_ways_with_all_their_characters() {
     assert_eq!(xml::attribute(&stanza, "from").as_deref(), Some(ALICE));
 }
 
+// Rule: message.answer.refused
 #[tokio::test]
 async fn what_the_pool_refuses_comes_back_once_as_an_error() {
     let world = World::start("refused").await;
@@ -41,6 +43,7 @@ async fn what_the_pool_refuses_comes_back_once_as_an_error() {
     assert_eq!(world.fabrikam.stanzas.matching(is_error).len(), 1);
 }
 
+// Rule: message.answer.unreachable
 #[tokio::test]
 async fn a_partner_that_cannot_be_reached_is_a_failure_response_and_no_202() {
     let world = World::start("unreachable").await;

@@ -95,7 +95,7 @@ fn presence_to_somebody_without_a_dialog_is_silent() {
     }
 }
 
-// Rule: delivery.presence
+// Rule: delivery.presence, in.subscribe.full
 #[test]
 fn a_subscription_to_a_device_is_one_to_the_user() {
     for to in ["carol@contoso.example", "carol@contoso.example/pc"] {

@@ -24,7 +24,7 @@ const ANSWERS: [(StanzaKind, &str); 9] = [
     ),
 ];
 
-// Rule: loop.answers
+// Rule: loop.answers, error.no-error
 #[test]
 fn what_answers_is_not_answered_and_makes_nothing() {
     for from in ["bob@fabrikam.example/x", "eve@wingtip.example/x", "mallory@tailspin.example/x"] {

@@ -11,6 +11,7 @@ fn event() -> impl Strategy<Value = (u8, u8, u64)> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
+    // Rule: life.any-sequence
     /// Whatever happens in whatever order: nothing that expires is without a due time, a due pair is not due again at
     /// once, bounds hold, and nobody is told of a user who may not see him.
     #[test]

@@ -13,6 +13,7 @@ fn presence_that_could_not_be_delivered_is_sent_when_the_stream_is_back() {
     assert_eq!(stanzas(&lab.feed(PairInput::StreamBack)), ["Available desk"]);
 }
 
+// Rule: life.restart
 #[test]
 fn what_was_under_way_when_the_process_ended_is_done_again() {
     let mut lab = Lab::new(FED);
@@ -41,6 +42,7 @@ fn a_confirmation_is_a_lazy_change_and_the_rest_is_durable() {
     assert_eq!(lab.pair.change_since(&lab.pair.clone()), Change::None);
 }
 
+// Rule: out.partner-removed
 #[test]
 fn a_removed_partner_leaves_nothing() {
     let mut lab = Lab::new(FED);
@@ -52,7 +54,7 @@ fn a_removed_partner_leaves_nothing() {
     assert!(stanzas(&out).is_empty() && lab.pair.is_blank());
 }
 
-// T13: before any SIP traffic.
+// Rule: oracle.time
 #[test]
 fn an_unverified_stranger_causes_no_sip_traffic() {
     let mut lab = Lab::new(PU);
@@ -64,6 +66,7 @@ fn an_unverified_stranger_causes_no_sip_traffic() {
 }
 
 // RFC 8048 section 6.2 and 6.3: xml:lang and Content-Language.
+// Rule: pidf.write.language
 #[test]
 fn one_language_is_told_in_the_header() {
     let mut lab = Lab::new(FED);

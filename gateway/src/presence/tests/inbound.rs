@@ -4,6 +4,7 @@ use super::*;
 use crate::iq::Caps;
 
 // RFC 8048 section 5.2.1.
+// Rule: in.subscribe, address.bare.subscribe
 #[test]
 fn a_subscribe_becomes_a_subscribe_request_without_gr() {
     let mut lab = Lab::new(FED);
@@ -20,7 +21,8 @@ fn a_subscribe_becomes_a_subscribe_request_without_gr() {
     assert_eq!(header(HeaderName::Contact), Some("<sip:gw1.contoso.example:5061;transport=tls>"));
 }
 
-// T6. RFC 8048 section 5.2.1: no presence while pending, `subscribed` at the first active.
+// RFC 8048 section 5.2.1: no presence while pending, `subscribed` at the first active.
+// Rule: in.approve, in.notify.pending, in.notify.active, pidf.read.full-state, pidf.read.empty
 #[test]
 fn pending_says_nothing_and_active_says_subscribed_then_presence() {
     let mut lab = Lab::new(FED);
@@ -40,7 +42,8 @@ fn pending_says_nothing_and_active_says_subscribed_then_presence() {
     assert_eq!(stanzas(&out), Vec::<String>::new());
 }
 
-// T7. RFC 6665 section 4.1.2.4.
+// RFC 6665 section 4.1.2.4.
+// Rule: in.notify.early
 #[test]
 fn a_notify_may_come_before_the_answer() {
     let mut lab = Lab::new(FED);
@@ -51,7 +54,8 @@ fn a_notify_may_come_before_the_answer() {
     assert!(matches!(lab.pair.inbound.dialog, InDialog::Live { is_active: true, .. }));
 }
 
-// T8. RFC 3856 section 6.9; RFC 3261 section 12.2.2.
+// RFC 3856 section 6.9; RFC 3261 section 12.2.2.
+// Rule: in.notify.fork, in.notify.unknown, in.notify.order
 #[test]
 fn a_second_fork_another_call_and_an_old_cseq_are_refused() {
     let mut lab = Lab::new(FED);
@@ -64,6 +68,7 @@ fn a_second_fork_another_call_and_an_old_cseq_are_refused() {
     assert_eq!(status(&other.notify(&stranger, "p1", 1, "active", "")), 481);
 }
 
+// Rule: pidf.read.hygiene
 #[test]
 fn unreadable_bodies_and_other_packages_are_refused() {
     let mut lab = Lab::new(FED);
@@ -79,7 +84,9 @@ fn unreadable_bodies_and_other_packages_are_refused() {
     assert_eq!(notify(|request| request.headers.set(HeaderName::Event, HeaderValue::from_static("dialog"))), 489);
 }
 
-// RFC 6665 section 4.1.3, T9, T10; the table of the digest, 3.3.
+// RFC 6665 section 4.1.3.
+// Rule: in.notify.deactivated, in.notify.timeout, in.notify.giveup, in.notify.probation, in.notify.rejected
+// Rule: in.notify.noresource, in.notify.invariant, in.notify.no-reason
 #[test]
 fn the_end_of_a_dialog_is_handled_by_its_reason() {
     let open = pidf(&[("desk", "open", "")]);
@@ -111,6 +118,7 @@ fn the_end_of_a_dialog_is_handled_by_its_reason() {
     }
 }
 
+// Rule: in.notify.deactivated
 #[test]
 fn a_notifier_that_keeps_ending_dialogs_is_asked_less_often() {
     let mut lab = Lab::new(FED);
@@ -124,7 +132,8 @@ fn a_notifier_that_keeps_ending_dialogs_is_asked_less_often() {
     assert!(matches!(lab.pair.inbound.dialog, InDialog::Backoff { .. }));
 }
 
-// RFC 8048 section 5.2.2; the table of the digest, 3.4, its first column.
+// RFC 8048 section 5.2.2; RFC 6665 section 4.1.2.2.
+// Rule: in.answer.refused, in.answer.481, in.answer.later, in.answer.423, in.answer.failed
 #[test]
 fn a_refused_first_subscribe_is_handled_by_its_status() {
     enum Then {
@@ -186,7 +195,8 @@ fn a_refused_first_subscribe_is_handled_by_its_status() {
     assert_eq!(lab.pair.due_at, Some(T0 + 300_000));
 }
 
-// T11, T12; the second column.
+// RFC 6665 section 4.1.2.2.
+// Rule: in.answer.refused, in.answer.481, in.answer.later, in.answer.failed
 #[test]
 fn a_failed_refresh_keeps_what_it_can() {
     let open = pidf(&[("desk", "open", "")]);
@@ -218,6 +228,7 @@ fn a_failed_refresh_keeps_what_it_can() {
     }
 }
 
+// Rule: in.answer.failed
 #[test]
 fn presence_is_kept_until_the_expiry_and_then_withdrawn() {
     let mut lab = Lab::new(FED);
@@ -238,6 +249,7 @@ fn presence_is_kept_until_the_expiry_and_then_withdrawn() {
     assert_eq!(lab.pair.inbound.authorisation, InAuthorisation::Authorised);
 }
 
+// Rule: in.timer-n
 #[test]
 fn a_refresh_that_no_notify_follows_makes_a_new_dialog() {
     let mut lab = Lab::new(FED);
@@ -249,6 +261,7 @@ fn a_refresh_that_no_notify_follows_makes_a_new_dialog() {
     assert_ne!(anew.headers.call_id().unwrap(), refresh.headers.call_id().unwrap());
 }
 
+// Rule: in.backoff
 #[test]
 fn a_sign_of_life_shortens_our_own_wait_but_not_the_pools() {
     for (headers, expected) in [(&[][..], 30_000), (&[(HeaderName::RetryAfter, "900")][..], 900_000)] {
@@ -265,6 +278,7 @@ fn a_sign_of_life_shortens_our_own_wait_but_not_the_pools() {
     }
 }
 
+// Rule: in.timer-n
 #[test]
 fn silence_of_the_pool_backs_off() {
     let mut lab = Lab::new(FED);
@@ -276,6 +290,7 @@ fn silence_of_the_pool_backs_off() {
 }
 
 // RFC 6121 section 3.1.3: MUST auto-reply.
+// Rule: in.subscribe.again
 #[test]
 fn an_authorised_watcher_is_told_again() {
     let mut lab = Lab::new(FED);
@@ -286,6 +301,7 @@ fn an_authorised_watcher_is_told_again() {
 }
 
 // RFC 6121 section 3.3.3; RFC 8048 section 5.2.3.
+// Rule: in.unsubscribe, in.unsubscribe.unknown
 #[test]
 fn unsubscribe_ends_the_dialog_and_is_confirmed_at_once() {
     let mut lab = Lab::new(FED);
@@ -300,7 +316,8 @@ fn unsubscribe_ends_the_dialog_and_is_confirmed_at_once() {
     assert_eq!(lab.pair.inbound.dialog, InDialog::None);
 }
 
-// RFC 6121 section 4.3.2; the table of the digest, 3.10.
+// RFC 6121 section 4.3.2.
+// Rule: in.probe.active, in.probe.idle, in.probe.pending
 #[test]
 fn probes_are_answered_by_the_authorisation() {
     let mut lab = Lab::new(FED);
@@ -328,7 +345,8 @@ fn probes_are_answered_by_the_authorisation() {
     assert!(pending.typed("probe").is_empty());
 }
 
-// 13.4: after a loss of data, the pool decides anew.
+// After a loss of data, the pool decides anew.
+// Rule: in.probe.unknown
 #[test]
 fn a_probe_for_an_unknown_pair_asks_the_pool_unless_the_partner_is_unverified() {
     for partner in [FED, PV] {
@@ -346,7 +364,8 @@ fn a_probe_for_an_unknown_pair_asks_the_pool_unless_the_partner_is_unverified() 
     assert_eq!((stanzas(&out), subscribes(&out)), (vec!["Unsubscribed -".to_owned()], 0));
 }
 
-// 10.4: one answer, at a time that says nothing.
+// One answer, at a time that says nothing.
+// Rule: in.refusal.delayed
 #[test]
 fn strangers_learn_of_a_refusal_after_a_random_time() {
     let mut times = Vec::new();
@@ -364,7 +383,7 @@ fn strangers_learn_of_a_refusal_after_a_random_time() {
     assert!(times.len() > 10);
 }
 
-// T14, X1, S1.
+// Rule: type.held, type.x1, type.s1
 #[test]
 fn an_unverified_partners_subscribe_is_held_until_alice_adds_bob() {
     let mut lab = Lab::new(PU);
@@ -379,6 +398,7 @@ fn an_unverified_partners_subscribe_is_held_until_alice_adds_bob() {
     assert_eq!(stanzas(&out), ["Subscribed -"]);
 }
 
+// Rule: type.held, type.x2
 #[test]
 fn a_held_subscribe_ends_by_unsubscribe_and_by_time() {
     let mut lab = Lab::new(PU);
@@ -389,7 +409,7 @@ fn a_held_subscribe_ends_by_unsubscribe_and_by_time() {
     assert_eq!(lab.now, T0 + HELD_DAYS * DAY_MS);
 }
 
-// T15, S4.
+// Rule: type.s4, type.notes, pidf.read.note
 #[test]
 fn public_partners_see_no_notes() {
     for (partner, expected) in [(FED, 1), (PV, 0), (PU, 0)] {
@@ -408,6 +428,7 @@ fn public_partners_see_no_notes() {
     }
 }
 
+// Rule: in.stricter
 #[test]
 fn a_stricter_partner_type_takes_notes_and_authorisations_back() {
     let mut lab = Lab::new(FED);
@@ -421,7 +442,8 @@ fn a_stricter_partner_type_takes_notes_and_authorisations_back() {
     assert_eq!(sent(&out).headers.expires(), Ok(Some(0)));
 }
 
-// 3.5: the watcher's lease.
+// The watcher's lease.
+// Rule: in.lease
 #[test]
 fn a_watcher_who_gives_no_sign_of_life_is_let_go() {
     let mut lab = Lab::new(FED);

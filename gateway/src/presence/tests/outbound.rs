@@ -3,6 +3,7 @@
 use super::*;
 
 // RFC 8048 section 5.3.1; RFC 6665 section 4.2.2: pending carries expires.
+// Rule: out.subscribe, out.never-202, out.subscribed, out.presence, out.headers
 #[test]
 fn a_subscribe_request_is_answered_notified_and_asked_of_bob() {
     let mut lab = Lab::new(FED);
@@ -31,7 +32,8 @@ fn a_subscribe_request_is_answered_notified_and_asked_of_bob() {
     assert_eq!((document.tuples[0].id.as_str(), document.tuples[0].show.as_deref()), ("ID-desk", Some("away")));
 }
 
-// 3.7.
+// RFC 6665 section 4.2.1.
+// Rule: out.subscribe.checks
 #[test]
 fn a_subscribe_request_that_cannot_be_served_is_refused() {
     for (expires, extra, expected, header) in [
@@ -61,7 +63,7 @@ fn a_subscribe_request_that_cannot_be_served_is_refused() {
     assert_eq!(status(&lab.alice("c1", 2, 3600, Some(&ok), "")), 481);
 }
 
-// 3.8.
+// Rule: out.unsubscribed, out.error.noresource, out.error.rejected, out.error.wait, out.error.rest, out.untouched
 #[test]
 fn what_bob_answers_decides_what_alice_hears() {
     let error = |kind: &str, condition: &str| {
@@ -103,6 +105,7 @@ fn what_bob_answers_decides_what_alice_hears() {
     }
 }
 
+// Rule: out.cool-down
 #[test]
 fn after_a_no_a_client_that_asks_at_each_login_cannot_pester_bob() {
     let mut lab = Lab::new(FED);
@@ -114,6 +117,7 @@ fn after_a_no_a_client_that_asks_at_each_login_cannot_pester_bob() {
     assert_eq!(stanzas(&lab.alice("c3", 1, 3600, None, "")), ["Subscribe -"]);
 }
 
+// Rule: out.error.wait
 #[test]
 fn an_error_that_will_pass_is_tried_again() {
     let mut lab = Lab::new(FED);
@@ -129,7 +133,8 @@ fn an_error_that_will_pass_is_tried_again() {
     assert_eq!(stanzas(&lab.feed(PairInput::Due)), ["Subscribe -"]);
 }
 
-// T16. RFC 8048 section 6.2 note 5; RFC 3856 section 6.8: full state each time.
+// RFC 8048 section 6.2 note 5; RFC 3856 section 6.8: full state each time.
+// Rule: out.resources, out.presence, pidf.write.basic
 #[test]
 fn a_device_that_goes_away_is_shown_closed_once() {
     let mut lab = Lab::new(FED);
@@ -163,6 +168,7 @@ fn a_device_that_goes_away_is_shown_closed_once() {
 }
 
 // RFC 6121 section 4.5.4.
+// Rule: out.bare-unavailable
 #[test]
 fn unavailable_from_the_bare_address_closes_every_device() {
     let mut lab = Lab::new(FED);
@@ -174,6 +180,7 @@ fn unavailable_from_the_bare_address_closes_every_device() {
 }
 
 // RFC 3856 section 6.10.
+// Rule: out.pace
 #[test]
 fn changes_are_told_once_in_five_seconds_with_the_last_state() {
     let mut lab = Lab::new(FED);
@@ -207,7 +214,8 @@ fn a_second_notify_waits_for_the_answer_to_the_first() {
     assert_eq!(notifies(&out).len(), 1);
 }
 
-// RFC 8048 section 5.3.3, T23.
+// RFC 8048 section 5.3.3.
+// Rule: out.logout, out.subscribe.known
 #[test]
 fn the_end_of_a_dialog_is_a_logout_and_the_authorisation_stays() {
     let mut lab = Lab::new(FED);
@@ -229,7 +237,7 @@ fn the_end_of_a_dialog_is_a_logout_and_the_authorisation_stays() {
     assert_eq!(status(&lab.alice("c1", 3, 3600, Some(&ok), "")), 481);
 }
 
-// 3.9.
+// Rule: out.logout.unavailable
 #[test]
 fn with_her_last_dialog_alice_is_gone_unless_our_subscription_knows_better() {
     for (pool_forgot, expected) in [(false, 0), (true, 1)] {
@@ -244,7 +252,8 @@ fn with_her_last_dialog_alice_is_gone_unless_our_subscription_knows_better() {
     }
 }
 
-// RFC 8048 section 7.2, T23.
+// RFC 8048 section 7.2.
+// Rule: out.fetch, out.fetch.wait
 #[test]
 fn a_fetch_shows_what_is_known_and_makes_no_authorisation() {
     let mut lab = Lab::new(FED);
@@ -266,6 +275,7 @@ fn a_fetch_shows_what_is_known_and_makes_no_authorisation() {
 }
 
 // RFC 6665 section 4.2.2.
+// Rule: out.notify-failed
 #[test]
 fn a_notify_that_fails_for_good_ends_the_dialog() {
     for (code, ends) in [(481, true), (404, true), (489, true), (480, true), (500, false), (503, false), (401, false)] {
@@ -281,6 +291,7 @@ fn a_notify_that_fails_for_good_ends_the_dialog() {
     }
 }
 
+// Rule: out.expiry
 #[test]
 fn a_dialog_that_is_not_refreshed_ends() {
     let mut lab = Lab::new(FED);
@@ -290,6 +301,7 @@ fn a_dialog_that_is_not_refreshed_ends() {
     assert_eq!((lab.now, notify_states(&out)), (T0 + 3_600_000, vec!["terminated;reason=timeout".to_owned()]));
 }
 
+// Rule: out.bounds
 #[test]
 fn a_ninth_dialog_of_one_user_is_refused() {
     let mut lab = Lab::new(FED);
@@ -300,6 +312,7 @@ fn a_ninth_dialog_of_one_user_is_refused() {
     assert_eq!((status(&out), lab.pair.outbound.dialogs.len()), (500, MAX_DIALOGS));
 }
 
+// Rule: out.bounds
 #[test]
 fn more_devices_than_anybody_has_displace_the_oldest() {
     let mut lab = Lab::new(FED);
@@ -312,7 +325,8 @@ fn more_devices_than_anybody_has_displace_the_oldest() {
     assert_eq!(lab.pair.outbound.resources.last().unwrap().resource, "r39");
 }
 
-// 3.9: garbage collection, and what it means to an unverified partner.
+// Garbage collection, and what it means to an unverified partner.
+// Rule: out.garbage, in.stricter
 #[test]
 fn a_contact_whom_alice_has_not_asked_for_in_a_month_is_given_up() {
     let mut lab = Lab::new(PU);
@@ -333,6 +347,7 @@ fn a_contact_whom_alice_has_not_asked_for_in_a_month_is_given_up() {
     assert_eq!((lab.pair.is_added(), lab.pair.is_watcher()), (false, false));
 }
 
+// Rule: out.giveup
 #[test]
 fn nobody_answers_for_two_weeks() {
     let mut lab = Lab::new(FED);
@@ -348,7 +363,7 @@ fn nobody_answers_for_two_weeks() {
     assert_eq!(notify_states(&last), ["terminated;reason=giveup;retry-after=86400"]);
 }
 
-// 3.13.
+// Rule: life.stream-loss
 #[test]
 fn a_lost_stream_closes_the_contacts_after_a_while_and_its_return_asks_for_them() {
     let mut lab = Lab::new(FED);
