@@ -14,6 +14,7 @@ mod identities;
 mod limits;
 mod messages;
 mod queries;
+mod secure_sessions;
 mod sessions;
 mod signals;
 mod support;

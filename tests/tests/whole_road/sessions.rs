@@ -9,22 +9,22 @@ use tokio::net::TcpStream;
 
 use crate::support::{World, message};
 
-const ALICE: &str = "alice@contoso.example";
+pub(crate) const ALICE: &str = "alice@contoso.example";
 const BOB: &str = "bob@fabrikam.example";
-const DESK: &str = "bob@fabrikam.example/desk";
+pub(crate) const DESK: &str = "bob@fabrikam.example/desk";
 
 /// A session that alice's client has opened.
-struct Call<'w> {
+pub(crate) struct Call<'w> {
     world: &'w World,
     client: std::sync::Arc<Client>,
-    answer: Message,
+    pub(crate) answer: Message,
     call_id: &'static str,
     cseq: u32,
 }
 
 impl<'w> Call<'w> {
     /// INVITE, 200, ACK.
-    async fn open(world: &'w World, call_id: &'static str, sdp: &str) -> Self {
+    pub(crate) async fn open(world: &'w World, call_id: &'static str, sdp: &str) -> Self {
         let client = world.client().await;
         let contact = format!("Contact: <sip:alice@{};transport=tcp>\r\n", world.pool.address);
         let extra = format!("{contact}Content-Type: application/sdp\r\n");
@@ -38,7 +38,7 @@ impl<'w> Call<'w> {
     }
 
     /// Sends a request in the dialog.
-    async fn send(&mut self, method: &str, extra: &str, body: &str) {
+    pub(crate) async fn send(&mut self, method: &str, extra: &str, body: &str) {
         if method != "ACK" {
             self.cseq += 1;
         }
@@ -59,14 +59,14 @@ impl<'w> Call<'w> {
     }
 
     /// The final response to the last request in the dialog.
-    async fn status(&self, method: &str) -> Option<u16> {
+    pub(crate) async fn status(&self, method: &str) -> Option<u16> {
         let cseq = format!("{} {method}", self.cseq);
         let is_it = |message: &Message| message.status() >= Some(200) && message.header("CSeq") == Some(&cseq);
         self.client.received.wait("a response in the dialog", is_it).await.unwrap().status()
     }
 
     /// bob's stanza with this text.
-    async fn bob_reads(&self, text: &str) -> String {
+    pub(crate) async fn bob_reads(&self, text: &str) -> String {
         let body = format!("<body>{text}</body>");
         self.world.fabrikam.stanzas.wait(text, |stanza| stanza.contains(&body)).await.unwrap()
     }
