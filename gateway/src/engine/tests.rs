@@ -595,6 +595,7 @@ fn a_removed_partners_pairs_are_told_also_those_that_only_the_store_knows() {
     assert!(fresh.stored.values().all(Pair::is_blank), "{:?}", fresh.stored);
 }
 
+mod access;
 mod delivery;
 mod echo;
 mod injection;
@@ -602,6 +603,7 @@ mod loops;
 mod messages;
 mod oracle;
 mod queries;
+mod quotas;
 #[path = "sessions/tests.rs"]
 mod sessions;
 mod signals;

@@ -284,7 +284,8 @@ fn is_same(one: Step, other: Step) -> bool {
     format!("{one:?}") == format!("{other:?}")
 }
 
-// Rule: type.x1, type.x2, type.x3, type.x4, type.x5, type.x6, type.x7, type.x8, type.x9, type.x10, type.x11, type.x12, type.x13, type.x14
+// Rule: type.x1, type.x2, type.x3, type.x4, type.x5, type.x6, type.x7, type.x8, type.x9, type.x10, type.x11, type.x12
+// Rule: type.x13, type.x14, type.s4, type.notes
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_cell_of_the_table_is_as_it_says() {
     let world = World::start("policy-from-xmpp").await;
