@@ -95,6 +95,10 @@ class Client:
         """subscribe, subscribed, unsubscribe or unsubscribed."""
         self._stream.send_presence(pto=to, ptype=kind)
 
+    def forget(self, address):
+        """Takes somebody off the roster, and with that ends what was agreed, both ways (RFC 6121, section 2.5)."""
+        self._stream.del_roster_item(address)
+
     def send(self, to, text, kind="chat"):
         """Sends a message; returns its id."""
         message = self._stream.make_message(mto=to, mbody=text, mtype=kind)

@@ -75,11 +75,26 @@ async def _pjsip(peer, server):
         return stack.version(), await converse(agent, peer, server)
 
 
-PLAYS = {"kamailio": _phone, "kamailio2": _phone, "pjsip": _pjsip}
+async def _sipp(peer, server):
+    import sipp_calls  # noqa: F401  its scenarios
+    import sipp_serves  # noqa: F401  and its
+    import sipp_stage
+
+    domain, place = world.SERVERS[server]
+    xmpp = Client(f"{peer}@{domain}", place)
+    await xmpp.start()
+    try:
+        printed = subprocess.run(["sipp", "-v"], capture_output=True, text=True, check=False).stdout
+        return re.search(r"SIPp v[0-9.]+", printed)[0].replace("SIPp v", "sipp "), await sipp_stage.play_all(xmpp, server == "prosody", sys.argv[4:])
+    finally:
+        await asyncio.wait_for(xmpp.stop(), 10)
+
+
+PLAYS = {"kamailio": _phone, "kamailio2": _phone, "pjsip": _pjsip, "sipp": _sipp}
 
 
 def command():
-    peer, server, results = sys.argv[1:]
+    peer, server, results = sys.argv[1:4]
     software, outcomes = asyncio.run(PLAYS[peer](peer, server))
     same = {"peer": software, "transport": environment.SIP, "server": server}
     pathlib.Path(results).write_text(json.dumps([{**same, **each} for each in outcomes], indent=1), encoding="utf-8")
