@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from dataclasses import dataclass
+from xml.etree import ElementTree
 
 with open("/dev/null", "w", encoding="utf-8") as _quiet:  # slixmpp announces its choice of stringprep when imported
     logging.basicConfig(level=logging.CRITICAL, stream=_quiet)
@@ -12,6 +13,8 @@ from slixmpp.xmlstream.handler import Callback
 from slixmpp.xmlstream.matcher import MatchXPath
 
 _LOGIN_PATIENCE = 15.0
+_CHAT_STATES = "http://jabber.org/protocol/chatstates"
+_RECEIPTS = "urn:xmpp:receipts"
 
 
 @dataclass
@@ -41,6 +44,9 @@ class Received:
     id: str
     condition: str
     at: float
+    #: The chat state that it carries (XEP-0085), and the id that it confirms (XEP-0184).
+    state: str = ""
+    receipt_for: str = ""
 
 
 class Client:
@@ -99,12 +105,20 @@ class Client:
         """Takes somebody off the roster, and with that ends what was agreed, both ways (RFC 6121, section 2.5)."""
         self._stream.del_roster_item(address)
 
-    def send(self, to, text, kind="chat"):
+    def send(self, to, text, kind="chat", state=None, wants_receipt=False):
         """Sends a message; returns its id."""
         message = self._stream.make_message(mto=to, mbody=text, mtype=kind)
         message["id"] = self._stream.new_id()
+        if state:
+            ElementTree.SubElement(message.xml, f"{{{_CHAT_STATES}}}{state}")
+        if wants_receipt:
+            ElementTree.SubElement(message.xml, f"{{{_RECEIPTS}}}request")
         message.send()
         return message["id"]
+
+    def send_state(self, to, state):
+        """Sends a chat state alone."""
+        return self.send(to, None, state=state)
 
     def last_presence(self, sender, *kinds):
         """The newest presence of somebody, of these kinds if any are given."""
@@ -127,7 +141,12 @@ class Client:
     def _message(self, stanza):
         kind = stanza.xml.get("type") or "normal"
         condition = stanza["error"]["condition"] if kind == "error" else ""
-        received = Received(str(stanza["from"]), kind, _text(stanza, "body"), stanza["id"], condition, time.monotonic())
+        states = [child.tag.rpartition("}")[2] for child in stanza.xml if child.tag.startswith(f"{{{_CHAT_STATES}}}")]
+        receipt = stanza.xml.find(f"{{{_RECEIPTS}}}received")
+        received = Received(
+            str(stanza["from"]), kind, _text(stanza, "body"), stanza["id"], condition, time.monotonic(),
+            next(iter(states), ""), receipt.get("id", "") if receipt is not None else "",
+        )  # fmt: skip
         (self.errors if kind == "error" else self.messages).append(received)
 
 

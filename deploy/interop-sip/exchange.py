@@ -91,6 +91,22 @@ async def message_to_unknown_domain(pair):
     require(status == 404, f"answered {status}")
 
 
+@scenario("typing to XMPP", "typing")
+async def typing_to_xmpp(pair):
+    await pair.sip.type(pair.xmpp.address, True)
+    await until("it is seen", lambda: _states(pair, "composing"))
+    await pair.sip.type(pair.xmpp.address, False)
+    await until("the end of it is seen", lambda: _states(pair, "active", "paused"))
+
+
+@scenario("typing to SIP", "typing")
+async def typing_to_sip(pair):
+    pair.xmpp.send_state(pair.sip.address, "composing")
+    await until("it is seen", lambda: pair.sip.typing.get(pair.xmpp.address) is True)
+    pair.xmpp.send_state(pair.sip.address, "paused")
+    await until("the end of it is seen", lambda: pair.sip.typing.get(pair.xmpp.address) is False)
+
+
 @scenario("subscription to XMPP", "watch")
 async def subscription_to_xmpp(pair):
     pair.xmpp.publish("away", NOTE)
@@ -192,6 +208,11 @@ async def _sip_sees(pair, what, fits):
 async def _xmpp_sees(pair, what, fits):
     newest = lambda: pair.xmpp.last_presence(pair.sip.address)  # noqa: E731
     await until(lambda: f"the XMPP user sees {what}; it sees {newest()}", lambda: pair.seen(fits))
+
+
+def _states(pair, *states):
+    heard = [message.state for message in pair.xmpp.messages if message.sender.startswith(pair.sip.address)]
+    return heard and heard[-1] in states
 
 
 def _text(client, text):

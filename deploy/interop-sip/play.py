@@ -78,6 +78,7 @@ async def _pjsip(peer, server):
 async def _sipp(peer, server):
     import sipp_calls  # noqa: F401  its scenarios
     import sipp_serves  # noqa: F401  and its
+    import sipp_sessions  # noqa: F401  and its
     import sipp_stage
 
     domain, place = world.SERVERS[server]

@@ -73,9 +73,9 @@ class Script:
         headers = ["Event: presence", f"Subscription-State: {state}", *more.pop("headers", ())]
         return self.within("NOTIFY", cseq, tag, headers, body, "application/pidf+xml" if body else None, **more)
 
-    def raw(self, lines):
+    def raw(self, lines, body=None, kind=None):
         """Sends something else."""
-        return self._send(lines, None, None)
+        return self._send(lines, body, kind)
 
     def pause(self, milliseconds):
         """Does nothing for a while; what arrives meanwhile is not expected."""
