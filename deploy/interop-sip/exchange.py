@@ -60,7 +60,7 @@ async def registration(pair):
     require(status == 200, f"answered {status}")
 
 
-@scenario("message to XMPP", "messages")
+@scenario("message to XMPP", "messages", "message.body", "message.answer.202", "message.language")
 async def message_to_xmpp(pair):
     status = await pair.sip.send(pair.xmpp.address, TEXT_TO_XMPP)
     require(status in (200, 202), f"answered {status}")
@@ -68,7 +68,7 @@ async def message_to_xmpp(pair):
     require(received.sender.partition("/")[0] == pair.sip.address, f"it says it is from {received.sender}")
 
 
-@scenario("message to SIP", "messages")
+@scenario("message to SIP", "messages", "message.body", "message.content")
 async def message_to_sip(pair):
     sent = pair.xmpp.send(pair.sip.address, TEXT_TO_SIP)
     received = await until(
@@ -78,28 +78,31 @@ async def message_to_sip(pair):
     require(received.content_type.startswith("text/plain"), f"it came as {received.content_type}")
 
 
-@scenario("message to an unknown SIP user", "messages")
+@scenario("message to an unknown SIP user", "messages", "error.to-xmpp", "delivery.unknown")
 async def message_to_unknown(pair):
     sent = pair.xmpp.send("zoe@contoso.example", "Bist du da?")
     error = await until("an error comes back", lambda: pair.xmpp.error_for(sent))
     require(error.condition == "item-not-found", f"the error is {error.condition}")
 
 
-@scenario("message to an unknown domain", "messages")
+@scenario("message to an unknown domain", "messages", "type.s7", "message.answer.unreachable")
 async def message_to_unknown_domain(pair):
     status = await pair.sip.send("zoe@nowhere.example", "Bist du da?")
     require(status == 404, f"answered {status}")
 
 
-@scenario("typing to XMPP", "typing")
+@scenario("typing to XMPP", "typing", "state.map", "state.no-repeat")
 async def typing_to_xmpp(pair):
+    """A state goes only to who has shown that he knows them."""
+    pair.xmpp.send(pair.sip.address, "tippst du?", state="active")
+    await until("the question is read", lambda: pair.sip.read("tippst du?"))
     await pair.sip.type(pair.xmpp.address, True)
     await until("it is seen", lambda: _states(pair, "composing"))
     await pair.sip.type(pair.xmpp.address, False)
     await until("the end of it is seen", lambda: _states(pair, "active", "paused"))
 
 
-@scenario("typing to SIP", "typing")
+@scenario("typing to SIP", "typing", "state.map", "state.format")
 async def typing_to_sip(pair):
     pair.xmpp.send_state(pair.sip.address, "composing")
     await until("it is seen", lambda: pair.sip.typing.get(pair.xmpp.address) is True)
@@ -107,7 +110,7 @@ async def typing_to_sip(pair):
     await until("the end of it is seen", lambda: pair.sip.typing.get(pair.xmpp.address) is False)
 
 
-@scenario("subscription to XMPP", "watch")
+@scenario("subscription to XMPP", "watch", "out.subscribe", "out.subscribed", "out.presence")
 async def subscription_to_xmpp(pair):
     pair.xmpp.publish("away", NOTE)
     await pair.sip.watch(pair.xmpp.address)
@@ -118,7 +121,7 @@ async def subscription_to_xmpp(pair):
     await _sip_sees(pair, "away, and the note", lambda view: view.open and "away" in view.activity and NOTE in view.notes)
 
 
-@scenario("presence to SIP", "watch")
+@scenario("presence to SIP", "watch", "pidf.write.show", "pidf.write.note", "out.pace")
 async def presence_to_sip(pair):
     pair.xmpp.publish("dnd", "bitte nicht stören")
     await _sip_sees(pair, "busy", lambda view: view.open and "busy" in view.activity and "bitte nicht stören" in view.notes)
@@ -126,7 +129,7 @@ async def presence_to_sip(pair):
     await _sip_sees(pair, "free, and no note", lambda view: view.open and not view.activity and not view.notes)
 
 
-@scenario("second resource to SIP", "watch")
+@scenario("second resource to SIP", "watch", "out.resources", "pidf.write.person")
 async def second_resource_to_sip(pair):
     pair.xmpp.publish("xa", "weit weg")
     await _sip_sees(pair, "away", lambda view: view.open and "away" in view.activity)
@@ -136,7 +139,7 @@ async def second_resource_to_sip(pair):
     await _sip_sees(pair, "away again", lambda view: view.open and "away" in view.activity and "weit weg" in view.notes)
 
 
-@scenario("offline to SIP", "watch")
+@scenario("offline to SIP", "watch", "pidf.write.basic", "out.presence")
 async def offline_to_sip(pair):
     pair.xmpp.publish_unavailable()
     await _sip_sees(pair, "closed", lambda view: view.state == "active" and not view.open)
@@ -144,7 +147,7 @@ async def offline_to_sip(pair):
     await _sip_sees(pair, "open again", lambda view: view.open)
 
 
-@scenario("subscription to SIP", "publish")
+@scenario("subscription to SIP", "publish", "in.subscribe", "in.approve", "in.notify.active")
 async def subscription_to_sip(pair):
     await pair.sip.publish(activity="busy", note=NOTE)
     pair.xmpp.subscription(pair.sip.address, "subscribe")
@@ -152,7 +155,7 @@ async def subscription_to_sip(pair):
     await _xmpp_sees(pair, "busy, and the note", lambda p: p.show == "dnd" and p.status == NOTE)
 
 
-@scenario("presence to XMPP", "publish")
+@scenario("presence to XMPP", "publish", "pidf.read.rpid", "pidf.read.note")
 async def presence_to_xmpp(pair):
     await pair.sip.publish(activity="away", note="kurz draußen 🌳")
     await _xmpp_sees(pair, "away", lambda p: p.show == "away" and p.status == "kurz draußen 🌳")
@@ -160,7 +163,7 @@ async def presence_to_xmpp(pair):
     await _xmpp_sees(pair, "free, and no note", lambda p: (p.kind, p.show, p.status) == ("available", "", ""))
 
 
-@scenario("offline to XMPP", "publish")
+@scenario("offline to XMPP", "publish", "pidf.read.basic")
 async def offline_to_xmpp(pair):
     await pair.sip.publish(is_open=False)
     await _xmpp_sees(pair, "unavailable", lambda p: p.kind == "unavailable")
@@ -168,7 +171,7 @@ async def offline_to_xmpp(pair):
     await _xmpp_sees(pair, "available again", lambda p: p.kind == "available")
 
 
-@scenario("unsubscribe from SIP", "publish")
+@scenario("unsubscribe from SIP", "publish", "in.unsubscribe")
 async def unsubscribe_from_sip(pair):
     """The XMPP user asks no more: what the SIP user shows from now on is not seen."""
     before = len(pair.xmpp.presences)
@@ -180,7 +183,7 @@ async def unsubscribe_from_sip(pair):
     require(not pair.heard(before, "available"), "presence after the end")
 
 
-@scenario("end of watching", "watch")
+@scenario("end of watching", "watch", "out.logout", "out.subscribe.known")
 async def end_of_watching(pair):
     """SUBSCRIBE with Expires 0 may be a logout, so the XMPP user's consent outlives it (RFC 8048, section 5.3.3)."""
     await pair.sip.unwatch(pair.xmpp.address)
@@ -191,7 +194,7 @@ async def end_of_watching(pair):
     require(not pair.heard(before, "subscribe"), "the XMPP user was asked a second time")
 
 
-@scenario("consent withdrawn", "watch")
+@scenario("consent withdrawn", "watch", "out.unsubscribed")
 async def consent_withdrawn(pair):
     pair.xmpp.subscription(pair.sip.address, "unsubscribed")
     await until(lambda: f"it has ended ({_view(pair).state})", lambda: _view(pair).state == "terminated")

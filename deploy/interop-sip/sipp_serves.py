@@ -6,7 +6,7 @@ import time
 import environment
 from agent import require, until
 from sipp_script import DIALOG, OTHER_TAG, pidf
-from sipp_stage import FIRST, SECOND, sipp
+from sipp_stage import FIRST, SECOND, given, scenario
 
 _BOTH = [f"{environment.SIP}:{place}:5060" for place in (FIRST, SECOND)]
 _TEXT = "Grüße an sipp ✉"
@@ -27,7 +27,7 @@ async def _accepted(stage, sent):
     require(not stage.xmpp.error_for(sent), f"an error came back: {stage.xmpp.error_for(sent)}")
 
 
-@sipp("MESSAGE answered")
+@scenario("MESSAGE answered", "serves", "message.no-contact")
 async def message(stage):
     running = await stage.serve(stage.script().recv("MESSAGE", check=[(None, _TEXT)]).answer(200)).ready()
     sent = await _write(stage)
@@ -35,7 +35,8 @@ async def message(stage):
     await _accepted(stage, sent)
 
 
-@sipp("first three answers lost: sent again by timer E", transports=("udp",), slow=True)
+@scenario("first three answers lost: sent again by timer E", "serves", "sip.timer.client")
+@given("udp", slow=True)
 async def answers_lost(stage):
     script = stage.script().recv("MESSAGE", keep={"first": ("CSeq", "[0-9]+")}).recv("MESSAGE").recv("MESSAGE").recv("MESSAGE").answer(200)
     running = await stage.serve(script, "-nr").ready()
@@ -46,13 +47,14 @@ async def answers_lost(stage):
     await _accepted(stage, sent)
 
 
-@sipp("100 and nothing more: timer F", transports=("udp",), slow=True)
+@scenario("100 and nothing more: timer F", "serves", "sip.timer.client", "error.to-xmpp.timeout")
+@given("udp", slow=True)
 async def trying_only(stage):
     await stage.serve(stage.script().recv("MESSAGE").answer(100, "Trying").pause(36_000)).ready()
     await _refused(stage, "remote-server-timeout", 40.0)
 
 
-@sipp("202, as a store and forward server says")
+@scenario("202, as a store and forward server says", "serves")
 async def accepted(stage):
     running = await stage.serve(stage.script().recv("MESSAGE").answer(202, "Accepted")).ready()
     sent = await _write(stage)
@@ -60,14 +62,14 @@ async def accepted(stage):
     await _accepted(stage, sent)
 
 
-@sipp("302 is not followed")
+@scenario("302 is not followed", "serves", "error.to-xmpp.redirect")
 async def redirected(stage):
     script = stage.script().recv("MESSAGE").answer(302, "Moved", headers=[f"Contact: <sip:sipp@{SECOND}:5060>"])
     await stage.serve(script).ready()
     await _refused(stage, "recipient-unavailable")
 
 
-@sipp("404, 486 and 603")
+@scenario("404, 486 and 603", "serves", "error.to-xmpp", "message.answer.refused")
 async def refused(stage):
     for number, (status, condition) in enumerate([(404, "item-not-found"), (486, "recipient-unavailable"), (603, "recipient-unavailable")]):
         running = await stage.serve(stage.script(f"-{number}").recv("MESSAGE").answer(status)).ready()
@@ -77,7 +79,8 @@ async def refused(stage):
         require(error.condition == condition, f"{status} became {error.condition}")
 
 
-@sipp("503 with Retry-After: the second target, and later it at once", hops=_BOTH)
+@scenario("503 with Retry-After: the second target, and later it at once", "serves", "sip.failover", "sip.retry-after")
+@given(hops=_BOTH)
 async def failover(stage):
     first = await stage.serve(stage.script("-1").recv("MESSAGE").answer(503, headers=["Retry-After: 60"]).pause(1000)).ready()
     second = stage.script("-2").recv("MESSAGE").answer(200)
@@ -89,7 +92,8 @@ async def failover(stage):
     await first.done()
 
 
-@sipp("nobody answers at the first target: later messages go to the second", hops=_BOTH, slow=True)
+@scenario("nobody answers at the first target: later messages go to the second", "serves", "sip.dead-targets", "sip.failover")
+@given(hops=_BOTH, slow=True)
 async def first_is_dead(stage):
     """Over UDP only timer F tells, and the text may have been read: it is not sent to two. Over TCP nothing was sent."""
     if environment.SIP == "udp":
@@ -114,7 +118,7 @@ async def _sees(stage, note):
     await until(f"the XMPP user sees {note}", newest)
 
 
-@sipp("SUBSCRIBE answered, NOTIFY behind it")
+@scenario("SUBSCRIBE answered, NOTIFY behind it", "serves", "in.subscribe", "in.approve", "in.unsubscribe")
 async def subscribe(stage):
     script = stage.script().recv("SUBSCRIBE", keep=DIALOG, check=[("Event", "presence"), ("Accept", "pidf")])
     script.answer(200, headers=["Expires: 600"]).notify(1, "active;expires=600", pidf(stage.user, "da")).recv(200)
@@ -126,7 +130,7 @@ async def subscribe(stage):
     await running.done()
 
 
-@sipp("NOTIFY before the answer to SUBSCRIBE")
+@scenario("NOTIFY before the answer to SUBSCRIBE", "serves", "in.notify.early")
 async def notify_first(stage):
     script = stage.script().recv("SUBSCRIBE", keep={**DIALOG, "via": ("Via", ".*"), "cseq": ("CSeq", ".*")})
     script.notify(1, "active;expires=600", pidf(stage.user, "zuerst")).recv(200)
@@ -138,7 +142,7 @@ async def notify_first(stage):
     await running.done()
 
 
-@sipp("NOTIFY of a second dialog of a forked SUBSCRIBE: 481")
+@scenario("NOTIFY of a second dialog of a forked SUBSCRIBE: 481", "serves", "in.notify.fork")
 async def forked_subscribe(stage):
     script = stage.script().recv("SUBSCRIBE", keep=DIALOG).answer(200, headers=["Expires: 600"])
     script.notify(1, "active;expires=600", pidf(stage.user, "der erste")).recv(200)
@@ -148,7 +152,7 @@ async def forked_subscribe(stage):
     await _sees(stage, "der erste")
 
 
-@sipp("NOTIFY with an older CSeq: 500")
+@scenario("NOTIFY with an older CSeq: 500", "serves", "in.notify.order")
 async def older_notify(stage):
     script = stage.script().recv("SUBSCRIBE", keep=DIALOG).answer(200, headers=["Expires: 600"])
     script.notify(7, "active;expires=600", pidf(stage.user, "neu")).recv(200)
@@ -158,7 +162,7 @@ async def older_notify(stage):
     await _sees(stage, "neu")
 
 
-@sipp("423 to SUBSCRIBE: again, for longer")
+@scenario("423 to SUBSCRIBE: again, for longer", "serves", "in.answer.423")
 async def interval_too_brief(stage):
     running = await _subscribes(stage, stage.script("-1").recv("SUBSCRIBE").answer(423, headers=["Min-Expires: 7200"]))
     await running.done()
@@ -168,7 +172,7 @@ async def interval_too_brief(stage):
     await _sees(stage, "lange")
 
 
-@sipp("NOTIFY terminated, deactivated: a new SUBSCRIBE")
+@scenario("NOTIFY terminated, deactivated: a new SUBSCRIBE", "serves", "in.notify.deactivated")
 async def deactivated(stage):
     again = stage.script("-2").recv("SUBSCRIBE", keep=DIALOG).answer(200, headers=["Expires: 600"])
     again.notify(1, "active;expires=600", pidf(stage.user, "wieder da")).recv(200)
@@ -182,7 +186,7 @@ async def deactivated(stage):
     await _sees(stage, "wieder da")
 
 
-@sipp("SUBSCRIBE refused with 403: unsubscribed")
+@scenario("SUBSCRIBE refused with 403: unsubscribed", "serves", "in.answer.refused")
 async def subscribe_refused(stage):
     running = await _subscribes(stage, stage.script().recv("SUBSCRIBE").answer(403))
     await running.done()

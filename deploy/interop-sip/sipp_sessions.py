@@ -4,7 +4,7 @@ import asyncio
 
 from agent import require, until
 from sipp_script import DIALOG, OTHER_TAG, TAG
-from sipp_stage import sipp
+from sipp_stage import given, scenario
 
 _BRANCH = "z9hG4bK-[pid]-[call_number]-invite"
 _TYPING = '<?xml version="1.0"?>\n<KeyboardActivity><status status="type"/></KeyboardActivity>'
@@ -37,11 +37,18 @@ def _answered(script, tag=TAG, body=None):
     return script.answer(200, "OK", f";tag={tag}", body=body or _sdp(), kind="application/sdp")
 
 
+def _late_ok(script, tag):
+    """A 200 to the INVITE when something else was answered since."""
+    lines = ["SIP/2.0 200 OK", "Via:[$via]", "From: [$remote]", f"To: [$local];tag={tag}", "Call-ID: [call_id]", "CSeq:[$cseq]",
+             "Contact: <sip:sipp@[local_ip]:[local_port];transport=[transport]>"]  # fmt: skip
+    return script.raw(lines, _sdp(), "application/sdp")
+
+
 def _texts(stage):
     return [message.text.strip() for message in stage.xmpp.messages if message.sender.startswith(stage.user)]
 
 
-@sipp("session by SIP: INVITE, MESSAGE both ways, typing by INFO, BYE")
+@scenario("session by SIP: INVITE, MESSAGE both ways, typing by INFO, BYE", "serves", "session.lync.incoming", "session.typing")
 async def by_sip(stage):
     script = _established(stage.script())
     script.request("MESSAGE", 2, "[$target]", body="erste ✉").recv(200)
@@ -49,7 +56,7 @@ async def by_sip(stage):
     script.request("INFO", 3, "[$target]", body=_TYPING, kind="application/xml").recv(200)
     running = stage.call(_bye(script, 4))
     await until("the XMPP user reads it", lambda: "erste ✉" in _texts(stage))
-    stage.xmpp.send(stage.user, "zweite ✉")
+    stage.xmpp.send(stage.user, "zweite ✉", state="active")
     await running.done()
     await until("typing is seen", lambda: _has_state(stage, "composing"))
 
@@ -58,13 +65,13 @@ def _has_state(stage, state):
     return any(message.state == state for message in stage.xmpp.messages if message.sender.startswith(stage.user))
 
 
-@sipp("INVITE for audio alone: 488")
+@scenario("INVITE for audio alone: 488", "serves", "session.sdp.no-messages")
 async def audio(stage):
     script = _invite(stage.script(), _sdp("audio 50000 RTP/AVP 0")).recv(100, optional=True).recv(488)
     await stage.call(script.request("ACK", 1, branch=_BRANCH)).done()
 
 
-@sipp("CANCEL that crosses the 200 to INVITE")
+@scenario("CANCEL that crosses the 200 to INVITE", "serves", "session.cancel")
 async def cancel(stage):
     script = _invite(stage.script()).recv(100, optional=True).recv(200, keep=_KEPT)
     script.request("CANCEL", 1, branch=_BRANCH, to_tag="").recv(200)
@@ -72,14 +79,15 @@ async def cancel(stage):
     await stage.call(_bye(script, 2)).done()
 
 
-@sipp("no ACK: the 200 comes again")
+@scenario("no ACK: the 200 comes again", "serves", "sip.timer.invite-server")
 async def no_ack(stage):
     script = _invite(stage.script()).recv(100, optional=True).recv(200, keep=_KEPT).recv(200).recv(200)
     script.request("ACK", 1, "[$target]").pause(200)
     await stage.call(_bye(script, 2), "-nr").done()
 
 
-@sipp("INVITE sent again though answered: the same 200", transports=("udp",))
+@scenario("INVITE sent again though answered: the same 200", "serves", "sip.timer.invite-server")
+@given("udp")
 async def invite_again(stage):
     script = _invite(stage.script()).recv(100, optional=True).recv(200, keep=_KEPT)
     _invite(script).recv(200, check=[("Contact", "sip:")])
@@ -87,7 +95,7 @@ async def invite_again(stage):
     await stage.call(_bye(script, 2), "-nr").done()
 
 
-@sipp("re-INVITE in a session, with an offer and without")
+@scenario("re-INVITE in a session, with an offer and without", "serves", "session.reinvite")
 async def reinvite(stage):
     script = _established(stage.script())
     script.request("INVITE", 2, "[$target]", body=_sdp(version=2), kind="application/sdp").recv(100, optional=True)
@@ -98,7 +106,7 @@ async def reinvite(stage):
     await stage.call(_bye(script, 4)).done()
 
 
-@sipp("session timer: taken, refreshed by UPDATE")
+@scenario("session timer: taken, refreshed by UPDATE", "serves", "session.timer")
 async def session_timer(stage):
     timer = ["Supported: timer", "Session-Expires: 90;refresher=uac"]
     script = _established(stage.script(), [("Session-Expires", "90;refresher=uac")], timer)
@@ -106,20 +114,21 @@ async def session_timer(stage):
     await stage.call(_bye(script, 3)).done()
 
 
-@sipp("session timer shorter than the least: 422")
+@scenario("session timer shorter than the least: 422", "serves", "session.timer")
 async def session_timer_too_small(stage):
     script = _invite(stage.script(), headers=["Supported: timer", "Session-Expires: 30"]).recv(100, optional=True)
     script.recv(422, check=[("Min-SE", "90")]).request("ACK", 1, branch=_BRANCH)
     await stage.call(script).done()
 
 
-@sipp("request in a session that is over: 481")
+@scenario("request in a session that is over: 481", "serves")
 async def over(stage):
     script = _bye(_established(stage.script()), 2).request("MESSAGE", 3, "[$target]", body="zu spät").recv(481)
     await stage.call(script).done()
 
 
-@sipp("session by XMPP: INVITE, MESSAGE both ways, BYE", sessions="in-dialog")
+@scenario("session by XMPP: INVITE, MESSAGE both ways, BYE", "serves", "session.lync.outgoing", "session.form")
+@given(sessions="in-dialog")
 async def by_xmpp(stage):
     script = stage.script().recv("INVITE", keep=_INVITED, check=[(None, "m=message 5060 sip")]).answer(180, "Ringing")
     _answered(script).recv("ACK").recv("MESSAGE", check=[(None, "erste ✉")]).answer(200, tag="")
@@ -130,10 +139,11 @@ async def by_xmpp(stage):
     await until("the XMPP user reads it", lambda: "zweite ✉" in _texts(stage))
 
 
-@sipp("INVITE forked, two 200: the second dialog is ended", sessions="in-dialog", transports=("udp",))
+@scenario("INVITE forked, two 200: the second dialog is ended", "serves", "session.fork")
+@given("udp", sessions="in-dialog")
 async def forked(stage):
-    script = _answered(_answered(stage.script().recv("INVITE", keep=_INVITED)), OTHER_TAG)
-    script.recv("ACK", check=[("To", "sipp")]).recv("MESSAGE").answer(200, tag="")
+    script = _answered(stage.script().recv("INVITE", keep=_INVITED)).recv("ACK", check=[("To", "sipp")])
+    _late_ok(script.recv("MESSAGE").answer(200, tag=""), OTHER_TAG)
     script.recv("ACK", check=[("To", "fork")]).recv("BYE", check=[("To", "fork")]).answer(200, tag="")
     running = await stage.serve(script).ready()
     sent = stage.xmpp.send(stage.user, "wer von euch?")
@@ -141,7 +151,8 @@ async def forked(stage):
     require(not stage.xmpp.error_for(sent), "an error came back")
 
 
-@sipp("488 to INVITE: the text goes as a MESSAGE of its own", sessions="in-dialog", transports=("udp",))
+@scenario("488 to INVITE: the text goes as a MESSAGE of its own", "serves", "session.fallback")
+@given("udp", sessions="in-dialog")
 async def refused(stage):
     running = await stage.serve(stage.script("-1").recv("INVITE").answer(488).recv("ACK")).ready()
     sent = stage.xmpp.send(stage.user, "dann eben so")
@@ -152,12 +163,11 @@ async def refused(stage):
     require(not stage.xmpp.error_for(sent), "an error came back")
 
 
-@sipp("180 and nothing more, then a 200 that crosses CANCEL", sessions="in-dialog", transports=("udp",), slow=True)
+@scenario("180 and nothing more, then a 200 that crosses CANCEL", "serves", "session.cancel")
+@given("udp", slow=True, sessions="in-dialog")
 async def late_answer(stage):
     script = stage.script().recv("INVITE", keep=_INVITED).answer(180, "Ringing").recv("CANCEL", within=60_000).answer(200)
-    body = _sdp()
-    script.raw(["SIP/2.0 200 OK", "Via:[$via]", "From: [$remote]", f"To: [$local];tag={TAG}", "Call-ID: [call_id]", "CSeq:[$cseq]",
-                "Contact: <sip:sipp@[local_ip]:[local_port]>"], body, "application/sdp")  # fmt: skip
+    _late_ok(script, TAG)
     script.recv("ACK").recv("BYE").answer(200, tag="")
     running = await stage.serve(script).ready()
     stage.xmpp.send(stage.user, "hebst du ab?")

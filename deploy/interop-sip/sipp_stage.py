@@ -20,19 +20,28 @@ class Scenario:
 
     name: str
     rules: tuple
-    transports: tuple
-    settings: dict
+    given: dict
     play: callable
 
 
-def sipp(name, *rules, transports=("udp", "tcp"), **settings):
-    """Adds a scenario; `hops` are the next hops of the gateway that it begins with, `sessions` their form.
+def scenario(name, _role, *rules):
+    """Adds a scenario behind those before it."""
+
+    def add(play):
+        SCENARIOS.append(Scenario(name, rules, getattr(play, "given", {}), play))
+        return play
+
+    return add
+
+
+def given(transport=None, **settings):
+    """What a scenario begins with: one transport alone; `hops`, the next hops of the gateway; `sessions`, their form.
 
     What waits for the end of a transaction is `slow`, and is played with one server only.
     """
 
     def add(play):
-        SCENARIOS.append(Scenario(name, rules, transports, settings, play))
+        play.given = {"transport": transport, **settings}
         return play
 
     return add
@@ -124,9 +133,9 @@ async def play_all(xmpp, with_slow, only=()):
     (environment.STATE / "sipp").mkdir(exist_ok=True)
     outcomes = []
     for scenario in SCENARIOS:
-        if environment.SIP not in scenario.transports or only and scenario.name not in only:
+        if scenario.given.get("transport") not in (None, environment.SIP) or only and scenario.name not in only:
             continue
-        if scenario.settings.get("slow") and not with_slow:
+        if scenario.given.get("slow") and not with_slow:
             continue
         began = time.monotonic()
         trouble = await _play(scenario, xmpp)
@@ -136,7 +145,7 @@ async def play_all(xmpp, with_slow, only=()):
 
 
 async def _play(scenario, xmpp):
-    world.restart_gateway(scenario.settings.get("hops") or [f"{environment.SIP}:{FIRST}:{_PORT}" + _form(scenario)])
+    world.restart_gateway(scenario.given.get("hops") or [f"{environment.SIP}:{FIRST}:{_PORT}" + _form(scenario)])
     stage = Stage(scenario.name, xmpp)
     try:
         await asyncio.wait_for(scenario.play(stage), 60)
@@ -150,5 +159,5 @@ async def _play(scenario, xmpp):
 
 
 def _form(scenario):
-    form = scenario.settings.get("sessions")
+    form = scenario.given.get("sessions")
     return f";sessions={form}" if form else ""

@@ -323,11 +323,11 @@ impl Endpoint {
         let Some(id) = cancelled else {
             return self.turn_away(request, source, Status::NO_SUCH_DIALOG, Refusal::NothingToCancel, now, out);
         };
-        let invite = self.servers.get(id).and_then(|entry| match &entry.machine {
-            ServerMachine::Invite(machine) if machine.is_proceeding() => entry.session,
-            ServerMachine::Invite(_) | ServerMachine::NonInvite(_) => None,
+        let (invite, is_answered) = self.servers.get(id).map_or((None, true), |entry| match &entry.machine {
+            ServerMachine::Invite(machine) => (entry.session, !machine.is_proceeding()),
+            ServerMachine::NonInvite(_) => (None, true),
         });
-        // Its To tag should be that of the answer to the INVITE.
+        // Its To tag should be that of the answer to the INVITE, whether that was given already or not.
         let dialog = invite.and_then(|session| self.sessions.get(session)).and_then(|session| session.dialog.as_ref());
         let ok = Response::to(request, Status::OK);
         let ok = match dialog {
@@ -335,7 +335,7 @@ impl Endpoint {
             None => ok,
         };
         self.answer(request, &source, ok, now, out);
-        if let Some(session) = invite {
+        if let Some(session) = invite.filter(|_| !is_answered) {
             self.cancelled(session, now, out);
         }
     }

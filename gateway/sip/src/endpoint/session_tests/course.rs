@@ -130,6 +130,33 @@ fn a_2xx_that_crosses_the_cancel_is_acknowledged_and_ended() {
     pair.assert_nothing_is_left();
 }
 
+// RFC 3261 section 9.2
+#[test]
+fn a_cancel_behind_the_2xx_has_no_effect_and_is_answered_with_the_same_tag() {
+    let mut pair = Pair::new(TransportKind::Udp);
+    pair.call();
+    let Ok(Datagram::Message(Message::Request(mut cancel))) = parse_datagram(pair.wire[0].1.clone()) else { panic!() };
+    cancel.method = Method::Cancel;
+    let number = cancel.headers.cseq().unwrap().number;
+    cancel.headers.set(HeaderName::CSeq, HeaderValue::new(format!("{number} CANCEL")).unwrap());
+    cancel.body = Bytes::new();
+    pair.deliver();
+    let callee = pair.invited()[0];
+    pair.accept(CALLEE, callee).unwrap();
+    let to_tag = |bytes: Bytes| {
+        let Ok(Datagram::Message(message)) = parse_datagram(bytes) else { panic!() };
+        message.headers().get(&HeaderName::To).cloned()
+    };
+    let accepted = to_tag(pair.wire[0].1.clone());
+    let input = Input::Received { message: Message::Request(cancel), source: pool_source() };
+    let out = step(&mut pair.ends[CALLEE].endpoint, input, pair.now);
+    let [Output::Send { bytes, .. }] = &out[..] else { panic!("{out:?}") };
+    assert!(bytes.starts_with(b"SIP/2.0 200 "), "{bytes:?}");
+    assert_eq!(to_tag(bytes.clone()), accepted);
+    pair.deliver();
+    assert_eq!(pair.heard(CALLEE, callee), ["Invited", "Acknowledged"]);
+}
+
 #[test]
 fn a_call_that_rings_too_long_is_cancelled_and_one_nobody_answers_is_refused() {
     let mut pair = Pair::new(TransportKind::Tcp);
