@@ -12,18 +12,21 @@ HERE = pathlib.Path(__file__).resolve().parent
 PYTHON = environment.TARGET.parent / "interop-venv" / "bin" / "python"
 RESULTS = environment.STATE / "results"
 #: How long one phase may take.
-PATIENCE = 240.0
+PATIENCE = 270.0
 
 #: What is done before a phase, and the peers that play in it, all at once.
-PHASES = [
+_BEHIND_KAMAILIO = [
     (lambda: None, ["kamailio", "pjsip"]),
     (world.kamailio_without_record_route, ["kamailio2"]),
 ]
+#: sipp stands where the pool stands, so its scenarios come one after the other.
+_INSTEAD_OF_KAMAILIO = [(world.stop_kamailio, ["sipp"])]
 
 
-def play(only):
-    """Plays the phases, or those parts that have the peers named; returns whether any of them could not play."""
+def play(name):
+    """Plays the phases of a round; returns whether any of them could not play."""
     environment.enter()
+    phases = _INSTEAD_OF_KAMAILIO if name.startswith("sipp") else _BEHIND_KAMAILIO
     with environment.alone():
         world.down()
         shutil.rmtree(RESULTS, ignore_errors=True)
@@ -31,36 +34,39 @@ def play(only):
         began, ended_badly = time.monotonic(), False
         try:
             world.up()
-            for prepare, peers in PHASES:
-                playing = [peer for peer in peers if not only or peer in only]
-                if playing:
-                    prepare()
-                    ended_badly |= _phase(playing)
+            for prepare, peers in phases:
+                prepare()
+                ended_badly |= _phase(peers)
         finally:
             world.down()
             environment.leave_and_remove()
-    print(f"{environment.SIP}: {time.monotonic() - began:.0f} s", flush=True)
+    print(f"{name}: {time.monotonic() - began:.0f} s", flush=True)
     return ended_badly
 
 
 def _phase(peers):
-    running = {}
+    give_up_at = time.monotonic() + PATIENCE
+    if peers == ["sipp"]:
+        return any([_ended_badly(name, process, give_up_at) for name, process in _start(peers)])
+    return any([_ended_badly(name, process, give_up_at) for name, process in list(_start(peers))])
+
+
+def _start(peers):
     for peer in peers:
         for server in world.SERVERS:
             name = f"{peer}-{server}"
             with open(environment.LOG / f"{name}.play", "w", encoding="utf-8") as log:
                 command = [PYTHON, HERE / "play.py", peer, server, RESULTS / f"{name}.json"]
-                running[name] = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
-    give_up_at = time.monotonic() + PATIENCE
-    ended_badly = False
-    for name, process in running.items():
-        try:
-            code = process.wait(max(give_up_at - time.monotonic(), 0.1))
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-            code = "it took too long"
-        if code:
-            print(f"{environment.SIP}, {name}: {code}; see {environment.LOG / f'{name}.play'}", flush=True)
-            ended_badly = True
-    return ended_badly
+                yield name, subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+
+
+def _ended_badly(name, process, give_up_at):
+    try:
+        code = process.wait(max(give_up_at - time.monotonic(), 0.1))
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        code = "it took too long"
+    if code:
+        print(f"{environment.SIP}, {name}: {code}; see {environment.LOG / f'{name}.play'}", flush=True)
+    return bool(code)

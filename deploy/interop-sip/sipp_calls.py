@@ -29,10 +29,10 @@ async def message_again(stage):
 
 
 @scenario("MESSAGE merged on two paths: 482", "calls", "sip.merged")
+@given("udp")
 async def message_merged(stage):
-    script = stage.script()
-    script.request("MESSAGE", 1, body=_TEXT, branch="z9hG4bK-path1").request("MESSAGE", 1, body=_TEXT, branch="z9hG4bK-path2")
-    script.recv(482).recv(202)
+    script = stage.script().request("MESSAGE", 1, body=_TEXT, branch="z9hG4bK-path1").recv(202)
+    script.request("MESSAGE", 1, body=_TEXT, branch="z9hG4bK-path2", to_tag="").recv(482)
     await stage.call(script, "-nr").done()
     await until("it is read", lambda: _TEXT in _texts(stage))
     require(len(_texts(stage)) == 1, f"it was read {len(_texts(stage))} times")

@@ -163,6 +163,7 @@ async def older_notify(stage):
 
 
 @scenario("423 to SUBSCRIBE: again, for longer", "serves", "in.answer.423")
+@given("udp")
 async def interval_too_brief(stage):
     running = await _subscribes(stage, stage.script("-1").recv("SUBSCRIBE").answer(423, headers=["Min-Expires: 7200"]))
     await running.done()
@@ -173,6 +174,7 @@ async def interval_too_brief(stage):
 
 
 @scenario("NOTIFY terminated, deactivated: a new SUBSCRIBE", "serves", "in.notify.deactivated")
+@given("udp")
 async def deactivated(stage):
     again = stage.script("-2").recv("SUBSCRIBE", keep=DIALOG).answer(200, headers=["Expires: 600"])
     again.notify(1, "active;expires=600", pidf(stage.user, "wieder da")).recv(200)

@@ -56,6 +56,7 @@ async def by_sip(stage):
     script.request("INFO", 3, "[$target]", body=_TYPING, kind="application/xml").recv(200)
     running = stage.call(_bye(script, 4))
     await until("the XMPP user reads it", lambda: "erste ✉" in _texts(stage))
+    await asyncio.sleep(0.3)  # the answer to it is on its way
     stage.xmpp.send(stage.user, "zweite ✉", state="active")
     await running.done()
     await until("typing is seen", lambda: _has_state(stage, "composing"))

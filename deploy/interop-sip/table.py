@@ -7,15 +7,18 @@ from environment import ROOT, DemoError
 DOCUMENT = ROOT / "docs" / "INTEROP.md"
 
 
-def rows(outcomes):
+_TITLES = {"udp": "UDP", "tcp": "TCP", "tls": "TLS", "prosody": "Prosody", "ejabberd": "ejabberd"}
+
+
+def rows(outcomes, transports):
     """A line for each peer and scenario; a column for each transport and server."""
-    columns = [(t, s) for t in ("udp", "tcp", "tls") for s in ("prosody", "ejabberd")]
+    columns = [(transport, server) for transport in transports for server in ("prosody", "ejabberd")]
     found = {}
     for each in outcomes:
         cells = found.setdefault((each["peer"], each["scenario"]), {})
         cells[each["transport"], each["server"]] = each["outcome"]
-    lines = ["| Peer | Scenario | UDP, Prosody | UDP, ejabberd | TCP, Prosody | TCP, ejabberd | TLS, Prosody | TLS, ejabberd |",
-             "|---" * 8 + "|"]
+    titles = [f"{_TITLES[transport]}, {_TITLES[server]}" for transport, server in columns]
+    lines = ["| Peer | Scenario | " + " | ".join(titles) + " |", "|---" * (2 + len(columns)) + "|"]
     for (peer, scenario), cells in found.items():
         lines.append(f"| {peer} | {scenario} | " + " | ".join(cells.get(column, "–") for column in columns) + " |")
     return lines
@@ -28,7 +31,9 @@ def judge(outcomes, write, partly, took):
         print("{transport}, {peer}, {server}, {scenario}: {outcome}".format(**each))
     print(f"{len(outcomes) - len(bad)} of {len(outcomes)} scenarios as they have to be, {took:.0f} s")
     if not partly and not bad:
-        put("peers", rows(outcomes), write)
+        sipp = [each for each in outcomes if each["peer"].startswith("sipp")]
+        put("peers", rows([each for each in outcomes if each not in sipp], ["udp", "tcp", "tls"]), write)
+        put("sipp", rows(sipp, ["udp", "tcp"]), write)
     return bool(bad) or not outcomes
 
 
