@@ -278,21 +278,6 @@ fn a_target_that_cannot_be_reached_is_followed_by_the_next_one() {
     assert_eq!(rig.finished(), [seq]);
 }
 
-// RFC 3263 section 4.3. The text itself may have been read, so it is not sent to two.
-#[test]
-fn behind_a_target_that_said_nothing_messages_go_to_the_next_one() {
-    let mut rig = Rig::new();
-    rig.message("bob@fabrikam.example/desk", "one");
-    assert_eq!(rig.out.sip.remove(0).0, Destination::Target(pool("127.0.0.9:5060")));
-    rig.now.instant += causeway_sip::limits::TRANSACTION_PATIENCE;
-    rig.handle(Input::DeadlinePassed);
-    assert!(rig.out.sip.is_empty());
-    let error = rig.stanza_ends(Outcome::Done);
-    assert!(text(&error).contains("remote-server-timeout"), "{}", text(&error));
-    rig.message("bob@fabrikam.example/desk", "two");
-    assert_eq!(rig.out.sip.remove(0).0, Destination::Target(pool("127.0.0.8:5060")));
-}
-
 // Decided before any SIP traffic, so that the answer says nothing about the user.
 // Rule: type.x8, oracle.time
 #[test]

@@ -303,10 +303,6 @@ impl Endpoint {
             (ClientMachine::NonInvite(_), Failure::ConnectionLost)
             | (_, Failure::NoTransport | Failure::BranchInUse | Failure::TooManyTransactions) => false,
         };
-        // The request itself is not sent twice, but those behind it find another target (RFC 3263 section 4.3).
-        if matches!((&machine, failure), (ClientMachine::NonInvite(machine), Failure::Timeout) if !machine.was_heard()) {
-            self.hops.failed(&target, now);
-        }
         if may_go_on {
             if failure != Failure::ConnectionLost {
                 self.hops.failed(&target, now);

@@ -10,7 +10,6 @@ use crate::method::Status;
 pub(crate) struct Client {
     state: State,
     reliable: bool,
-    heard: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,12 +58,11 @@ pub(crate) enum Output {
 impl Client {
     pub(crate) fn new(reliable: bool, now: Instant) -> Self {
         let timer_e = (!reliable).then_some(TimerE { at: now + T1, interval: T1 });
-        Self { state: State::Trying { timer_e, timer_f: now + TRANSACTION_PATIENCE }, reliable, heard: false }
+        Self { state: State::Trying { timer_e, timer_f: now + TRANSACTION_PATIENCE }, reliable }
     }
 
     /// Takes one step.
     pub(crate) fn handle(&mut self, input: Input, now: Instant) -> Option<Output> {
-        self.heard |= matches!(input, Input::Response(_));
         let (state, output) = match (self.state, input) {
             (State::Trying { timer_f, .. } | State::Proceeding { timer_f, .. }, Input::Response(status))
                 if status.is_provisional() =>
@@ -108,11 +106,6 @@ impl Client {
             State::Completed { timer_k } => Some(timer_k),
             State::Terminated => None,
         }
-    }
-
-    /// Whether any response came, final or not.
-    pub(crate) const fn was_heard(&self) -> bool {
-        self.heard
     }
 
     /// Whether the transaction user still waits for an answer.

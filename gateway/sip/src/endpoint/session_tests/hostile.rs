@@ -95,34 +95,6 @@ fn an_invite_goes_to_the_next_target_on_503_and_on_silence() {
     pair.assert_nothing_is_left();
 }
 
-// Rule: sip.dead-targets
-// RFC 3263 section 4.3: a transaction that timed out without any response has failed.
-#[test]
-fn a_next_hop_that_says_nothing_to_a_message_is_not_asked_first_again() {
-    let target = |addr: &str| Target { transport: TransportKind::Udp, addr: addr.parse().unwrap(), name: None };
-    for (is_heard, second) in [(false, "10.0.0.3:5060"), (true, ADDRESSES[1])] {
-        let mut endpoint = session_endpoint(ADDRESSES[0], ADDRESSES[1], TransportKind::Udp);
-        endpoint.set_next_hops(vec![target(ADDRESSES[1]), target("10.0.0.3:5060")]);
-        let message = || crate::endpoint::tests::outgoing(TransportKind::Udp, ADDRESSES[1]).request;
-        let (mut out, mut now) = (Vec::new(), Instant::now());
-        endpoint.request_anywhere(message(), 7, now, &mut out);
-        if is_heard {
-            let Some(Output::Send { bytes, .. }) = out.first() else { panic!("{out:?}") };
-            let Ok(Datagram::Message(Message::Request(sent))) = parse_datagram(bytes.clone()) else { panic!() };
-            let trying = Message::Response(Response::to(&sent, Status::TRYING));
-            step(&mut endpoint, Input::Received { message: trying, source: pool_source() }, now);
-        }
-        while let Some(deadline) = endpoint.deadline() {
-            now = now.max(deadline);
-            endpoint.handle(Input::DeadlinePassed, now, &mut out);
-        }
-        assert!(matches!(out.pop(), Some(Output::Event(Event::Failed { failure: Failure::Timeout, .. }))));
-        endpoint.request_anywhere(message(), 8, now, &mut out);
-        let Some(Output::Send { to: Destination::Target(next), .. }) = out.pop() else { panic!("{out:?}") };
-        assert_eq!(next.addr.to_string(), second, "heard: {is_heard}");
-    }
-}
-
 // Rule: sip.large
 #[test]
 fn a_request_too_large_for_udp_goes_over_udp_after_all_when_nobody_takes_tcp() {
