@@ -124,7 +124,8 @@ impl Config {
         let mut store = document.section("store");
         let path = store.text("path").unwrap_or_else(|| "/var/lib/causeway/gateway.sqlite".to_owned());
         store.finish();
-        let (settings, rules, presence) = settings::read(document.section("gateway_settings"));
+        let (settings, rules, presence) =
+            settings::read(document.section("gateway_settings"), document.section("presence"));
         let partners: Vec<Partner> = document
             .sections("partner")
             .into_iter()

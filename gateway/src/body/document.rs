@@ -8,6 +8,8 @@ use quick_xml::events::{BytesStart, Event};
 use quick_xml::name::ResolveResult;
 use quick_xml::reader::NsReader;
 
+use crate::translate::canonical::is_xml_char;
+
 /// Bytes of a document that is read.
 pub const MAX_BYTES: usize = 65_536;
 /// Elements open at once.
@@ -62,6 +64,12 @@ impl Node {
     pub(super) fn attribute(&self, name: &str) -> Option<&str> {
         self.attributes.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
+
+    /// The value of an attribute by its name without the prefix, whatever that is.
+    pub(super) fn attribute_by_local_name(&self, name: &str) -> Option<&str> {
+        let is_it = |key: &str| key.rsplit_once(':').map_or(key, |(_, local)| local) == name;
+        self.attributes.iter().find(|(key, _)| is_it(key)).map(|(_, value)| value.as_str())
+    }
 }
 
 /// Builds the tree within the bounds. The depth bound also keeps its destructor from recursing far.
@@ -70,6 +78,9 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Node, DocumentFault> {
         return Err(DocumentFault::TooLarge);
     }
     let text = std::str::from_utf8(bytes).map_err(|_| DocumentFault::Malformed)?;
+    if !text.chars().all(is_xml_char) {
+        return Err(DocumentFault::Malformed);
+    }
     let mut reader = NsReader::from_str(text.strip_prefix('\u{feff}').unwrap_or(text));
     let mut open: Vec<Node> = Vec::new();
     let mut root = None;
@@ -105,6 +116,9 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Node, DocumentFault> {
                     Some(character) => character,
                     None => predefined(&reference.xml10_content()).ok_or(DocumentFault::Entities)?,
                 };
+                if !is_xml_char(character) {
+                    return Err(DocumentFault::Malformed);
+                }
                 push_content(open.last_mut(), character.encode_utf8(&mut [0; 4]))?;
                 None
             }
@@ -144,6 +158,9 @@ fn element(namespace: String, start: &BytesStart<'_>) -> Result<Node, DocumentFa
         }
         let value =
             attribute.normalized_value(XmlVersion::default()).map_err(|_| DocumentFault::Entities)?.into_owned();
+        if !value.chars().all(is_xml_char) {
+            return Err(DocumentFault::Malformed);
+        }
         attributes.push((attribute.key.as_ref().to_owned(), value));
     }
     Ok(Node { namespace, name, attributes, ..Node::default() })

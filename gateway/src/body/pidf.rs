@@ -49,10 +49,28 @@ pub struct Contact {
 /// Activities of a person, or of a tuple in old documents.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Rpid {
-    /// Names of the activity elements.
-    pub activities: Vec<String>,
+    /// The activity elements.
+    pub activities: Vec<Activity>,
     /// Whether `user-input` says idle.
     pub idle: bool,
+}
+
+/// An activity, and the time of which it is said (RFC 4480, section 3.1).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Activity {
+    /// The name of the element.
+    pub name: String,
+    /// From then on, in Unix milliseconds.
+    pub from: Option<u64>,
+    /// Up to then.
+    pub until: Option<u64>,
+}
+
+impl Activity {
+    /// Whether it is said of this moment.
+    pub fn is_at(&self, now_ms: u64) -> bool {
+        self.from.is_none_or(|from| from <= now_ms) && self.until.is_none_or(|until| now_ms < until)
+    }
 }
 
 /// One way to reach the presentity.
@@ -110,7 +128,7 @@ impl Document {
             if !person.activities.is_empty() {
                 out.push_str("<rpid:activities>");
                 for activity in &person.activities {
-                    out.extend(["<rpid:", activity, "/>"]);
+                    out.extend(["<rpid:", &activity.name, "/>"]);
                 }
                 out.push_str("</rpid:activities>");
             }
@@ -215,18 +233,30 @@ impl Tuple {
 
 impl Rpid {
     fn take(&mut self, node: &Node) {
-        if !matches!(node.namespace.as_str(), RPID | RPID_DRAFT) {
+        if !is_rpid(node) {
             return;
         }
         match node.name.as_str() {
+            // RFC 3863, section 4.2.3: with a part that must be understood and is not, nothing of it counts.
+            "activities" if node.children.iter().any(|child| !is_rpid(child) && must_be_understood(child)) => {}
             "activities" => {
-                let names = node.children.iter().filter(|child| matches!(child.namespace.as_str(), RPID | RPID_DRAFT));
-                self.activities.extend(names.map(|child| child.name.clone()));
+                let time = |name| node.attribute(name).and_then(date::read_timestamp);
+                let (from, until) = (time("from"), time("until"));
+                let activities = node.children.iter().filter(|child| is_rpid(child));
+                self.activities.extend(activities.map(|child| Activity { name: child.name.clone(), from, until }));
             }
             "user-input" => self.idle = node.text.trim() == "idle",
             _ => {}
         }
     }
+}
+
+fn is_rpid(node: &Node) -> bool {
+    matches!(node.namespace.as_str(), RPID | RPID_DRAFT)
+}
+
+fn must_be_understood(node: &Node) -> bool {
+    node.attribute_by_local_name("mustUnderstand").is_some_and(|value| matches!(value.trim(), "true" | "1"))
 }
 
 /// At most three decimals, none that say nothing.
@@ -272,7 +302,10 @@ mod tests {
                 Tuple { id: "ID-phone".into(), basic: Some(Basic::Closed), ..Tuple::default() },
             ],
             notes: Vec::new(),
-            person: Some(Rpid { activities: vec!["busy".into()], idle: true }),
+            person: Some(Rpid {
+                activities: vec![Activity { name: "busy".into(), ..Activity::default() }],
+                idle: true,
+            }),
         }
     }
 
@@ -301,7 +334,7 @@ mod tests {
             <p:contact priority='2'>tel:1</p:contact><p:note>A&amp;B&#33;<![CDATA[<]]></p:note></p:tuple></p:presence>";
         let document = Document::read(text.as_bytes()).unwrap();
         let tuple = &document.tuples[0];
-        assert_eq!((tuple.basic, tuple.rpid.activities.as_slice()), (Some(Basic::Open), &["meeting".to_owned()][..]));
+        assert_eq!((tuple.basic, tuple.rpid.activities[0].name.as_str()), (Some(Basic::Open), "meeting"));
         assert_eq!(tuple.contact, Some(Contact { uri: "tel:1".into(), priority: None }));
         assert_eq!(tuple.notes[0].text, "A&B!<");
     }
@@ -322,6 +355,10 @@ mod tests {
             ("<a/><b/>", DocumentFault::Malformed),
             ("x", DocumentFault::Malformed),
             ("", DocumentFault::Malformed),
+            ("<presence xmlns='urn:ietf:params:xml:ns:pidf'>\u{1}</presence>", DocumentFault::Malformed),
+            ("<presence xmlns='urn:ietf:params:xml:ns:pidf'>&#1;</presence>", DocumentFault::Malformed),
+            ("<presence xmlns='urn:ietf:params:xml:ns:pidf' entity='&#xFFFE;'/>", DocumentFault::Malformed),
+            ("<presence xmlns='urn:ietf:params:xml:ns:pidf'><![CDATA[\u{ffff}]]></presence>", DocumentFault::Malformed),
             ("<x:presence/>", DocumentFault::Malformed),
         ] {
             assert_eq!(Document::read(text.as_bytes()), Err(expected), "{}", text.get(..60).unwrap_or(text));

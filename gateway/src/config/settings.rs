@@ -7,6 +7,7 @@ use causeway_shared::link::GatewaySettings;
 use causeway_shared::partner::{MethodFloor, MethodRules};
 
 use crate::presence::PresenceSettings;
+use crate::translate::presence::PidfStyle;
 
 /// What holds for the methods of all partners.
 pub(super) struct Rules {
@@ -15,7 +16,7 @@ pub(super) struct Rules {
 }
 
 /// Reads the section.
-pub(super) fn read(mut section: Section) -> (GatewaySettings, Rules, PresenceSettings) {
+pub(super) fn read(mut section: Section, presence: Section) -> (GatewaySettings, Rules, PresenceSettings) {
     let settings = GatewaySettings {
         connection_limit: section.number("connection_limit", 1000, 1..=100_000),
         partner_connection_limit: section.number("partner_connection_limit", 20, 1..=1000),
@@ -40,7 +41,7 @@ pub(super) fn read(mut section: Section) -> (GatewaySettings, Rules, PresenceSet
     let presence = PresenceSettings {
         expires_s: section.number("subscribe_expires_secs", PresenceSettings::default().expires_s, 60..=86_400),
         lease_ms: 1000 * u64::from(section.number("subscription_refresh_interval_secs", 28_800, 600..=604_800)),
-        ..PresenceSettings::default()
+        ..read_presence(presence)
     };
     let floors = [MethodFloor::TcpDialback, MethodFloor::TlsDialback, MethodFloor::SaslExternal];
     let floors = floors.map(|floor| (floor.as_str(), floor));
@@ -53,4 +54,30 @@ pub(super) fn read(mut section: Section) -> (GatewaySettings, Rules, PresenceSet
     };
     section.finish();
     (settings, rules, presence)
+}
+
+/// Reads the section `presence`: how the pool is treated.
+fn read_presence(mut section: Section) -> PresenceSettings {
+    let usual = PresenceSettings::default();
+    let settings = PresenceSettings {
+        min_expires_s: section.number("min_expires_secs", usual.min_expires_s, 1..=3_600),
+        max_expires_s: section.number("max_expires_secs", usual.max_expires_s, 60..=86_400),
+        idle_days: section.number("idle_days", usual.idle_days, 0..=3_650),
+        approve_on_pending: section.flag("approve_on_pending", usual.approve_on_pending),
+        pidf: PidfStyle {
+            single_tuple: section.flag("single_tuple", usual.pidf.single_tuple),
+            sip_entity: section.flag("sip_entity", usual.pidf.sip_entity),
+            person: section.flag("person", usual.pidf.person),
+        },
+        ..usual
+    };
+    if settings.min_expires_s > settings.max_expires_s {
+        section.mistake(
+            "min_expires_secs",
+            format!("{} is more than max_expires_secs", settings.min_expires_s),
+            format!("write at most {}", settings.max_expires_s),
+        );
+    }
+    section.finish();
+    settings
 }

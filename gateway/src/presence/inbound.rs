@@ -104,8 +104,9 @@ impl Step<'_, '_> {
         inbound.refusal_due = None;
         inbound.probe = None;
         inbound.is_told = false;
+        inbound.gone_ms = None;
         for resource in std::mem::take(&mut inbound.resources) {
-            self.say_unavailable(&resource.resource, None);
+            self.say_unavailable(&resource.resource);
         }
         self.pair.owed.retain(|owed| owed.kind != PresenceKind::Available);
         self.say(PresenceKind::Unsubscribed);
@@ -148,9 +149,9 @@ impl Step<'_, '_> {
                     let bare = ResourcePresence { available: true, show: Show::Online, ..ResourcePresence::default() };
                     self.say_available(&ResourcePresence { resource: found.resource.clone(), ..bare });
                 }
-                None => self.say_unavailable("", mirrored),
+                None => self.say_absent(mirrored),
             },
-            None if known.is_empty() => self.say_unavailable("", mirrored),
+            None if known.is_empty() => self.say_absent(mirrored),
             None => self.tell_current(),
         }
     }
@@ -184,11 +185,7 @@ impl Step<'_, '_> {
 
     /// He has come online: a watch that was left to expire begins again (RFC 8048, section 8.1).
     pub(super) fn watch_again(&mut self) {
-        let wanted = match self.pair.inbound.authorisation {
-            InAuthorisation::Pending | InAuthorisation::Authorised => true,
-            InAuthorisation::None | InAuthorisation::Held => false,
-        };
-        if wanted && self.pair.inbound.dialog == InDialog::None {
+        if self.pair.inbound.is_wanted() && self.pair.inbound.dialog == InDialog::None {
             self.pair.inbound.is_told = false;
             self.start_dialog(self.context.settings.expires_s);
         } else {
@@ -202,6 +199,10 @@ impl Step<'_, '_> {
             InAuthorisation::Pending | InAuthorisation::Authorised => {
                 inbound.lease_until = self.context.now_ms + self.context.settings.lease_ms;
                 inbound.is_lease_probed = false;
+                // He came back while the dialog was left to expire.
+                if let InDialog::Live { refresh_at: at @ None, refresh: None, .. } = &mut inbound.dialog {
+                    *at = Some(self.context.now_ms);
+                }
             }
             InAuthorisation::None | InAuthorisation::Held => {}
         }
@@ -215,18 +216,10 @@ impl Step<'_, '_> {
     ) {
         self.extend_dialog(state.expires, true);
         self.pair.inbound.attempts = 0;
-        match self.pair.inbound.authorisation {
-            InAuthorisation::Pending => {
-                self.pair.inbound.authorisation = InAuthorisation::Authorised;
-                self.pair.inbound.since_ms = self.now();
-                if !std::mem::take(&mut self.pair.inbound.is_resync) {
-                    self.say(PresenceKind::Subscribed);
-                }
-            }
-            InAuthorisation::Authorised => {}
-            // The dialog outlived its authorisation, which must not be.
-            InAuthorisation::None | InAuthorisation::Held => return self.cancel_dialog(),
+        if !self.pair.inbound.is_wanted() {
+            return self.cancel_dialog();
         }
+        self.approve();
         match document {
             Some(document) => self.show(document, language),
             // No body: the state is as it was, or unknown (RFC 3856, section 6.8).
@@ -238,9 +231,32 @@ impl Step<'_, '_> {
         }
     }
 
+    /// Undecided: nothing of her may be shown (RFC 8048, section 5.2.1), whatever the body says.
+    pub(super) fn pool_pending(&mut self, state: &SubscriptionState) {
+        self.extend_dialog(state.expires, false);
+        if !self.pair.inbound.is_wanted() {
+            return self.cancel_dialog();
+        }
+        if self.context.settings.approve_on_pending {
+            self.approve();
+        }
+    }
+
+    /// The pool lets him watch. He hears it unless he believes so already.
+    fn approve(&mut self) {
+        let inbound = &mut self.pair.inbound;
+        if inbound.authorisation == InAuthorisation::Pending {
+            inbound.authorisation = InAuthorisation::Authorised;
+            inbound.since_ms = self.context.now_ms;
+            if !std::mem::take(&mut inbound.is_resync) {
+                self.say(PresenceKind::Subscribed);
+            }
+        }
+    }
+
     /// Tells the XMPP user what has changed. The document goes to nobody else (RFC 8048, section 8.2).
     fn show(&mut self, document: &Document, language: Option<&str>) {
-        let mut shown = pidf_to_resources(document);
+        let mut shown = pidf_to_resources(document, self.now());
         for note in shown.iter_mut().flat_map(|resource| &mut resource.notes).filter(|note| note.lang.is_none()) {
             note.lang = language.map(str::to_owned);
         }
@@ -251,8 +267,13 @@ impl Step<'_, '_> {
         let told = std::mem::replace(&mut inbound.is_told, true);
         let probe = inbound.probe.take();
         let before = std::mem::replace(&mut inbound.resources, shown.clone());
+        inbound.gone_ms = match (shown.is_empty(), before.is_empty()) {
+            (true, false) => Some(self.context.now_ms),
+            (true, true) => inbound.gone_ms,
+            (false, _) => None,
+        };
         for gone in before.iter().filter(|old| shown.iter().all(|new| new.resource != old.resource)) {
-            self.say_unavailable(&gone.resource, None);
+            self.say_unavailable(&gone.resource);
         }
         for resource in &shown {
             let is_same = |old: &&ResourcePresence| {
@@ -263,14 +284,18 @@ impl Step<'_, '_> {
             }
         }
         if shown.is_empty() && before.is_empty() && (!told || probe.is_some()) {
-            self.say_unavailable("", probe.filter(|id| !id.is_empty()));
+            self.say_absent(probe.filter(|id| !id.is_empty()));
         }
     }
 
     /// Shows the SIP user as unavailable for as long as nothing is known.
     pub(super) fn hide(&mut self) {
-        for resource in std::mem::take(&mut self.pair.inbound.resources) {
-            self.say_unavailable(&resource.resource, None);
+        let shown = std::mem::take(&mut self.pair.inbound.resources);
+        if !shown.is_empty() {
+            self.pair.inbound.gone_ms = Some(self.now());
+        }
+        for resource in shown {
+            self.say_unavailable(&resource.resource);
         }
     }
 }

@@ -39,6 +39,8 @@ pub struct PresenceSettings {
     pub lease_ms: u64,
     /// After how many days without a SUBSCRIBE an OUT authorisation is given up; 0 is never.
     pub idle_days: u32,
+    /// Whether a pending subscription approves an XMPP user's wish to watch, for pools that never say more to strangers.
+    pub approve_on_pending: bool,
     /// How presence documents are written for this pool.
     pub pidf: PidfStyle,
 }
@@ -52,6 +54,7 @@ impl Default for PresenceSettings {
             // SubscriptionRefreshInterval of the product that this one follows.
             lease_ms: 28_800_000,
             idle_days: 30,
+            approve_on_pending: false,
             pidf: PidfStyle::default(),
         }
     }
@@ -258,12 +261,25 @@ impl Step<'_, '_> {
     /// The availability of one device of the SIP user.
     fn say_available(&mut self, presence: &ResourcePresence) {
         let from = self.device(&presence.resource);
-        self.send(PresenceKind::Available, from, None, Some(presence.clone()));
+        let mut presence = presence.clone();
+        // The type of the partner may have changed since they were stored.
+        if !self.context.partner.sees_notes() {
+            presence.notes.clear();
+        }
+        self.send(PresenceKind::Available, from, None, Some(presence));
     }
 
-    fn say_unavailable(&mut self, resource: &str, id: Option<String>) {
+    fn say_unavailable(&mut self, resource: &str) {
         let from = self.device(resource);
-        self.send(PresenceKind::Unavailable, from, id, None);
+        self.send(PresenceKind::Unavailable, from, None, None);
+    }
+
+    /// None of her devices is available: the answer to a probe, with the time since when where the partner is trusted
+    /// with it (RFC 6121, section 4.3.2).
+    fn say_absent(&mut self, id: Option<String>) {
+        let since_ms = self.pair.inbound.gone_ms.filter(|_| !self.context.partner.is_public());
+        let absence = since_ms.map(|_| ResourcePresence { since_ms, ..ResourcePresence::default() });
+        self.send(PresenceKind::Unavailable, self.pair.key.local.as_jid().clone(), id, absence);
     }
 
     fn device(&self, resource: &str) -> Jid {
@@ -370,9 +386,13 @@ impl Step<'_, '_> {
     }
 
     fn restart(&mut self) {
-        // What he said while nobody listened is not known.
-        if self.pair.outbound.authorisation == OutAuthorisation::To && !self.pair.outbound.dialogs.is_empty() {
-            self.say(PresenceKind::Probe);
+        // What he said while nobody listened is not known. Where nobody watches, her next SUBSCRIBE asks.
+        if self.pair.outbound.authorisation == OutAuthorisation::To {
+            if self.pair.outbound.dialogs.is_empty() {
+                self.pair.outbound.resources.clear();
+            } else {
+                self.say(PresenceKind::Probe);
+            }
         }
         self.pair.owed.iter_mut().for_each(|owed| owed.resend_at = 0);
         self.pair.outbound.dialogs.iter_mut().for_each(|watcher| {

@@ -57,6 +57,7 @@ impl Step<'_, '_> {
             self.end_dialog(index, &Ending::plain(TerminationReason::Timeout));
         } else {
             self.notify_state(index);
+            self.ask_again();
         }
         Ok(())
     }
@@ -137,12 +138,20 @@ impl Step<'_, '_> {
                 outbound.cool_down_until = None;
                 self.ask_contact();
             }
-            OutAuthorisation::PendingOut if self.pair.outbound.asked_at + ASK_AGAIN_MS <= now => self.ask_contact(),
-            OutAuthorisation::PendingOut => {}
+            OutAuthorisation::PendingOut => self.ask_again(),
             OutAuthorisation::To if self.pair.outbound.resources.is_empty() => self.say(PresenceKind::Probe),
             OutAuthorisation::To => {}
         }
         self.release_held();
+    }
+
+    /// She still wants to watch him: a question without an answer is repeated, but not more than once a day (RFC 6121,
+    /// section 3.1.2).
+    fn ask_again(&mut self) {
+        let outbound = &self.pair.outbound;
+        if outbound.authorisation == OutAuthorisation::PendingOut && outbound.asked_at + ASK_AGAIN_MS <= self.now() {
+            self.ask_contact();
+        }
     }
 
     /// Sends `subscribe`.

@@ -96,6 +96,8 @@ pub struct Inbound {
     pub refusal_due: Option<u64>,
     /// An unanswered probe: its `id`, or the empty string.
     pub probe: Option<String>,
+    /// Since when none of her devices is available, if they went while he watched.
+    pub gone_ms: Option<u64>,
 }
 
 /// Our subscription with the pool.
@@ -363,6 +365,16 @@ impl Pair {
             outbound.stale_at,
         ];
         single.into_iter().flatten().chain(watchers).chain(owed).min()
+    }
+}
+
+impl Inbound {
+    /// Whether he is to be shown her presence, or the pool is to decide about it.
+    pub(super) fn is_wanted(&self) -> bool {
+        match self.authorisation {
+            InAuthorisation::Pending | InAuthorisation::Authorised => true,
+            InAuthorisation::None | InAuthorisation::Held => false,
+        }
     }
 }
 

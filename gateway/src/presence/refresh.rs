@@ -39,6 +39,8 @@ pub const FETCH_PATIENCE_MS: u64 = 2_000;
 pub const QUICK_LIMIT: u32 = 3;
 /// See [`QUICK_LIMIT`].
 pub const QUICK_WINDOW_MS: u64 = 60_000;
+/// A notifier that moves its subscriptions elsewhere ends all of them at once: the new ones come spread over this time.
+pub const MOVED_SPREAD_MS: u64 = 2_000;
 
 /// The first wait after a failure.
 const BACKOFF_FIRST_MS: u64 = 30_000;
@@ -75,14 +77,15 @@ impl Step<'_, '_> {
         self.due_owed();
     }
 
-    /// The next attempt to subscribe waits, as long as the pool asks or the back-off says.
-    pub(super) fn back_off(&mut self, retry_after_s: Option<u32>) {
+    /// The next attempt to subscribe waits, as long as the pool asks or the back-off says. Gives back how long.
+    pub(super) fn back_off(&mut self, retry_after_s: Option<u32>) -> u64 {
         let jitter = self.below(400);
         let inbound = &mut self.pair.inbound;
         let wait = backoff_ms(inbound.attempts, jitter);
         let wait = retry_after_s.map_or(wait, |seconds| (u64::from(seconds) * 1000).clamp(1_000, DAY_MS));
         inbound.attempts = inbound.attempts.saturating_add(1);
         inbound.dialog = InDialog::Backoff { until: self.context.now_ms + wait, may_hurry: retry_after_s.is_none() };
+        wait
     }
 
     /// He gave a sign of life: he need not wait longer than after a first failure, unless the pool asked for it.
@@ -221,7 +224,7 @@ impl Step<'_, '_> {
             match kind {
                 // Which devices he takes for present is not known: none, and then those that are.
                 PresenceKind::Available if self.pair.is_watcher() => {
-                    self.say_unavailable("", None);
+                    self.say_unavailable("");
                     self.tell_current();
                 }
                 PresenceKind::Subscribed if self.pair.is_watcher() => self.say(kind),

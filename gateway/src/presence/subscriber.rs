@@ -10,7 +10,7 @@ use causeway_sip::message::{Identity, Request, Response};
 use causeway_sip::method::Status;
 
 use super::record::{InAuthorisation, InDialog, Refresh};
-use super::refresh::{self, CLOSING_MS, QUICK_LIMIT, QUICK_WINDOW_MS, TIMER_N_MS};
+use super::refresh::{self, CLOSING_MS, MOVED_SPREAD_MS, QUICK_LIMIT, QUICK_WINDOW_MS, TIMER_N_MS};
 use super::verdict::PairVerdict;
 use super::{Answer, PairOutput, Step};
 use crate::body::pidf::{self, Document};
@@ -20,7 +20,7 @@ use crate::translate::presence::is_language_tag;
 /// What the gateway accepts in a NOTIFY.
 const ACCEPT: HeaderValue = HeaderValue::from_static(pidf::CONTENT_TYPE);
 /// A `terminated` with a longer wait shows the SIP user as unavailable meanwhile.
-const LONG_WAIT_S: u32 = 60;
+const LONG_WAIT_MS: u64 = 60_000;
 
 /// What a failure of a SUBSCRIBE means (RFC 6665, sections 4.1.2.2 and 4.1.3; RFC 8048, section 5.2.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -148,7 +148,7 @@ impl Step<'_, '_> {
         }
         match state.state {
             SubState::Active | SubState::Other(_) => self.pool_active(&state, document.as_ref(), language_of(request)),
-            SubState::Pending => self.extend_dialog(state.expires, false),
+            SubState::Pending => self.pool_pending(&state),
             SubState::Terminated => self.pool_terminated(&state),
         }
     }
@@ -214,33 +214,49 @@ impl Step<'_, '_> {
             return;
         }
         match &state.reason {
-            Some(TerminationReason::Deactivated | TerminationReason::Timeout) => self.dialog_anew(),
+            Some(TerminationReason::Deactivated) => self.dialog_moved(),
+            Some(TerminationReason::Timeout) => self.dialog_anew(),
             Some(TerminationReason::Probation) => {
-                self.back_off(state.retry_after);
-                if state.retry_after.is_some_and(|wait| wait > LONG_WAIT_S) {
+                if self.back_off(state.retry_after) > LONG_WAIT_MS {
                     self.hide();
                 }
             }
             Some(TerminationReason::Rejected | TerminationReason::NoResource) => self.refused(0),
-            Some(TerminationReason::Giveup | TerminationReason::Other(_)) | None => self.back_off(state.retry_after),
-            // The state will not change: keep it, and do not ask again. A probe may.
-            Some(TerminationReason::Invariant) => {}
+            Some(TerminationReason::Giveup | TerminationReason::Other(_)) | None => {
+                self.back_off(state.retry_after);
+            }
+            // The state will not change: keep it, and do not ask again. A sign of life of his may.
+            Some(TerminationReason::Invariant) => self.pair.inbound.lease_until = 0,
         }
     }
 
     /// A new dialog at once; one that keeps ending at once waits like a failure.
     pub(super) fn dialog_anew(&mut self) {
+        if self.is_too_quick() {
+            self.back_off(None);
+        } else {
+            self.start_dialog(self.context.settings.expires_s);
+        }
+    }
+
+    /// The same for a notifier that asks to be asked again elsewhere.
+    fn dialog_moved(&mut self) {
+        if self.is_too_quick() {
+            self.back_off(None);
+        } else {
+            let until = self.now() + self.below(MOVED_SPREAD_MS);
+            self.pair.inbound.dialog = InDialog::Backoff { until, may_hurry: false };
+        }
+    }
+
+    fn is_too_quick(&mut self) -> bool {
         let now = self.now();
         let inbound = &mut self.pair.inbound;
         if now.saturating_sub(inbound.quick_since) > QUICK_WINDOW_MS {
             (inbound.quick_since, inbound.quick_count) = (now, 0);
         }
-        inbound.quick_count += 1;
-        if inbound.quick_count > QUICK_LIMIT {
-            self.back_off(None);
-        } else {
-            self.start_dialog(self.context.settings.expires_s);
-        }
+        inbound.quick_count = inbound.quick_count.saturating_add(1);
+        inbound.quick_count > QUICK_LIMIT
     }
 
     /// The final answer to a SUBSCRIBE of ours.
@@ -249,13 +265,15 @@ impl Step<'_, '_> {
         match &mut self.pair.inbound.dialog {
             InDialog::Trying { call_id: ours, asked_s, .. } if ours == call_id => {
                 let asked_s = *asked_s;
+                // One that wants ever more would have it for ever.
+                let is_first_try = asked_s == self.context.settings.expires_s;
                 match consequence(answer) {
                     // 202 is 200; only NOTIFY tells of approval (RFC 6665, section 8.3.1).
                     Consequence::Accepted => {}
                     Consequence::Refused => self.refused(status),
                     Consequence::Anew => self.dialog_anew(),
                     Consequence::Later => self.failed(status, None),
-                    Consequence::Longer(min) if min > asked_s => self.start_dialog(min),
+                    Consequence::Longer(min) if is_first_try && min > asked_s => self.start_dialog(min),
                     Consequence::Longer(_) => self.failed(status, None),
                     Consequence::Misconfigured => {
                         self.misconfigured(status);
@@ -267,6 +285,7 @@ impl Step<'_, '_> {
             InDialog::Live { dialog, expires_at, refresh, .. } if dialog.dialog.call_id == *call_id => {
                 let Some(under_way) = refresh.as_ref().filter(|refresh| refresh.cseq == cseq) else { return };
                 let asked_s = under_way.asked_s;
+                let is_first_try = asked_s == self.context.settings.expires_s;
                 match consequence(answer) {
                     Consequence::Accepted => {
                         if let Answer::Response(response) = answer {
@@ -277,7 +296,7 @@ impl Step<'_, '_> {
                     Consequence::Refused => self.refused(status),
                     Consequence::Anew => self.dialog_anew(),
                     Consequence::Later => self.failed(status, None),
-                    Consequence::Longer(min) if min > asked_s => self.refresh_dialog(min),
+                    Consequence::Longer(min) if is_first_try && min > asked_s => self.refresh_dialog(min),
                     Consequence::Longer(_) => self.refresh_later(None),
                     Consequence::Misconfigured => {
                         self.misconfigured(status);

@@ -127,6 +127,7 @@ fn full() -> Pair {
         quick_since: 5,
         refusal_due: Some(6),
         probe: Some("p1".into()),
+        gone_ms: Some(7),
     };
     pair.outbound = Outbound {
         authorisation: OutAuthorisation::To,

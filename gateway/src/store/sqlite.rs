@@ -31,7 +31,8 @@ const STATEMENTS: usize = 64;
 const CHECKPOINT_PAGES: u32 = 4_096;
 
 /// The migrations in order; `user_version` counts how many the file has.
-const MIGRATIONS: [&str; 1] = [include_str!("migrations/sqlite/0001_pairs.sql")];
+const MIGRATIONS: [&str; 2] =
+    [include_str!("migrations/sqlite/0001_pairs.sql"), include_str!("migrations/sqlite/0002_gone.sql")];
 
 /// A SQLite file as a store. Dropping it finishes what waits and closes the file.
 #[derive(Debug)]

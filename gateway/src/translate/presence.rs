@@ -14,7 +14,7 @@ use causeway_sip::uri::Scheme;
 use super::address;
 use super::canonical::{Node, SERVER, push_attribute, push_text};
 use super::date;
-use crate::body::pidf::{Basic, Contact, Document, Rpid, Tuple};
+use crate::body::pidf::{Activity, Basic, Contact, Document, Rpid, Tuple};
 use crate::iq::Caps;
 
 pub use crate::body::pidf::Note;
@@ -125,12 +125,20 @@ pub struct PresenceOut {
 }
 
 /// How documents are written for the pool.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PidfStyle {
     /// Only the most available resource: some pools show one tuple only.
     pub single_tuple: bool,
     /// `sip:` instead of `pres:` as the entity, for pools that insist.
     pub sip_entity: bool,
+    /// What the person does (RPID), besides `show`.
+    pub person: bool,
+}
+
+impl Default for PidfStyle {
+    fn default() -> Self {
+        Self { single_tuple: false, sip_entity: false, person: true }
+    }
 }
 
 /// Reads a canonical presence stanza. `None` if it is none or has an unknown type.
@@ -307,7 +315,7 @@ pub fn resources_to_pidf(user: &BareJid, resources: &[ResourcePresence], style: 
         entity,
         tuples: shown.into_iter().map(|resource| resource_to_tuple(user, resource)).collect(),
         notes: Vec::new(),
-        person: best.filter(|best| best.available).and_then(|best| show_to_rpid(best.show)),
+        person: best.filter(|best| style.person && best.available).and_then(|best| show_to_rpid(best.show)),
     }
 }
 
@@ -360,15 +368,16 @@ fn show_to_rpid(show: Show) -> Option<Rpid> {
         Show::Xa => ("away", true),
         Show::Dnd => ("busy", false),
     };
-    Some(Rpid { activities: vec![activity.to_owned()], idle })
+    Some(Rpid { activities: vec![Activity { name: activity.to_owned(), ..Activity::default() }], idle })
 }
 
-fn rpid_to_show(rpid: &Rpid) -> Option<Show> {
-    let by_activity = rpid.activities.iter().filter_map(|activity| match activity.as_str() {
+fn rpid_to_show(rpid: &Rpid, now_ms: u64) -> Option<Show> {
+    let present = rpid.activities.iter().filter(|activity| activity.is_at(now_ms));
+    let by_activity = present.filter_map(|activity| match activity.name.as_str() {
         "busy" | "on-the-phone" | "meeting" | "appointment" | "presentation" | "performance" | "steering"
         | "worship" => Some(Show::Dnd),
         "away" | "meal" | "breakfast" | "lunch" | "dinner" | "shopping" | "in-transit" | "playing" | "spectator"
-        | "tv" => Some(if rpid.idle && activity == "away" { Show::Xa } else { Show::Away }),
+        | "tv" => Some(Show::Away),
         "sleeping" | "travel" | "vacation" | "holiday" | "permanent-absence" => Some(Show::Xa),
         // working, looking-for-work, other, unknown, and what RFC 4480 does not have.
         _ => None,
@@ -379,15 +388,17 @@ fn rpid_to_show(rpid: &Rpid) -> Option<Show> {
 
 /// The resources that a document shows, in its order, notes included (RFC 8048, section 6.3). Closed tuples stay out:
 /// the document is the full state, so what it does not show as open is unavailable.
-pub fn pidf_to_resources(document: &Document) -> Vec<ResourcePresence> {
+/// What is said of another time than `now_ms` does not count.
+pub fn pidf_to_resources(document: &Document, now_ms: u64) -> Vec<ResourcePresence> {
     let mut resources: Vec<ResourcePresence> = Vec::new();
     for tuple in document.tuples.iter().filter(|tuple| is_for_messages(tuple)).take(MAX_TUPLES) {
         if tuple.basic != Some(Basic::Open) {
             continue;
         }
         let show = tuple.show.as_deref().map(|show| Show::parse(show).unwrap_or_default());
-        let show =
-            show.or_else(|| rpid_to_show(&tuple.rpid)).or_else(|| document.person.as_ref().and_then(rpid_to_show));
+        let show = show
+            .or_else(|| rpid_to_show(&tuple.rpid, now_ms))
+            .or_else(|| rpid_to_show(document.person.as_ref()?, now_ms));
         let notes = if tuple.notes.is_empty() { &document.notes } else { &tuple.notes };
         let notes = notes.iter().take(MAX_NOTES).filter_map(|found| note(found.lang.clone(), &found.text)).collect();
         let resource = resource_of(tuple);

@@ -2,6 +2,7 @@
 
 use super::*;
 
+// Rule: life.stream-loss
 #[test]
 fn presence_that_could_not_be_delivered_is_sent_when_the_stream_is_back() {
     let mut lab = Lab::new(FED);
@@ -54,7 +55,8 @@ fn a_removed_partner_leaves_nothing() {
     assert!(stanzas(&out).is_empty() && lab.pair.is_blank());
 }
 
-// Rule: oracle.time
+// Before any SIP traffic.
+// Rule: oracle.time, type.x2, type.x3, type.x4, type.x5, type.x6
 #[test]
 fn an_unverified_stranger_causes_no_sip_traffic() {
     let mut lab = Lab::new(PU);

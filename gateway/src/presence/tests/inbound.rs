@@ -22,7 +22,7 @@ fn a_subscribe_becomes_a_subscribe_request_without_gr() {
 }
 
 // RFC 8048 section 5.2.1: no presence while pending, `subscribed` at the first active.
-// Rule: in.approve, in.notify.pending, in.notify.active, pidf.read.full-state, pidf.read.empty
+// Rule: in.approve, in.notify.pending, in.notify.active, in.subscribe, pidf.read.full-state
 #[test]
 fn pending_says_nothing_and_active_says_subscribed_then_presence() {
     let mut lab = Lab::new(FED);
@@ -55,7 +55,7 @@ fn a_notify_may_come_before_the_answer() {
 }
 
 // RFC 3856 section 6.9; RFC 3261 section 12.2.2.
-// Rule: in.notify.fork, in.notify.unknown, in.notify.order
+// Rule: in.notify.fork, in.notify.order, in.notify.unknown
 #[test]
 fn a_second_fork_another_call_and_an_old_cseq_are_refused() {
     let mut lab = Lab::new(FED);
@@ -85,14 +85,13 @@ fn unreadable_bodies_and_other_packages_are_refused() {
 }
 
 // RFC 6665 section 4.1.3.
-// Rule: in.notify.deactivated, in.notify.timeout, in.notify.giveup, in.notify.probation, in.notify.rejected
-// Rule: in.notify.noresource, in.notify.invariant, in.notify.no-reason
+// Rule: in.notify.deactivated, in.notify.probation, in.notify.rejected, in.notify.timeout, in.notify.giveup, in.notify.noresource, in.notify.invariant, in.notify.no-reason
 #[test]
 fn the_end_of_a_dialog_is_handled_by_its_reason() {
     let open = pidf(&[("desk", "open", "")]);
     for (state, spoken, tries, waits) in [
-        ("terminated;reason=deactivated", &[][..], 1, 0),
-        ("terminated;reason=timeout", &[], 1, 0),
+        ("terminated;reason=deactivated", &[][..], 0, 1),
+        ("terminated;reason=timeout", &[][..], 1, 0),
         ("terminated;reason=giveup;retry-after=120", &[], 0, 120_000),
         ("terminated;reason=probation;retry-after=30", &[], 0, 30_000),
         ("terminated;reason=probation;retry-after=90", &["Unavailable desk"], 0, 90_000),
@@ -112,6 +111,8 @@ fn the_end_of_a_dialog_is_handled_by_its_reason() {
             assert_ne!(sent(&out).headers.call_id().unwrap(), subscribe.headers.call_id().unwrap(), "{state}");
         }
         match &lab.pair.inbound.dialog {
+            // Moved: all of a notifier's watchers come back, spread over two seconds.
+            InDialog::Backoff { until, .. } if waits == 1 => assert!(*until < T0 + MOVED_SPREAD_MS, "{state}"),
             InDialog::Backoff { until, .. } => assert!(*until >= T0 + waits && waits > 0, "{state}"),
             _ => assert_eq!(waits, 0, "{state}"),
         }
@@ -124,15 +125,21 @@ fn a_notifier_that_keeps_ending_dialogs_is_asked_less_often() {
     let mut lab = Lab::new(FED);
     let mut subscribe = lab.authorised("");
     for _ in 0..3 {
-        subscribe = sent(&lab.notify(&subscribe, "p1", 2, "terminated;reason=deactivated", ""));
+        let out = lab.notify(&subscribe, "p1", 2, "terminated;reason=deactivated", "");
+        assert_eq!((subscribes(&out), stanzas(&out).len()), (0, 0));
+        lab.settle_all();
+        let last = lab.now;
+        subscribe = sent(&lab.due());
+        assert!(lab.now < last + MOVED_SPREAD_MS);
         lab.notify(&subscribe, "p1", 1, "active;expires=600", "");
     }
+    let last = lab.now;
     let out = lab.notify(&subscribe, "p1", 2, "terminated;reason=deactivated", "");
     assert_eq!(subscribes(&out), 0);
-    assert!(matches!(lab.pair.inbound.dialog, InDialog::Backoff { .. }));
+    assert!(matches!(lab.pair.inbound.dialog, InDialog::Backoff { until, .. } if until >= last + 24_000));
 }
 
-// RFC 8048 section 5.2.2; RFC 6665 section 4.1.2.2.
+// RFC 8048 section 5.2.2.
 // Rule: in.answer.refused, in.answer.481, in.answer.later, in.answer.423, in.answer.failed
 #[test]
 fn a_refused_first_subscribe_is_handled_by_its_status() {
@@ -195,7 +202,6 @@ fn a_refused_first_subscribe_is_handled_by_its_status() {
     assert_eq!(lab.pair.due_at, Some(T0 + 300_000));
 }
 
-// RFC 6665 section 4.1.2.2.
 // Rule: in.answer.refused, in.answer.481, in.answer.later, in.answer.failed
 #[test]
 fn a_failed_refresh_keeps_what_it_can() {
@@ -346,7 +352,7 @@ fn probes_are_answered_by_the_authorisation() {
 }
 
 // After a loss of data, the pool decides anew.
-// Rule: in.probe.unknown
+// Rule: in.probe.unknown, type.x6
 #[test]
 fn a_probe_for_an_unknown_pair_asks_the_pool_unless_the_partner_is_unverified() {
     for partner in [FED, PV] {
@@ -398,7 +404,7 @@ fn an_unverified_partners_subscribe_is_held_until_alice_adds_bob() {
     assert_eq!(stanzas(&out), ["Subscribed -"]);
 }
 
-// Rule: type.held, type.x2
+// Rule: type.held, type.x1, type.x2
 #[test]
 fn a_held_subscribe_ends_by_unsubscribe_and_by_time() {
     let mut lab = Lab::new(PU);
@@ -488,4 +494,238 @@ fn an_authorisation_without_room_to_watch_waits_for_the_next_sign_of_life() {
     assert!(lab.pair.is_watcher());
     lab.may_watch = true;
     assert_eq!(subscribes(&lab.typed("probe")), 1);
+}
+
+// The pool asks for a while, or the back-off is as long.
+// Rule: in.notify.probation
+#[test]
+fn probation_hides_her_when_the_wait_is_long_whoever_chose_it() {
+    for (attempts, spoken) in [(0, 0), (5, 1)] {
+        let mut lab = Lab::new(FED);
+        let subscribe = lab.authorised(&pidf(&[("desk", "open", "")]));
+        lab.pair.inbound.attempts = attempts;
+        let out = lab.notify(&subscribe, "p1", 2, "terminated;reason=probation", "");
+        assert_eq!((stanzas(&out).len(), subscribes(&out)), (spoken, 0));
+        assert!(lab.pair.is_watcher());
+    }
+}
+
+// RFC 6665 section 4.1.3: the state will not change, so nobody asks again.
+// Rule: in.notify.invariant
+#[test]
+fn invariant_keeps_the_presence_and_only_a_sign_of_life_asks_again() {
+    let mut lab = Lab::new(FED);
+    let subscribe = lab.authorised(&pidf(&[("desk", "open", "")]));
+    lab.settle_all();
+    lab.notify(&subscribe, "p1", 2, "terminated;reason=invariant;retry-after=5", "");
+    assert_eq!((lab.pair.due_at, lab.pair.inbound.resources.len()), (None, 1));
+    let again = sent(&lab.typed("probe"));
+    let out = lab.notify(&again, "p2", 1, "active;expires=600", &pidf(&[("desk", "open", "")]));
+    assert_eq!(stanzas(&out), ["Available desk"]);
+}
+
+// RFC 8048 section 5.2.1.
+// Rule: in.notify.pending, in.approve
+#[test]
+fn two_hundred_approves_nothing_and_pending_keeps_the_dialog() {
+    let mut lab = Lab::new(FED);
+    let subscribe = sent(&lab.typed("subscribe"));
+    assert!(lab.answer(&subscribe, 200, &[(HeaderName::Expires, "600")]).is_empty());
+    assert_eq!(lab.pair.inbound.authorisation, InAuthorisation::Pending);
+    let out = lab.notify(&subscribe, "p1", 1, "pending;expires=600", "");
+    assert_eq!(stanzas(&out), Vec::<String>::new());
+    // It is refreshed like any other.
+    let refresh = sent(&lab.due());
+    assert!(lab.now < T0 + 600_000 - 31_000 && refresh.headers.to().unwrap().tag().is_some());
+}
+
+// Rule: in.approve.pending
+#[test]
+fn pending_approves_where_the_operator_says_so_and_shows_nothing_yet() {
+    let mut lab = Lab::new(FED);
+    lab.settings.approve_on_pending = true;
+    let subscribe = sent(&lab.typed("subscribe"));
+    let desk = pidf(&[("desk", "open", "")]);
+    assert_eq!(stanzas(&lab.notify(&subscribe, "p1", 1, "pending;expires=600", &desk)), ["Subscribed -"]);
+    assert_eq!(stanzas(&lab.notify(&subscribe, "p1", 2, "pending;expires=600", &desk)), Vec::<String>::new());
+    assert_eq!(stanzas(&lab.typed("probe")), Vec::<String>::new());
+    assert_eq!(stanzas(&lab.notify(&subscribe, "p1", 3, "active;expires=600", &desk)), ["Available desk"]);
+}
+
+// Rule: in.answer.423
+#[test]
+fn a_pool_that_wants_ever_longer_subscriptions_is_asked_twice() {
+    let mut lab = Lab::new(FED);
+    let first = sent(&lab.typed("subscribe"));
+    let second = sent(&lab.answer(&first, 423, &[(HeaderName::MinExpires, "7200")]));
+    let out = lab.answer(&second, 423, &[(HeaderName::MinExpires, "7300")]);
+    assert_eq!(subscribes(&out), 0);
+    assert!(matches!(lab.pair.inbound.dialog, InDialog::Backoff { .. }));
+}
+
+// RFC 6665 section 4.1.2.4: the attempt is cleaned up, so what comes for it later finds no dialog.
+// Rule: in.timer-n
+#[test]
+fn a_notify_after_timer_n_finds_no_subscription() {
+    let mut lab = Lab::new(FED);
+    let subscribe = sent(&lab.typed("subscribe"));
+    lab.answer(&subscribe, 200, &[]);
+    lab.due();
+    assert_eq!(status(&lab.notify(&subscribe, "p1", 1, "active;expires=600", "")), 481);
+    assert_eq!(lab.pair.inbound.authorisation, InAuthorisation::Pending);
+}
+
+// Rule: in.backoff
+#[test]
+fn failures_in_a_row_wait_longer_and_longer_until_active() {
+    let mut lab = Lab::new(FED);
+    let mut subscribe = sent(&lab.typed("subscribe"));
+    let mut waits = Vec::new();
+    for _ in 0..9 {
+        lab.answer(&subscribe, 503, &[]);
+        let begin = lab.now;
+        lab.pair.inbound.lease_until = u64::MAX;
+        subscribe = sent(&lab.due());
+        waits.push(lab.now - begin);
+    }
+    for (wait, plain) in waits.iter().zip([30, 60, 120, 240, 480, 960, 1920, 3600, 3600]) {
+        assert!((plain * 800..=plain * 1200).contains(wait), "{waits:?}");
+    }
+    lab.notify(&subscribe, "p1", 1, "active;expires=600", "");
+    assert_eq!(lab.pair.inbound.attempts, 0);
+}
+
+// RFC 6121 section 4.3.2.
+// Rule: in.probe.full
+#[test]
+fn a_probe_of_one_device_tells_whether_that_one_is_there() {
+    let mut lab = Lab::new(FED);
+    lab.authorised(&pidf(&[("desk", "open", "Here"), ("phone", "open", "")]));
+    let mut probe = |resource: &str| {
+        let to = lab.pair.key.local.with_resource(resource).unwrap();
+        let xml = b"<presence xmlns='jabber:server' type='probe' id='i1'/>";
+        let stanza = read_presence(xml, lab.pair.key.remote.as_jid(), &to).unwrap();
+        lab.feed(PairInput::Presence(Box::new(stanza)))
+    };
+    let out = probe("desk");
+    assert_eq!(stanzas(&out), ["Available desk"]);
+    let PairOutput::Presence { presence, .. } = &out[0] else { panic!() };
+    assert!(presence.presence.as_ref().unwrap().notes.is_empty());
+    assert_eq!(stanzas(&probe("couch")), ["Unavailable -"]);
+}
+
+// RFC 6121 section 4.3.2: SHOULD say when she left; not to partners who are not trusted with it.
+// Rule: in.probe.absent
+#[test]
+fn an_absent_users_probe_is_answered_with_the_time_of_leaving() {
+    for (partner, expected) in [(FED, true), (PV, false)] {
+        let mut lab = Lab::new(partner);
+        let subscribe = lab.authorised(&pidf(&[("desk", "open", "")]));
+        lab.notify(&subscribe, "p1", 2, "active;expires=3600", &pidf(&[]));
+        lab.wait(600_000);
+        let out = lab.typed("probe");
+        assert_eq!(stanzas(&out), ["Unavailable -"]);
+        let PairOutput::Presence { presence, .. } = &out[0] else { panic!() };
+        let xml = String::from_utf8(presence.to_xml(&Caps::default()).to_vec()).unwrap();
+        assert_eq!(xml.contains("stamp='2030-01-15T09:30:00Z'"), expected, "{xml}");
+        assert!(xml.contains("id='i1'") && !xml.contains("<c "), "{xml}");
+    }
+}
+
+// Rule: in.lease.probe
+#[test]
+fn at_the_end_of_the_lease_a_contact_who_is_watched_too_is_asked_for_a_sign_of_life() {
+    let mut lab = Lab::new(FED);
+    lab.settings.lease_ms = 1_000_000;
+    lab.watching();
+    lab.authorised(&pidf(&[("desk", "open", "")]));
+    lab.settle_all();
+    let out = lab.due();
+    assert_eq!((stanzas(&out), subscribes(&out)), (vec!["Probe -".to_owned()], 0));
+    // He is there: the dialog is refreshed.
+    lab.bob("desk", "", "");
+    lab.settle_all();
+    lab.pair.outbound.dialogs.clear();
+    assert_eq!(subscribes(&lab.due()), 1);
+}
+
+// Rule: in.lease
+#[test]
+fn a_watcher_who_comes_back_while_his_dialog_runs_out_keeps_it() {
+    let mut lab = Lab::new(FED);
+    lab.settings.lease_ms = 1_000_000;
+    lab.authorised(&pidf(&[("desk", "open", "")]));
+    lab.settle_all();
+    assert_eq!(subscribes(&lab.due()), 0, "the lease has ended");
+    let out = lab.feed(PairInput::Activity);
+    assert!(out.is_empty());
+    let refresh = sent(&lab.due());
+    assert!(refresh.headers.to().unwrap().tag().is_some() && lab.now < T0 + 3_600_000);
+}
+
+// Rule: in.refusal.delayed
+#[test]
+fn a_refusal_that_waits_survives_a_restart() {
+    let mut lab = Lab::new(PU);
+    lab.alice("c1", 1, 3600, None, "");
+    let subscribe = sent(&lab.typed("subscribe"));
+    assert!(stanzas(&lab.answer(&subscribe, 404, &[])).is_empty());
+    let kept = lab.pair.clone();
+    assert!(kept.inbound.refusal_due.is_some_and(|at| kept.due_at == Some(at)));
+    let out = lab.feed(PairInput::Restart);
+    assert!(!stanzas(&out).contains(&"Unsubscribed -".to_owned()), "{out:?}");
+    assert_eq!(lab.pair.inbound.refusal_due, kept.inbound.refusal_due);
+    lab.now = kept.inbound.refusal_due.unwrap();
+    assert_eq!(stanzas(&lab.feed(PairInput::Due)), ["Unsubscribed -"]);
+}
+
+// RFC 3856 section 6.8.
+// Rule: pidf.read.empty, pidf.read.type, pidf.read.from
+#[test]
+fn an_empty_body_keeps_the_state_and_a_foreign_one_is_refused() {
+    let mut lab = Lab::new(FED);
+    // The entity names somebody else: what counts is whom the dialog is about.
+    let document = pidf(&[("desk", "open", "")]).replace("entity='sip:alice@", "entity='sip:mallory@");
+    let subscribe = lab.authorised(&document);
+    assert!(stanzas(&lab.notify(&subscribe, "p1", 2, "active;expires=600", "")).is_empty());
+    let out = lab.typed("probe");
+    let PairOutput::Presence { presence, .. } = &out[0] else { panic!() };
+    assert_eq!(presence.from.as_str(), "alice@contoso.example/desk");
+    let mut other = lab.authorised_again();
+    other.method = Method::Notify;
+    let text = format!(
+        "NOTIFY sip:gw1.contoso.example SIP/2.0\r\nVia: SIP/2.0/TLS pool;branch=z9hG4bK9\r\nFrom: <sip:alice@contoso.example>;tag=p1\r\n\
+         To: {}\r\nCall-ID: {}\r\nCSeq: 9 NOTIFY\r\nContact: <sip:pool.contoso.example:5061>\r\nEvent: presence\r\n\
+         Subscription-State: active;expires=600\r\nContent-Type: text/xml+msrtc.pidf\r\nContent-Length: 4\r\n\r\n<a/>",
+        subscribe.headers.get(&HeaderName::From).unwrap().as_str().unwrap(),
+        subscribe.headers.call_id().unwrap()
+    );
+    let out = lab.feed(PairInput::Notify(Box::new(request(&text))));
+    assert_eq!((status(&out), response(&out).headers.has(&HeaderName::Accept)), (415, true));
+    assert!(stanzas(&out).is_empty());
+}
+
+// Rule: pidf.read.note, type.s4
+#[test]
+fn a_note_that_was_stored_before_the_partner_became_public_is_not_told() {
+    let mut lab = Lab::new(FED);
+    lab.authorised(&pidf(&[("desk", "open", "In a meeting")]));
+    lab.partner = PV;
+    let out = lab.typed("probe");
+    let PairOutput::Presence { presence, .. } = &out[0] else { panic!("{out:?}") };
+    assert!(presence.presence.as_ref().unwrap().notes.is_empty());
+}
+
+// A note may not hide in what says that she left.
+// Rule: type.s4
+#[test]
+fn closed_tuples_tell_no_note() {
+    for partner in [FED, PV] {
+        let mut lab = Lab::new(partner);
+        let subscribe = lab.authorised(&pidf(&[("desk", "open", "")]));
+        let out = lab.notify(&subscribe, "p1", 2, "active;expires=600", &pidf(&[("desk", "closed", "At lunch")]));
+        let PairOutput::Presence { presence, .. } = &out[1] else { panic!("{out:?}") };
+        let xml = String::from_utf8(presence.to_xml(&Caps::default()).to_vec()).unwrap();
+        assert!(xml.contains("unavailable") && !xml.contains("<status"), "{xml}");
+    }
 }

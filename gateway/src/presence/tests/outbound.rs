@@ -3,7 +3,7 @@
 use super::*;
 
 // RFC 8048 section 5.3.1; RFC 6665 section 4.2.2: pending carries expires.
-// Rule: out.subscribe, out.never-202, out.subscribed, out.presence, out.headers
+// Rule: out.subscribe, out.subscribed, out.presence, out.headers, out.never-202
 #[test]
 fn a_subscribe_request_is_answered_notified_and_asked_of_bob() {
     let mut lab = Lab::new(FED);
@@ -32,7 +32,6 @@ fn a_subscribe_request_is_answered_notified_and_asked_of_bob() {
     assert_eq!((document.tuples[0].id.as_str(), document.tuples[0].show.as_deref()), ("ID-desk", Some("away")));
 }
 
-// RFC 6665 section 4.2.1.
 // Rule: out.subscribe.checks
 #[test]
 fn a_subscribe_request_that_cannot_be_served_is_refused() {
@@ -63,7 +62,7 @@ fn a_subscribe_request_that_cannot_be_served_is_refused() {
     assert_eq!(status(&lab.alice("c1", 2, 3600, Some(&ok), "")), 481);
 }
 
-// Rule: out.unsubscribed, out.error.noresource, out.error.rejected, out.error.wait, out.error.rest, out.untouched
+// Rule: out.unsubscribed, out.error.noresource, out.error.rejected, out.error.wait, out.error.rest, out.untouched, type.x4, type.x7
 #[test]
 fn what_bob_answers_decides_what_alice_hears() {
     let error = |kind: &str, condition: &str| {
@@ -134,7 +133,7 @@ fn an_error_that_will_pass_is_tried_again() {
 }
 
 // RFC 8048 section 6.2 note 5; RFC 3856 section 6.8: full state each time.
-// Rule: out.resources, out.presence, pidf.write.basic
+// Rule: out.resources, out.subscribe.known
 #[test]
 fn a_device_that_goes_away_is_shown_closed_once() {
     let mut lab = Lab::new(FED);
@@ -253,7 +252,7 @@ fn with_her_last_dialog_alice_is_gone_unless_our_subscription_knows_better() {
 }
 
 // RFC 8048 section 7.2.
-// Rule: out.fetch, out.fetch.wait
+// Rule: out.fetch, out.fetch.wait, type.s2
 #[test]
 fn a_fetch_shows_what_is_known_and_makes_no_authorisation() {
     let mut lab = Lab::new(FED);
@@ -376,4 +375,163 @@ fn a_lost_stream_closes_the_contacts_after_a_while_and_its_return_asks_for_them(
     assert!(notifies(&out)[0].1.contains("closed"));
     lab.confirm(&out);
     assert_eq!(stanzas(&lab.feed(PairInput::StreamBack)), ["Probe -"]);
+}
+
+// RFC 6121 section 3.1.2.
+// Rule: out.subscribe.again
+#[test]
+fn while_bob_is_undecided_he_is_asked_once_a_day_as_long_as_she_watches() {
+    let mut lab = Lab::new(FED);
+    let ok = response(&lab.alice("c1", 1, 3600, None, ""));
+    lab.settle_all();
+    assert!(stanzas(&lab.alice("c2", 1, 3600, None, "")).is_empty());
+    lab.pair.outbound.dialogs.iter_mut().for_each(|watcher| watcher.expires_at = u64::MAX);
+    lab.wait(ASK_AGAIN_MS - 1);
+    assert!(stanzas(&lab.alice("c1", 2, 3600, Some(&ok), "")).is_empty());
+    lab.wait(1);
+    assert_eq!(stanzas(&lab.alice("c1", 3, 3600, Some(&ok), "")), ["Subscribe -"]);
+    assert!(stanzas(&lab.alice("c3", 1, 3600, None, "")).is_empty());
+    lab.wait(ASK_AGAIN_MS);
+    assert_eq!(stanzas(&lab.alice("c4", 1, 3600, None, "")), ["Subscribe -"]);
+}
+
+// RFC 6121 appendix A.3.3.
+// Rule: out.subscribed.unasked, type.x3, type.x5
+#[test]
+fn answers_that_nobody_asked_for_and_presence_of_who_is_not_watched_change_nothing() {
+    let mut lab = Lab::new(FED);
+    for kind in ["subscribed", "unsubscribed", "unavailable"] {
+        assert!(lab.typed(kind).is_empty() && lab.pair.is_blank(), "{kind}");
+    }
+    assert!(lab.bob("desk", "", "<show>away</show>").is_empty() && lab.pair.outbound.resources.is_empty());
+    // Undecided is not enough.
+    lab.alice("c1", 1, 3600, None, "");
+    assert!(notifies(&lab.bob("desk", "", "")).is_empty() && lab.pair.outbound.resources.is_empty());
+    let before = {
+        lab.watching();
+        lab.pair.clone()
+    };
+    assert!(lab.typed("subscribed").is_empty());
+    assert_eq!(lab.pair, before);
+}
+
+// Rule: out.error.noresource, out.error.rejected, out.error.wait, out.error.rest
+#[test]
+fn every_error_has_its_place() {
+    for condition in StanzaCondition::ALL {
+        let mut lab = Lab::new(FED);
+        let out = lab.alice("c1", 1, 3600, None, "");
+        lab.confirm(&out);
+        let xml = format!(
+            "<error type='cancel'><{} xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>",
+            condition.as_str()
+        );
+        let states = notify_states(&lab.bob("", " type='error'", &xml));
+        let expected = match condition.as_str() {
+            "item-not-found" | "gone" | "jid-malformed" | "remote-server-not-found" => {
+                Some("terminated;reason=noresource")
+            }
+            "forbidden" | "not-allowed" | "not-authorized" | "policy-violation" => Some("terminated;reason=rejected"),
+            "remote-server-timeout" | "resource-constraint" | "recipient-unavailable" => None,
+            _ => Some("terminated;reason=probation;retry-after=3600"),
+        };
+        assert_eq!(states.first().map(String::as_str), expected, "{condition:?}");
+        // Only a no of his makes her wait a day.
+        let is_no = expected == Some("terminated;reason=rejected");
+        assert_eq!(lab.pair.outbound.cool_down_until.is_some(), is_no, "{condition:?}");
+    }
+}
+
+// Rule: out.logout.unavailable
+#[test]
+fn unavailable_needs_the_last_dialog() {
+    let mut lab = Lab::new(FED);
+    let ok = lab.watching();
+    lab.authorised(&pidf(&[("desk", "open", "")]));
+    lab.pair.inbound.dialog = InDialog::None;
+    let second = response(&lab.alice("c2", 1, 3600, None, ""));
+    assert!(stanzas(&lab.alice("c1", 2, 0, Some(&ok), "")).is_empty());
+    assert_eq!(stanzas(&lab.alice("c2", 2, 0, Some(&second), "")), ["Unavailable desk"]);
+    assert!(lab.pair.is_watcher() && lab.pair.is_added());
+}
+
+// RFC 6665 section 4.2.2: every status that it names, and Timer F.
+// Rule: out.notify-failed
+#[test]
+fn silence_to_a_notify_ends_the_dialog_and_a_lost_connection_does_not() {
+    for (answer, ends) in [(Answer::Timeout, true), (Answer::Unreachable, false)] {
+        let mut lab = Lab::new(FED);
+        let out = lab.alice("c1", 1, 3600, None, "");
+        let PairOutput::Notify { request, .. } = out.iter().find(|o| matches!(o, PairOutput::Notify { .. })).unwrap()
+        else {
+            panic!()
+        };
+        lab.settle(request, answer);
+        assert_eq!(lab.pair.outbound.dialogs.is_empty(), ends);
+    }
+    for code in [404, 405, 410, 416, 480, 481, 482, 483, 484, 485, 489, 501, 604] {
+        let mut lab = Lab::new(FED);
+        let out = lab.alice("c1", 1, 3600, None, "");
+        let PairOutput::Notify { request, .. } = out.iter().find(|o| matches!(o, PairOutput::Notify { .. })).unwrap()
+        else {
+            panic!()
+        };
+        lab.answer(request, code, &[]);
+        assert!(lab.pair.outbound.dialogs.is_empty(), "{code}");
+    }
+}
+
+// Rule: out.garbage
+#[test]
+fn with_zero_days_no_contact_is_given_up() {
+    let mut lab = Lab::new(FED);
+    lab.settings.idle_days = 0;
+    let ok = lab.watching();
+    lab.alice("c1", 2, 0, Some(&ok), "");
+    lab.settle_all();
+    assert_eq!(lab.pair.due_at, None);
+}
+
+// RFC 6665 sections 4.2.1.2 and 8.2.1.
+// Rule: out.headers
+#[test]
+fn the_event_is_echoed_byte_by_byte_with_its_id() {
+    let mut lab = Lab::new(FED);
+    let text = "SUBSCRIBE sip:bob@fabrikam.example SIP/2.0\r\nVia: SIP/2.0/TLS pool;branch=z9hG4bKe1\r\nMax-Forwards: 70\r\n\
+         From: <sip:alice@contoso.example>;tag=al\r\nTo: <sip:bob@fabrikam.example>\r\nCall-ID: e1@pool\r\n\
+         CSeq: 1 SUBSCRIBE\r\nContact: <sip:alice@10.0.0.5:5061>\r\nEvent: presence;id=42x\r\nExpires: 600\r\nContent-Length: 0\r\n\r\n";
+    let out = lab.feed(PairInput::Subscribe(Box::new(request(text))));
+    let PairOutput::Notify { request, .. } = &out[1] else { panic!("{out:?}") };
+    assert_eq!(request.headers.get(&HeaderName::Event).and_then(HeaderValue::as_str), Some("presence;id=42x"));
+    assert_eq!(request.headers.from().unwrap().uri.as_str(), "sip:bob@fabrikam.example");
+}
+
+// RFC 3856 section 6.10: what is said at once after a SUBSCRIBE and at the end does not wait.
+// Rule: out.pace
+#[test]
+fn the_first_and_the_last_notify_are_not_paced() {
+    let mut lab = Lab::new(FED);
+    let ok = lab.watching();
+    let out = lab.bob("desk", "", "");
+    lab.confirm(&out);
+    lab.wait(100);
+    assert_eq!(notifies(&lab.alice("c2", 1, 3600, None, "")).len(), 1);
+    assert_eq!(notifies(&lab.alice("c1", 2, 3600, Some(&ok), "")).len(), 1);
+    assert_eq!(notify_states(&lab.typed("unsubscribed")), ["terminated;reason=rejected", "terminated;reason=rejected"]);
+}
+
+// What he said while no gateway ran is unknown: the next SUBSCRIBE asks instead of showing what was.
+// Rule: life.restart, out.subscribe.known
+#[test]
+fn after_a_restart_nobody_is_shown_what_may_be_old() {
+    let mut lab = Lab::new(FED);
+    let ok = lab.watching();
+    lab.bob("desk", "", "");
+    lab.alice("c1", 2, 0, Some(&ok), "");
+    assert!(lab.feed(PairInput::Restart).iter().all(|output| !matches!(output, PairOutput::Presence { .. })));
+    let out = lab.alice("c2", 1, 3600, None, "");
+    assert_eq!(
+        (notifies(&out), stanzas(&out)),
+        (vec![("active;expires=3600".into(), String::new())], vec!["Probe -".to_owned()])
+    );
 }

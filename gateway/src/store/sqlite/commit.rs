@@ -75,8 +75,8 @@ fn store_in(connection: &Connection, pair_id: i64, before: &Inbound, after: &Inb
     }
     let mut statement = connection.prepare_cached(
         "INSERT OR REPLACE INTO authorisation_in (pair_id, state, since_ms, is_resync, is_told, lease_until, is_lease_probed, \
-         attempts, quick_count, quick_since, refusal_due, probe, backoff_until, may_hurry) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+         attempts, quick_count, quick_since, refusal_due, probe, backoff_until, may_hurry, gone_ms) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
     )?;
     statement.execute(params![
         pair_id,
@@ -93,6 +93,7 @@ fn store_in(connection: &Connection, pair_id: i64, before: &Inbound, after: &Inb
         after.probe,
         integer_opt(backoff(after).map(|(until, _)| until)),
         backoff(after).is_some_and(|(_, may_hurry)| may_hurry),
+        integer_opt(after.gone_ms),
     ])?;
     Ok(())
 }

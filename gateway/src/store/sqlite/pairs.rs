@@ -180,6 +180,7 @@ fn load_in(connection: &Connection, pair_id: i64, inbound: &mut Inbound) -> Sql<
     inbound.quick_since = unsigned(row, "quick_since")?;
     inbound.refusal_due = unsigned_opt(row, "refusal_due")?;
     inbound.probe = row.get("probe")?;
+    inbound.gone_ms = unsigned_opt(row, "gone_ms")?;
     if let Some(until) = unsigned_opt(row, "backoff_until")? {
         inbound.dialog = InDialog::Backoff { until, may_hurry: row.get("may_hurry")? };
     }
