@@ -19,7 +19,7 @@ build: ## Build both services and the command line, optimised
 .PHONY: test
 test: ## Everything that has to hold: format, lints, docs, tests, real peers, a scanner, licences
 	deploy/setup test
-	$(MAKE) lint unit interop deny
+	$(MAKE) lint unit conformance-check interop deny
 
 .PHONY: lint
 lint: ## Format, clippy and documentation, warnings denied
@@ -35,6 +35,11 @@ unit: ## Unit and scenario tests (FILTER=... for some)
 .PHONY: conformance
 conformance: ## Bring docs/CONFORMANCE.md up to date with the tests
 	CAUSEWAY_CONFORMANCE=write $(CARGO) nextest run -p causeway-tests --test conformance
+
+.PHONY: conformance-check
+conformance-check: ## The same table, compared with the tests that really run
+	$(CARGO) nextest list --workspace --message-format json > target/tests.json
+	CAUSEWAY_TESTS=$(CURDIR)/target/tests.json $(CARGO) nextest run -p causeway-tests --test conformance --run-ignored all
 
 .PHONY: interop
 interop: demo matrix-check interop-sip-check ## The demo's conversation, every negotiation, and other people's SIP, as tests

@@ -2,8 +2,8 @@
 //!
 //! A test names the rules that it holds in a line `// Rule: id, id` above its attribute; a scenario with real peers names
 //! them in its `@scenario` line, and docs/INTEROP.md says with whom it went well. The document is compared with what is
-//! found here; `make conformance` brings it up to date. A rule without a test has to say in docs/rules.toml why it is
-//! absent.
+//! found here; `make conformance` brings it up to date, and `make conformance-check` compares it with the tests that
+//! really run. A rule without a test has to say in docs/rules.toml why it is absent.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
@@ -182,6 +182,31 @@ fn every_rule_is_held_by_a_test_or_says_why_it_is_absent() {
     let neither = |rule: &&Rule| !held.contains_key(&rule.id) && !rules.absent.contains_key(&rule.id);
     let open: Vec<_> = rules.all().filter(neither).map(|rule| &rule.id).collect();
     assert!(open.is_empty(), "no test holds {} rules of docs/rules.toml: {open:#?}", open.len());
+}
+
+/// `make conformance-check` makes the list. A mark above what is not compiled, or compiled and ignored, holds nothing.
+#[test]
+#[ignore = "needs the list that make conformance-check makes"]
+fn every_test_that_is_named_is_one_that_runs() {
+    let path = std::env::var_os("CAUSEWAY_TESTS").expect("the list of cargo nextest, as JSON");
+    let list: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let mut run = BTreeSet::new();
+    for suite in list["rust-suites"].as_object().unwrap().values() {
+        let package = suite["package-name"].as_str().unwrap();
+        let tests = suite["testcases"].as_object().unwrap().iter().filter(|(_, test)| test["ignored"] == false);
+        run.extend(tests.map(|(name, _)| format!("{package}: `{}`", name.rsplit("::").next().unwrap_or(name))));
+    }
+    let crates = CRATES.map(|(folder, name)| {
+        let manifest = read(&format!("{}/Cargo.toml", folder.rsplit_once('/').unwrap().0));
+        let manifest: toml::Table = manifest.parse().unwrap();
+        (format!("{name}: "), format!("{}: ", manifest["package"]["name"].as_str().unwrap()))
+    });
+    let in_list = |test: &String| {
+        let (short, package) = crates.iter().find(|(short, _)| test.starts_with(short.as_str())).unwrap();
+        run.contains(&test.replacen(short.as_str(), package, 1))
+    };
+    let missing: BTreeSet<_> = held().into_values().flatten().filter(|test| !in_list(test)).collect();
+    assert!(missing.is_empty(), "named as holding rules, but never run: {missing:#?}");
 }
 
 #[test]

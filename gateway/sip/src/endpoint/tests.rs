@@ -343,7 +343,7 @@ fn a_response_is_matched_by_branch_and_method_and_must_have_one_via() {
 }
 
 /// What the endpoint itself answers.
-// Rule: sip.max-forwards, sip.loop, sip.require, sip.method, sip.event, address.scheme.sips
+// Rule: sip.max-forwards, sip.loop, sip.require, sip.method, sip.event, address.scheme.sips, sip.options
 #[test]
 fn what_does_not_pass_the_general_checks_is_answered_by_its_rule() {
     for (method, lines, code) in [
@@ -368,6 +368,7 @@ fn what_does_not_pass_the_general_checks_is_answered_by_its_rule() {
         let has = |name| response.headers.has(&name);
         assert_eq!(has(HeaderName::Allow), matches!(code, 200 | 405 | 501), "{method}");
         assert_eq!(has(HeaderName::AllowEvents), matches!(code, 200 | 489), "{method}");
+        assert_eq!(has(HeaderName::Accept), code == 200, "{method}");
         assert_eq!(has(HeaderName::Unsupported), code == 420, "{method}");
         assert_eq!(refusal(&out).is_none(), code == 200, "{method}");
     }

@@ -11,7 +11,7 @@ fn event() -> impl Strategy<Value = (u8, u8, u64)> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
-    // Rule: life.any-sequence
+    // Rule: life.any-sequence, pidf.watcher-only
     /// Whatever happens in whatever order: nothing that expires is without a due time, a due pair is not due again at
     /// once, bounds hold, and nobody is told of a user who may not see him.
     #[test]
@@ -92,6 +92,8 @@ proptest! {
                     }
                     PairOutput::Presence { presence, serial: number } => {
                         serial = *number;
+                        let ends = (&presence.to, presence.from.bare());
+                        prop_assert_eq!(ends, (&lab.pair.key.remote, lab.pair.key.local.clone()), "step {} {}", step, what);
                         prop_assert!(presence.kind != PresenceKind::Available || lab.pair.is_watcher(), "step {step} {what}");
                         prop_assert!(presence.kind != PresenceKind::Subscribed || lab.pair.is_watcher(), "step {step} {what}");
                     }
