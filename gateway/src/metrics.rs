@@ -49,6 +49,7 @@ pub struct Metrics {
     sessions_opened: Counter,
     sessions_accepted: Counter,
     sessions: Gauge,
+    msrp_connections: Gauge,
     to_sip: Counter,
     to_xmpp: Counter,
     refused: Counter,
@@ -97,6 +98,8 @@ impl Metrics {
             metrics.encrypted.clone(),
         );
         registry.register("causeway_sessions", "Chat sessions that are there now", metrics.sessions.clone());
+        let help = "Connections of MSRP that are there now, in both directions";
+        registry.register("causeway_msrp_connections", help, metrics.msrp_connections.clone());
         registry.register(
             "causeway_verdicts",
             "Refusals and failures by rung, side and partner",
@@ -125,6 +128,10 @@ impl Metrics {
 
     pub(crate) fn sessions(&self, count: usize) {
         self.sessions.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    pub(crate) fn msrp_connections(&self, count: usize) {
+        self.msrp_connections.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     pub(crate) fn session_opened(&self) {

@@ -13,13 +13,19 @@ impl Engine {
         };
         let mut said = Vec::new();
         switch.handle(input, now.instant, &mut said);
+        self.metrics.msrp_connections(switch.connections());
+        // What is to be written goes first: what a user says to an event may close its connection.
+        let mut events = Vec::new();
         for output in said {
             match output {
-                Output::Event { session, event } => self.msrp_event(session, event, now, out),
+                Output::Event { session, event } => events.push((session, event)),
                 output @ (Output::Connect { .. } | Output::Write { .. } | Output::Close { .. }) => {
                     out.msrp.push(output);
                 }
             }
+        }
+        for (session, event) in events {
+            self.msrp_event(session, event, now, out);
         }
     }
 }
