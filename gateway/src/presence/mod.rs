@@ -355,7 +355,9 @@ impl Step<'_, '_> {
 
     fn partner_changed(&mut self) {
         if self.is_unverified() {
-            if self.pair.outbound.authorisation == OutAuthorisation::None {
+            // What is held stays so: a pair may hear of the change twice.
+            let is_held = self.pair.inbound.authorisation == InAuthorisation::Held;
+            if self.pair.outbound.authorisation == OutAuthorisation::None && !is_held {
                 self.revoke_inbound();
             }
         } else if self.pair.inbound.authorisation == InAuthorisation::Held {

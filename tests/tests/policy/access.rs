@@ -35,3 +35,34 @@ async fn what_is_under_way_ends_when_access_does_and_goes_on_when_it_is_back() {
         pair.hears(1, 2).await;
     }
 }
+
+// Rule: type.change
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_partner_of_another_type_has_what_that_type_gives_from_then_on() {
+    let world = World::start("policy-type").await;
+    let authorised = async |is_added: bool| {
+        let mut pair = Pair::new(&world, Kind::Federated, ALICE);
+        if is_added {
+            pair.add().await;
+        }
+        pair.presence("subscribe", "").await;
+        let seen = heard(&[subscribe(3600)], &[presence("subscribed"), available(Kind::Federated)]);
+        pair.must_hear("X1", &seen).await;
+        pair
+    };
+    let (mut added, mut stranger) = (authorised(true).await, authorised(false).await);
+
+    world.retype("fabrikam.example", "PublicUnverified");
+    stranger.must_hear("stricter", &heard(&[subscribe(0)], &[unavailable(), presence("unsubscribed")])).await;
+    // Her note is taken back.
+    added.must_hear("stricter", &heard(&[], &[available(Kind::PublicUnverified)])).await;
+    stranger.presence("subscribe", "").await;
+    stranger.message("chat", "<body>hello</body>").await;
+    stranger.must_hear("X8", &heard(&[], &[service_unavailable("message", "m1")])).await;
+    added.message("chat", "<body>hello</body>").await;
+    added.must_hear("X8", &heard(&[message("hello")], &[])).await;
+
+    world.retype("fabrikam.example", "Federated");
+    let released = heard(&[subscribe(3600)], &[presence("subscribed"), available(Kind::Federated)]);
+    stranger.must_hear("laxer", &released).await;
+}

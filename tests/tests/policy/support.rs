@@ -128,6 +128,15 @@ impl World {
         std::fs::write(self.road.folder().join("barred.txt"), users.join("\n")).unwrap();
     }
 
+    /// Gives a partner another type; the gateway reads its configuration again by itself.
+    pub(crate) fn retype(&self, domain: &str, kind: &str) {
+        let text = std::fs::read_to_string(self.road.gateway_config()).unwrap();
+        let (before, after) = text.split_once(&format!("domain = '{domain}'\n")).unwrap();
+        let (_, rest) = after.split_once('\n').unwrap();
+        let text = format!("{before}domain = '{domain}'\npartner_type = '{kind}'\n{rest}");
+        std::fs::write(self.road.gateway_config(), text).unwrap();
+    }
+
     /// A number that nobody has had.
     pub(crate) fn number(&self) -> u32 {
         self.count.fetch_add(1, Ordering::Relaxed)
@@ -190,8 +199,8 @@ impl World {
         let sender = format!("barrier{number}@{}/x", kind.domain());
         let body = format!("barrier {number}");
         let text = format!("<body>{body}</body>");
-        let fabrikam = format!("barrier{number}@fabrikam.example/x");
-        self.stanza(StanzaKind::Message, &fabrikam, &format!("barrier{number}@{LOCAL}"), "type='chat'", &text).await;
+        let litware = format!("barrier{number}@litware.example/x");
+        self.stanza(StanzaKind::Message, &litware, &format!("barrier{number}@{LOCAL}"), "type='chat'", &text).await;
         self.pool.requests.wait(&body, |request| request.body == body).await.unwrap();
         let ping = "<ping xmlns='urn:xmpp:ping'/>";
         self.stanza(StanzaKind::Iq, &sender, LOCAL, "type='get' id='b'", ping).await;

@@ -66,3 +66,15 @@ fn who_gets_access_back_is_seen_again_without_being_asked() {
     assert!(lab.feed(PairInput::AccessBack).is_empty());
     assert!(lab.pair.is_blank());
 }
+
+// A pair in memory is told at once, and again when the store names it.
+// Rule: type.change, type.held
+#[test]
+fn what_is_held_under_the_new_type_is_not_lost_when_the_change_is_told_again() {
+    let mut lab = Lab::new(PU);
+    lab.typed("subscribe");
+    assert!(lab.feed(PairInput::PartnerChanged).is_empty());
+    assert_eq!(lab.pair.inbound.authorisation, InAuthorisation::Held);
+    lab.partner = FED;
+    assert_eq!(subscribes(&lab.feed(PairInput::PartnerChanged)), 1);
+}
