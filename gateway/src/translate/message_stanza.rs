@@ -174,8 +174,9 @@ impl<'a> StanzaContent<'a> {
         content.subject = subject.as_ref().map(Node::text).filter(|subject| !subject.trim().is_empty());
         content.lang = body.as_ref().and_then(|body| body.attribute("xml:lang")).or(lang);
         content.body = body.as_ref().map(Node::text);
-        // A query of OTR may hold words for people; what follows it is ciphertext.
-        if content.body.as_deref().is_some_and(|body| body.starts_with("?OTR:")) {
+        // A query of OTR may hold words for people; what follows it is ciphertext, whole or in fragments.
+        let is_otr = |body: &str| ["?OTR:", "?OTR,", "?OTR|"].iter().any(|start| body.starts_with(start));
+        if content.body.as_deref().is_some_and(is_otr) {
             content.encryption = Some(Encryption::Otr);
         }
         Some(content)

@@ -84,7 +84,9 @@ fn a_text_that_stands_in_for_something_encrypted_is_no_text() {
         assert_eq!(meaning(&format!("{fallback}{payload}")), Meaning::Encrypted(expected), "{payload}");
         assert_eq!(meaning(&format!(">{payload}")), Meaning::Encrypted(expected), "{payload}");
     }
-    assert_eq!(meaning("><body>?OTR:AAMC</body>"), Meaning::Encrypted(Encryption::Otr));
+    for text in ["?OTR:AAMC", "?OTR,1,3,?OTR:AAMC,", "?OTR|27e31597|f3a2c5b1,1,3,?OTR:AAMC,"] {
+        assert_eq!(meaning(&format!("><body>{text}</body>")), Meaning::Encrypted(Encryption::Otr));
+    }
     assert_eq!(meaning("><body>?OTRv2? Bob wants to talk in private</body>"), Meaning::Text);
     assert_eq!(meaning("><body>signed</body><x xmlns='jabber:x:signed'>x</x>"), Meaning::Text);
 }
