@@ -42,10 +42,11 @@ fn accept_types() -> Vec<String> {
     ACCEPT_TYPES.iter().map(|&name| name.to_owned()).collect()
 }
 
-/// Our offer of a chat by MESSAGE in the dialog; `number` names the session, `host` is where we are.
-pub fn offer_in_dialog(number: u64, host: &str, address: &str) -> Bytes {
+/// Our offer of a chat by MESSAGE in the dialog; `number` names the session, `version` counts its descriptions (RFC 3264,
+/// section 8), `host` is where we are.
+pub fn offer_in_dialog(number: u64, version: u64, host: &str, address: &str) -> Bytes {
     let media = InDialog { accept_types: accept_types() }.to_media(address);
-    SessionDescription::new(number, 1, host, vec![media]).write()
+    SessionDescription::new(number, version, host, vec![media]).write()
 }
 
 /// Our answer to an offer of a chat by MESSAGE in the dialog: other streams are refused (RFC 3264, section 6).
@@ -104,7 +105,7 @@ mod tests {
 
     #[test]
     fn our_offer_is_one_that_we_could_answer() {
-        let offer = offer_in_dialog(3, "10.0.0.9", "sip:bob@fabrikam.example");
+        let offer = offer_in_dialog(3, 1, "10.0.0.9", "sip:bob@fabrikam.example");
         assert!(read(&offer).unwrap().stream.accepts("text/plain"));
     }
 }

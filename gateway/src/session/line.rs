@@ -15,7 +15,11 @@ pub const OPENING: Duration = Duration::from_secs(32);
 /// How long nobody may say anything (RFC 7573, section 4 speaks of about ten minutes).
 pub const IDLE: Duration = Duration::from_secs(600);
 
-/// The same for a session that is not used because the pair has another one: both sides called at once.
+/// How long an item may wait: while the session opens, and then for the answer to the one before it. A device that is slow
+/// with each shall not keep the senders of the others waiting for a multiple of that.
+pub const PATIENCE: Duration = Duration::from_secs(64);
+
+/// How long nobody may say anything in a session that is not used because the pair has another one: both sides called at once.
 pub const SPARE_IDLE: Duration = Duration::from_secs(60);
 
 /// What becomes of something said.
@@ -29,11 +33,14 @@ pub enum Said<T> {
     Full(T),
 }
 
+/// What waits, in order, each with the time until which it does.
+pub type Waiting<T> = VecDeque<(Instant, T)>;
+
 /// The line of one session.
 #[derive(Debug)]
 pub struct Line<T> {
     state: State,
-    waiting: VecDeque<T>,
+    waiting: Waiting<T>,
     is_spare: bool,
 }
 
@@ -64,7 +71,7 @@ impl<T> Line<T> {
             }
             State::Opening { .. } | State::Open { .. } if self.waiting.len() >= WAITING => Said::Full(item),
             State::Opening { .. } | State::Open { .. } => {
-                self.waiting.push_back(item);
+                self.waiting.push_back((now + PATIENCE, item));
                 Said::Waits
             }
         }
@@ -72,7 +79,7 @@ impl<T> Line<T> {
 
     /// The session is open: returns what is to be sent.
     pub fn opened(&mut self, now: Instant) -> Option<T> {
-        let next = self.waiting.pop_front();
+        let next = self.waiting.pop_front().map(|(_, item)| item);
         self.state = State::Open { is_busy: next.is_some(), quiet_since: now };
         next
     }
@@ -98,8 +105,34 @@ impl<T> Line<T> {
         self.is_spare = true;
     }
 
-    /// When the session is to be ended: it has not opened, or nobody said anything.
+    /// Another session of the pair opens first, and takes what waits here.
+    pub fn hand_over(&mut self) -> Waiting<T> {
+        std::mem::take(&mut self.waiting)
+    }
+
+    /// Takes what waited for another session of the pair.
+    pub fn take_over(&mut self, mut waiting: Waiting<T>) {
+        self.waiting.append(&mut waiting);
+    }
+
+    /// When [`Line::expire`] or [`Line::is_over`] has to be asked.
     pub fn deadline(&self) -> Instant {
+        let over_at = self.over_at();
+        self.waiting.front().map_or(over_at, |(give_up_at, _)| over_at.min(*give_up_at))
+    }
+
+    /// Something that has waited for too long.
+    pub fn expire(&mut self, now: Instant) -> Option<T> {
+        self.waiting.front().filter(|(give_up_at, _)| *give_up_at <= now)?;
+        self.waiting.pop_front().map(|(_, item)| item)
+    }
+
+    /// Whether the session is to be ended: it has not opened, or nobody said anything.
+    pub fn is_over(&self, now: Instant) -> bool {
+        self.over_at() <= now
+    }
+
+    fn over_at(&self) -> Instant {
         match self.state {
             State::Opening { give_up_at } => give_up_at,
             State::Open { quiet_since, .. } => quiet_since + if self.is_spare { SPARE_IDLE } else { IDLE },
@@ -113,7 +146,7 @@ impl<T> Line<T> {
 
     /// The session is over: what was not sent.
     pub fn end(self) -> VecDeque<T> {
-        self.waiting
+        self.waiting.into_iter().map(|(_, item)| item).collect()
     }
 }
 
@@ -159,6 +192,20 @@ mod tests {
         assert_eq!(line.deadline(), now + SECOND * 2 + IDLE);
         assert_eq!(line.say(1, now + SECOND * 3), Said::Send(1));
         assert_eq!(line.deadline(), now + SECOND * 3 + IDLE);
+    }
+
+    // Rule: session.queue
+    #[test]
+    fn what_waits_too_long_behind_a_slow_answer_is_given_back_and_the_session_goes_on() {
+        let now = Instant::now();
+        let mut line = Line::new(now);
+        line.opened(now);
+        assert_eq!(line.say(1, now), Said::Send(1));
+        assert_eq!((line.say(2, now), line.say(3, now + SECOND)), (Said::Waits, Said::Waits));
+        assert_eq!((line.deadline(), line.expire(now)), (now + PATIENCE, None));
+        assert_eq!(line.expire(now + PATIENCE), Some(2));
+        assert_eq!((line.expire(now + PATIENCE), line.is_over(now + PATIENCE)), (None, false));
+        assert_eq!(line.answered(now + PATIENCE), Some(3));
     }
 
     // Rule: session.glare

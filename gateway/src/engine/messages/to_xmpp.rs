@@ -77,7 +77,9 @@ impl Engine {
         };
         let reply = self.conversations.heard(pair, now);
         // The device of the XMPP user, if the pool addressed one; else where he wrote from.
-        let named = address::uri_to_jid(&request.uri).ok().filter(|jid| jid.resource().is_some());
+        let named = address::uri_to_jid(&request.uri).ok();
+        // In a session the Request-URI is our Contact, and nothing there may lead elsewhere.
+        let named = named.filter(|jid| jid.resource().is_some() && jid.bare_str() == pair.remote.as_str());
         let to = named.unwrap_or(reply.to);
         let from = sender(&request, pair);
         let context = ToXmppContext {

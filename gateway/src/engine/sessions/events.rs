@@ -1,7 +1,7 @@
 //! What SIP does with sessions: calls, answers, texts, ends.
 use causeway_shared::verdict::{Direction, Rung, Side, Verdict};
 use causeway_sip::endpoint::{Failure, ServerTransaction};
-use causeway_sip::header::Headers;
+use causeway_sip::header::{HeaderName, Headers};
 use causeway_sip::message::{Request, Response};
 use causeway_sip::method::{Method, Status};
 use causeway_sip::msrp::switch::Terms;
@@ -12,7 +12,9 @@ use causeway_sip::target::Source;
 use super::{PER_PAIR, Talk};
 use crate::engine::requests::Ends;
 use crate::engine::{Engine, Now, Outputs};
+use crate::policy;
 use crate::presence::Answer;
+use crate::presence::record::PairKey;
 use crate::session::describe::{self, Unusable};
 use crate::translate::address;
 
@@ -86,7 +88,10 @@ impl Engine {
         let account = address::bare_jid_to_uri(&talk.pair.remote).map_err(|_| Unusable::NoMessages)?;
         if request.body.is_empty() {
             let host = self.settings.contact.host();
-            return Ok((Description::sdp(describe::offer_in_dialog(talk.number, host, account.as_str())), None));
+            return Ok((
+                Description::sdp(describe::offer_in_dialog(talk.number, talk.version, host, account.as_str())),
+                None,
+            ));
         }
         let offer = describe::read(&request.body)?;
         let (answer, terms) = match &offer.stream {
@@ -106,7 +111,7 @@ impl Engine {
         let account = address::bare_jid_to_uri(&talk.pair.remote).map_err(|_| Unusable::NoMessages)?;
         if request.body.is_empty() {
             // Only a chat in the dialog can be offered again without knowing where the peer's stream is.
-            let offer = describe::offer_in_dialog(talk.number, host, account.as_str());
+            let offer = describe::offer_in_dialog(talk.number, talk.version, host, account.as_str());
             return talk.stream.is_none().then(|| Description::sdp(offer)).ok_or(Unusable::NoMessages);
         }
         let offer = describe::read(&request.body)?;
@@ -192,13 +197,30 @@ impl Engine {
         let Some(talk) = self.sessions.talks.get(&id) else {
             return self.respond(transaction, Response::to(&request, Status::NO_SUCH_DIALOG), now, out);
         };
-        let (pair, partner) = (talk.pair.clone(), talk.partner.clone());
+        let partner = talk.partner.clone();
+        let Some(pair) = self.speaker(&request, &talk.pair) else {
+            return self.respond(transaction, Response::to(&request, Status::FORBIDDEN), now, out);
+        };
         match &request.method {
             Method::Message => self.message_from_sip(transaction, request, &pair, &partner, Some(id), now, out),
             Method::Info => self.info_from_sip(transaction, &request, &pair, now, out),
             // The endpoint lets nothing else up.
             _ => self.respond(transaction, Response::to(&request, Status::OK), now, out),
         }
+    }
+
+    /// Who speaks to whom in a session: whoever the pool says it is (RFC 3325, section 5), for another user may have
+    /// taken the call. `None` if that user may not.
+    fn speaker(&self, request: &Request, pair: &PairKey) -> Option<PairKey> {
+        if !request.headers.has(&HeaderName::PAssertedIdentity) {
+            return Some(pair.clone());
+        }
+        let local = address::uri_to_bare_jid(&policy::identity(&request.headers, true)?).ok()?;
+        if local == pair.local {
+            return Some(pair.clone());
+        }
+        let is_pair = self.settings.domains.between(&local.domain_name(), &pair.remote.domain_name()).is_ok();
+        (is_pair && self.settings.may_federate(&local)).then(|| PairKey { local, remote: pair.remote.clone() })
     }
 
     fn session_ended(&mut self, id: SessionId, ended: Ended, now: Now, out: &mut Outputs) {

@@ -173,10 +173,22 @@ impl Sessions {
             Some(_) => drop(self.step(id, Line::spare)),
             None => {
                 ids.retain(|known| *known != id);
+                let others = ids.clone();
                 ids.insert(0, id);
+                others.into_iter().for_each(|other| self.hand_over(other, id));
             }
         }
         self.step(id, |line| line.opened(now)).flatten()
+    }
+
+    /// What waits for another session to open goes in the one that has, or what is said next would overtake it. Only a
+    /// stream carries what was meant for one, which may be of any length.
+    fn hand_over(&mut self, from: SessionId, to: SessionId) {
+        if (self.is_stream(to) || !self.is_stream(from))
+            && let Some(waiting) = self.step(from, Line::hand_over)
+        {
+            self.step(to, |line| line.take_over(waiting));
+        }
     }
 
     fn refuses(&self, user: &BareJid, now: Instant) -> bool {

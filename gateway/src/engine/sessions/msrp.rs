@@ -113,6 +113,12 @@ impl Engine {
                 let Some(id) = id else { return };
                 self.stream_message(id, &content_type, &body, receipt, now, out);
             }
+            // The end of the session follows, which sends what waits another way.
+            Event::Sent { token, result: Err(SendFailure::Closed) } => {
+                if let Some(Purpose::InSession { pager, .. }) = self.take_purpose(token) {
+                    self.conclude(*pager, &Answer::Unreachable, now, out);
+                }
+            }
             Event::Sent { token, result } => {
                 if let Some(Purpose::InSession { session, pager }) = self.take_purpose(token) {
                     let is_reported = pager.due().is_some();
@@ -137,8 +143,7 @@ impl Engine {
     fn stream_ended(&mut self, id: SessionId, ended: Ended, now: Now, out: &mut Outputs) {
         let Some(talk) = self.sessions.talks.get_mut(&id) else { return };
         // It has ended already.
-        self.sessions.of_stream.retain(|_, of| *of != id);
-        talk.stream = None;
+        talk.stream.take().and_then(|stream| self.sessions.of_stream.remove(&stream));
         match ended {
             Ended::Closed | Ended::Idle | Ended::Lost | Ended::Refused(_) | Ended::NeverOpened => {
                 self.hang_up(id, now, out);
@@ -166,6 +171,10 @@ impl Engine {
                     at_ms: now.unix_ms,
                     facts: None,
                 });
+                // Our own want of room says nothing about the user.
+                if ended == Ended::NoRoom {
+                    return self.hang_up(id, now, out);
+                }
                 self.session_refused(id, now, out);
             }
         }

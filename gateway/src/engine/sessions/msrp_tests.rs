@@ -15,7 +15,7 @@ fn sdp(setup: &str) -> String {
     )
 }
 
-fn rig(form: SessionForm) -> Rig {
+pub(super) fn rig(form: SessionForm) -> Rig {
     Rig::with(|settings| {
         settings.msrp = Some(SwitchConfig {
             host: "127.0.0.1".to_owned(),
@@ -46,7 +46,7 @@ fn send(own: &str, id: &str, text: &str, headers: &str) -> String {
 }
 
 impl Rig {
-    fn stream(&mut self, input: StreamInput) {
+    pub(super) fn stream(&mut self, input: StreamInput) {
         self.handle(Input::Msrp(vec![input]));
         self.settle();
     }
@@ -56,7 +56,7 @@ impl Rig {
     }
 
     /// What went to the MSRP peer.
-    fn written(&mut self) -> String {
+    pub(super) fn written(&mut self) -> String {
         let outputs = std::mem::take(&mut self.out.msrp);
         let written = outputs.iter().filter_map(|output| match output {
             StreamOutput::Write { bytes, .. } => Some(std::str::from_utf8(bytes).unwrap()),
@@ -80,7 +80,7 @@ fn peer() -> Peer {
 }
 
 /// The transaction of the last SEND with a body.
-fn transaction(written: &str) -> String {
+pub(super) fn transaction(written: &str) -> String {
     let start = written.rfind(" SEND\r\n").unwrap();
     written[..start].rsplit(' ').next().unwrap().to_owned()
 }
@@ -90,7 +90,7 @@ fn ok(transaction: &str, own: &str) -> String {
 }
 
 /// alice calls with a stream of hers and connects; returns the answer, our URI and the connection.
-fn called(rig: &mut Rig) -> (Response, String, ConnectionId) {
+pub(super) fn called_over_msrp(rig: &mut Rig) -> (Response, String, ConnectionId) {
     let answer = rig.called("c1", &sdp("active"));
     let own = path_of(&answer.body);
     rig.in_session(&answer, 1, "ACK", "", "");
@@ -104,7 +104,7 @@ fn called(rig: &mut Rig) -> (Response, String, ConnectionId) {
 #[test]
 fn a_call_with_a_stream_is_answered_and_what_it_sends_is_a_chat_reported_when_the_client_has_it() {
     let mut rig = rig(SessionForm::Pager);
-    let (answer, own, connection) = called(&mut rig);
+    let (answer, own, connection) = called_over_msrp(&mut rig);
     let described = String::from_utf8(answer.body.to_vec()).unwrap();
     assert!(described.contains("m=message 2856 TCP/MSRP *") && described.contains("a=setup:passive"), "{described}");
     assert!(described.contains("a=max-size:10000"), "{described}");
@@ -132,7 +132,7 @@ fn a_call_with_a_stream_is_answered_and_what_it_sends_is_a_chat_reported_when_th
 #[test]
 fn what_does_not_reach_xmpp_is_reported_as_failed() {
     let mut rig = rig(SessionForm::Pager);
-    called(&mut rig);
+    called_over_msrp(&mut rig);
     rig.written();
     rig.stanza_ends(Outcome::Failed(Failure::new(StanzaCondition::RemoteServerTimeout, "no")));
     let report = rig.written();
@@ -210,13 +210,13 @@ fn a_stream_that_cannot_be_connected_costs_no_message_and_is_told_to_operators()
 #[test]
 fn a_peer_that_hangs_up_closes_the_stream_and_a_stream_that_breaks_hangs_up() {
     let mut rig1 = rig(SessionForm::Pager);
-    let (answer, ..) = called(&mut rig1);
+    let (answer, ..) = called_over_msrp(&mut rig1);
     rig1.stanza_ends(Outcome::Done);
     rig1.in_session(&answer, 2, "BYE", "", "");
     assert!(rig1.out.msrp.iter().any(|output| matches!(output, StreamOutput::Close { .. })));
     assert!(rig1.engine.sessions.is_empty());
     let mut rig2 = rig(SessionForm::Pager);
-    let (_, _, connection) = called(&mut rig2);
+    let (_, _, connection) = called_over_msrp(&mut rig2);
     rig2.stanza_ends(Outcome::Done);
     rig2.sent();
     rig2.stream(StreamInput::Closed { connection });
@@ -264,7 +264,7 @@ fn a_report_of_the_peer_is_the_receipt_that_was_asked_for() {
     rig.stanza(StanzaKind::Presence, BOB, "alice@contoso.example", subscribe);
     let subscribe = rig.requests().remove(0);
     rig.approve(&subscribe);
-    let (_, own, connection) = called(&mut rig);
+    let (_, own, connection) = called_over_msrp(&mut rig);
     rig.out.stanzas.clear();
     rig.written();
     let asking = "<body>hello</body><request xmlns='urn:xmpp:receipts'/>";
@@ -289,7 +289,7 @@ fn a_report_of_the_peer_is_the_receipt_that_was_asked_for() {
 #[test]
 fn a_wrapped_text_is_found_by_its_own_id_for_the_report_and_for_the_notification() {
     let mut rig = rig(SessionForm::Pager);
-    let (_, own, connection) = called(&mut rig);
+    let (_, own, connection) = called_over_msrp(&mut rig);
     rig.stanza_ends(Outcome::Done);
     let wrapped = "NS: imdn <urn:ietf:params:imdn>\r\nimdn.Message-ID: w1\r\nDateTime: 2030-01-15T09:30:00Z\r\n\
                    imdn.Disposition-Notification: positive-delivery\r\n\r\nContent-Type: text/plain\r\n\r\nLunch?";

@@ -78,7 +78,7 @@ impl Engine {
         let host = self.settings.contact.host();
         let offer = match form {
             SessionForm::Pager => return None,
-            SessionForm::InDialog => describe::offer_in_dialog(talk.number, host, account.as_str()),
+            SessionForm::InDialog => describe::offer_in_dialog(talk.number, talk.version, host, account.as_str()),
             SessionForm::Msrp => self.offer_stream(&mut talk, now)?,
         };
         let mut headers = Headers::default();
@@ -164,6 +164,10 @@ impl Engine {
             return self.reroute(waiting, now, out);
         }
         self.conclude(pager, answer, now, out);
+        if matches!(answer, Answer::Timeout | Answer::Unreachable) {
+            // Nobody is there any more: what waits shall not find that out one by one.
+            return self.hang_up(id, now, out);
+        }
         match self.sessions.step(id, |line| line.answered(now.instant)).flatten() {
             Some(next) => self.send_in_session(id, next, now, out),
             None if self.sessions.is_draining => self.hang_up(id, now, out),
@@ -201,9 +205,13 @@ impl Engine {
         ids.into_iter().for_each(|id| self.hang_up(id, now, out));
     }
 
-    /// Sessions that did not open in time, or in which nobody says anything.
+    /// Texts that waited too long, and sessions that did not open in time or in which nobody says anything.
     pub(in crate::engine) fn expire_sessions(&mut self, now: Now, out: &mut Outputs) {
         while let Some((_, id)) = self.sessions.deadlines.first().filter(|(at, _)| *at <= now.instant).copied() {
+            if let Some(pager) = self.sessions.step(id, |line| line.expire(now.instant)).flatten() {
+                self.conclude(pager, &Answer::Timeout, now, out);
+                continue;
+            }
             let is_open = self.sessions.talks.get(&id).is_some_and(|talk| talk.line.is_open());
             let waiting = self.forget_session(id, now, out);
             if is_open {

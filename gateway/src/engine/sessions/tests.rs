@@ -70,11 +70,15 @@ impl Rig {
 
     /// A request of alice in the session that she opened.
     fn in_session(&mut self, answer: &Response, cseq: u32, method: &str, headers: &str, body: &str) {
+        let contact = answer.headers.contact().unwrap().uri;
+        self.in_session_at(contact.as_str(), answer, cseq, method, headers, body);
+    }
+
+    fn in_session_at(&mut self, uri: &str, answer: &Response, cseq: u32, method: &str, headers: &str, body: &str) {
         let call_id = answer.headers.call_id().unwrap();
         let to = answer.headers.get(&HeaderName::To).unwrap().as_str().unwrap().to_owned();
-        let contact = answer.headers.contact().unwrap().uri;
         self.receive_text(&format!(
-            "{method} {contact} SIP/2.0\nVia: SIP/2.0/TCP 127.0.0.9;branch=z9hG4bK{}{cseq}{method}\nMax-Forwards: 70\n\
+            "{method} {uri} SIP/2.0\nVia: SIP/2.0/TCP 127.0.0.9;branch=z9hG4bK{}{cseq}{method}\nMax-Forwards: 70\n\
              From: <sip:alice@contoso.example>;tag=a\nTo: {to}\nCall-ID: {}\nCSeq: {cseq} {method}\n{headers}\
              Content-Length: {}\n\n{}",
             call_id.as_str(),
@@ -301,14 +305,18 @@ fn if_both_call_at_once_messages_go_through_the_session_that_opened_first_and_th
     let invite = rig.requests().remove(0);
     let answer = rig.called("c1", SDP);
     rig.in_session(&answer, 1, "ACK", "", "");
-    rig.pick_up(&invite);
-    let requests = rig.requests();
-    assert_eq!(body(&requests[1]), "one");
-    rig.answer(&requests[1], Status::OK);
+    // What waited for our call is said first.
+    let first = rig.requests().remove(0);
     rig.message(BOB, "two");
+    rig.pick_up(&invite);
+    assert_eq!(methods(&rig.requests()), ["ACK"]);
+    rig.answer(&first, Status::OK);
     let second = rig.requests().remove(0);
-    assert_eq!(second.headers.call_id().unwrap().as_str(), "c1");
+    for (message, text) in [(&first, "one"), (&second, "two")] {
+        assert_eq!((message.headers.call_id().unwrap().as_str(), body(message)), ("c1", text));
+    }
     rig.answer(&second, Status::OK);
+    assert_eq!((rig.finished(), rig.engine.under_way()), (vec![1, 2], 0));
     rig.pass(SPARE_IDLE);
     let requests = rig.requests();
     assert_eq!(methods(&requests), ["BYE"]);
@@ -562,5 +570,7 @@ fn a_session_timer_is_granted_as_asked_and_never_raised() {
 
 #[path = "any_sequence.rs"]
 mod any_sequence;
+#[path = "hostile_tests.rs"]
+mod hostile;
 #[path = "msrp_tests.rs"]
 mod msrp;

@@ -1,0 +1,141 @@
+//! What users and devices may try in a session that is there: speak for others, reach others, be slow, be silent.
+
+use super::msrp::{called_over_msrp, rig as msrp_rig, transaction};
+use super::*;
+
+const TEXT: &str = "Content-Type: text/plain\n";
+
+/// alice calls bob, and the session is open.
+fn talking() -> (Rig, Response) {
+    let mut rig = Rig::new();
+    let answer = rig.called("c1", SDP);
+    rig.in_session(&answer, 1, "ACK", "", "");
+    rig.sent();
+    (rig, answer)
+}
+
+// Rule: session.policy
+#[test]
+fn a_request_uri_in_a_session_leads_to_nobody_but_its_user() {
+    let (mut rig, answer) = talking();
+    for (cseq, uri) in [(2, "sip:eve@wingtip.example;gr=desk"), (3, "sip:bob@elsewhere.example;gr=desk")] {
+        rig.in_session_at(uri, &answer, cseq, "MESSAGE", TEXT, "hi");
+        assert_eq!(rig.stanza_ends(Outcome::Done).to.as_str(), "bob@fabrikam.example", "{uri}");
+    }
+}
+
+// Rule: session.policy
+#[test]
+fn whoever_has_taken_a_call_speaks_in_his_own_name_or_not_at_all() {
+    let (mut rig, answer) = talking();
+    for (cseq, user) in [(2, "alice@contoso.example"), (3, "dave@contoso.example")] {
+        let headers = format!("P-Asserted-Identity: <sip:{user}>\n{TEXT}");
+        rig.in_session(&answer, cseq, "MESSAGE", &headers, "hi");
+        assert_eq!(rig.stanza_ends(Outcome::Done).from.bare_str(), user);
+        assert_eq!(rig.statuses(), [200]);
+    }
+    for (cseq, rest) in [(4, "<sip:mallory@elsewhere.example>"), (5, "<sip:alice@contoso.example>\nPrivacy: id")] {
+        rig.in_session(&answer, cseq, "MESSAGE", &format!("P-Asserted-Identity: {rest}\n{TEXT}"), "hi");
+        assert_eq!((rig.statuses(), rig.out.stanzas.len()), (vec![403], 0), "{rest}");
+    }
+}
+
+// Rule: session.policy
+#[test]
+fn a_user_who_loses_external_access_loses_his_sessions() {
+    let (mut rig, _) = talking();
+    rig.change(|settings| settings.access = crate::policy::access::ExternalAccess::default());
+    assert_eq!(methods(&rig.requests()), ["BYE"]);
+    rig.message(BOB, "still there?");
+    assert!(rig.requests().is_empty());
+}
+
+// Rule: session.policy
+#[test]
+fn an_open_session_is_no_way_in_for_a_contact_who_was_not_added() {
+    let mut rig = Rig::new();
+    rig.receive_text(&format!(
+        "INVITE sip:eve@wingtip.example SIP/2.0\nVia: SIP/2.0/TCP 127.0.0.9;branch=z9hG4bKeve\nMax-Forwards: 70\n\
+         From: <sip:alice@contoso.example>;tag=a\nTo: <sip:eve@wingtip.example>\nCall-ID: eve\nCSeq: 1 INVITE\n\
+         Contact: <sip:alice@127.0.0.9;transport=tcp>\nContent-Type: application/sdp\nContent-Length: {}\n\n{}",
+        SDP.len(),
+        SDP.replace("\r\n", "\n")
+    ));
+    let Some(Message::Response(answer)) = rig.sent().pop() else { panic!("no answer") };
+    rig.in_session(&answer, 1, "ACK", "", "");
+    rig.message("eve@wingtip.example/desk", "hello");
+    let composing = "type='chat'><composing xmlns='http://jabber.org/protocol/chatstates'/>";
+    rig.stanza(StanzaKind::Message, "eve@wingtip.example/desk", "alice@contoso.example", composing);
+    rig.settle();
+    assert!(rig.requests().is_empty());
+}
+
+// Rule: session.queue
+#[test]
+fn a_device_that_is_slow_with_each_text_does_not_keep_the_last_ones_waiting_for_ever() {
+    let mut rig = Rig::lync();
+    let (_, _, mut under_way) = rig.open("one");
+    for text in ["two", "three", "four"] {
+        rig.message(BOB, text);
+    }
+    for next in ["two", "three"] {
+        rig.pass(Duration::from_secs(31));
+        rig.answer(&under_way, Status::OK);
+        under_way = rig.requests().remove(0);
+        assert_eq!(body(&under_way), next);
+    }
+    assert_eq!(rig.finished(), [1, 2]);
+    rig.pass(Duration::from_secs(2));
+    let error = rig.stanza_ends(Outcome::Done);
+    assert!(text(&error).contains("remote-server-timeout"), "{}", text(&error));
+    rig.answer(&under_way, Status::OK);
+    assert_eq!((rig.finished(), rig.engine.under_way()), (vec![4, 3], 0));
+}
+
+// Rule: session.reinvite
+#[test]
+fn each_description_of_a_session_has_a_version_of_its_own() {
+    let (mut rig, answer) = talking();
+    let version = |response: &Response| {
+        let text = String::from_utf8(response.body.to_vec()).unwrap();
+        let origin = text.lines().find_map(|line| line.strip_prefix("o=")).unwrap().to_owned();
+        origin.split(' ').nth(2).unwrap().to_owned()
+    };
+    assert_eq!(version(&answer), "1");
+    let contact = "Contact: <sip:alice@127.0.0.9;transport=tcp>\n";
+    for (cseq, expected) in [(2, "2"), (3, "3")] {
+        rig.in_session(&answer, cseq, "INVITE", contact, "");
+        let Some(Message::Response(offer)) = rig.sent().pop() else { panic!("no offer") };
+        assert_eq!(version(&offer), expected);
+        rig.in_session(&answer, cseq, "ACK", "Content-Type: application/sdp\n", SDP);
+    }
+}
+
+// Rule: session.dangling
+#[test]
+fn what_waits_behind_a_text_on_a_stream_that_breaks_or_falls_silent_goes_another_way() {
+    for is_broken in [true, false] {
+        let mut rig = msrp_rig(SessionForm::Pager);
+        let (_, _, connection) = called_over_msrp(&mut rig);
+        rig.stanza_ends(Outcome::Done);
+        rig.sent();
+        rig.written();
+        rig.message(BOB, "one");
+        rig.message(BOB, "two");
+        let written = rig.written();
+        assert!(!transaction(&written).is_empty() && !written.contains("two"), "{written}");
+        match is_broken {
+            true => rig.stream(causeway_sip::msrp::switch::Input::Closed { connection }),
+            false => rig.pass(Duration::from_secs(31)),
+        }
+        let requests = rig.requests();
+        let message = requests.iter().find(|request| request.method == SipMethod::Message).unwrap();
+        assert_eq!((body(message), message.uri.as_str()), ("two", "sip:alice@contoso.example"), "{is_broken}");
+        assert!(requests.iter().any(|request| request.method == SipMethod::Bye), "{is_broken}");
+        rig.answer(message, Status::OK);
+        // Nobody knows whether the first one was read.
+        assert!(text(&rig.stanza_ends(Outcome::Done)).contains("type='error'"));
+        assert_eq!((rig.finished(), rig.engine.under_way()), (vec![2, 1], 0), "{is_broken}");
+        assert!(rig.engine.sessions.is_empty());
+    }
+}
