@@ -11,6 +11,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use crate::iq::Reply;
+use crate::presence::drift::Drift;
 use crate::translate::message_stanza::Encryption;
 use crate::verdicts::News;
 
@@ -21,6 +22,12 @@ struct VerdictLabels {
     side: &'static str,
     service: &'static str,
     partner: String,
+}
+
+/// Labels of a mended record.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DriftLabels {
+    kind: &'static str,
 }
 
 /// Labels of an answered iq.
@@ -60,6 +67,7 @@ pub struct Metrics {
     sip_refused: Counter,
     echoes: Counter,
     iqs_answered: Family<IqLabels, Counter>,
+    drifts: Family<DriftLabels, Counter>,
     verdicts: Family<VerdictLabels, Counter>,
     /// The partners that have labels of their own.
     partners: PartnerLabels,
@@ -100,6 +108,11 @@ impl Metrics {
         registry.register("causeway_sessions", "Chat sessions that are there now", metrics.sessions.clone());
         let help = "Connections of MSRP that are there now, in both directions";
         registry.register("causeway_msrp_connections", help, metrics.msrp_connections.clone());
+        registry.register(
+            "causeway_drift_mended",
+            "Records of the store that had drifted and were mended, by kind",
+            metrics.drifts.clone(),
+        );
         registry.register(
             "causeway_verdicts",
             "Refusals and failures by rung, side and partner",
@@ -175,6 +188,15 @@ impl Metrics {
 
     pub(crate) fn presence_to_xmpp(&self) {
         self.presences_out.inc();
+    }
+
+    pub(crate) fn drift_mended(&self, drift: Drift) {
+        self.drifts.get_or_create(&DriftLabels { kind: drift.as_str() }).inc();
+    }
+
+    #[cfg(test)]
+    pub(crate) fn drifts_mended(&self, drift: Drift) -> u64 {
+        self.drifts.get_or_create(&DriftLabels { kind: drift.as_str() }).get()
     }
 
     pub(crate) fn sip_refused(&self) {

@@ -191,6 +191,10 @@ impl Shell {
             });
             self.store.claim_due(at, until, limit, done);
         }
+        if let Some(after) = out.sweep.take() {
+            let mailbox = Arc::clone(mailbox);
+            self.store.pairs(after, PAGE, Box::new(move |page| mailbox.put(Input::Swept(page))));
+        }
         for (round, after) in out.pages.drain(..) {
             let (mailbox, domain) = (Arc::clone(mailbox), round.domain.clone());
             let done = Box::new(move |page| mailbox.put(Input::Page(round, page)));

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use causeway_shared::domain::DomainName;
+use causeway_shared::domain::{DomainName, DomainPair};
 use causeway_shared::jid::BareJid;
 use causeway_shared::link::{Failure, Outcome, StanzaKind};
 use causeway_shared::telemetry;
@@ -41,11 +41,13 @@ mod messages;
 mod msrp;
 mod pairs;
 mod queries;
+mod reach;
 mod records;
 mod requests;
 mod rounds;
 mod sessions;
 pub mod settings;
+mod sweep;
 
 pub use settings::{SessionSettings, Settings};
 
@@ -76,6 +78,8 @@ pub enum Input {
     Claimed(Result<Vec<Pair>, StoreError>),
     /// The store answered [`Outputs::pages`].
     Page(Round, Result<Vec<Pair>, StoreError>),
+    /// The store answered [`Outputs::sweep`].
+    Swept(Result<Vec<Pair>, StoreError>),
     /// The configuration changed.
     Settings(Arc<Settings>),
     /// [`Engine::deadline`] has passed.
@@ -101,6 +105,8 @@ pub struct Outputs {
     pub claim_due: Option<usize>,
     /// Records of a domain that are wanted, behind the one named.
     pub pages: Vec<(Round, Option<PairKey>)>,
+    /// Whether records of all domains are wanted, behind the one named.
+    pub sweep: Option<Option<PairKey>>,
     /// What operators should know.
     pub verdicts: Vec<Verdict>,
 }
@@ -135,6 +141,9 @@ pub const CLAIM_TIME: Duration = Duration::from_secs(30);
 /// Pairs told something per second, after a start or a change of their partner.
 const ROUND_RATE: u32 = 20;
 
+/// The same for a partner that is back: each pair costs him a probe and its answer.
+const PROBE_RATE: u32 = 10;
+
 /// Pairs that may wait for that; beyond it no further page is read. About 200 bytes each.
 const TOLD_LATER: usize = 10_000;
 
@@ -168,6 +177,8 @@ pub struct Engine {
     is_page_asked: bool,
     to_tell: VecDeque<(PairKey, PairInput)>,
     tell_next_at: Option<Instant>,
+    sweep: sweep::Sweep,
+    reach: reach::Reach,
 }
 
 /// Why a stanza of ours is under way.
@@ -180,6 +191,8 @@ enum StanzaPurpose {
     Answer(Receipt),
     /// Presence of a pair.
     Presence(PairKey, u32),
+    /// A ping of a domain that did not answer.
+    Ping(DomainPair),
     /// A chat state or receipt; nobody waits.
     Unasked,
     /// A text of a stream whose sender may want a report.
@@ -214,12 +227,15 @@ impl Engine {
             is_page_asked: false,
             to_tell: VecDeque::new(),
             tell_next_at: None,
+            sweep: sweep::Sweep::default(),
+            reach: reach::Reach::default(),
         }
     }
 
     /// Takes up what another life of this gateway left in the store.
     pub fn start(&mut self, now: Now, out: &mut Outputs) {
         self.next_claim = Some(now.instant);
+        self.sweep.start(now.instant);
         let domains = self.settings.partner_domains.iter().cloned();
         self.rounds.extend(domains.map(|domain| (Round { domain, news: News::All(PairInput::Restart) }, None)));
         self.read_page(out);
@@ -251,6 +267,7 @@ impl Engine {
             Input::Committed(keys, committed) => self.pairs_committed(keys, committed, now, out),
             Input::Claimed(claimed) => self.pairs_claimed(claimed, now, out),
             Input::Page(round, page) => self.page_read(&round, page, now, out),
+            Input::Swept(page) => self.swept(page, now, out),
             Input::Settings(settings) => self.settings_changed(settings, now, out),
             Input::DeadlinePassed => self.deadline_passed(now, out),
         }
@@ -262,7 +279,8 @@ impl Engine {
         let others = [self.lanes.deadline(), self.conversations.deadline(), self.next_claim, self.tell_next_at];
         let switch = self.switch.as_ref().and_then(Switch::deadline);
         let machines = [self.endpoint.deadline(), self.sessions.deadline(), switch];
-        others.into_iter().chain(machines).flatten().min()
+        let care = [self.pairs.deadline(), self.sweep.next_at, self.reach.deadline()];
+        others.into_iter().chain(machines).chain(care).flatten().min()
     }
 
     /// Stanzas and requests under way, and pairs that the store works on, for draining.
@@ -306,6 +324,9 @@ impl Engine {
             }
             return;
         };
+        if !self.reach.is_clear() {
+            self.within_reach(&stanza.from.domain_name(), out);
+        }
         let span = tracing::debug_span!(target: "causeway::stanza", "gateway_in", kind = stanza.kind.as_str());
         telemetry::continue_trace(&span, stanza.trace);
         let _entered = span.enter();
@@ -339,7 +360,14 @@ impl Engine {
                 // The partner cannot be told: the edge has the verdict of the failed answer already.
                 out.finished.push((receipt, Outcome::Done));
             }
-            Some(StanzaPurpose::Presence(pair, serial)) => self.presence_sent(pair, serial, outcome, now, out),
+            Some(StanzaPurpose::Presence(pair, serial)) => {
+                if !self.reach.is_clear() || matches!(outcome, Outcome::Failed(_)) {
+                    let domains = DomainPair { local: pair.local.domain_name(), remote: pair.remote.domain_name() };
+                    self.delivery_ended(&domains, outcome, now, out);
+                }
+                self.presence_sent(pair, serial, outcome, now, out);
+            }
+            Some(StanzaPurpose::Ping(pair)) => self.delivery_ended(&pair, outcome, now, out),
             Some(StanzaPurpose::Stream(stream, receipt)) => {
                 self.stream_message_ended(stream, receipt, outcome, now, out);
             }
@@ -382,6 +410,9 @@ impl Engine {
         if self.tell_next_at.is_some_and(|at| at <= now.instant) {
             self.tell_next(now, out);
         }
+        self.ask_store_again(now, out);
+        self.sweep_on(now, out);
+        self.ping_silent(now, out);
     }
 }
 

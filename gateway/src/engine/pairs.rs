@@ -1,6 +1,7 @@
 //! Pairs under way: loading, stepping, committing, and doing what a step asked for once it is stored.
 
-use std::time::Duration;
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 
 use causeway_shared::link::{Failure, Outcome, StanzaKind, TraceContext};
 use causeway_shared::verdict::{Direction, Rung, Side, Verdict};
@@ -10,7 +11,7 @@ use causeway_sip::message::Request;
 
 use super::crowd::{Crowd, Place};
 use super::messages::{ANSWER_PATIENCE, Answered, Due};
-use super::records::{Offer, Records};
+use super::records::{Offer, Records, Setback};
 use super::requests::{Purpose, Route};
 use super::{CLAIM_INTERVAL, CLAIM_LIMIT, Engine, Now, Outputs, StanzaPurpose};
 use crate::link::{Receipt, StanzaIn, StanzaOut};
@@ -23,12 +24,16 @@ use crate::translate::presence::{PresenceKind, PresenceOut, PresenceStanza, read
 
 /// How long to wait after the store failed.
 pub(super) const STORE_PAUSE: Duration = Duration::from_secs(1);
+/// How long a record waits that the store could not load or commit.
+const STORE_RETRY: Duration = Duration::from_secs(3);
 
 /// All pairs in memory.
 #[derive(Default)]
 pub(super) struct Pairs {
     pub(super) records: Records<PairKey, Held, PairEvent, PairOutput>,
     pub(super) crowd: Crowd,
+    /// Records to load again, and when.
+    retries: VecDeque<(Instant, PairKey)>,
 }
 
 /// A record with what the store knows of it.
@@ -97,6 +102,11 @@ impl Pairs {
     /// The record, if it is in memory and nothing is under way.
     pub(super) fn settled(&self, key: &PairKey) -> Option<&Held> {
         self.records.settled(key)
+    }
+
+    /// When a record is to be loaded again.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.retries.front().map(|(at, _)| *at)
     }
 
     /// Records that the store works on.
@@ -211,22 +221,16 @@ impl Engine {
         now: Now,
         out: &mut Outputs,
     ) -> bool {
-        let domain = key.remote.domain_name();
-        let partner = self.settings.partner(&domain).map(|partner| partner.partner_type).unwrap_or_default();
         let random = self.endpoint.ids().number();
-        let context = PairContext {
-            now_ms: now.unix_ms,
-            random,
-            partner,
-            may_hold: self.pairs.crowd.may_hold(&domain),
-            may_watch: held.counted.is_watched || self.pairs.crowd.may_watch(key, &self.settings.watches),
-            contact: &self.settings.contact,
-            settings: &self.settings.presence,
-        };
+        let context = self.context_of(key, held.counted.is_watched, random, now);
         let mut after = held.pair.clone();
         let mut effects = Vec::new();
         after.handle(&input, &context, &mut effects);
-        let change = after.change_since(&held.pair);
+        let change = match after.change_since(&held.pair) {
+            // A record of which nothing is left is deleted by being stored.
+            Change::None if held.is_stored && after.is_blank() => Change::Durable,
+            change => change,
+        };
         let before = held.is_stored.then_some(held.pair);
         let next = Held { pair: after, is_stored: true, counted: held.counted };
         match change {
@@ -247,6 +251,23 @@ impl Engine {
             }
         }
         true
+    }
+
+    /// What surrounds a step of the pair.
+    pub(super) fn context_of(&self, key: &PairKey, is_watched: bool, random: u64, now: Now) -> PairContext<'_> {
+        let domain = key.remote.domain_name();
+        let partner = self.settings.partner(&domain);
+        PairContext {
+            now_ms: now.unix_ms,
+            random,
+            is_partner: partner.is_some(),
+            has_access: self.settings.may_federate(&key.local),
+            partner: partner.map(|partner| partner.partner_type).unwrap_or_default(),
+            may_hold: self.pairs.crowd.may_hold(&domain),
+            may_watch: is_watched || self.pairs.crowd.may_watch(key, &self.settings.watches),
+            contact: &self.settings.contact,
+            settings: &self.settings.presence,
+        }
     }
 
     /// Whether a presence stanza may reach its pair.
@@ -318,6 +339,10 @@ impl Engine {
                         self.respond(transaction, response, now, out);
                     }
                 }
+                PairOutput::Mended(drift) => {
+                    self.metrics.drift_mended(drift);
+                    self.sweep.mended(drift);
+                }
                 PairOutput::Verdict(verdict) => out.verdicts.push(Verdict {
                     rung: verdict.rung(),
                     side: verdict.side(),
@@ -386,9 +411,7 @@ impl Engine {
             }
             Err(error) => {
                 self.store_failed(&error, now, out);
-                for event in self.pairs.records.load_failed(key) {
-                    self.event_failed(event, "the store failed", now, out);
-                }
+                self.set_back(key, &error, now, out);
             }
         }
     }
@@ -405,18 +428,14 @@ impl Engine {
             Ok(results) => results,
             Err(error) => {
                 self.store_failed(&error, now, out);
-                for key in keys {
-                    for event in self.pairs.records.commit_failed(&key) {
-                        self.event_failed(event, "the store failed", now, out);
-                    }
-                }
+                keys.iter().for_each(|key| self.set_back(key, &error, now, out));
                 return;
             }
         };
         for (key, result) in keys.into_iter().zip(results) {
             match result {
                 Committed::Stored { version } => {
-                    let Pairs { records, crowd } = &mut self.pairs;
+                    let Pairs { records, crowd, .. } = &mut self.pairs;
                     let settled = records.committed(&key, |held| {
                         let place = Place::of(&held.pair);
                         crowd.count(&key, held.counted, place);
@@ -439,6 +458,23 @@ impl Engine {
                     }
                 }
             }
+        }
+    }
+
+    /// The store did not do what a record needs: again after a pause, for nothing of it may be lost.
+    fn set_back(&mut self, key: &PairKey, error: &StoreError, now: Now, out: &mut Outputs) {
+        match self.pairs.records.failed(key, error.fault.may_pass()) {
+            Setback::Again => self.pairs.retries.push_back((now.instant + STORE_RETRY, key.clone())),
+            Setback::GivenUp(events) => {
+                events.into_iter().for_each(|event| self.event_failed(event, "the store failed", now, out));
+            }
+        }
+    }
+
+    /// Loads again what waited for the store.
+    pub(super) fn ask_store_again(&mut self, now: Now, out: &mut Outputs) {
+        while self.pairs.deadline().is_some_and(|at| at <= now.instant) {
+            out.loads.extend(self.pairs.retries.pop_front().map(|(_, key)| key));
         }
     }
 

@@ -15,6 +15,19 @@ pub(crate) const WAITING_PER_RECORD: usize = 256;
 /// Records kept in memory. About 1 kB each; beyond it, settled ones are forgotten and loaded when next needed.
 pub(crate) const RECORDS_IN_MEMORY: usize = 100_000;
 
+/// How often the store may fail for one record before what waits for it is handed back. With the pauses between, that is
+/// less time than edges and SIP peers wait.
+pub(crate) const STORE_TRIES: u8 = 5;
+
+/// What becomes of a record that the store could not load or commit.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Setback<E> {
+    /// Everything waits on, the event of the commit in front: load the record after a pause.
+    Again,
+    /// Everything that waited is handed back, in order, and the record is forgotten.
+    GivenUp(Vec<E>),
+}
+
 /// What became of an event that was offered.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Offer<E> {
@@ -38,6 +51,8 @@ pub(crate) struct Records<K, P, E, O> {
 struct Entry<P, E, O> {
     state: State<P, E, O>,
     waiting: VecDeque<E>,
+    /// Of the store, since it last did what this record needed.
+    failures: u8,
 }
 
 #[derive(Debug)]
@@ -69,14 +84,15 @@ impl<K: Eq + Hash + Clone, P: Clone, E, O> Records<K, P, E, O> {
             return if matches!(entry.state, State::Ready(_)) { Offer::Run } else { Offer::Queued };
         }
         self.forget_settled();
-        self.entries.insert(key.clone(), Entry { state: State::Loading, waiting: VecDeque::from([event]) });
+        self.entries
+            .insert(key.clone(), Entry { state: State::Loading, waiting: VecDeque::from([event]), failures: 0 });
         Offer::Load
     }
 
     /// The record, if it is in memory and nothing is under way: for decisions that change nothing.
     pub(crate) fn settled(&self, key: &K) -> Option<&P> {
         match self.entries.get(key) {
-            Some(Entry { state: State::Ready(record), waiting }) if waiting.is_empty() => Some(record),
+            Some(Entry { state: State::Ready(record), waiting, .. }) if waiting.is_empty() => Some(record),
             Some(_) | None => None,
         }
     }
@@ -90,14 +106,22 @@ impl<K: Eq + Hash + Clone, P: Clone, E, O> Records<K, P, E, O> {
         }
     }
 
-    /// The store could not load the record: everything that waited for it is handed back, in order.
-    pub(crate) fn load_failed(&mut self, key: &K) -> Vec<E> {
-        match self.entries.get(key) {
-            Some(entry) if matches!(entry.state, State::Loading) => {
-                self.entries.remove(key).map(|entry| entry.waiting.into()).unwrap_or_default()
+    /// The store could not load or commit the record.
+    pub(crate) fn failed(&mut self, key: &K, may_pass: bool) -> Setback<E> {
+        let Some(entry) = self.entries.get_mut(key) else { return Setback::GivenUp(Vec::new()) };
+        match std::mem::replace(&mut entry.state, State::Loading) {
+            State::Committing { event, .. } => entry.waiting.push_front(event),
+            State::Loading => {}
+            state @ State::Ready(_) => {
+                entry.state = state;
+                return Setback::GivenUp(Vec::new());
             }
-            Some(_) | None => Vec::new(),
         }
+        entry.failures = entry.failures.saturating_add(1);
+        if may_pass && entry.failures < STORE_TRIES {
+            return Setback::Again;
+        }
+        Setback::GivenUp(self.entries.remove(key).map(|entry| entry.waiting.into()).unwrap_or_default())
     }
 
     /// The next event of a ready record, with a copy of the record to run it on. The caller
@@ -105,8 +129,11 @@ impl<K: Eq + Hash + Clone, P: Clone, E, O> Records<K, P, E, O> {
     pub(crate) fn next(&mut self, key: &K) -> Option<(P, E)> {
         let entry = self.entries.get_mut(key)?;
         let State::Ready(record) = &entry.state else { return None };
-        let copy = record.clone();
-        entry.waiting.pop_front().map(|event| (copy, event))
+        let Some(event) = entry.waiting.pop_front() else {
+            entry.failures = 0;
+            return None;
+        };
+        Some((record.clone(), event))
     }
 
     /// The event changed the record: it is committed next, and its effects wait for that.
@@ -122,6 +149,7 @@ impl<K: Eq + Hash + Clone, P: Clone, E, O> Records<K, P, E, O> {
         match std::mem::replace(&mut entry.state, State::Loading) {
             State::Committing { mut next, event, effects } => {
                 settle(&mut next);
+                entry.failures = 0;
                 entry.state = State::Ready(next);
                 Some((event, effects))
             }
@@ -146,18 +174,6 @@ impl<K: Eq + Hash + Clone, P: Clone, E, O> Records<K, P, E, O> {
                 false
             }
         }
-    }
-
-    /// The store refused the commit for good: the event and all that waited are handed back, the record is forgotten.
-    pub(crate) fn commit_failed(&mut self, key: &K) -> Vec<E> {
-        match self.entries.get(key) {
-            Some(Entry { state: State::Committing { .. }, .. }) => {}
-            Some(_) | None => return Vec::new(),
-        }
-        let Some(Entry { state: State::Committing { event, .. }, waiting }) = self.entries.remove(key) else {
-            return Vec::new();
-        };
-        std::iter::once(event).chain(waiting).collect()
     }
 
     /// Makes room: records that nobody waits for are forgotten, a quarter of the cache at a time.
@@ -236,19 +252,25 @@ mod tests {
     }
 
     // Rule: life.store-failure
+    // Rule: life.store-failure
     #[test]
-    fn a_store_that_fails_hands_everything_back() {
+    fn a_store_that_fails_is_tried_again_and_then_everything_is_handed_back() {
         let mut table = Table::default();
         table.offer(&"pair", 'a');
         table.offer(&"pair", 'b');
-        assert_eq!(table.load_failed(&"pair"), ['a', 'b']);
-        table.offer(&"pair", 'c');
+        assert_eq!(table.failed(&"pair", true), Setback::Again);
         table.loaded(&"pair", 7);
         let (record, event) = step(&mut table);
-        table.commit(&"pair", record, event, vec![]);
-        table.offer(&"pair", 'd');
-        assert_eq!(table.commit_failed(&"pair"), ['c', 'd']);
+        table.commit(&"pair", record, event, vec!['x']);
+        table.offer(&"pair", 'c');
+        for _ in 2..STORE_TRIES {
+            assert_eq!(table.failed(&"pair", true), Setback::Again);
+        }
+        assert_eq!(table.failed(&"pair", true), Setback::GivenUp(vec!['a', 'b', 'c']));
         assert!(table.entries.is_empty());
+        // Where trying again is of no use, at once.
+        table.offer(&"pair", 'd');
+        assert_eq!(table.failed(&"pair", false), Setback::GivenUp(vec!['d']));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use causeway_shared::domain::DomainName;
 use super::crowd::Place;
 use super::pairs::{PairEvent, STORE_PAUSE};
 use super::settings::Settings;
-use super::{Engine, News, Now, Outputs, ROUND_RATE, Round, TOLD_LATER};
+use super::{Engine, News, Now, Outputs, PROBE_RATE, ROUND_RATE, Round, TOLD_LATER};
 use crate::presence::PairInput;
 use crate::presence::record::{Pair, PairKey};
 use crate::store::StoreError;
@@ -20,6 +20,8 @@ impl Engine {
     pub(super) fn tell_pair(&mut self, key: PairKey, input: PairInput, now: Now, out: &mut Outputs) {
         let is_partner = self.settings.partner(&key.remote.domain_name()).is_some();
         let input = match input {
+            // Looks for itself.
+            PairInput::Mend => input,
             PairInput::PartnerRemoved if is_partner => PairInput::PartnerChanged,
             _ if !is_partner => PairInput::PartnerRemoved,
             _ if !self.settings.may_federate(&key.local) => PairInput::AccessLost,
@@ -81,8 +83,12 @@ impl Engine {
     pub(super) fn tell_next(&mut self, now: Now, out: &mut Outputs) {
         self.tell_next_at = match self.to_tell.pop_front() {
             Some((key, input)) => {
+                let rate = match input {
+                    PairInput::StreamBack => PROBE_RATE,
+                    _ => ROUND_RATE,
+                };
                 self.tell_pair(key, input, now, out);
-                Some(now.instant + Duration::from_secs(1) / ROUND_RATE)
+                Some(now.instant + Duration::from_secs(1) / rate)
             }
             None => None,
         };

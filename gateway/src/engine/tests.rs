@@ -391,8 +391,8 @@ fn a_store_that_fails_leaves_nobody_waiting() {
     let mut rig = Rig::new();
     let error = || StoreError {
         path: Arc::new("x.sqlite".into()),
-        fault: crate::store::StoreFault::DiskFull,
-        detail: "full".into(),
+        fault: crate::store::StoreFault::Corrupt,
+        detail: "row".into(),
     };
     rig.seq += 1;
     rig.receive_subscribe_without_store();
@@ -570,6 +570,11 @@ fn a_request_that_was_not_stored_is_not_counted_as_held() {
     rig.out.commits.clear();
     rig.handle(Input::Committed(vec![key], Err(Rig::disk_full())));
     assert_eq!(rig.engine.pairs.crowd.held_of(&wingtip), 0);
+    // The store has room again.
+    rig.now.instant += Duration::from_secs(3);
+    rig.handle(Input::DeadlinePassed);
+    rig.settle();
+    assert_eq!(rig.engine.pairs.crowd.held_of(&wingtip), 1);
     rig.subscribe("eve@wingtip.example");
     assert_eq!(rig.engine.pairs.crowd.held_of(&wingtip), 1);
     assert_eq!(rig.engine.under_way(), rig.out.stanzas.len());
@@ -596,6 +601,7 @@ fn a_removed_partners_pairs_are_told_also_those_that_only_the_store_knows() {
 }
 
 mod access;
+mod care;
 mod delivery;
 mod echo;
 mod injection;

@@ -8,6 +8,7 @@
 //! Not here: whether a stanza or request may pass at all (`policy`), transactions, streams, the store.
 
 mod access;
+pub mod drift;
 mod inbound;
 mod outbound;
 pub mod record;
@@ -23,6 +24,7 @@ use causeway_sip::message::{Request, Response};
 use causeway_sip::uri::Uri;
 
 use crate::translate::presence::{PidfStyle, PresenceKind, PresenceOut, PresenceStanza, ResourcePresence};
+use drift::Drift;
 use record::{InAuthorisation, OutAuthorisation, Owed, Pair};
 use verdict::PairVerdict;
 
@@ -67,6 +69,10 @@ pub struct PairContext<'a> {
     pub now_ms: u64,
     /// A random number, fresh for each step: tags, Call-IDs and jitter come from it.
     pub random: u64,
+    /// Whether the XMPP user's domain is a partner.
+    pub is_partner: bool,
+    /// Whether the SIP user may reach partners.
+    pub has_access: bool,
     /// The type of the XMPP user's partner.
     pub partner: PartnerType,
     /// Whether the partner may have one more held `subscribe`.
@@ -133,6 +139,8 @@ pub enum PairInput {
     AccessBack,
     /// The operator removes the pair.
     OperatorRemoved,
+    /// A sweep found that the record has drifted.
+    Mend,
     /// The process started: what was under way then has been lost.
     Restart,
 }
@@ -176,6 +184,8 @@ pub enum PairOutput {
     Respond(Response),
     /// Tell the operator.
     Verdict(PairVerdict),
+    /// Count what was mended.
+    Mended(Drift),
 }
 
 impl Pair {
@@ -200,6 +210,7 @@ impl Pair {
             PairInput::AccessLost => step.access_lost(),
             PairInput::AccessBack => step.access_back(),
             PairInput::OperatorRemoved => step.operator_removed(),
+            PairInput::Mend => step.mend(),
             PairInput::Restart => step.restart(),
         }
         step.notify_what_changed();

@@ -25,6 +25,7 @@ pub(crate) fn check_all(make: Make<'_>) {
     each_due_pair_is_claimed_once(&*make());
     pairs_of_a_domain_come_page_by_page(&*make());
     everything_is_counted(&*make());
+    all_pairs_come_page_by_page(&*make());
 }
 
 pub(crate) fn wait<T: Send + 'static>(call: impl FnOnce(Done<T>)) -> Result<T, StoreError> {
@@ -305,4 +306,24 @@ fn everything_is_counted(store: &dyn Store) {
     );
     let count_held = |domain: &str| wait(|done| store.count_held(DomainName::parse(domain).unwrap(), done)).unwrap();
     assert_eq!((count_held("wingtip.example"), count_held("fabrikam.example")), (1, 0));
+}
+
+fn all_pairs_come_page_by_page(store: &dyn Store) {
+    let mut expected = Vec::new();
+    for (local, domain) in [("b", "x.example"), ("a", "y.example"), ("a", "x.example"), ("c", "z.example")] {
+        let mut pair = Pair::new(key(&format!("{local}@contoso.example"), &format!("u@{domain}")));
+        pair.inbound.authorisation = InAuthorisation::Held;
+        commit(store, None, &mut pair);
+        expected.push(pair.key);
+    }
+    expected.sort();
+    let mut found: Vec<PairKey> = Vec::new();
+    loop {
+        let page = wait(|done| store.pairs(found.last().cloned(), 3, done)).unwrap();
+        if page.is_empty() {
+            break;
+        }
+        found.extend(page.into_iter().map(|pair| pair.key));
+    }
+    assert_eq!(found, expected);
 }

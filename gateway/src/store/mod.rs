@@ -69,6 +69,9 @@ pub trait Store: Send + Sync {
     /// All pairs with users of an XMPP domain, page by page: up to `limit` behind the one named.
     fn pairs_of_domain(&self, domain: DomainName, after: Option<PairKey>, limit: usize, done: Done<Vec<Pair>>);
 
+    /// All pairs, page by page in the order of their keys: up to `limit` behind the one named.
+    fn pairs(&self, after: Option<PairKey>, limit: usize, done: Done<Vec<Pair>>);
+
     /// How many held `subscribe` requests there are from a domain.
     fn count_held(&self, domain: DomainName, done: Done<u64>);
 
@@ -115,6 +118,18 @@ pub enum StoreFault {
     /// Anything else: a bug.
     #[error("the database refused a statement")]
     Statement,
+}
+
+impl StoreFault {
+    /// Whether the same call may work a little later.
+    pub const fn may_pass(self) -> bool {
+        match self {
+            Self::Locked | Self::DiskFull | Self::Inaccessible | Self::Overloaded => true,
+            // A statement takes all others of its transaction with it.
+            Self::Statement => true,
+            Self::Corrupt | Self::TooNew | Self::Closed => false,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -47,6 +47,7 @@ enum Job {
     Commit(Vec<PairChange>, Done<Vec<Committed>>),
     ClaimDue { now_ms: u64, claimed_until: u64, limit: usize, done: Done<Vec<Pair>> },
     PairsOfDomain { domain: DomainName, after: Option<PairKey>, limit: usize, done: Done<Vec<Pair>> },
+    Pairs { after: Option<PairKey>, limit: usize, done: Done<Vec<Pair>> },
     CountHeld(DomainName, Done<u64>),
     Counts(Done<Counts>),
 }
@@ -94,6 +95,10 @@ impl Store for SqliteStore {
         self.submit(Job::PairsOfDomain { domain, after, limit, done });
     }
 
+    fn pairs(&self, after: Option<PairKey>, limit: usize, done: Done<Vec<Pair>>) {
+        self.submit(Job::Pairs { after, limit, done });
+    }
+
     fn count_held(&self, domain: DomainName, done: Done<u64>) {
         self.submit(Job::CountHeld(domain, done));
     }
@@ -119,7 +124,9 @@ impl Job {
         match self {
             Self::Load(_, done) => done(Err(error)),
             Self::Commit(_, done) => done(Err(error)),
-            Self::ClaimDue { done, .. } | Self::PairsOfDomain { done, .. } => done(Err(error)),
+            Self::ClaimDue { done, .. } | Self::PairsOfDomain { done, .. } | Self::Pairs { done, .. } => {
+                done(Err(error))
+            }
             Self::CountHeld(_, done) => done(Err(error)),
             Self::Counts(done) => done(Err(error)),
         }
@@ -187,7 +194,11 @@ impl Job {
     fn writes(&self) -> bool {
         match self {
             Self::Commit(..) | Self::ClaimDue { .. } => true,
-            Self::Load(..) | Self::PairsOfDomain { .. } | Self::CountHeld(..) | Self::Counts(_) => false,
+            Self::Load(..)
+            | Self::PairsOfDomain { .. }
+            | Self::Pairs { .. }
+            | Self::CountHeld(..)
+            | Self::Counts(_) => false,
         }
     }
 
@@ -206,6 +217,9 @@ impl Job {
             }
             Self::PairsOfDomain { domain, after, limit, done } => {
                 finish(pairs::of_domain(connection, &domain, after.as_ref(), limit), done, path, completions)
+            }
+            Self::Pairs { after, limit, done } => {
+                finish(pairs::all(connection, after.as_ref(), limit), done, path, completions)
             }
             Self::CountHeld(domain, done) => finish(pairs::count_held(connection, &domain), done, path, completions),
             Self::Counts(done) => finish(pairs::counts(connection), done, path, completions),

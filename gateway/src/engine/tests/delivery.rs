@@ -134,8 +134,8 @@ fn presence_for_a_device_that_was_not_shown_is_ignored() {
 fn what_is_never_answered_is_not_answered_either_when_the_store_fails() {
     let error = || StoreError {
         path: Arc::new("x.sqlite".into()),
-        fault: crate::store::StoreFault::DiskFull,
-        detail: "full".into(),
+        fault: crate::store::StoreFault::Corrupt,
+        detail: "row".into(),
     };
     for (kind, rest, is_answered) in [
         (StanzaKind::Message, "type='headline' id='m1'><body>hello</body>", false),

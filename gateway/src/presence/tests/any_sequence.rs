@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn event() -> impl Strategy<Value = (u8, u8, u64)> {
-    (0..23_u8, 0..8_u8, prop_oneof![Just(0), 1..10_000_u64, 10_000..5_000_000_u64])
+    (0..24_u8, 0..8_u8, prop_oneof![Just(0), 1..10_000_u64, 10_000..5_000_000_u64])
 }
 
 proptest! {
@@ -13,7 +13,8 @@ proptest! {
 
     // Rule: life.any-sequence, pidf.watcher-only
     /// Whatever happens in whatever order: nothing that expires is without a due time, a due pair is not due again at
-    /// once, bounds hold, and nobody is told of a user who may not see him.
+    /// once, bounds hold, nobody is told of a user who may not see him, users of Public partners are told no note, and
+    /// a sweep finds nothing that it cannot mend.
     #[test]
     fn any_sequence_of_events_keeps_the_promises(partner in 0..3_u8, events in proptest::collection::vec(event(), 1..60)) {
         let partner = [FED, PV, PU][usize::from(partner)];
@@ -77,6 +78,7 @@ proptest! {
                 }
                 20 => lab.feed([PairInput::StreamLost, PairInput::StreamBack, PairInput::Restart, PairInput::Activity][usize::from(detail) % 4].clone()),
                 21 => lab.feed([PairInput::AccessLost, PairInput::AccessBack][usize::from(detail) % 2].clone()),
+                22 => lab.feed(PairInput::Mend),
                 _ => {
                     lab.partner = [FED, PV, PU][usize::from(detail) % 3];
                     lab.feed(PairInput::PartnerChanged)
@@ -94,10 +96,12 @@ proptest! {
                         serial = *number;
                         let ends = (&presence.to, presence.from.bare());
                         prop_assert_eq!(ends, (&lab.pair.key.remote, lab.pair.key.local.clone()), "step {} {}", step, what);
+                        let notes = presence.presence.iter().flat_map(|presence| &presence.notes).count();
+                        prop_assert!(notes == 0 || lab.partner.sees_notes(), "step {step} {what}: a note leaks");
                         prop_assert!(presence.kind != PresenceKind::Available || lab.pair.is_watcher(), "step {step} {what}");
                         prop_assert!(presence.kind != PresenceKind::Subscribed || lab.pair.is_watcher(), "step {step} {what}");
                     }
-                    PairOutput::Respond(_) | PairOutput::Verdict(_) => {}
+                    PairOutput::Respond(_) | PairOutput::Verdict(_) | PairOutput::Mended(_) => {}
                 }
             }
             prop_assert!(out.len() <= 64, "step {step} {what}: {} outputs", out.len());
@@ -113,5 +117,13 @@ proptest! {
                 prop_assert!(lab.pair.due_at.is_none_or(|at| at > lab.now), "step {step} {what}: due again at once: {:?}", lab.pair);
             }
         }
+        // Whoever had the right and lost it meanwhile, and whatever was forgotten: one look mends all of it.
+        lab.wait(600_000);
+        let out = lab.feed(PairInput::Mend);
+        prop_assert!(out.len() <= 64);
+        let again = lab.feed(PairInput::Mend);
+        // A contact of whom nothing is heard may be asked each time.
+        let is_probe = |output: &PairOutput| matches!(output, PairOutput::Mended(Drift::UnknownContact) | PairOutput::Presence { .. });
+        prop_assert!(again.iter().all(is_probe), "{again:?} after {out:?}: {:?}", lab.pair);
     }
 }

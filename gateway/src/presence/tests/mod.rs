@@ -15,6 +15,7 @@ use crate::translate::presence::read_presence;
 mod access;
 mod any_sequence;
 mod both;
+mod drift;
 mod inbound;
 mod oracle;
 mod outbound;
@@ -30,6 +31,8 @@ struct Lab {
     settings: PresenceSettings,
     contact: Uri,
     may_watch: bool,
+    is_partner: bool,
+    has_access: bool,
 }
 
 fn request(text: &str) -> Request {
@@ -53,6 +56,8 @@ impl Lab {
             settings: PresenceSettings::default(),
             contact: "sip:gw1.contoso.example:5061;transport=tls".parse().unwrap(),
             may_watch: true,
+            is_partner: true,
+            has_access: true,
         }
     }
 
@@ -62,6 +67,8 @@ impl Lab {
         let context = PairContext {
             now_ms: self.now,
             random: self.random,
+            is_partner: self.is_partner,
+            has_access: self.has_access,
             partner: self.partner,
             may_hold: true,
             may_watch: self.may_watch,
@@ -173,7 +180,10 @@ impl Lab {
                 PairOutput::Presence { serial, .. } => {
                     drop(self.feed(PairInput::PresenceOutcome { serial: *serial, failure: None }));
                 }
-                PairOutput::Subscribe { .. } | PairOutput::Respond(_) | PairOutput::Verdict(_) => {}
+                PairOutput::Subscribe { .. }
+                | PairOutput::Respond(_)
+                | PairOutput::Verdict(_)
+                | PairOutput::Mended(_) => {}
             }
         }
     }

@@ -90,8 +90,20 @@ pub(super) fn of_domain(
         "SELECT * FROM pair WHERE remote_domain = ?1 AND (local, remote) > (?2, ?3) ORDER BY local, remote LIMIT ?4",
     )?;
     let heads = statement.query_map(params![domain.as_str(), local, remote, count_of(limit)], Head::read)?;
-    let mut pairs = Vec::new();
-    for head in heads.collect::<Result<Vec<_>, _>>()? {
+    load_page(connection, heads.collect::<Result<_, _>>()?)
+}
+
+pub(super) fn all(connection: &Connection, after: Option<&PairKey>, limit: usize) -> Sql<Vec<Pair>> {
+    let (local, remote) = after.map_or(("", ""), |key| (key.local.as_str(), key.remote.as_str()));
+    let mut statement = connection
+        .prepare_cached("SELECT * FROM pair WHERE (local, remote) > (?1, ?2) ORDER BY local, remote LIMIT ?3")?;
+    let heads = statement.query_map(params![local, remote, count_of(limit)], Head::read)?;
+    load_page(connection, heads.collect::<Result<_, _>>()?)
+}
+
+fn load_page(connection: &Connection, heads: Vec<Head>) -> Sql<Vec<Pair>> {
+    let mut pairs = Vec::with_capacity(heads.len());
+    for head in heads {
         // The others must not wait for a record that cannot be read.
         match load_rest(connection, &head) {
             Ok(pair) => pairs.push(pair),

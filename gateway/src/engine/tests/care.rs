@@ -1,0 +1,173 @@
+//! What the engine does when the store fails, when records drift, and when a partner cannot be reached.
+
+use super::*;
+use crate::presence::drift::Drift;
+use crate::presence::record::{InAuthorisation, OutAuthorisation};
+use crate::store::StoreFault;
+
+const BOB: &str = "bob@fabrikam.example";
+const ALICE: &str = "alice@contoso.example";
+
+fn key(local: &str, remote: &str) -> PairKey {
+    PairKey { local: BareJid::parse(local).unwrap(), remote: BareJid::parse(remote).unwrap() }
+}
+
+fn broken(fault: StoreFault) -> StoreError {
+    StoreError { path: Arc::new("store".into()), fault, detail: "no".into() }
+}
+
+impl Rig {
+    fn wait(&mut self, time: Duration) {
+        self.now.instant += time;
+        self.now.unix_ms += u64::try_from(time.as_millis()).unwrap();
+    }
+
+    /// A `subscribe` of bob's, while the test plays the store itself.
+    fn subscribe_unstored(&mut self) -> u64 {
+        self.is_store_mute = true;
+        self.stanza(StanzaKind::Presence, BOB, ALICE, "type='subscribe'>")
+    }
+
+    /// One whole sweep over what is stored.
+    fn sweep(&mut self) {
+        self.engine.sweep.next_at = Some(self.now.instant);
+        for _ in 0..1_000 {
+            self.handle(Input::DeadlinePassed);
+            self.settle();
+            self.out.claim_due = None;
+            let Some(after) = self.out.sweep.take() else {
+                self.wait(Duration::from_millis(100));
+                continue;
+            };
+            let mut page: Vec<Pair> = self.stored.values().cloned().collect();
+            page.sort_by(|one, other| one.key.cmp(&other.key));
+            page.retain(|pair| after.as_ref().is_none_or(|after| pair.key > *after));
+            page.truncate(2);
+            let is_end = page.is_empty();
+            self.handle(Input::Swept(Ok(page)));
+            if is_end {
+                return;
+            }
+        }
+        panic!("the sweep does not end");
+    }
+}
+
+// Rule: life.store-failure
+#[test]
+fn presence_survives_a_store_that_fails_for_a_while() {
+    let mut rig = Rig::new();
+    let number = rig.subscribe_unstored();
+    for _ in 0..2 {
+        let key = rig.out.loads.remove(0);
+        rig.handle(Input::Loaded(key, Err(broken(StoreFault::Inaccessible))));
+        assert!(rig.out.loads.is_empty() && rig.finished().is_empty());
+        rig.wait(Duration::from_secs(3));
+        rig.handle(Input::DeadlinePassed);
+    }
+    let key = rig.out.loads.remove(0);
+    rig.handle(Input::Loaded(key, Ok(None)));
+    let keys = vec![rig.out.commits.remove(0).after.key];
+    rig.handle(Input::Committed(keys, Err(broken(StoreFault::DiskFull))));
+    assert!(rig.finished().is_empty() && rig.requests().is_empty(), "nothing leaves that is not stored");
+    rig.wait(Duration::from_secs(3));
+    rig.handle(Input::DeadlinePassed);
+    rig.is_store_mute = false;
+    rig.settle();
+    assert_eq!(rig.finished(), [number]);
+    assert_eq!(rig.requests().len(), 1);
+}
+
+// Rule: life.store-failure
+#[test]
+fn a_store_that_stays_broken_is_reported_to_the_sender() {
+    let mut rig = Rig::new();
+    rig.subscribe_unstored();
+    for _ in 0..super::super::records::STORE_TRIES {
+        let key = rig.out.loads.remove(0);
+        rig.handle(Input::Loaded(key, Err(broken(StoreFault::Locked))));
+        rig.wait(Duration::from_secs(3));
+        rig.handle(Input::DeadlinePassed);
+    }
+    assert!(rig.out.loads.is_empty());
+    assert!(String::from_utf8_lossy(&rig.out.stanzas[0].xml).contains("resource-constraint"));
+    assert!(!rig.out.verdicts.is_empty());
+}
+
+// Rule: life.reconcile
+#[test]
+fn a_sweep_mends_what_was_planted_in_the_store_and_counts_it() {
+    let mut rig = Rig::new();
+    let now = rig.now.unix_ms;
+    let plant = |rig: &mut Rig, local: &str, remote: &str, change: fn(&mut Pair, u64)| {
+        let mut pair = Pair::new(key(local, remote));
+        pair.version = 1;
+        change(&mut pair, now);
+        rig.stored.insert(pair.key.clone(), pair);
+    };
+    plant(&mut rig, "a@contoso.example", BOB, |pair, now| {
+        pair.inbound.authorisation = InAuthorisation::Authorised;
+        pair.inbound.lease_until = now + 10_000_000;
+    });
+    plant(&mut rig, "b@contoso.example", "x@wingtip.example", |pair, now| {
+        pair.inbound.authorisation = InAuthorisation::Held;
+        pair.inbound.since_ms = now - 40 * 86_400_000;
+    });
+    plant(&mut rig, "c@contoso.example", "x@removed.example", |pair, _| {
+        pair.outbound.authorisation = OutAuthorisation::To
+    });
+    plant(&mut rig, "d@contoso.example", BOB, |pair, now| {
+        pair.outbound.authorisation = OutAuthorisation::PendingOut;
+        (pair.outbound.since_ms, pair.outbound.last_seen_ms) = (now - 15 * 86_400_000, now);
+    });
+    plant(&mut rig, "e@contoso.example", BOB, |_, _| {});
+    plant(&mut rig, "f@contoso.example", BOB, |pair, now| {
+        pair.outbound.authorisation = OutAuthorisation::To;
+        (pair.outbound.last_seen_ms, pair.due_at) = (now, Some(now + 30 * 86_400_000));
+    });
+    let untouched = rig.stored[&key("f@contoso.example", BOB)].clone();
+    rig.sweep();
+    let counted = |rig: &Rig, drift| rig.engine.metrics.drifts_mended(drift);
+    for drift in [Drift::Unwatched, Drift::HeldTooLong, Drift::NoPartner, Drift::Unclaimed, Drift::Blank] {
+        assert_eq!(counted(&rig, drift), 1, "{drift:?}");
+    }
+    assert_eq!(rig.requests().len(), 1, "the one who is authorised is watched again");
+    assert_eq!(rig.stored[&untouched.key], untouched);
+    for gone in ["b@contoso.example", "c@contoso.example", "d@contoso.example", "e@contoso.example"] {
+        assert!(rig.stored.iter().all(|(key, pair)| key.local.as_str() != gone || pair.is_blank()), "{gone}");
+    }
+    // The next one finds nothing.
+    rig.stored.retain(|_, pair| !pair.is_blank());
+    rig.sweep();
+    assert_eq!(counted(&rig, Drift::Unwatched), 1);
+}
+
+// Rule: life.stream-loss
+#[test]
+fn a_partner_that_cannot_be_reached_is_pinged_and_its_pairs_hear_of_it_and_of_its_return() {
+    let mut rig = Rig::new();
+    let unreachable = || Outcome::Failed(Failure::new(StanzaCondition::RemoteServerTimeout, "no"));
+    // The echo of an authorisation: something to say to bob that fails.
+    rig.stanza(StanzaKind::Presence, BOB, ALICE, "type='subscribe'>");
+    let subscribe = rig.requests().remove(0);
+    rig.answer(&subscribe, Status::FORBIDDEN);
+    rig.stanza_ends(unreachable());
+    assert!(rig.out.stanzas.is_empty());
+    rig.wait(Duration::from_secs(60));
+    rig.handle(Input::DeadlinePassed);
+    let ping = rig.stanza_ends(unreachable());
+    assert_eq!((ping.kind, ping.to.as_str()), (StanzaKind::Iq, "fabrikam.example"));
+    let (round, _) = rig.out.pages.remove(0);
+    assert!(matches!(round.news, News::All(PairInput::StreamLost)));
+    rig.handle(Input::Page(round, Ok(Vec::new())));
+    // Told once.
+    rig.wait(Duration::from_secs(60));
+    rig.handle(Input::DeadlinePassed);
+    rig.stanza_ends(unreachable());
+    assert!(rig.out.pages.is_empty());
+    // Whatever comes from there says that it is back.
+    rig.stanza(StanzaKind::Presence, BOB, ALICE, ">");
+    let (round, _) = rig.out.pages.remove(0);
+    assert!(matches!(round.news, News::All(PairInput::StreamBack)));
+    assert!(rig.engine.reach.is_clear());
+}
