@@ -178,7 +178,7 @@ fn admit(head: Head, head_len: usize) -> Result<(Head, usize), FramingError> {
         Length::Absent => FramingFault::NoContentLength,
         Length::Bad => FramingFault::ContentLength,
     };
-    Err(FramingError { fault, answer: head.refusal(ParseFault::Framing(fault).status()) })
+    Err(FramingError { fault, answer: head.refusal(&ParseFault::Framing(fault)) })
 }
 
 #[cfg(test)]

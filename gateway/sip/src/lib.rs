@@ -69,6 +69,7 @@ pub mod parse;
 pub mod field;
 pub mod frame;
 mod grammar;
+mod multipart;
 pub mod header;
 pub mod method;
 pub mod params;

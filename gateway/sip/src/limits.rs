@@ -39,6 +39,9 @@ pub const OVERLOAD_RETRY_AFTER: Duration = Duration::from_secs(5);
 /// What a peer is told to wait when the gateway stops: about the time of a restart. Until then its other targets serve.
 pub const DRAIN_RETRY_AFTER: Duration = Duration::from_secs(10);
 
+/// Answers to strangers in one second; the rest hears nothing, so that a forged source address makes no flood of 403s.
+pub const MAX_STRANGER_ANSWERS: u32 = 100;
+
 /// Sessions at once, in both directions. One has about two kilobytes.
 pub const MAX_SESSIONS: usize = 50_000;
 /// Incoming INVITEs that wait for an answer or an ACK, from one address: a flood of them fills its own share only.

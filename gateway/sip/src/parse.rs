@@ -279,13 +279,13 @@ impl Head {
                 }
             };
         };
-        let answer = answer(&self.start, &self.headers, fault.status());
+        let answer = answer(&self.start, &self.headers, &fault);
         Err(ParseError { fault, answer })
     }
 
     /// The answer to a message whose framing is lost.
-    pub(crate) fn refusal(&self, status: Status) -> Option<Box<Response>> {
-        answer(&self.start, &self.headers, status)
+    pub(crate) fn refusal(&self, fault: &ParseFault) -> Option<Box<Response>> {
+        answer(&self.start, &self.headers, fault)
     }
 }
 
@@ -344,8 +344,9 @@ fn each(value: &[u8], good: impl Fn(&[u8]) -> bool) -> bool {
 }
 
 /// The answer to a request that does not parse: possible when a Via and a CSeq are there to tell its transaction. The
-/// Via need not parse, because the answer goes where the request came from.
-fn answer(start: &Start, headers: &Headers, status: Status) -> Option<Box<Response>> {
+/// Via need not parse, because the answer goes where the request came from. The Reason-Phrase says what is wrong (RFC 3261
+/// section 21.4.1).
+fn answer(start: &Start, headers: &Headers, fault: &ParseFault) -> Option<Box<Response>> {
     let Start::Request { method, .. } = start else {
         return None;
     };
@@ -362,7 +363,11 @@ fn answer(start: &Start, headers: &Headers, status: Status) -> Option<Box<Respon
         }
         seen |= bit;
     }
-    Some(Box::new(Response::from_headers(&once, status)))
+    let mut response = Response::from_headers(&once, fault.status());
+    if let (Status::BAD_REQUEST, Ok(reason)) = (response.status, HeaderValue::new(fault.to_string())) {
+        response.reason = reason;
+    }
+    Some(Box::new(response))
 }
 
 /// Joins a folded value: each line end with the whitespace around it becomes one SP (RFC 3261 section 7.3.1).

@@ -274,6 +274,20 @@ fn a_repeated_single_header_is_answered_and_its_second_value_does_not_go_back() 
     }
 }
 
+// RFC 3261 section 21.4.1
+// Rule: sip.malformed
+#[test]
+fn the_reason_phrase_of_a_400_says_what_is_wrong() {
+    let reason = |lines: &[&str]| {
+        let answer = parse(with(lines)).unwrap_err().answer.unwrap();
+        (answer.status.code(), answer.reason.as_str().unwrap().to_owned())
+    };
+    assert_eq!(reason(&["CSeq: 8 INVITE"]), (400, "CSeq names another method".to_owned()));
+    assert_eq!(reason(&["Content-Length: -1"]).1, "Content-Length is malformed or contradicts itself");
+    assert!(reason(&["Max-Forwards: 300"]).1.contains("Max-Forwards"));
+    assert_eq!(reason(&["MESSAGE sip:h SIP/7.0"]), (505, Status::VERSION_NOT_SUPPORTED.reason().to_owned()));
+}
+
 #[test]
 fn an_ack_is_never_answered() {
     assert_eq!(refused(&["ACK sip:h SIP/2.0", "CSeq: 1 MESSAGE"]).1, None);

@@ -79,6 +79,14 @@ impl TrustedPeers {
     pub fn recognise(&self, source: &Source) -> Option<Arc<str>> {
         self.0.iter().find(|peer| peer.is(source)).map(|peer| Arc::clone(&peer.name))
     }
+
+    /// Whether a configured peer may have this address; if not, no certificate makes up for it.
+    pub fn may_come_from(&self, ip: IpAddr) -> bool {
+        self.0.iter().any(|peer| match (peer.addresses.is_empty(), peer.identities.is_empty()) {
+            (true, nobody) => !nobody,
+            (false, _) => peer.addresses.iter().any(|net| net.contains(ip)),
+        })
+    }
 }
 
 impl TrustedPeer {
@@ -136,6 +144,16 @@ mod tests {
         assert!(peers.recognise(&source(TransportKind::Tls, "10.0.0.1:5061", Some("evil.example"))).is_none());
         assert!(peers.recognise(&source(TransportKind::Tls, "10.0.0.1:5061", Some("contoso.example"))).is_some());
         assert!(peers.recognise(&source(TransportKind::Tls, "11.0.0.1:5061", Some("contoso.example"))).is_none());
+    }
+
+    // Rule: sip.dos
+    #[test]
+    fn an_address_outside_of_all_networks_is_a_strangers_unless_certificates_alone_tell() {
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        assert!(peer(&["10.0.0.0/8"], &["contoso.example"]).may_come_from(ip("10.1.2.3")));
+        assert!(!peer(&["10.0.0.0/8"], &["contoso.example"]).may_come_from(ip("192.0.2.1")));
+        assert!(peer(&[], &["contoso.example"]).may_come_from(ip("192.0.2.1")));
+        assert!(!peer(&[], &[]).may_come_from(ip("192.0.2.1")));
     }
 
     #[test]

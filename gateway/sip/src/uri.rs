@@ -322,7 +322,7 @@ pub(crate) fn split_host_port(text: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
     let (host, port) = if text.first() == Some(&b'[') {
         let close = memchr::memchr(b']', text)?;
         let address = std::str::from_utf8(text.get(1..close)?).ok()?;
-        address.parse::<Ipv6Addr>().ok()?;
+        ipv6(address)?;
         let (host, rest) = text.split_at_checked(close + 1)?;
         match grammar::trim(rest) {
             [] => (host, None),
@@ -348,9 +348,15 @@ pub(crate) fn port_number(digits: &[u8]) -> Option<u16> {
 /// The address behind a host as SIP writes it.
 pub(crate) fn host_ip(host: &str) -> Option<std::net::IpAddr> {
     match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-        Some(inner) => inner.parse::<Ipv6Addr>().ok().map(Into::into),
+        Some(inner) => ipv6(inner).map(Into::into),
         None => host.parse::<Ipv4Addr>().ok().map(Into::into),
     }
+}
+
+/// An IPv6 address. COMPAT: the grammar of RFC 3261 allows three colons before an IPv4 part (RFC 5118 section 4.10).
+fn ipv6(text: &str) -> Option<Ipv6Addr> {
+    let mended = || text.contains('.').then(|| text.replacen(":::", "::", 1))?.parse().ok();
+    text.parse().ok().or_else(mended)
 }
 
 /// Escapes what `user` must not hold bare.

@@ -22,6 +22,7 @@ use crate::transaction::table::Table;
 use self::client::ClientEntry;
 use self::invited::HalfOpen;
 use self::server::{Merged, ServerEntry};
+use self::uas::Strangers;
 
 mod calls;
 mod client;
@@ -189,6 +190,7 @@ pub struct Endpoint {
     sessions: Table<Box<Session>>,
     half_open: HalfOpen,
     draining: bool,
+    strangers: Strangers,
     /// Server transactions whose final response is not sent yet.
     unanswered: usize,
     /// Reused for keys and for printing.
@@ -212,6 +214,7 @@ impl Endpoint {
             sessions: Table::new(),
             half_open: HalfOpen::default(),
             draining: false,
+            strangers: Strangers::default(),
             unanswered: 0,
             key: Vec::with_capacity(128),
             scratch: BytesMut::new(),

@@ -85,3 +85,17 @@ fn beyond_the_bound_new_requests_hear_503_and_dialogs_go_on() {
     }
     assert_eq!(endpoint.unanswered, 0);
 }
+
+// Rule: sip.dos
+#[test]
+fn a_flood_of_strangers_is_not_answered_with_a_flood() {
+    let (mut endpoint, now) = (endpoint(GATEWAY), Instant::now());
+    let mut stranger = |now| {
+        let Input::Received { message, mut source } = incoming("INVITE", "") else { unreachable!() };
+        source.peer = None;
+        codes(&step(&mut endpoint, Input::Received { message, source }, now)).len()
+    };
+    assert_eq!((0..1000).map(|_| stranger(now)).sum::<usize>(), 100);
+    assert_eq!(stranger(now + Duration::from_secs(1)), 1);
+    assert_eq!(endpoint.transactions(), (0, 0));
+}

@@ -10,12 +10,13 @@ use crate::dialog::DialogFault;
 use crate::endpoint::in_dialog::SESSION_ALLOW;
 use crate::endpoint::server::{ServerEntry, ServerMachine, reply_destination, server_key};
 use crate::endpoint::{Endpoint, Event, Output, SendTag, ServerTransaction, print};
-use crate::field::{NameAddr, ViaRef};
+use crate::field::{MediaType, NameAddr, ViaRef};
 use crate::grammar;
 use crate::header::{HeaderName, HeaderValue, Headers};
-use crate::limits::{DRAIN_RETRY_AFTER, OVERLOAD_RETRY_AFTER};
+use crate::limits::{DRAIN_RETRY_AFTER, MAX_STRANGER_ANSWERS, OVERLOAD_RETRY_AFTER};
 use crate::message::{Request, Response};
 use crate::method::{Method, Status};
+use crate::multipart;
 use crate::parse::{ParseError, ParseFault};
 use crate::target::Source;
 use crate::transaction::{invite_server, server};
@@ -86,6 +87,23 @@ pub enum Refusal {
     StrayAck,
 }
 
+/// How many strangers were answered in the second that began then.
+#[derive(Debug, Default)]
+pub(super) struct Strangers {
+    since: Option<Instant>,
+    answered: u32,
+}
+
+impl Strangers {
+    fn may_be_answered(&mut self, now: Instant) -> bool {
+        if self.since.is_none_or(|since| now.saturating_duration_since(since) >= Duration::from_secs(1)) {
+            *self = Self { since: Some(now), answered: 0 };
+        }
+        self.answered = self.answered.saturating_add(1);
+        self.answered <= MAX_STRANGER_ANSWERS
+    }
+}
+
 const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
 const ANY_LANGUAGE: HeaderValue = HeaderValue::from_static("*");
 const ALLOW: HeaderValue = HeaderValue::from_static("MESSAGE, SUBSCRIBE, NOTIFY, OPTIONS, CANCEL");
@@ -100,6 +118,9 @@ impl Endpoint {
     ) {
         stamp_via(&mut request.headers, &source);
         if source.peer.is_none() {
+            if !self.strangers.may_be_answered(now) {
+                return out.push(Output::Event(Event::Refused { source, refusal: Refusal::Stranger }));
+            }
             // The owner is told, who knows how often to say so.
             tracing::debug!(remote = %source.remote, transport = %source.transport, "SIP request from no configured peer");
             return self.refuse_statelessly(&request, source, Status::FORBIDDEN, Refusal::Stranger, out);
@@ -138,8 +159,9 @@ impl Endpoint {
     }
 
     /// A new transaction: refused, answered here, or handed up.
-    fn begin(&mut self, request: Request, source: Source, now: Instant, out: &mut Vec<Output>) {
+    fn begin(&mut self, mut request: Request, source: Source, now: Instant, out: &mut Vec<Output>) {
         let is_merged = self.merged.look_at(&request.headers);
+        self.unwrap_description(&mut request);
         if let Some((refusal, response)) = self.judge(&request, is_merged) {
             self.answer(&request, &source, response, now, out);
             return out.push(Output::Event(Event::Refused { source, refusal }));
@@ -279,8 +301,29 @@ impl Endpoint {
         let Ok(Some(media)) = headers.content_type() else {
             return false;
         };
-        let is_read = |known: &String| known.split_once('/').is_some_and(|(kind, subtype)| media.is(kind, subtype));
-        is_plain && self.config.session_bodies().iter().any(is_read)
+        is_plain && self.is_read(&media)
+    }
+
+    /// Puts the description of a session in the place of the multipart body around it, so that its user finds it there.
+    fn unwrap_description(&self, request: &mut Request) {
+        if self.config.sessions.is_none() || !matches!(request.method, Method::Invite | Method::Update) {
+            return;
+        }
+        let Ok(Some(media)) = request.headers.content_type() else {
+            return;
+        };
+        if !media.kind().eq_ignore_ascii_case("multipart") || self.is_read(&media) {
+            return;
+        }
+        if let Some(part) = multipart::find(&media, &request.body, &|media| self.is_read(media)) {
+            request.headers.set(HeaderName::ContentType, part.content_type);
+            request.body = part.body;
+        }
+    }
+
+    fn is_read(&self, media: &MediaType) -> bool {
+        let is = |known: &String| known.split_once('/').is_some_and(|(kind, subtype)| media.is(kind, subtype));
+        self.config.session_bodies().iter().any(is)
     }
 
     const fn allow(&self) -> HeaderValue {

@@ -23,7 +23,7 @@ use crate::method::Method;
 use crate::target::{Source, Target, TransportKind};
 use crate::transport::keepalive::{Due, KeepAlive};
 use crate::transport::{
-    IDLE_CLOSE, Inbound, LINGER, MAX_BATCH, MESSAGE_PATIENCE, Queued, Shared, WRITE_PATIENCE, WRITE_QUEUE,
+    IDLE_CLOSE, Inbound, LINGER, MAX_BATCH, Queued, Shared, WRITE_PATIENCE, WRITE_QUEUE,
 };
 
 /// Read buffers are allocated in pieces of this size.
@@ -90,6 +90,8 @@ pub(super) struct Connection<S> {
     /// Whether the last read brought nothing but answers to pings.
     only_pongs: bool,
     last_activity: Instant,
+    /// When a connection that a peer opened ends, unless it has brought a message of a configured one.
+    prove_by: Option<Instant>,
     message_began: Option<Instant>,
     write_began: Option<Instant>,
 }
@@ -185,6 +187,7 @@ impl<S: AsyncRead + AsyncWrite + Send> Connection<S> {
     ) -> Self {
         let (read, write) = tokio::io::split(stream);
         let is_ours = target.is_some();
+        let prove_by = (!is_ours).then(|| Instant::now() + shared.proof_patience);
         let keepalive = is_ours.then(|| KeepAlive::new(shared.ping_after, source.flow.0, Instant::now()));
         Self {
             read,
@@ -203,6 +206,7 @@ impl<S: AsyncRead + AsyncWrite + Send> Connection<S> {
             lingering: false,
             only_pongs: false,
             last_activity: Instant::now(),
+            prove_by,
             message_began: None,
             write_began: None,
         }
@@ -332,6 +336,7 @@ impl<S: AsyncRead + AsyncWrite + Send> Connection<S> {
                 None => break,
                 Some(Ok(Frame::Message(message))) => {
                     self.owed.received(&message);
+                    self.prove_by.take_if(|_| peer.is_some());
                     if !self.offer_seen {
                         self.offer_seen = true;
                         self.targets = aliases(&message, &source(), &self.shared);
@@ -360,10 +365,10 @@ impl<S: AsyncRead + AsyncWrite + Send> Connection<S> {
     /// When silence becomes the end of the connection.
     fn deadline(&self) -> Instant {
         let idle = if self.lingering { LINGER } else { IDLE_CLOSE };
-        let message = self.message_began.map(|began| began + MESSAGE_PATIENCE);
+        let message = self.message_began.map(|began| began + self.shared.message_patience);
         let write = self.write_began.map(|began| began + WRITE_PATIENCE);
         let keepalive = self.keepalive.as_ref().map(KeepAlive::deadline);
-        [message, write, keepalive, self.owed.forgiven_at()]
+        [message, write, keepalive, self.owed.forgiven_at(), self.prove_by]
             .into_iter()
             .flatten()
             .fold(self.last_activity + idle, Instant::min)

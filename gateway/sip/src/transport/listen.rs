@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_rustls::TlsAcceptor;
 
 use crate::target::{FlowId, Source, TransportKind};
 use crate::transport::connection::{self, Connection};
+use crate::transport::places::Place;
 use crate::transport::{ConnectFault, HANDSHAKE_PATIENCE, Inbound, Queued, Rarely, Shared, WRITE_QUEUE, tls};
 
 /// A pause after an error of the listening socket, such as too many open files.
@@ -19,6 +20,13 @@ const HANDSHAKE_QUEUE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What one handshake takes.
 pub(super) type TlsServer = Arc<rustls::ServerConfig>;
+
+/// The places of one accepted connection.
+struct Entered {
+    _place: Place,
+    /// Until its handshake is over.
+    handshaking: Option<Place>,
+}
 
 /// Accepts until the transport is dropped.
 pub(super) async fn accept(listener: TcpListener, tls: Option<watch::Receiver<TlsServer>>, shared: Arc<Shared>) {
@@ -37,14 +45,22 @@ pub(super) async fn accept(listener: TcpListener, tls: Option<watch::Receiver<Tl
                 continue;
             }
         };
-        let Ok(place) = Arc::clone(&shared.accepted).try_acquire_owned() else {
-            if let Some(left_out) = full.now(Instant::now()) {
-                tracing::warn!(%remote, left_out, "connection closed: too many accepted connections");
+        let is_stranger = !shared.peers.borrow().may_come_from(remote.ip());
+        let place = shared.accepted.enter(remote.ip(), is_stranger).and_then(|place| {
+            let handshaking = tls.as_ref().map(|_| shared.handshaking.enter(remote.ip(), is_stranger)).transpose()?;
+            Ok(Entered { _place: place, handshaking })
+        });
+        let entered = match place {
+            Ok(entered) => entered,
+            Err(no_place) => {
+                if let Some(left_out) = full.now(Instant::now()) {
+                    tracing::warn!(%remote, %no_place, left_out, "connection closed");
+                }
+                continue;
             }
-            continue;
         };
         let tls = tls.as_ref().map(|tls| Arc::clone(&tls.borrow()));
-        tokio::spawn(serve(stream, remote, tls, Arc::clone(&shared), place));
+        tokio::spawn(serve(stream, remote, tls, Arc::clone(&shared), entered));
     }
 }
 
@@ -54,7 +70,7 @@ async fn serve(
     remote: SocketAddr,
     tls: Option<TlsServer>,
     shared: Arc<Shared>,
-    _place: OwnedSemaphorePermit,
+    mut entered: Entered,
 ) {
     let Ok(local) = stream.local_addr() else {
         return;
@@ -67,7 +83,9 @@ async fn serve(
         source.flow = flow;
         return Connection::new(stream, source, None, queue, shared).run().await;
     };
-    match handshake(stream, tls, &shared.handshakes).await {
+    let shaken = handshake(stream, tls, &shared.handshakes).await;
+    drop(entered.handshaking.take());
+    match shaken {
         Ok(stream) => {
             let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
             source.certificate = certificates.first().map(|leaf| Arc::new(tls::identities(leaf)));

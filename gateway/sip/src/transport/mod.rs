@@ -20,11 +20,14 @@ use crate::parse::ParseError;
 use crate::target::{Destination, FlowId, Source, Target, TransportKind};
 use crate::trust::TrustedPeers;
 
+use self::places::{Limits, Places};
+
 mod connect;
 mod connection;
 mod keepalive;
 mod listen;
 pub mod msrp;
+mod places;
 mod rarely;
 pub mod tls;
 mod udp;
@@ -40,10 +43,18 @@ pub const MAX_BATCH: usize = 128;
 pub const WRITE_QUEUE: usize = 4096;
 /// Accepted connections at once; beyond it new ones are closed.
 pub const MAX_ACCEPTED: usize = 4096;
+/// Accepted connections from one address at once: more than the processes of any SIP server.
+pub const MAX_ACCEPTED_PER_SOURCE: usize = 512;
+/// Accepted connections at once from addresses that no configured peer can have. They are answered, with 403, because
+/// most of them are peers that somebody forgot to configure; and they must not crowd out those that are configured.
+pub const MAX_STRANGERS: usize = 64;
 /// Connections opened by us at once; beyond it sending to a new target fails.
 pub const MAX_OPENED: usize = 1024;
 /// TLS handshakes of accepted connections at once.
 pub const MAX_HANDSHAKES: usize = 256;
+/// TLS handshakes of accepted connections from one address at once, those included that wait for one of
+/// [`MAX_HANDSHAKES`]: a source that never speaks holds up others only a little.
+pub const MAX_HANDSHAKES_PER_SOURCE: usize = 64;
 /// How long a TCP connect may take.
 pub const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
 /// How long a TLS handshake may take.
@@ -52,6 +63,9 @@ pub const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(5);
 pub const WRITE_PATIENCE: Duration = Duration::from_secs(10);
 /// How long a message may take from its first byte to its last.
 pub const MESSAGE_PATIENCE: Duration = Duration::from_secs(10);
+/// How long an accepted connection may take to bring its first message of a configured peer: pings alone, messages of
+/// strangers, and silence hold a place no longer than that.
+pub const PROOF_PATIENCE: Duration = Duration::from_secs(32);
 /// How long a connection may be silent in both directions.
 pub const IDLE_CLOSE: Duration = Duration::from_secs(900);
 /// How long a connection whose framing is lost stays open, so that the answer gets out.
@@ -74,6 +88,10 @@ pub struct TransportConfig {
     pub tls_client: Option<watch::Receiver<Arc<rustls::ClientConfig>>>,
     /// After how much time a connection of ours gets a ping, a little more for some.
     pub ping_after: Duration,
+    /// How long a message may take from its first byte to its last: [`MESSAGE_PATIENCE`].
+    pub message_patience: Duration,
+    /// How long an accepted connection may take to bring its first message of a configured peer: [`PROOF_PATIENCE`].
+    pub proof_patience: Duration,
     /// Who is [`Source::peer`]; each read takes the newest.
     pub peers: watch::Receiver<Arc<TrustedPeers>>,
 }
@@ -89,6 +107,8 @@ impl TransportConfig {
             tls_server: None,
             tls_client: None,
             ping_after: PING_AFTER,
+            message_patience: MESSAGE_PATIENCE,
+            proof_patience: PROOF_PATIENCE,
             peers,
         }
     }
@@ -229,9 +249,12 @@ struct Shared {
     last_flow: AtomicU64,
     inbound: mpsc::Sender<Vec<Inbound>>,
     peers: watch::Receiver<Arc<TrustedPeers>>,
-    accepted: Arc<Semaphore>,
+    accepted: Arc<Places>,
+    handshaking: Arc<Places>,
     handshakes: Arc<Semaphore>,
     ping_after: Duration,
+    message_patience: Duration,
+    proof_patience: Duration,
     /// Closed when the [`Transport`] is dropped.
     alive: watch::Receiver<()>,
 }
@@ -298,9 +321,20 @@ impl Transport {
             last_flow: AtomicU64::new(0),
             inbound,
             peers: config.peers,
-            accepted: Arc::new(Semaphore::new(MAX_ACCEPTED)),
+            accepted: Places::new(Limits {
+                total: MAX_ACCEPTED,
+                per_source: MAX_ACCEPTED_PER_SOURCE,
+                strangers: MAX_STRANGERS,
+            }),
+            handshaking: Places::new(Limits {
+                total: MAX_ACCEPTED,
+                per_source: MAX_HANDSHAKES_PER_SOURCE,
+                strangers: MAX_STRANGERS,
+            }),
             handshakes: Arc::new(Semaphore::new(MAX_HANDSHAKES)),
             ping_after: config.ping_after,
+            message_patience: config.message_patience,
+            proof_patience: config.proof_patience,
             alive: alive_receiver,
         });
         let mut listening = Vec::new();
@@ -417,4 +451,8 @@ impl Flows {
 }
 
 #[cfg(test)]
+mod bounds_tests;
+#[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod torture_tests;

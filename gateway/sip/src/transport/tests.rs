@@ -16,21 +16,21 @@ use crate::parse::ParseFault;
 use crate::trust::TrustedPeer;
 
 /// Longer than anything here takes, shorter than a test runner waits.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
-type Receiver = mpsc::Receiver<Vec<Inbound>>;
+pub(super) type Receiver = mpsc::Receiver<Vec<Inbound>>;
 
-fn peers() -> watch::Receiver<Arc<TrustedPeers>> {
+pub(super) fn peers() -> watch::Receiver<Arc<TrustedPeers>> {
     let addresses = vec!["127.0.0.0/8".parse().unwrap()];
     let peer = TrustedPeer { name: "lab".into(), addresses, identities: vec![] };
     watch::channel(Arc::new(TrustedPeers::new(vec![peer]))).1
 }
 
-fn config() -> TransportConfig {
+pub(super) fn config() -> TransportConfig {
     TransportConfig::new(peers())
 }
 
-async fn start(change: impl FnOnce(&mut TransportConfig)) -> (Transport, Receiver, SocketAddr) {
+pub(super) async fn start(change: impl FnOnce(&mut TransportConfig)) -> (Transport, Receiver, SocketAddr) {
     let mut config = config();
     change(&mut config);
     let (transport, receiver) = Transport::start(config).await.unwrap();
@@ -38,11 +38,11 @@ async fn start(change: impl FnOnce(&mut TransportConfig)) -> (Transport, Receive
     (transport, receiver, addr)
 }
 
-fn any_port() -> SocketAddr {
+pub(super) fn any_port() -> SocketAddr {
     "127.0.0.1:0".parse().unwrap()
 }
 
-fn options(number: u32) -> Bytes {
+pub(super) fn options(number: u32) -> Bytes {
     let text = format!(
         "OPTIONS sip:h SIP/2.0\r\nVia: SIP/2.0/TCP h;branch=z9hG4bK{number}\r\nFrom: <sip:a@h>;tag=1\r\nTo: <sip:b@h>\r\n\
          Call-ID: c\r\nCSeq: {number} OPTIONS\r\nContent-Length: 0\r\n\r\n"
@@ -55,7 +55,7 @@ fn target(transport: TransportKind, addr: SocketAddr, name: Option<&str>) -> Tar
 }
 
 /// Everything that arrives until `count` events are there.
-async fn events(receiver: &mut Receiver, count: usize) -> Vec<Inbound> {
+pub(super) async fn events(receiver: &mut Receiver, count: usize) -> Vec<Inbound> {
     let mut all = Vec::new();
     while all.len() < count {
         let batch = tokio::time::timeout(PATIENCE, receiver.recv()).await.expect("an event in time");
@@ -74,14 +74,14 @@ fn cseqs(events: &[Inbound]) -> Vec<u32> {
         .collect()
 }
 
-fn source(event: &Inbound) -> &Source {
+pub(super) fn source(event: &Inbound) -> &Source {
     match event {
         Inbound::Message { source, .. } | Inbound::Malformed { source, .. } => source,
         other => panic!("{other:?}"),
     }
 }
 
-fn reply_to(event: &Inbound) -> Destination {
+pub(super) fn reply_to(event: &Inbound) -> Destination {
     let source = source(event);
     Destination::Reply { flow: source.flow, remote: source.remote, fallback: None }
 }

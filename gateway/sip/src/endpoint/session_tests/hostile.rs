@@ -26,6 +26,30 @@ fn requests_that_fit_no_session_are_answered_by_their_rule() {
     }
 }
 
+// Rule: sip.multipart, sip.type
+#[test]
+fn an_offer_within_a_multipart_body_reaches_the_user_and_what_is_not_understood_gets_415() {
+    let invite = |part: &str| {
+        let Input::Received { message: Message::Request(mut request), source } =
+            incoming_text("INVITE", "Contact: <sip:a@10.0.0.2>\r\nContent-Type: multipart/mixed;boundary=b\r\n")
+        else {
+            unreachable!()
+        };
+        let body = format!("--b\r\nContent-Type: application/sdp\r\n\r\nv=0\r\n--b\r\n{part}\r\n\r\nx\r\n--b--\r\n");
+        request.body = Bytes::from(body);
+        let mut endpoint = session_endpoint(ADDRESSES[0], ADDRESSES[1], TransportKind::Udp);
+        step(&mut endpoint, Input::Received { message: Message::Request(request), source }, Instant::now())
+    };
+    let out = invite("Content-Type: image/png\r\nContent-Disposition: icon;handling=optional");
+    let Some(Output::Event(Event::Session { event: SessionEvent::Invited { request, .. }, .. })) = out.first() else {
+        panic!("{out:?}")
+    };
+    assert!(request.headers.content_type().unwrap().unwrap().is("application", "sdp"));
+    assert_eq!(request.body, "v=0");
+    let out = invite("Content-Type: image/png");
+    assert_eq!((codes(&out), refusal(&out)), (vec![415], Some(&Refusal::Body)));
+}
+
 // RFC 3261 section 8.2.2.2
 // Rule: sip.merged
 #[test]
