@@ -69,9 +69,9 @@ pub mod parse;
 pub mod field;
 pub mod frame;
 mod grammar;
-mod multipart;
 pub mod header;
 pub mod method;
+mod multipart;
 pub mod params;
 pub mod uri;
 

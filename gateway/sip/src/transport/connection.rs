@@ -22,9 +22,7 @@ use crate::message::Message;
 use crate::method::Method;
 use crate::target::{Source, Target, TransportKind};
 use crate::transport::keepalive::{Due, KeepAlive};
-use crate::transport::{
-    IDLE_CLOSE, Inbound, LINGER, MAX_BATCH, Queued, Shared, WRITE_PATIENCE, WRITE_QUEUE,
-};
+use crate::transport::{IDLE_CLOSE, Inbound, LINGER, MAX_BATCH, Queued, Shared, WRITE_PATIENCE, WRITE_QUEUE};
 
 /// Read buffers are allocated in pieces of this size.
 const READ_CHUNK: usize = 16 * 1024;
