@@ -124,8 +124,7 @@ pub async fn run(config: Config, warnings: &[ConfigWarning], path: PathBuf) -> R
         source_ip: source_ip(&config),
         tls_server: sip_server_changes,
         tls_client: sip_client_changes,
-        ping_after: transport::PING_AFTER,
-        peers: peer_changes,
+        ..TransportConfig::new(peer_changes)
     })
     .await?;
 
