@@ -118,6 +118,8 @@ impl World {
             partner: self.partner,
             may_hold: self.random % 2 == 0,
             may_watch: self.random % 16 != 0,
+            is_partner: self.random % 64 != 0,
+            has_access: self.random % 64 != 1,
             contact: &self.contact,
             settings: &self.settings,
         };
@@ -162,7 +164,7 @@ impl World {
                     self.granted.push(response);
                 }
             }
-            PairOutput::Verdict(_) => {}
+            PairOutput::Verdict(_) | PairOutput::Mended(_) => {}
         }
     }
 

@@ -55,6 +55,8 @@ pub fn check(data: &[u8]) {
             let tree = tree.expect("a stanza is a tree");
             assert_eq!(&*canonical, &*expected(tree, &checked, &scope).to_bytes(), "the canonical form");
             let mut again = BytesMut::new();
+            // A domain may be longer in its canonical spelling. The usual limit leaves room for that.
+            let limits = Limits { attribute_value: Limits::default().attribute_value, ..limits };
             match stanza::read(&canonical, &StreamScope::server(), &limits, &mut again) {
                 Ok(same) => assert_eq!((&checked, &canonical), (&same, &again), "the canonical form is its own"),
                 Err(fault) => panic!("{:?} cannot be read again: {fault}", String::from_utf8_lossy(&canonical)),
