@@ -171,3 +171,28 @@ fn a_partner_that_cannot_be_reached_is_pinged_and_its_pairs_hear_of_it_and_of_it
     assert!(matches!(round.news, News::All(PairInput::StreamBack)));
     assert!(rig.engine.reach.is_clear());
 }
+
+// Rule: life.restart.pace
+#[test]
+fn after_a_start_twenty_dialogs_are_taken_up_in_a_second() {
+    let mut rig = Rig::new();
+    for number in 0..50 {
+        rig.subscribe(&format!("u{number}@fabrikam.example"));
+    }
+    let mut rig = rig.restarted();
+    rig.sent();
+    rig.engine.start(rig.now, &mut rig.out);
+    let (round, _) = rig.out.pages.remove(0);
+    let pairs = rig.stored.values().cloned().collect();
+    rig.handle(Input::Page(round, Ok(pairs)));
+    let mut taken_up = Vec::new();
+    for _ in 0..3 {
+        for _ in 0..100 {
+            rig.handle(Input::DeadlinePassed);
+            rig.settle();
+            rig.wait(Duration::from_millis(10));
+        }
+        taken_up.push(rig.requests().len());
+    }
+    assert_eq!(taken_up, [20, 20, 10]);
+}
