@@ -14,6 +14,9 @@ use crate::presence::record::PairKey;
 /// Messages remembered, about half a kilobyte each; beyond it the oldest are forgotten.
 const REMEMBERED: usize = 20_000;
 
+/// Bytes that one of them may cost: usual ones have a fifth of that. Of longer ones nobody hears.
+const LONGEST: usize = 1_024;
+
 /// How long a notice is waited for: over a night, for a reader who comes back in the morning.
 const LASTS_MS: u64 = 86_400_000;
 
@@ -57,8 +60,11 @@ impl Notices {
     /// The SIP user wants to hear of a message, which is a stanza with this id.
     pub fn sip_asks(&mut self, pair: &PairKey, stanza_id: &str, wrapping: Box<Fields>, now_ms: u64) {
         let wishes = wrapping.wishes;
+        let mut wrapping = wrapping;
+        // What a notice does not repeat.
+        (wrapping.from, wrapping.subject) = (None, None);
         // Without a Message-ID there is nothing that a notice could name.
-        if wrapping.message_id.is_some() && wishes != Wishes::default() {
+        if wrapping.message_id.is_some() && wishes != Wishes::default() && length(&wrapping) <= LONGEST {
             self.ask(pair, Asker::Sip, stanza_id, Asked { wishes, what: About::Wrapping(wrapping) }, now_ms);
         }
     }
@@ -73,6 +79,9 @@ impl Notices {
         wishes: Wishes,
         now_ms: u64,
     ) {
+        if stanza_id.len() > LONGEST {
+            return;
+        }
         let what = About::Stanza(Box::new((from, stanza_id)));
         self.ask(pair, Asker::Xmpp, message_id, Asked { wishes, what }, now_ms);
     }
@@ -125,6 +134,12 @@ impl Notices {
     }
 }
 
+/// The bytes of a wrapping's texts.
+fn length(wrapping: &Fields) -> usize {
+    let texts = [&wrapping.to, &wrapping.date_time, &wrapping.message_id, &wrapping.original_to];
+    texts.into_iter().flatten().chain(&wrapping.record_route).map(String::len).sum()
+}
+
 #[cfg(test)]
 mod tests {
     use causeway_shared::jid::BareJid;
@@ -172,6 +187,18 @@ mod tests {
         notices.xmpp_asks(&pair(), "m", desk(), "s1".into(), ALL, 0);
         assert!(notices.for_xmpp(&stranger, "m", Disposition::Delivered).is_none());
         assert_eq!(notices.for_xmpp(&pair(), "m", Disposition::Delivered), Some((desk(), "s1".into())));
+    }
+
+    #[test]
+    fn what_is_longer_than_any_sensible_one_is_not_remembered() {
+        let mut notices = Notices::default();
+        let long = Box::new(Fields { original_to: Some("x".repeat(LONGEST)), ..*wrapping(ALL) });
+        notices.sip_asks(&pair(), "s", long, 0);
+        notices.xmpp_asks(&pair(), "m", desk(), "x".repeat(LONGEST + 1), ALL, 0);
+        assert!(notices.awaited.is_empty() && notices.order.is_empty());
+        let subject = Box::new(Fields { subject: Some("x".repeat(LONGEST)), ..*wrapping(ALL) });
+        notices.sip_asks(&pair(), "s", subject, 0);
+        assert_eq!(notices.for_sip(&pair(), "s", Disposition::Delivered).unwrap().subject, None);
     }
 
     #[test]
