@@ -19,7 +19,8 @@ pub const IDLE: Duration = Duration::from_secs(600);
 /// with each shall not keep the senders of the others waiting for a multiple of that.
 pub const PATIENCE: Duration = Duration::from_secs(64);
 
-/// How long nobody may say anything in a session that is not used because the pair has another one: both sides called at once.
+/// How long nobody may say anything in a session that is not used, because the pair has another one: both sides called
+/// at once.
 pub const SPARE_IDLE: Duration = Duration::from_secs(60);
 
 /// What becomes of something said.

@@ -9,7 +9,7 @@ use causeway_sip::sdp::message::MessageStream;
 use causeway_sip::session::{self, Description, Ended, SessionEvent, SessionId};
 use causeway_sip::target::Source;
 
-use super::{PER_PAIR, Talk};
+use super::Talk;
 use crate::engine::requests::Ends;
 use crate::engine::{Engine, Now, Outputs};
 use crate::policy;
@@ -48,11 +48,14 @@ impl Engine {
                 return self.refuse_session(id, refusal.status(), now);
             }
         };
-        if self.sessions.of_pair.get(&pair).is_some_and(|ids| ids.len() >= PER_PAIR) {
+        if self.sessions.has_too_many(&pair.local) {
             return self.refuse_session(id, Status::BUSY_HERE, now);
         }
         let Ok(call_id) = request.headers.call_id() else { return self.refuse_session(id, Status::BAD_REQUEST, now) };
-        let mut talk = Talk::new(pair, partner, call_id.as_str(), self.endpoint.ids().number(), now.instant);
+        if let Some(quietest) = self.sessions.quietest(&pair) {
+            self.hang_up(quietest, now, out);
+        }
+        let mut talk = Talk::new(pair, partner, call_id.as_str(), self.endpoint.ids().number(), true, now.instant);
         match self.describe_answer(&mut talk, request, now) {
             Ok((description, terms)) => {
                 self.sessions.insert(id, talk);
@@ -193,7 +196,7 @@ impl Engine {
         out: &mut Outputs,
     ) {
         self.metrics.request_in(&request.method);
-        let _known = self.sessions.step(id, |line| line.heard(now.instant));
+        self.sessions.heard(id, now.instant);
         let Some(talk) = self.sessions.talks.get(&id) else {
             return self.respond(transaction, Response::to(&request, Status::NO_SUCH_DIALOG), now, out);
         };

@@ -70,6 +70,64 @@ fn an_open_session_is_no_way_in_for_a_contact_who_was_not_added() {
     assert!(rig.requests().is_empty());
 }
 
+/// alice calls bob once more with a text; returns the answer to her call and what else was sent.
+fn calls_again(rig: &mut Rig, call_id: &str) -> (u16, Vec<Request>) {
+    rig.invite(call_id, SDP);
+    let (mut answer, mut requests) = (None, Vec::new());
+    for message in rig.sent() {
+        match message {
+            Message::Response(response) => answer = Some(response),
+            Message::Request(request) => requests.push(request),
+        }
+    }
+    let answer = answer.unwrap();
+    if answer.status == Status::OK {
+        rig.in_session(&answer, 1, "ACK", "", "");
+        rig.in_session(&answer, 2, "MESSAGE", TEXT, call_id);
+        rig.stanza_ends(Outcome::Done);
+        rig.sent();
+    }
+    rig.pass(Duration::from_secs(1));
+    (answer.status.code(), requests)
+}
+
+// Rule: session.glare
+#[test]
+fn a_device_that_forgets_its_sessions_is_answered_in_the_one_where_it_spoke_last() {
+    let mut rig = Rig::new();
+    for call_id in ["c1", "c2", "c3", "c4"] {
+        let (status, requests) = calls_again(&mut rig, call_id);
+        assert_eq!((status, requests.len()), (200, 0));
+    }
+    let (status, requests) = calls_again(&mut rig, "c5");
+    assert_eq!((status, methods(&requests)), (200, vec!["BYE"]));
+    assert_eq!(requests[0].headers.call_id().unwrap().as_str(), "c1");
+    rig.message(BOB, "hello");
+    assert_eq!(rig.requests()[0].headers.call_id().unwrap().as_str(), "c5");
+}
+
+// Rule: session.queue
+#[test]
+fn one_caller_does_not_take_the_sessions_of_all() {
+    let mut rig = Rig::new();
+    let call = |rig: &mut Rig, user: &str, number: usize| {
+        rig.receive_text(&format!(
+            "INVITE sip:u{number}@fabrikam.example SIP/2.0\nVia: SIP/2.0/TCP 127.0.0.9;branch=z9hG4bK{user}{number}\n\
+             Max-Forwards: 70\nFrom: <sip:{user}@contoso.example>;tag=a\nTo: <sip:u{number}@fabrikam.example>\n\
+             Call-ID: {user}{number}\nCSeq: 1 INVITE\nContact: <sip:{user}@127.0.0.9;transport=tcp>\n\
+             Content-Type: application/sdp\nContent-Length: {}\n\n{}",
+            SDP.len(),
+            SDP.replace("\r\n", "\n")
+        ));
+        rig.statuses().pop()
+    };
+    for number in 0..crate::engine::sessions::PER_CALLER {
+        assert_eq!(call(&mut rig, "alice", number), Some(200));
+    }
+    assert_eq!(call(&mut rig, "alice", 9999), Some(486));
+    assert_eq!(call(&mut rig, "dave", 0), Some(200));
+}
+
 // Rule: session.queue
 #[test]
 fn a_device_that_is_slow_with_each_text_does_not_keep_the_last_ones_waiting_for_ever() {

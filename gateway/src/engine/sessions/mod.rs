@@ -1,7 +1,7 @@
 //! Chats in sessions: which one carries a message, how sessions begin and end, and what they bring (RFC 7573, [MS-SDP]).
 //!
 //! A session carries chat messages of one pair. If both sides call at once there are two; messages go through the one
-//! that opened first, and the other ends unless it is used. What a session could not carry goes by another way, once:
+//! that opened first, or in which the SIP user has spoken since, and the other ends unless it is used. What a session could not carry goes by another way, once:
 //! a new session, or pager mode. Nothing here outlives the process: a client whose session is gone hears 481 and
 //! calls again.
 //!
@@ -27,8 +27,13 @@ mod msrp;
 mod saying;
 mod typing;
 
-/// Sessions of one pair at once: one in each direction, and one more while the other end forgets.
+/// Sessions of one pair at once: one in each direction, and some that the other end has forgotten. A further one takes the
+/// place of the quietest, for a device that has crashed ends none of its own.
 const PER_PAIR: usize = 4;
+
+/// Sessions that one SIP user may have opened: more windows than anybody reads, and few of those that the endpoint has for
+/// all.
+pub(super) const PER_CALLER: usize = 200;
 
 /// How long a user whose devices refused a session is written to without one.
 const REFUSAL_LASTS: Duration = Duration::from_secs(3600);
@@ -47,6 +52,8 @@ pub(super) struct Sessions {
     deadlines: BTreeSet<(Instant, SessionId)>,
     /// SIP users whose devices take no sessions, and until when that is believed.
     refusals: HashMap<BareJid, Instant>,
+    /// How many sessions SIP users have opened.
+    callers: HashMap<BareJid, usize>,
     is_draining: bool,
 }
 
@@ -56,6 +63,8 @@ struct Talk {
     partner: PartnerEntry,
     line: Line<Pager>,
     deadline: Instant,
+    /// Whether the SIP user has called.
+    is_theirs: bool,
     /// Names the session in its descriptions, and counts them.
     number: u64,
     version: u64,
@@ -70,7 +79,7 @@ struct Talk {
 }
 
 impl Talk {
-    fn new(pair: PairKey, partner: PartnerEntry, call_id: &str, number: u64, now: Instant) -> Self {
+    fn new(pair: PairKey, partner: PartnerEntry, call_id: &str, number: u64, is_theirs: bool, now: Instant) -> Self {
         let line = Line::new(now);
         let thread = call_id_to_thread(call_id).into_owned();
         let deadline = line.deadline();
@@ -80,6 +89,7 @@ impl Talk {
             partner,
             line,
             deadline,
+            is_theirs,
             number: number >> 1,
             version: 1,
             stream: None,
@@ -99,7 +109,8 @@ impl Sessions {
     /// Whether there is none.
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
-        self.talks.is_empty() && self.of_pair.is_empty() && self.of_stream.is_empty() && self.deadlines.is_empty()
+        let is_unindexed = self.of_pair.is_empty() && self.of_stream.is_empty() && self.deadlines.is_empty();
+        self.talks.is_empty() && is_unindexed && self.callers.is_empty()
     }
 
     /// Sessions that are there.
@@ -135,6 +146,9 @@ impl Sessions {
         self.deadlines.insert((talk.deadline, id));
         self.of_pair.entry(talk.pair.clone()).or_default().push(id);
         self.of_stream.extend(talk.stream.map(|stream| (stream, id)));
+        if talk.is_theirs {
+            *self.callers.entry(talk.pair.local.clone()).or_default() += 1;
+        }
         self.talks.insert(id, talk);
     }
 
@@ -142,6 +156,14 @@ impl Sessions {
         let talk = self.talks.remove(&id)?;
         self.deadlines.remove(&(talk.deadline, id));
         talk.stream.and_then(|stream| self.of_stream.remove(&stream));
+        if talk.is_theirs
+            && let Some(count) = self.callers.get_mut(&talk.pair.local)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.callers.remove(&talk.pair.local);
+            }
+        }
         if let Some(ids) = self.of_pair.get_mut(&talk.pair) {
             ids.retain(|known| *known != id);
             if ids.is_empty() {
@@ -162,6 +184,31 @@ impl Sessions {
             talk.deadline = deadline;
         }
         Some(result)
+    }
+
+    /// Whether a SIP user has opened as many as he may.
+    fn has_too_many(&self, caller: &BareJid) -> bool {
+        self.callers.get(caller).is_some_and(|count| *count >= PER_CALLER)
+    }
+
+    /// The session that has to end before the pair may have another one: an open one in which nobody has said anything for
+    /// the longest time, if there is one.
+    fn quietest(&self, pair: &PairKey) -> Option<SessionId> {
+        let ids = self.of_pair.get(pair).filter(|ids| ids.len() >= PER_PAIR)?;
+        let known = ids.iter().filter_map(|id| self.talks.get(id).map(|talk| (id, talk)));
+        known.min_by_key(|(_, talk)| (!talk.line.is_open(), talk.deadline)).map(|(id, _)| *id)
+    }
+
+    /// The SIP user speaks in a session: answers go there from now on.
+    fn heard(&mut self, id: SessionId, now: Instant) {
+        self.step(id, |line| line.heard(now));
+        if let Some(talk) = self.talks.get(&id).filter(|talk| talk.line.is_open())
+            && let Some(ids) = self.of_pair.get_mut(&talk.pair)
+            && let Some(at @ 1..) = ids.iter().position(|known| *known == id)
+        {
+            ids.remove(at);
+            ids.insert(0, id);
+        }
     }
 
     /// A session opened: messages go through the one that was open first.

@@ -268,7 +268,7 @@ impl Engine {
         now: Now,
         out: &mut Outputs,
     ) {
-        let _known = self.sessions.step(id, |line| line.heard(now.instant));
+        self.sessions.heard(id, now.instant);
         let Some(talk) = self.sessions.talks.get(&id) else { return };
         let (Some(stream), pair, thread) = (talk.stream, talk.pair.clone(), talk.thread.clone()) else { return };
         let reading = Reading { with_xhtml: self.settings.messages.xhtml_im };

@@ -74,7 +74,7 @@ impl Engine {
         let call_id = pager.request.as_ref().and_then(|(request, _)| request.headers.call_id().ok());
         let call_id = call_id.map_or_else(|| self.endpoint.ids().call_id(), |call_id| call_id.detached());
         let number = self.endpoint.ids().number();
-        let mut talk = Talk::new(pair.clone(), pager.partner.clone(), call_id.as_str(), number, now.instant);
+        let mut talk = Talk::new(pair.clone(), pager.partner.clone(), call_id.as_str(), number, false, now.instant);
         let host = self.settings.contact.host();
         let offer = match form {
             SessionForm::Pager => return None,
