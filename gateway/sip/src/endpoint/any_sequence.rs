@@ -90,9 +90,9 @@ impl Lab {
         self.now = end;
     }
 
-    fn perform(&mut self, deed: Deed, round: usize) {
+    fn perform(&mut self, deed: &Deed, round: usize) {
         let (now, mut out) = (self.now, Vec::new());
-        match deed {
+        match *deed {
             Deed::Ask => {
                 self.tokens += 1;
                 self.endpoint.request_anywhere(message(), self.tokens, None, now, &mut out);
@@ -165,7 +165,7 @@ proptest! {
             tokens: 0,
         };
         for (at, deed) in deeds.into_iter().enumerate() {
-            lab.perform(deed, at / 8);
+            lab.perform(&deed, at / 8);
         }
         // Each of three targets may be silent for 64*T1, and then a server transaction for as long again.
         lab.pass(TRANSACTION_PATIENCE * 5);
