@@ -48,7 +48,7 @@ impl Sweep {
 impl Engine {
     /// Asks for the next page, once what the last one brought has been told.
     pub(super) fn sweep_on(&mut self, now: Now, out: &mut Outputs) {
-        if !self.sweep.next_at.is_some_and(|at| at <= now.instant) {
+        if self.sweep.next_at.is_none_or(|at| at > now.instant) {
             return;
         }
         if self.to_tell.is_empty() {

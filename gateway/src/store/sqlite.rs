@@ -125,7 +125,7 @@ impl Job {
             Self::Load(_, done) => done(Err(error)),
             Self::Commit(_, done) => done(Err(error)),
             Self::ClaimDue { done, .. } | Self::PairsOfDomain { done, .. } | Self::Pairs { done, .. } => {
-                done(Err(error))
+                done(Err(error));
             }
             Self::CountHeld(_, done) => done(Err(error)),
             Self::Counts(done) => done(Err(error)),

@@ -114,7 +114,7 @@ fn a_sweep_mends_what_was_planted_in_the_store_and_counts_it() {
         pair.inbound.since_ms = now - 40 * 86_400_000;
     });
     plant(&mut rig, "c@contoso.example", "x@removed.example", |pair, _| {
-        pair.outbound.authorisation = OutAuthorisation::To
+        pair.outbound.authorisation = OutAuthorisation::To;
     });
     plant(&mut rig, "d@contoso.example", BOB, |pair, now| {
         pair.outbound.authorisation = OutAuthorisation::PendingOut;
@@ -195,4 +195,22 @@ fn after_a_start_twenty_dialogs_are_taken_up_in_a_second() {
         taken_up.push(rig.requests().len());
     }
     assert_eq!(taken_up, [20, 20, 10]);
+}
+
+// Rule: life.restart.pace, life.stream-loss
+#[test]
+fn a_start_and_a_partners_return_are_told_to_one_pair_after_the_other() {
+    for (news, rate) in [(PairInput::Restart, 20), (PairInput::StreamBack, 10)] {
+        let mut rig = Rig::new();
+        rig.is_store_mute = true;
+        let round = Round { domain: DomainName::parse("fabrikam.example").unwrap(), news: News::All(news) };
+        rig.engine.rounds.push_back((round.clone(), None));
+        let pairs = (0..100).map(|n| Pair::new(key(&format!("u{n}@contoso.example"), BOB))).collect();
+        rig.handle(Input::Page(round, Ok(pairs)));
+        for _ in 0..1_000 {
+            rig.wait(Duration::from_millis(1));
+            rig.handle(Input::DeadlinePassed);
+        }
+        assert_eq!(rig.out.loads.len(), rate);
+    }
 }
