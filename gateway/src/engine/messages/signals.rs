@@ -35,6 +35,9 @@ const STATE_PATIENCE: Duration = Duration::from_secs(10);
 /// How long a receipt may wait for a stream.
 const RECEIPT_PATIENCE: Duration = Duration::from_secs(60);
 
+/// How late an error may answer a message: a stream that is resumed and then given up takes minutes, not hours.
+const LATE_MS: u64 = 3_600_000;
+
 /// Something an XMPP user is to hear about a stanza of his, if he may see the SIP user's presence (XEP-0184, section 8).
 #[derive(Debug)]
 pub(in crate::engine) struct Due {
@@ -92,12 +95,16 @@ impl Engine {
         // Chat states and receipts of ours have no id; that they could not be delivered is nobody's business.
         let Some(id) = &content.id else { return };
         let pair = PairKey { local: stanza.to.bare(), remote: stanza.from.bare() };
-        self.metrics.late_error();
         if self.notify_sip(&pair, id, Disposition::Failed, partner, now, out) {
-            return;
+            return self.metrics.late_error();
         }
         // All that a session can say of it is that it is over.
         self.end_sessions_of(&pair, now, out);
+        // To whom she has not written, there was nothing to refuse: strangers shall not write what operators read.
+        if !self.conversations.was_heard(&pair, LATE_MS, now.unix_ms) {
+            return;
+        }
+        self.metrics.late_error();
         out.verdicts.push(Verdict {
             rung: Rung::Stanza,
             side: Side::Theirs,

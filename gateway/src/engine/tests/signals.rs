@@ -386,3 +386,16 @@ fn a_device_that_takes_no_wrapping_gets_the_text_alone_at_once_and_from_then_on(
     say(&mut rig, BOB, ask);
     assert_eq!(content_type(&rig.requests()[0]), "text/plain;charset=UTF-8");
 }
+
+// Rule: message.late-error
+#[test]
+fn an_error_for_what_nobody_wrote_tells_operators_nothing() {
+    let mut rig = Rig::new();
+    for from in ["bob@fabrikam.example/desk", "eve@wingtip.example/desk"] {
+        let rest =
+            "type='error' id='x'><error type='cancel'><gone xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>";
+        rig.stanza(StanzaKind::Message, from, "alice@contoso.example", rest);
+        assert_eq!((rig.out.verdicts.len(), rig.out.stanzas.len()), (0, 0), "{from}");
+    }
+    assert_eq!(rig.finished(), [1, 2]);
+}
