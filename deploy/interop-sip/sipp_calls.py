@@ -54,6 +54,12 @@ async def message_of_unknown_type(stage):
     await stage.call(script).done()
 
 
+@scenario("MESSAGE with a compressed body: 415", "calls", "sip.type")
+async def compressed(stage):
+    script = stage.script().request("MESSAGE", 1, body="x", headers=["Content-Encoding: deflate"])
+    await stage.call(script.recv(415, check=[("Accept-Encoding", "identity")])).done()
+
+
 @scenario("Require of an unknown extension: 420", "calls", "sip.require")
 async def unknown_extension(stage):
     script = stage.script().request("MESSAGE", 1, body="x", headers=["Require: x-unknown"]).recv(420, check=[("Unsupported", "x-unknown")])

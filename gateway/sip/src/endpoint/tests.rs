@@ -374,6 +374,23 @@ fn what_does_not_pass_the_general_checks_is_answered_by_its_rule() {
     }
 }
 
+// Rule: sip.type
+// RFC 3261 section 8.2.3
+#[test]
+fn a_compressed_body_gets_415_and_accept_encoding() {
+    for (method, encoding, code) in
+        [("MESSAGE", "deflate", 415), ("NOTIFY", "gzip", 415), ("MESSAGE", "identity", 0), ("INFO", "deflate", 405)]
+    {
+        let mut endpoint = endpoint(GATEWAY);
+        let lines = format!("Event: presence\r\nContent-Type: text/plain\r\nContent-Encoding: {encoding}\r\n");
+        let out = step(&mut endpoint, incoming_text(method, &lines), Instant::now());
+        let answers = responses(&out);
+        assert_eq!(answers.first().map_or(0, |response| response.status.code()), code, "{method}, {encoding}");
+        let accepted = answers.first().and_then(|response| response.headers.get(&HeaderName::AcceptEncoding));
+        assert_eq!(accepted.is_some_and(|value| value.as_str() == Some("identity")), code == 415);
+    }
+}
+
 // Rule: sip.require
 #[test]
 fn an_unsupported_header_names_only_what_is_unknown() {

@@ -251,6 +251,16 @@ impl Endpoint {
                 .with(HeaderName::AcceptEncoding, IDENTITY);
             return Some((Refusal::Body, response));
         }
+        // Linphone compresses what it can, and sends it again as it is after this answer.
+        if matches!(request.method, Method::Message | Method::Notify | Method::Info)
+            && !request.body.is_empty()
+            && !is_plain(&request.headers)
+        {
+            let response = Response::to(request, Status::UNSUPPORTED_MEDIA_TYPE)
+                .with(HeaderName::Accept, self.config.accept())
+                .with(HeaderName::AcceptEncoding, IDENTITY);
+            return Some((Refusal::Body, response));
+        }
         if matches!(request.method, Method::Subscribe | Method::Notify) && !self.serves_event(&request.headers) {
             let allow_events = self.config.allow_events();
             let response = Response::to(request, Status::BAD_EVENT).with(HeaderName::AllowEvents, allow_events);
@@ -297,11 +307,10 @@ impl Endpoint {
 
     /// Whether the body of an INVITE or UPDATE is of a type that the user reads, and not encoded.
     fn reads_body(&self, headers: &Headers) -> bool {
-        let is_plain = headers.get(&HeaderName::ContentEncoding).is_none_or(|encoding| encoding == &IDENTITY);
         let Ok(Some(media)) = headers.content_type() else {
             return false;
         };
-        is_plain && self.is_read(&media)
+        is_plain(headers) && self.is_read(&media)
     }
 
     /// Puts the description of a session in the place of the multipart body around it, so that its user finds it there.
@@ -468,6 +477,11 @@ impl Endpoint {
 }
 
 /// Whether a request begins something that another gateway may take as well: a message, a session, a subscription.
+/// Whether the body is not compressed or otherwise encoded.
+fn is_plain(headers: &Headers) -> bool {
+    headers.get(&HeaderName::ContentEncoding).is_none_or(|encoding| encoding == &IDENTITY)
+}
+
 fn begins_something(request: &Request) -> bool {
     matches!(request.method, Method::Invite | Method::Message | Method::Subscribe)
         && request.headers.get(&HeaderName::To).is_some_and(|to| !NameAddr::has_tag(to.as_bytes()))
