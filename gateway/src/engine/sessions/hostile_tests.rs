@@ -1,6 +1,6 @@
 //! What users and devices may try in a session that is there: speak for others, reach others, be slow, be silent.
 
-use super::msrp::{called_over_msrp, rig as msrp_rig, transaction};
+use super::msrp::{called_over_msrp, rig as msrp_rig, send, transaction};
 use super::*;
 
 const TEXT: &str = "Content-Type: text/plain\n";
@@ -196,4 +196,35 @@ fn what_waits_behind_a_text_on_a_stream_that_breaks_or_falls_silent_goes_another
         assert_eq!((rig.finished(), rig.engine.under_way()), (vec![2, 1], 0), "{is_broken}");
         assert!(rig.engine.sessions.is_empty());
     }
+}
+
+// Rule: msrp.session
+#[test]
+fn a_stream_that_pours_texts_is_told_that_some_do_not_pass_and_takes_no_more_room() {
+    let mut rig = msrp_rig(SessionForm::Pager);
+    let (_, own, connection) = called_over_msrp(&mut rig);
+    for number in 0..100 {
+        rig.bytes(connection, &send(&own, &format!("flood{number}"), "hi", ""));
+    }
+    assert_eq!(rig.out.stanzas.len(), 64);
+    assert_eq!(rig.written().matches(" REPORT\r\n").count(), 37);
+    rig.stanza_ends(Outcome::Done);
+    rig.bytes(connection, &send(&own, "after", "hi", ""));
+    assert_eq!(rig.out.stanzas.len(), 64);
+}
+
+// Rule: session.queue
+#[test]
+fn a_gateway_that_stops_lets_a_stream_hear_first_what_became_of_its_texts() {
+    let mut rig = msrp_rig(SessionForm::Pager);
+    called_over_msrp(&mut rig);
+    rig.sent();
+    let (now, mut out) = (rig.now, Outputs::default());
+    rig.engine.drain(now, &mut out);
+    assert!(out.sip.is_empty());
+    rig.written();
+    rig.stanza_ends(Outcome::Failed(Failure::new(StanzaCondition::RemoteServerTimeout, "no")));
+    assert_eq!(methods(&rig.requests()), ["BYE"]);
+    assert!(rig.written().contains(" REPORT\r\n"));
+    assert_eq!(rig.engine.under_way(), 0);
 }

@@ -72,6 +72,8 @@ struct Talk {
     stream: Option<switch::SessionId>,
     /// Its thread in XMPP (RFC 7573, section 4).
     thread: String,
+    /// Texts of the stream that are on their way to XMPP.
+    unsettled: usize,
     /// What XMPP users are to hear when the reports of their messages come, by the token of the message.
     reports: HashMap<u64, Due>,
     /// Messages of the SIP user of which a receipt is awaited, by `id`.
@@ -94,9 +96,17 @@ impl Talk {
             version: 1,
             stream: None,
             thread,
+            unsettled: 0,
             reports: HashMap::new(),
             awaited: HashMap::new(),
         }
+    }
+}
+
+impl Talk {
+    /// Whether nothing is under way in either direction of which somebody has still to hear.
+    fn is_quiet(&self) -> bool {
+        self.line.is_quiet() && self.unsettled == 0
     }
 }
 
@@ -120,7 +130,7 @@ impl Sessions {
 
     /// Sessions that have something to say still.
     pub(super) fn under_way(&self) -> usize {
-        self.talks.values().filter(|talk| !talk.line.is_quiet()).count()
+        self.talks.values().filter(|talk| !talk.is_quiet()).count()
     }
 
     /// Whether a session carries the messages of a pair.

@@ -28,6 +28,10 @@ use crate::translate::content::{self, Content, ContentRefusal, Reading};
 use crate::translate::error::{self, Purpose as Asked, Recipient};
 use crate::translate::message_stanza::MessageStanza;
 
+/// Texts of one stream that may be on their way to XMPP: what a peer can send without waiting shall not take the room of
+/// all.
+const MAX_UNSETTLED: usize = 64;
+
 /// Reports that one session may wait for: what the stream keeps messages for.
 const MAX_REPORTS: usize = MAX_OUTGOING;
 
@@ -270,6 +274,7 @@ impl Engine {
     ) {
         self.sessions.heard(id, now.instant);
         let Some(talk) = self.sessions.talks.get(&id) else { return };
+        let is_full = talk.unsettled >= MAX_UNSETTLED;
         let (Some(stream), pair, thread) = (talk.stream, talk.pair.clone(), talk.thread.clone()) else { return };
         let reading = Reading { with_xhtml: self.settings.messages.xhtml_im };
         let content_type = MediaType::parse(&Bytes::copy_from_slice(content_type.as_bytes()));
@@ -284,6 +289,9 @@ impl Engine {
             Ok(Content::Nothing) => return self.report(stream, receipt, Status::OK, now, out),
             Err(refusal) => return self.report(stream, receipt, refusal.status(), now, out),
         };
+        if is_full {
+            return self.report(stream, receipt, Status::SERVICE_UNAVAILABLE, now, out);
+        }
         let reply = self.conversations.heard(&pair, now);
         let from = pair.local.as_jid().clone();
         let settings = &self.settings.messages;
@@ -302,11 +310,14 @@ impl Engine {
         if xml.len() > self.settings.max_stanza_bytes {
             return self.report(stream, receipt, Status::MESSAGE_TOO_LARGE, now, out);
         }
-        if let Some(talk) = self.sessions.talks.get_mut(&id).filter(|_| receipt.wants_success()) {
-            if talk.awaited.len() >= MAX_REPORTS {
-                talk.awaited.clear();
+        if let Some(talk) = self.sessions.talks.get_mut(&id) {
+            talk.unsettled += 1;
+            if receipt.wants_success() {
+                if talk.awaited.len() >= MAX_REPORTS {
+                    talk.awaited.clear();
+                }
+                talk.awaited.insert(stanza_id.clone(), receipt.clone());
             }
-            talk.awaited.insert(stanza_id.clone(), receipt.clone());
         }
         if let Some(wrapping) = text.wrapping {
             self.notices.sip_asks(&pair, &stanza_id, wrapping, now.unix_ms);
@@ -343,6 +354,13 @@ impl Engine {
                 let status = Status::new(answer.status).unwrap_or(Status::SERVER_ERROR);
                 self.report(stream, receipt, status, now, out);
             }
+        }
+        if let Some(id) = self.sessions.of_stream.get(&stream).copied() {
+            if let Some(talk) = self.sessions.talks.get_mut(&id) {
+                talk.unsettled = talk.unsettled.saturating_sub(1);
+            }
+            self.leave_if_draining(id, now, out);
+            self.drain_sip(now, out);
         }
     }
 

@@ -37,7 +37,7 @@ fn path_of(sdp: &[u8]) -> String {
     sdp.lines().find_map(|line| line.strip_prefix("a=path:")).unwrap().to_owned()
 }
 
-fn send(own: &str, id: &str, text: &str, headers: &str) -> String {
+pub(super) fn send(own: &str, id: &str, text: &str, headers: &str) -> String {
     format!(
         "MSRP {id} SEND\r\nTo-Path: {own}\r\nFrom-Path: {PEER}\r\nMessage-ID: m{id}\r\nByte-Range: 1-{len}/{len}\r\n\
          {headers}Content-Type: text/plain\r\n\r\n{text}\r\n-------{id}$\r\n",
@@ -51,7 +51,7 @@ impl Rig {
         self.settle();
     }
 
-    fn bytes(&mut self, connection: ConnectionId, text: &str) {
+    pub(super) fn bytes(&mut self, connection: ConnectionId, text: &str) {
         self.stream(StreamInput::Bytes { connection, bytes: Bytes::from(text.to_owned()) });
     }
 

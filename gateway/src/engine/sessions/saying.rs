@@ -170,8 +170,14 @@ impl Engine {
         }
         match self.sessions.step(id, |line| line.answered(now.instant)).flatten() {
             Some(next) => self.send_in_session(id, next, now, out),
-            None if self.sessions.is_draining => self.hang_up(id, now, out),
-            None => {}
+            None => self.leave_if_draining(id, now, out),
+        }
+    }
+
+    /// A gateway that stops ends a session as soon as all has been said in it.
+    pub(super) fn leave_if_draining(&mut self, id: SessionId, now: Now, out: &mut Outputs) {
+        if self.sessions.is_draining && self.sessions.talks.get(&id).is_some_and(Talk::is_quiet) {
+            self.hang_up(id, now, out);
         }
     }
 
@@ -237,7 +243,7 @@ impl Engine {
     pub(in crate::engine) fn drain_sessions(&mut self, now: Now, out: &mut Outputs) {
         self.sessions.is_draining = true;
         let talks = self.sessions.talks.iter();
-        let quiet: Vec<_> = talks.filter(|(_, talk)| talk.line.is_quiet()).map(|(id, _)| *id).collect();
+        let quiet: Vec<_> = talks.filter(|(_, talk)| talk.is_quiet()).map(|(id, _)| *id).collect();
         quiet.into_iter().for_each(|id| self.hang_up(id, now, out));
     }
 }
