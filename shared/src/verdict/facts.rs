@@ -175,11 +175,17 @@ impl Facts {
     }
 }
 
-/// Longest domain with port; domains are not cut as short as other text, or they would be others.
-const MAX_DOMAIN: usize = 1024;
+/// Longest domain with port, spelled out; domains are not cut as short as other text, or they would be others.
+const MAX_DOMAIN: usize = 512;
 
+/// Who reads it again reads the same, so what shows the cut is ASCII as well.
 fn cut_domain(text: &str) -> String {
-    if text.len() > MAX_DOMAIN { cut(text) } else { unmistakable_domain(text) }
+    let mut domain = unmistakable_domain(text);
+    if domain.len() > MAX_DOMAIN {
+        let ascii = domain.chars().take(MAX_DOMAIN - 3).filter(char::is_ascii);
+        domain = ascii.chain("...".chars()).collect();
+    }
+    domain
 }
 
 #[cfg(test)]
@@ -192,6 +198,17 @@ mod tests {
         let long = cut(&"ü".repeat(300));
         assert!(long.len() <= MAX_TEXT && long.ends_with("ü…"), "{long}");
         assert_eq!(cut("a\nb"), "a\\u{a}b");
+    }
+
+    #[test]
+    fn a_domain_that_is_spelled_out_is_bounded_and_the_same_when_it_is_read_again() {
+        for text in
+            ["\u{1}".repeat(100), "ü ".repeat(300), "a".repeat(600), "a".repeat(2_000), "b\u{fc}cher.example".into()]
+        {
+            let cut = cut_domain(&text);
+            assert!(cut.len() <= MAX_DOMAIN, "{cut}");
+            assert_eq!(cut_domain(&cut), cut);
+        }
     }
 
     #[test]
