@@ -1,8 +1,8 @@
 //! What belongs to messages and is none, over the whole road: typing, receipts, notifications, and the answer to what
 //! nobody could read.
 
-use causeway_tests::peer::http;
 use causeway_tests::peer::sip::{Message, request};
+use causeway_tests::peer::{http, until};
 
 use crate::queries::shows_alice;
 use crate::support::World;
@@ -31,6 +31,13 @@ async fn each_side_sees_the_other_type() {
     let mut stream = world.stream().await;
     stream.send(&to_alice(&format!(" id='m1'><body>hello</body><active xmlns='{STATES}'/>"))).await.unwrap();
     world.arrives("hello").await;
+    // While the answer to a message is on its way no status is sent (RFC 3428, section 8).
+    until("the end of the message", async || {
+        let (_, text) = http::get(world.road.plan.gateway_http, "/metrics").await.unwrap();
+        text.contains("causeway_messages_delivered_to_sip_total 1").then_some(())
+    })
+    .await
+    .unwrap();
     stream.send(&to_alice(&format!("><composing xmlns='{STATES}'/>"))).await.unwrap();
     let status = world.pool.requests.wait("a status", |request| request.body.contains("<state>active</state>")).await;
     assert_eq!(status.unwrap().header("Content-Type"), Some("application/im-iscomposing+xml"));
