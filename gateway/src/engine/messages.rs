@@ -290,6 +290,12 @@ impl Engine {
         self.refuse_message(pager, &error, out);
     }
 
+    /// Refuses a message of somebody who may not reach the SIP user any more.
+    pub(super) fn message_unallowed(&mut self, pager: Pager, out: &mut Outputs) {
+        let error = StanzaError::new(ErrorType::Cancel, StanzaCondition::ServiceUnavailable);
+        self.refuse_message(pager, &error, out);
+    }
+
     fn send_message(&mut self, mut pager: Pager, now: Now, out: &mut Outputs) {
         let Some((request, branch)) = pager.request.take() else {
             return match pager.errand {

@@ -23,7 +23,7 @@ impl Engine {
     pub(in crate::engine) fn session_event(&mut self, id: SessionId, event: SessionEvent, now: Now, out: &mut Outputs) {
         match event {
             SessionEvent::Invited { request, source } => self.session_invited(id, &request, &source, now, out),
-            SessionEvent::Acknowledged { .. } => self.session_acknowledged(id, now, out),
+            SessionEvent::Acknowledged { ack } => self.session_acknowledged(id, &ack, now, out),
             SessionEvent::Answered { response } => self.session_answered(id, &response, now, out),
             // One device is enough (RFC 3261, section 13.2.2.4); the message has been delivered to that.
             SessionEvent::Forked { session, .. } => {
@@ -152,8 +152,13 @@ impl Engine {
         }
     }
 
-    /// Our answer has arrived. A session whose stream is MSRP opens with that.
-    fn session_acknowledged(&mut self, id: SessionId, now: Now, out: &mut Outputs) {
+    /// Our answer has arrived; where the peer had offered nothing, its answer comes with that. A session whose stream is
+    /// MSRP opens with the stream.
+    fn session_acknowledged(&mut self, id: SessionId, ack: &Request, now: Now, out: &mut Outputs) {
+        let is_chat = |answer: &MessageStream| matches!(answer, MessageStream::InDialog(_));
+        if !ack.body.is_empty() && !describe::read(&ack.body).is_ok_and(|answer| is_chat(&answer.stream)) {
+            return self.hang_up(id, now, out);
+        }
         let is_opening = |talk: &Talk| talk.stream.is_none() && !talk.line.is_open();
         if self.sessions.talks.get(&id).is_some_and(is_opening) {
             self.session_opened(id, now, out);

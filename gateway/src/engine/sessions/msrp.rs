@@ -124,6 +124,10 @@ impl Engine {
                 }
             }
             Event::Sent { token, result } => {
+                if let Some(talk) = id.and_then(|id| self.sessions.talks.get_mut(&id)).filter(|_| result.is_err()) {
+                    // Its sender has heard that it did not arrive; a report that comes all the same is too late.
+                    talk.reports.remove(&token);
+                }
                 if let Some(Purpose::InSession { session, pager }) = self.take_purpose(token) {
                     let is_reported = pager.due().is_some();
                     self.in_session_answered(session, *pager, &answer_of(result, is_reported), now, out);

@@ -236,7 +236,15 @@ impl Engine {
             self.settings.domains.between(&local, &remote).is_ok() && self.settings.may_federate(&pair.local)
         };
         let unallowed: Vec<_> = self.sessions.of_pair.keys().filter(|pair| !is_allowed(pair)).cloned().collect();
-        unallowed.iter().for_each(|pair| self.end_sessions_of(pair, now, out));
+        for id in
+            unallowed.iter().filter_map(|pair| self.sessions.of_pair.get(pair)).flatten().copied().collect::<Vec<_>>()
+        {
+            // What waits may not go another way either.
+            for pager in self.forget_session(id, now, out) {
+                self.message_unallowed(pager, out);
+            }
+        }
+        self.drain_sip(now, out);
     }
 
     /// No session begins any more; those without anything to say end now, the others when they have said it.

@@ -568,6 +568,32 @@ fn a_session_timer_is_granted_as_asked_and_never_raised() {
     assert!((90..=600).contains(&seconds) && granted.contains("refresher=uac"), "{granted}");
 }
 
+// Rule: session.policy, access.change
+#[test]
+fn what_waits_for_a_session_is_refused_when_it_may_not_go_any_more() {
+    let mut rig = Rig::lync();
+    rig.message(BOB, "one");
+    rig.requests();
+    rig.change(|settings| settings.access = crate::policy::access::ExternalAccess::global(false));
+    assert_eq!(rig.requests().iter().filter(|request| request.method == SipMethod::Message).count(), 0);
+    let error = rig.stanza_ends(Outcome::Done);
+    assert!(text(&error).contains("service-unavailable"), "{}", text(&error));
+    assert_eq!((rig.finished(), rig.engine.sessions.len()), (vec![1], 0));
+}
+
+// Rule: session.sdp.no-messages
+#[test]
+fn an_answer_in_the_ack_without_a_chat_ends_the_session() {
+    let audio = "v=0\r\no=- 1 1 IN IP4 127.0.0.9\r\ns=-\r\nt=0 0\r\nm=audio 5000 RTP/AVP 0\r\n";
+    for (answered, last) in [(audio, vec!["BYE"]), (SDP, vec![])] {
+        let mut rig = Rig::new();
+        let offer = rig.invited_with("INVITE", "c1", "", "").pop().unwrap();
+        assert!(String::from_utf8(offer.body.to_vec()).unwrap().contains("m=message 5060 sip "));
+        rig.in_session(&offer, 1, "ACK", "Content-Type: application/sdp\n", answered);
+        assert_eq!(methods(&rig.requests()), last);
+    }
+}
+
 #[path = "any_sequence.rs"]
 mod any_sequence;
 #[path = "hostile_tests.rs"]
