@@ -11,6 +11,10 @@ use causeway_shared::jid::BareJid;
 /// Messages that may wait behind an unanswered one for the same address: a person's burst fits, a flood does not.
 pub(crate) const LANE_DEPTH: usize = 50;
 
+/// Places of a lane that messages of one domain may take: the rest is for others, so that no partner keeps an address for
+/// itself while its device says nothing.
+pub(crate) const LANE_SHARE: usize = 40;
+
 /// How long a message may wait in a lane. The one in front is answered or timed out after Timer F, 32 s.
 pub(crate) const LANE_PATIENCE: Duration = Duration::from_secs(32);
 
@@ -52,8 +56,14 @@ impl<T> Default for Lanes<T> {
 }
 
 impl<T> Lanes<T> {
-    /// Offers a message for `address`.
-    pub(crate) fn offer(&mut self, address: &BareJid, item: T, now: Instant) -> Admission<T> {
+    /// Offers a message for `address`; `domain` says whose it is.
+    pub(crate) fn offer(
+        &mut self,
+        address: &BareJid,
+        item: T,
+        domain: impl Fn(&T) -> &str,
+        now: Instant,
+    ) -> Admission<T> {
         let total = self.deadlines.len();
         match self.lanes.entry(address.clone()) {
             Entry::Vacant(lane) => {
@@ -61,6 +71,12 @@ impl<T> Lanes<T> {
                 Admission::Send(item)
             }
             Entry::Occupied(lane) if lane.get().len() >= LANE_DEPTH || total >= LANES_TOTAL => Admission::Full(item),
+            Entry::Occupied(lane)
+                if lane.get().len() >= LANE_SHARE
+                    && lane.get().iter().filter(|waiting| domain(&waiting.item) == domain(&item)).count() >= LANE_SHARE =>
+            {
+                Admission::Full(item)
+            }
             Entry::Occupied(mut lane) => {
                 self.serial += 1;
                 let waiting = Waiting { give_up_at: now + LANE_PATIENCE, serial: self.serial, item };
@@ -118,6 +134,11 @@ impl<T> Lanes<T> {
 mod tests {
     use super::*;
 
+    /// Up to [`LANE_SHARE`] and 999 are fabrikam's.
+    fn by_number(item: &usize) -> &str {
+        if *item <= LANE_SHARE || *item == 999 { "fabrikam.example" } else { "litware.example" }
+    }
+
     fn alice() -> BareJid {
         BareJid::parse("alice@contoso.example").unwrap()
     }
@@ -126,42 +147,51 @@ mod tests {
     #[test]
     fn a_second_message_leaves_after_the_answer_to_the_first() {
         let (mut lanes, now) = (Lanes::default(), Instant::now());
-        assert_eq!(lanes.offer(&alice(), 1, now), Admission::Send(1));
-        assert_eq!(lanes.offer(&alice(), 2, now), Admission::Queued);
-        assert_eq!(lanes.offer(&alice(), 3, now), Admission::Queued);
+        assert_eq!(lanes.offer(&alice(), 1, by_number, now), Admission::Send(1));
+        assert_eq!(lanes.offer(&alice(), 2, by_number, now), Admission::Queued);
+        assert_eq!(lanes.offer(&alice(), 3, by_number, now), Admission::Queued);
         assert_eq!(lanes.answered(&alice()), Some(2));
         assert_eq!(lanes.answered(&alice()), Some(3));
         assert_eq!(lanes.answered(&alice()), None);
-        assert_eq!(lanes.offer(&alice(), 4, now), Admission::Send(4));
+        assert_eq!(lanes.offer(&alice(), 4, by_number, now), Admission::Send(4));
     }
 
     #[test]
     fn other_addresses_do_not_wait() {
         let (mut lanes, now) = (Lanes::default(), Instant::now());
         let dave = BareJid::parse("dave@contoso.example").unwrap();
-        assert_eq!(lanes.offer(&alice(), 1, now), Admission::Send(1));
-        assert_eq!(lanes.offer(&dave, 2, now), Admission::Send(2));
+        assert_eq!(lanes.offer(&alice(), 1, by_number, now), Admission::Send(1));
+        assert_eq!(lanes.offer(&dave, 2, by_number, now), Admission::Send(2));
     }
 
     // Rule: message.queue
     #[test]
     fn a_full_lane_refuses_and_keeps_what_it_has() {
         let (mut lanes, now) = (Lanes::default(), Instant::now());
-        lanes.offer(&alice(), 0, now);
+        lanes.offer(&alice(), 0, by_number, now);
         for n in 1..=LANE_DEPTH {
-            assert_eq!(lanes.offer(&alice(), n, now), Admission::Queued);
+            assert_eq!(lanes.offer(&alice(), n, by_number, now), Admission::Queued);
         }
-        assert_eq!(lanes.offer(&alice(), 999, now), Admission::Full(999));
+        assert_eq!(lanes.offer(&alice(), 9999, by_number, now), Admission::Full(9999));
         assert_eq!(lanes.answered(&alice()), Some(1));
+    }
+
+    #[test]
+    fn one_partner_leaves_room_in_a_lane_for_others() {
+        let (mut lanes, now) = (Lanes::default(), Instant::now());
+        lanes.offer(&alice(), 0, by_number, now);
+        (1..=LANE_SHARE).for_each(|n| assert_eq!(lanes.offer(&alice(), n, by_number, now), Admission::Queued));
+        assert_eq!(lanes.offer(&alice(), 999, by_number, now), Admission::Full(999));
+        assert_eq!(lanes.offer(&alice(), 1000, by_number, now), Admission::Queued);
     }
 
     // Rule: message.queue
     #[test]
     fn what_waited_too_long_is_handed_back_and_the_rest_keeps_its_order() {
         let (mut lanes, now) = (Lanes::default(), Instant::now());
-        lanes.offer(&alice(), 1, now);
-        lanes.offer(&alice(), 2, now);
-        lanes.offer(&alice(), 3, now + Duration::from_secs(10));
+        lanes.offer(&alice(), 1, by_number, now);
+        lanes.offer(&alice(), 2, by_number, now);
+        lanes.offer(&alice(), 3, by_number, now + Duration::from_secs(10));
         let mut expired = Vec::new();
         lanes.expire(lanes.deadline().unwrap(), &mut expired);
         assert_eq!(expired, [2]);

@@ -277,7 +277,7 @@ impl Engine {
         if let Some(error) = pager.too_long.take() {
             return self.refuse_message(pager, &error, out);
         }
-        match self.lanes.offer(&pager.to.bare(), pager, now.instant) {
+        match self.lanes.offer(&pager.to.bare(), pager, |pager| pager.from.domain(), now.instant) {
             Lane::Send(pager) => self.send_message(pager, now, out),
             Lane::Queued => {}
             Lane::Full(pager) => self.message_refused_full(pager, out),

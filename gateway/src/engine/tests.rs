@@ -38,6 +38,7 @@ impl Rig {
         let domain = |name| DomainName::parse(name).unwrap();
         domains.add_local(domain("contoso.example"));
         domains.add_partner(&domain("fabrikam.example"), &[], PartnerType::Federated);
+        domains.add_partner(&domain("litware.example"), &[], PartnerType::Federated);
         domains.add_partner(&domain("wingtip.example"), &[], PartnerType::PublicUnverified);
         let mut settings = Settings {
             endpoint: EndpointConfig { sessions: Some(SessionConfig::default()), ..EndpointConfig::new(vec![sent_by]) },

@@ -111,7 +111,7 @@ impl Talk {
 }
 
 impl Sessions {
-    /// When [`Engine::expire_sessions`] has to be called.
+    /// When the sessions that are due have to be looked at.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.deadlines.first().map(|(at, _)| *at)
     }

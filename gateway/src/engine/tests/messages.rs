@@ -210,13 +210,19 @@ fn html_is_text_and_marks_besides_it_only_by_choice() {
 
 // Rule: message.queue
 #[test]
-fn fifty_may_wait_for_an_address_and_for_32_seconds() {
+fn fifty_may_wait_for_an_address_and_for_32_seconds_and_forty_of_one_partner() {
     let mut rig = Rig::new();
-    let seqs: Vec<u64> = (0..52).map(|number| rig.message(BOB, &number.to_string())).collect();
+    let seqs: Vec<u64> = (0..42).map(|number| rig.message(BOB, &number.to_string())).collect();
     assert_eq!(rig.requests().len(), 1);
     let full = rig.stanza_ends(Outcome::Done);
     assert!(text(&full).contains("type='wait'") && text(&full).contains("resource-constraint"), "{}", text(&full));
-    assert_eq!(rig.finished(), [seqs[51]]);
+    assert_eq!(rig.finished(), [seqs[41]]);
+    for number in 0..10 {
+        rig.message("dana@litware.example/x", &number.to_string());
+    }
+    assert!(rig.out.stanzas.is_empty(), "there is room for others");
+    rig.message("dana@litware.example/x", "one too many");
+    assert!(text(&rig.stanza_ends(Outcome::Done)).contains("resource-constraint"));
     pass(&mut rig, 32);
     let aged: Vec<String> = rig.out.stanzas.iter().map(text).collect();
     assert!(aged.iter().filter(|xml| xml.contains("remote-server-timeout")).count() >= 50, "{aged:?}");
