@@ -73,7 +73,8 @@ impl<T> Lanes<T> {
             Entry::Occupied(lane) if lane.get().len() >= LANE_DEPTH || total >= LANES_TOTAL => Admission::Full(item),
             Entry::Occupied(lane)
                 if lane.get().len() >= LANE_SHARE
-                    && lane.get().iter().filter(|waiting| domain(&waiting.item) == domain(&item)).count() >= LANE_SHARE =>
+                    && lane.get().iter().filter(|waiting| domain(&waiting.item) == domain(&item)).count()
+                        >= LANE_SHARE =>
             {
                 Admission::Full(item)
             }
