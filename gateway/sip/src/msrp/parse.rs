@@ -304,7 +304,7 @@ fn read_header(request: &mut Request, name: &[u8], value: &str) -> bool {
         }
         b"content-type" => {
             request.content_type = Some(value.to_owned());
-            value.contains('/')
+            value.contains('/') && !value.bytes().any(|byte| byte.is_ascii_control())
         }
         // Extensions are skipped.
         _ => true,

@@ -116,6 +116,18 @@ fn what_can_be_named_is_malformed_and_what_cannot_breaks_the_stream() {
     assert!(matches!(Framer::new(1000).push(&mut buffer(&endless)), Some(Err(Broken))));
 }
 
+// A control character is no part of a header (RFC 4975 section 9, utf8text).
+#[test]
+fn a_content_type_with_control_characters_is_refused() {
+    for bad in ["\0text/plain", "text/\u{7}plain", "text/plain;a=\u{7f}"] {
+        let text = SEND.replace("text/plain", bad);
+        assert_ne!(text, SEND);
+        let mut framer = Framer::new(1000);
+        let frame = framer.push(&mut buffer(&text));
+        assert!(matches!(frame, Some(Ok(Received::Malformed(_)))), "{bad:?}: {frame:?}");
+    }
+}
+
 proptest! {
     #[test]
     fn no_stream_panics_and_pieces_do_not_matter(
