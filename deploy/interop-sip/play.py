@@ -91,7 +91,20 @@ async def _sipp(peer, server):
         await asyncio.wait_for(xmpp.stop(), 10)
 
 
-PLAYS = {"kamailio": _phone, "kamailio2": _phone, "pjsip": _pjsip, "sipp": _sipp}
+async def _msrp(peer, server):
+    import msrp_calls
+    import sipp_stage
+
+    domain, place = world.SERVERS[server]
+    xmpp = msrp_calls.Confirming(f"{peer}@{domain}", place)
+    await xmpp.start()
+    try:
+        return "MSRP peer", await sipp_stage.play_all(xmpp, True)
+    finally:
+        await asyncio.wait_for(xmpp.stop(), 10)
+
+
+PLAYS = {"kamailio": _phone, "kamailio2": _phone, "pjsip": _pjsip, "sipp": _sipp, "msrp": _msrp}
 
 
 def command():

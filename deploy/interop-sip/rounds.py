@@ -19,14 +19,17 @@ _BEHIND_KAMAILIO = [
     (lambda: None, ["kamailio", "pjsip"]),
     (world.kamailio_without_record_route, ["kamailio2"]),
 ]
-#: sipp stands where the pool stands, so its scenarios come one after the other.
-_INSTEAD_OF_KAMAILIO = [(world.stop_kamailio, ["sipp"])]
+#: These stand where the pool stands, so their scenarios come one after the other.
+_INSTEAD_OF_KAMAILIO = {
+    **dict.fromkeys(["sipp-udp", "sipp-tcp"], [(world.stop_kamailio, ["sipp"])]),
+    "msrp": [(world.stop_kamailio, ["msrp"])],
+}
 
 
 def play(name):
     """Plays the phases of a round; returns whether any of them could not play."""
     environment.enter()
-    phases = _INSTEAD_OF_KAMAILIO if name.startswith("sipp") else _BEHIND_KAMAILIO
+    phases = _INSTEAD_OF_KAMAILIO.get(name, _BEHIND_KAMAILIO)
     with environment.alone():
         world.down()
         shutil.rmtree(RESULTS, ignore_errors=True)
@@ -46,7 +49,7 @@ def play(name):
 
 def _phase(peers):
     give_up_at = time.monotonic() + PATIENCE
-    if peers == ["sipp"]:
+    if peers in (["sipp"], ["msrp"]):
         return any([_ended_badly(name, process, give_up_at) for name, process in _start(peers)])
     return any([_ended_badly(name, process, give_up_at) for name, process in list(_start(peers))])
 

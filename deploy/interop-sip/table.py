@@ -5,7 +5,12 @@ import re
 from environment import ROOT, DemoError
 
 DOCUMENT = ROOT / "docs" / "INTEROP.md"
-
+#: Each table of the document with the rounds that it shows, and its transports. The one for `peers` is that of all others.
+SECTIONS = {
+    "sipp": ({"sipp-udp", "sipp-tcp"}, ["udp", "tcp"]),
+    "msrp": ({"msrp"}, ["tcp"]),
+    "peers": ({"udp", "tcp", "tls"}, ["udp", "tcp", "tls"]),
+}
 
 _TITLES = {"udp": "UDP", "tcp": "TCP", "tls": "TLS", "prosody": "Prosody", "ejabberd": "ejabberd"}
 
@@ -24,17 +29,21 @@ def rows(outcomes, transports):
     return lines
 
 
-def judge(outcomes, write, partly, took):
-    """Compares, or writes; returns whether something is wrong."""
+def judge(outcomes, write, played, took):
+    """Compares or writes the tables of the rounds that were played to their ends; returns whether something is wrong."""
     bad = [each for each in outcomes if each["outcome"] != "ok"]
     for each in bad:
         print("{transport}, {peer}, {server}, {scenario}: {outcome}".format(**each))
     print(f"{len(outcomes) - len(bad)} of {len(outcomes)} scenarios as they have to be, {took:.0f} s")
-    if not partly and not bad:
-        sipp = [each for each in outcomes if each["peer"].startswith("sipp")]
-        put("peers", rows([each for each in outcomes if each not in sipp], ["udp", "tcp", "tls"]), write)
-        put("sipp", rows(sipp, ["udp", "tcp"]), write)
+    if not bad:
+        for section, (wanted, transports) in SECTIONS.items():
+            if wanted <= played:
+                put(section, rows([each for each in outcomes if _section(each["peer"]) == section], transports), write)
     return bool(bad) or not outcomes
+
+
+def _section(peer):
+    return next((section for section in SECTIONS if peer.lower().startswith(section)), "peers")
 
 
 def put(section, lines, write):

@@ -15,7 +15,7 @@ PHONES = "phones.contoso.example"
 #: The XMPP servers: domain, address and name.
 SERVERS = {"prosody": ("fabrikam.example", environment.PROSODY), "ejabberd": ("wingtip.example", environment.EJABBERD)}
 #: What speaks SIP, in the order of the table.
-PEERS = ["kamailio", "kamailio2", "pjsip", "sipp"]
+PEERS = ["kamailio", "kamailio2", "pjsip", "sipp", "msrp"]
 
 # The lists of the demo are those of everything that it starts, so they are changed before anything has read them.
 environment.DOMAINS.append(PHONES)
