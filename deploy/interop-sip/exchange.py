@@ -200,12 +200,46 @@ async def consent_withdrawn(pair):
     await until(lambda: f"it has ended ({_view(pair).state})", lambda: _view(pair).state == "terminated")
 
 
+@scenario("registration, text both ways", "exchange", "message.body", "message.answer.202", "message.content")
+async def exchange(pair):
+    """What a client that shows little is able to show."""
+    status = await pair.sip.start()
+    require(status == 200, f"answered {status}")
+    await message_to_xmpp(pair)
+    await message_to_sip(pair)
+
+
+@scenario("contact seen busy, offline and online", "contact", "out.subscribe", "out.subscribed", "pidf.write.basic")
+async def contact(pair):
+    """The client subscribes by itself, and says what it sees only when that changes."""
+    await until("the XMPP user is asked", lambda: pair.xmpp.last_presence(pair.sip.address, "subscribe"))
+    pair.xmpp.subscription(pair.sip.address, "subscribed")
+    await asyncio.sleep(1.0)
+    pair.xmpp.publish("dnd")
+    await _sip_sees(pair, "busy", lambda view: view.open and view.activity == "busy", 15.0)
+    pair.xmpp.publish_unavailable()
+    await _sip_sees(pair, "offline", lambda view: view.state == "active" and not view.open, 15.0)
+    pair.xmpp.publish("")
+    await _sip_sees(pair, "online", lambda view: view.open and not view.activity, 15.0)
+
+
+@scenario("offline and online published", "switch", "in.subscribe", "in.notify.active", "pidf.read.basic")
+async def switch(pair):
+    pair.xmpp.subscription(pair.sip.address, "subscribe")
+    await until("subscribed", lambda: pair.xmpp.last_presence(pair.sip.address, "subscribed"))
+    await _xmpp_sees(pair, "available", lambda p: p.kind == "available")
+    for is_open, kind in [(False, "unavailable"), (True, "available")]:
+        status = await pair.sip.show(is_open)
+        require(status == 200, f"PUBLISH was answered {status}")
+        await _xmpp_sees(pair, kind, lambda p, kind=kind: p.kind == kind)
+
+
 def _view(pair):
     return pair.sip.view(pair.xmpp.address)
 
 
-async def _sip_sees(pair, what, fits):
-    await until(lambda: f"the SIP user sees {what}; it sees {_view(pair)}", lambda: fits(_view(pair)))
+async def _sip_sees(pair, what, fits, within=10.0):
+    await until(lambda: f"the SIP user sees {what}; it sees {_view(pair)}", lambda: fits(_view(pair)), within)
 
 
 async def _xmpp_sees(pair, what, fits):

@@ -12,6 +12,7 @@ import world
 import environment
 import exchange
 from agent import Unmet
+from baresip import BaresipAgent
 from phone import PhoneAgent
 from xmpp_client import Client
 
@@ -75,6 +76,18 @@ async def _pjsip(peer, server):
         return stack.version(), await converse(agent, peer, server)
 
 
+async def _baresip(peer, server):
+    folder, tls = environment.STATE / f"{peer}-{server}", ("", "")
+    if environment.SIP == "tls":
+        tls = environment.CERTS / "ca.crt", environment.CERTS / f"{world.PHONES}.pem"
+    domain, _ = world.SERVERS[server]
+    address, host = f"{peer}-{server}@contoso.example", world.place(peer, server)
+    agent = BaresipAgent(address, f"{peer}@{domain}", host, environment.SIP, folder, tls)
+    printed = subprocess.run(["baresip", "-h"], capture_output=True, text=True, check=False)
+    version = re.search(r"baresip v([0-9.]+)", printed.stdout + printed.stderr)[1]
+    return f"baresip {version}", await converse(agent, peer, server)
+
+
 async def _sipp(peer, server):
     import sipp_calls  # noqa: F401  its scenarios
     import sipp_serves  # noqa: F401  and its
@@ -104,7 +117,7 @@ async def _msrp(peer, server):
         await asyncio.wait_for(xmpp.stop(), 10)
 
 
-PLAYS = {"kamailio": _phone, "kamailio2": _phone, "pjsip": _pjsip, "sipp": _sipp, "msrp": _msrp}
+PLAYS = {"kamailio": _phone, "kamailio2": _phone, "pjsip": _pjsip, "baresip": _baresip, "sipp": _sipp, "msrp": _msrp}
 
 
 def command():

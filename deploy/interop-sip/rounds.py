@@ -16,7 +16,7 @@ PATIENCE = 270.0
 
 #: What is done before a phase, and the peers that play in it, all at once.
 _BEHIND_KAMAILIO = [
-    (lambda: None, ["kamailio", "pjsip"]),
+    (lambda: None, ["kamailio", "pjsip", "baresip"]),
     (world.kamailio_without_record_route, ["kamailio2"]),
 ]
 #: These stand where the pool stands, so their scenarios come one after the other.

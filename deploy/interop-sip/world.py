@@ -5,6 +5,7 @@ and without Record-Route, or a stack that speaks with the gateway directly.
 """
 
 import pathlib
+import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "demo"))
@@ -15,7 +16,7 @@ PHONES = "phones.contoso.example"
 #: The XMPP servers: domain, address and name.
 SERVERS = {"prosody": ("fabrikam.example", environment.PROSODY), "ejabberd": ("wingtip.example", environment.EJABBERD)}
 #: What speaks SIP, in the order of the table.
-PEERS = ["kamailio", "kamailio2", "pjsip", "sipp", "msrp"]
+PEERS = ["kamailio", "kamailio2", "pjsip", "sipp", "baresip", "msrp"]
 
 # The lists of the demo are those of everything that it starts, so they are changed before anything has read them.
 environment.DOMAINS.append(PHONES)
@@ -34,7 +35,13 @@ CONF = pathlib.Path(__file__).resolve().parent / "conf"
 
 def place(peer, server):
     """The address of a peer's own, for each XMPP server that it has to do with."""
-    return f"127.0.10.{100 + 2 * PEERS.index(peer) + list(SERVERS).index(server)}"
+    host = 100 + 2 * PEERS.index(peer) + list(SERVERS).index(server)
+    if peer != "baresip":
+        return f"127.0.10.{host}"
+    # baresip passes over every address that begins with 127.
+    address = f"10.77.0.{host}"
+    subprocess.run(["ip", "address", "replace", f"{address}/32", "dev", "lo"], check=True)
+    return address
 
 
 def up():
