@@ -28,14 +28,14 @@ impl Step<'_, '_> {
                 self.renew_lease();
                 self.watch_again();
             }
+            // A refusal is on its way and answers this one too.
+            InAuthorisation::None if self.pair.inbound.refusal_due.is_some() => {}
             InAuthorisation::None if is_stranger && !self.context.may_hold => self.verdict(PairVerdict::TooManyHeld),
             InAuthorisation::None if is_stranger => {
                 self.pair.inbound.authorisation = InAuthorisation::Held;
                 self.pair.inbound.since_ms = self.now();
             }
             InAuthorisation::Held if is_stranger => {}
-            // A refusal is on its way and answers this one too.
-            InAuthorisation::None if self.pair.inbound.refusal_due.is_some() => {}
             InAuthorisation::None | InAuthorisation::Held => self.ask_the_pool(false),
         }
     }

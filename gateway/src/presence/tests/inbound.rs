@@ -679,6 +679,25 @@ fn a_refusal_that_waits_survives_a_restart() {
     assert_eq!(stanzas(&lab.feed(PairInput::Due)), ["Unsubscribed -"]);
 }
 
+// Rule: in.refusal.delayed
+#[test]
+fn a_refusal_that_waits_answers_also_what_a_stranger_asks_meanwhile() {
+    let mut lab = Lab::new(PU);
+    lab.alice("c1", 1, 3600, None, "");
+    let subscribe = sent(&lab.typed("subscribe"));
+    lab.answer(&subscribe, 404, &[]);
+    let refusal_due = lab.pair.inbound.refusal_due.unwrap();
+    // She has not added him any more, he asks again, and she adds him again.
+    let unavailable = "<error type='cancel'><service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>";
+    lab.bob("", " type='error'", unavailable);
+    assert!(stanzas(&lab.typed("subscribe")).is_empty());
+    assert_eq!(lab.pair.inbound.authorisation, InAuthorisation::None);
+    assert_eq!(subscribes(&lab.alice("c2", 1, 3600, None, "")), 0);
+    lab.now = refusal_due;
+    assert!(stanzas(&lab.feed(PairInput::Due)).contains(&"Unsubscribed -".to_owned()));
+    assert_eq!((lab.pair.inbound.authorisation, &lab.pair.inbound.dialog), (InAuthorisation::None, &InDialog::None));
+}
+
 // RFC 3856 section 6.8.
 // Rule: pidf.read.empty, pidf.read.type, pidf.read.from
 #[test]
