@@ -74,10 +74,14 @@ impl Probes {
         Ok((id, is_done))
     }
 
-    fn asked(&self, id: u64, edge: PeerId, name: String) {
-        if let Some(pending) = self.lock().pending.get_mut(&id) {
+    fn asked(&self, id: u64, partner: &str, edge: PeerId, name: String) {
+        let mut state = self.lock();
+        if let Some(pending) = state.pending.get_mut(&id) {
             pending.edge = Some(edge);
             pending.report.edge = name;
+        } else if let Some(report) = state.finished.iter_mut().rev().find(|report| report.partner == partner) {
+            // It was faster than we.
+            report.edge = name;
         }
     }
 
@@ -149,7 +153,7 @@ pub(super) async fn probe(
         shared.probes.lock().pending.remove(&id);
         return Err(ProbeFault::NoEdge);
     };
-    shared.probes.asked(id, asked, name);
+    shared.probes.asked(id, partner, asked, name);
     let ending = Ending(&shared.probes, id);
     let _late_is_not_complete = tokio::time::timeout(PATIENCE + MARGIN, is_done).await;
     drop(ending);
@@ -172,7 +176,7 @@ mod tests {
     fn parts_of_the_edge_that_was_asked_make_the_report() {
         let probes = Probes::default();
         let (id, mut is_done) = probes.begin("fabrikam.example").unwrap();
-        probes.asked(id, PeerId(1), "edge1".to_owned());
+        probes.asked(id, "fabrikam.example", PeerId(1), "edge1".to_owned());
         probes.take(PeerId(1), part(id, false));
         probes.take(PeerId(2), part(id, true));
         assert!(is_done.try_recv().is_err());
@@ -183,10 +187,20 @@ mod tests {
     }
 
     #[test]
+    fn a_report_that_is_there_before_its_edge_is_known_bears_its_name_all_the_same() {
+        let probes = Probes::default();
+        let (id, mut is_done) = probes.begin("fabrikam.example").unwrap();
+        probes.take(PeerId(1), part(id, true));
+        assert!(is_done.try_recv().is_ok());
+        probes.asked(id, "fabrikam.example", PeerId(1), "edge1".to_owned());
+        assert_eq!(probes.last("fabrikam.example").unwrap().edge, "edge1");
+    }
+
+    #[test]
     fn an_edge_that_is_lost_leaves_what_it_has_told() {
         let probes = Probes::default();
         let (id, mut is_done) = probes.begin("fabrikam.example").unwrap();
-        probes.asked(id, PeerId(1), "edge1".to_owned());
+        probes.asked(id, "fabrikam.example", PeerId(1), "edge1".to_owned());
         probes.take(PeerId(1), part(id, false));
         probes.lost(PeerId(1));
         assert!(is_done.try_recv().is_ok());

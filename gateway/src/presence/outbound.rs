@@ -50,6 +50,8 @@ impl Step<'_, '_> {
         })?;
         watcher.dialog.expires = expires;
         watcher.expires_at = self.context.now_ms + u64::from(expires) * 1000;
+        // What began as a fetch is a subscription from now on.
+        watcher.fetch_until = None;
         let response = watcher.dialog.ok(request, self.context.contact);
         self.out.push(PairOutput::Respond(response));
         self.pair.outbound.last_seen_ms = self.now();

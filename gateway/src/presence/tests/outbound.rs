@@ -535,3 +535,15 @@ fn after_a_restart_nobody_is_shown_what_may_be_old() {
         (vec![("active;expires=3600".into(), String::new())], vec!["Probe -".to_owned()])
     );
 }
+
+// Rule: out.fetch.wait
+#[test]
+fn a_fetch_that_becomes_a_subscription_before_its_answer_is_told_the_state_at_once() {
+    let mut lab = Lab::new(FED);
+    lab.alice("c1", 1, 3600, None, "");
+    lab.typed("subscribed");
+    let ok = response(&lab.alice("f1", 1, 0, None, ""));
+    let out = lab.alice("f1", 2, 600, Some(&ok), "");
+    assert_eq!(notifies(&out).len(), 1, "{out:?}");
+    assert!(lab.pair.due_at.is_none_or(|at| at > lab.now), "{:?}", lab.pair.due_at);
+}
