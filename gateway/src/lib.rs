@@ -1,5 +1,6 @@
 //! The gateway: decides and translates between the link to the edges and the SIP pool.
 
+pub mod admin;
 pub mod body;
 pub mod chat;
 pub mod config;

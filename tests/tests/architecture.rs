@@ -52,7 +52,7 @@ fn shared_names_no_runtime_and_reads_files_only_for_configuration() {
 
 #[test]
 fn only_the_shells_of_the_gateway_name_tokio() {
-    let shells = ["health", "link", "locate", "main", "reload", "run", "shell"];
+    let shells = ["admin", "health", "link", "locate", "main", "reload", "run", "shell"];
     for file in users_of("tokio", "gateway/src") {
         let module = file.trim_start_matches("gateway/src/").split(['/', '.']).next().unwrap().to_owned();
         assert!(shells.contains(&module.as_str()), "{file} names tokio");

@@ -4,6 +4,7 @@
 //! versions: a commit that started from another version than the stored one changes nothing and says so. [`sqlite`] is
 //! the embedded default for one gateway; the conformance suite in this folder is what any other engine must pass too.
 
+pub mod operator;
 pub mod row;
 pub mod sqlite;
 
@@ -109,6 +110,9 @@ pub enum StoreFault {
     /// A newer version of the gateway made it.
     #[error("the database was made by a newer version of the gateway; start that version")]
     TooNew,
+    /// More, or larger, than the store takes.
+    #[error("the store does not take this")]
+    Refused,
     /// More calls than the store keeps waiting.
     #[error("the store is overloaded")]
     Overloaded,
@@ -127,7 +131,7 @@ impl StoreFault {
             Self::Locked | Self::DiskFull | Self::Inaccessible | Self::Overloaded => true,
             // A statement takes all others of its transaction with it.
             Self::Statement => true,
-            Self::Corrupt | Self::TooNew | Self::Closed => false,
+            Self::Corrupt | Self::TooNew | Self::Refused | Self::Closed => false,
         }
     }
 }
