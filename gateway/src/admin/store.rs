@@ -51,7 +51,12 @@ impl AsyncStore {
     }
 
     /// See [`OperatorStore::change_operator_data`].
-    pub async fn change_operator_data(&self, based_on: u64, changes: Vec<DocumentChange>, journal: Vec<JournalEntry>) -> Answer<ChangeOutcome> {
+    pub async fn change_operator_data(
+        &self,
+        based_on: u64,
+        changes: Vec<DocumentChange>,
+        journal: Vec<JournalEntry>,
+    ) -> Answer<ChangeOutcome> {
         self.ask(|store, done| store.change_operator_data(based_on, changes, journal, done)).await
     }
 
