@@ -113,10 +113,8 @@ impl Config {
         let telemetry = TelemetryConfig::read(document.section("telemetry"), "edge-proxy", &edge_id);
         let mut warnings = Vec::new();
         if !admin_listen.ip().is_loopback() {
-            warnings.push(ConfigWarning {
-                key: "admin.listen".to_owned(),
-                text: "health and metrics are reachable from outside this machine; they have no login".to_owned(),
-            });
+            let text = "health and metrics are reachable from outside this machine; they have no login";
+            warnings.push(ConfigWarning::new("admin.listen", text));
         }
         document.finish()?;
         let config = Self {

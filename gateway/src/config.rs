@@ -8,9 +8,10 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use causeway_shared::config::{ConfigError, ConfigWarning, Document, Section};
+use causeway_shared::config::{ConfigError, ConfigWarning, Document, Secret, Section};
 use causeway_shared::domain::DomainName;
 use causeway_shared::link::GatewaySettings;
+use causeway_shared::partner::MethodRules;
 use causeway_shared::telemetry::TelemetryConfig;
 
 use crate::chat::MessageSettings;
@@ -26,10 +27,12 @@ mod messages;
 mod partner;
 mod settings;
 mod sip;
+pub mod stored;
 
-pub use access::{GrantFault, GrantFile};
+pub use access::{AccessPolicy, GrantFault, GrantFile};
 pub use directory::{DirectoryConfig, EchoConfig, PhotoFile, VCardFault};
 pub use partner::Partner;
+pub use stored::{Declared, Stored};
 pub use sip::{MsrpListen, SipConfig, SipTlsFiles};
 
 /// The prefix of variables.
@@ -64,8 +67,16 @@ pub struct Config {
     pub messages: MessageSettings,
     /// Choices about presence.
     pub presence: PresenceSettings,
+    /// The dialback secret, where it is written instead of kept in a file.
+    pub dialback_secret: Option<Secret>,
+    /// Least method and strictness, for all partners.
+    pub method_rules: MethodRules,
     /// Which local users may.
     pub access: ExternalAccess,
+    /// The policies that this comes from.
+    pub policies: Vec<AccessPolicy>,
+    /// What the file itself declares, of what may also come from the store.
+    pub declared: Declared,
     /// Files of more users to whom policies are granted.
     pub grant_files: Vec<GrantFile>,
     /// What partners may be told about the domains and their users.
@@ -105,7 +116,17 @@ impl Config {
         text: &str,
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Result<(Self, Vec<ConfigWarning>), Vec<ConfigError>> {
+        Self::parse_over(text, environment, &Stored::default())
+    }
+
+    /// Reads the text with the environment over it, and what operators keep in the store under it.
+    pub fn parse_over(
+        text: &str,
+        environment: impl IntoIterator<Item = (String, String)>,
+        stored: &Stored,
+    ) -> Result<(Self, Vec<ConfigWarning>), Vec<ConfigError>> {
         let mut document = Document::parse(text, ENVIRONMENT, environment)?;
+        let declared = stored.lay_under(&mut document);
         let mut warnings = Vec::new();
         let root = document.root();
         let gateway_id = root.required_text("gateway_id", "\"gateway-1\"");
@@ -131,13 +152,13 @@ impl Config {
             .into_iter()
             .filter_map(|section| partner::read(section, &rules, &domains, &mut warnings))
             .collect();
-        let (access, grant_files) = access::read(&mut document, &domains, &mut warnings);
+        let access::Reading { access, policies, grant_files } = access::read(&mut document, &domains, &mut warnings);
         let messages = messages::read(document.section("messages"));
         let (quotas, watches) = quotas(document.section("quotas"));
         let directory = directory::read(&mut document, &domains);
         let echo = directory::echo(document.section("echo"), &domains);
         let mut warn = |key: &str, text: &str| {
-            warnings.push(ConfigWarning { key: key.to_owned(), text: text.to_owned() });
+            warnings.push(ConfigWarning::new(key, text));
         };
         if partners.is_empty() {
             warn("partner", "there is none: every XMPP domain is refused");
@@ -152,13 +173,15 @@ impl Config {
         admin.finish();
         let telemetry = TelemetryConfig::read(document.section("telemetry"), "gateway", &gateway_id);
         partner::unique_domains(document.root(), &partners);
+        partner::no_look_alikes(document.root(), &partners, &domains, &mut warnings);
         let needs_secret = partners.iter().any(|partner| partner.methods.tls_dialback || partner.methods.tcp_dialback);
-        if needs_secret && rules.passphrase.is_none() {
+        if needs_secret && rules.passphrase.is_none() && rules.secret.is_none() {
             warnings.push(ConfigWarning {
                 key: "gateway_settings.dialback_passphrase_file".to_owned(),
                 text: "there is none: each gateway makes its own secret, so dialback fails now and then with several \
                        gateways"
                     .to_owned(),
+                code: "no-dialback-passphrase",
             });
         }
         document.finish()?;
@@ -172,9 +195,13 @@ impl Config {
             partners,
             settings,
             dialback_passphrase: rules.passphrase,
+            dialback_secret: rules.secret,
+            method_rules: rules.methods,
             messages,
             presence,
             access,
+            policies,
+            declared,
             grant_files,
             directory,
             echo,

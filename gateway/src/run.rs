@@ -275,7 +275,8 @@ impl Live {
     }
 
     fn publish(&mut self, config: &Config) -> Result<(), FileFault> {
-        self.secrets.renew(config.dialback_passphrase.as_deref(), &self.made)?;
+        let written = config.dialback_secret.as_ref().unwrap_or(&self.made);
+        self.secrets.renew(config.dialback_passphrase.as_deref(), written)?;
         let version = next_version(self.version, now().unix_ms);
         let snapshot = snapshot(config, &self.secrets, version)?;
         self.version = version;

@@ -17,11 +17,11 @@ const SECRETS_KEPT: usize = 2;
 pub struct DialbackSecrets(Vec<Secret>);
 
 impl DialbackSecrets {
-    /// Reads the configured secret, or takes `made` where none is configured. A changed secret goes first; the one
+    /// Reads the secret of the file, or takes the other one where no file is configured. A changed secret goes first; the one
     /// before stays honoured.
-    pub fn renew(&mut self, file: Option<&Path>, made: &Secret) -> Result<(), FileFault> {
+    pub fn renew(&mut self, file: Option<&Path>, written: &Secret) -> Result<(), FileFault> {
         let current = match file {
-            None => made.clone(),
+            None => written.clone(),
             Some(path) => passphrase(path)?,
         };
         if self.0.first() != Some(&current) {

@@ -25,7 +25,28 @@ pub struct ConfigError {
     pub found: String,
     /// What to write instead.
     pub expected: String,
+    /// What kind of mistake it is: the name of its text in other languages.
+    pub code: &'static str,
+    /// What that text names.
+    pub args: Vec<(&'static str, String)>,
 }
+
+impl ConfigError {
+    /// A mistake that no text in another language is made for.
+    pub fn new(key: impl Into<String>, found: impl Into<String>, expected: impl Into<String>) -> Self {
+        let (found, expected) = (found.into(), expected.into());
+        Self { key: key.into(), found, expected, code: OTHER, args: Vec::new() }
+    }
+
+    /// The same with the name of its text.
+    #[must_use]
+    pub fn coded(self, code: &'static str, args: Vec<(&'static str, String)>) -> Self {
+        Self { code, args, ..self }
+    }
+}
+
+/// The code of mistakes that only an editor of the file makes.
+pub const OTHER: &str = "other";
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -43,6 +64,15 @@ pub struct ConfigWarning {
     pub key: String,
     /// What it means.
     pub text: String,
+    /// What kind of warning it is: the name of its text in other languages.
+    pub code: &'static str,
+}
+
+impl ConfigWarning {
+    /// A warning that no text in another language is made for.
+    pub fn new(key: impl Into<String>, text: impl Into<String>) -> Self {
+        Self { key: key.into(), text: text.into(), code: OTHER }
+    }
 }
 
 impl fmt::Display for ConfigWarning {
@@ -105,11 +135,9 @@ impl Document {
             if let Some(path) = path {
                 let keys: Vec<String> = path.split("__").map(str::to_ascii_lowercase).collect();
                 if !lay_over(&mut table, &keys, &value) {
-                    mistakes.borrow_mut().push(ConfigError {
-                        key: name,
-                        found: "the variable names no place in the file".to_owned(),
-                        expected: format!("write {prefix}__SECTION__KEY"),
-                    });
+                    let expected = format!("write {prefix}__SECTION__KEY");
+                    let found = "the variable names no place in the file";
+                    mistakes.borrow_mut().push(ConfigError::new(name, found, expected));
                 }
             }
         }
@@ -130,6 +158,27 @@ impl Document {
     /// A list of sections, `[[name]]`.
     pub fn sections(&mut self, name: &'static str) -> Vec<Section> {
         self.root.sections(name)
+    }
+
+    /// Adds sections behind those that the file has in a list, `[[name]]`. Returns how many the file has.
+    pub fn append_sections(&mut self, name: &str, more: impl IntoIterator<Item = Table>) -> usize {
+        let list = self.root.table.entry(name).or_insert_with(|| Value::Array(Vec::new()));
+        // What is no list is a mistake of the file, which its reader names.
+        let Value::Array(list) = list else { return 0 };
+        let own = list.len();
+        list.extend(more.into_iter().map(Value::Table));
+        own
+    }
+
+    /// Adds the keys that a section of the file does not have. Returns those that it has itself.
+    pub fn fill_section(&mut self, name: &str, table: Table) -> Vec<String> {
+        let section = self.root.table.entry(name).or_insert_with(|| Value::Table(Table::new()));
+        let Value::Table(section) = section else { return Vec::new() };
+        let own = section.keys().cloned().collect();
+        for (key, value) in table {
+            section.entry(key).or_insert(value);
+        }
+        own
     }
 
     /// Ends the reading: what was left over is unknown. `Err` holds all mistakes.
@@ -153,7 +202,22 @@ impl Section {
 
     /// Notes a mistake.
     pub fn mistake(&self, key: &str, found: impl Into<String>, expected: impl Into<String>) {
-        let mistake = ConfigError { key: self.key(key), found: found.into(), expected: expected.into() };
+        self.note(ConfigError::new(self.key(key), found, expected));
+    }
+
+    /// Notes a mistake for which there is a text in each language: its code, and what the text names.
+    pub fn fault<const N: usize>(
+        &self,
+        key: &str,
+        (code, args): (&'static str, [(&'static str, String); N]),
+        found: impl Into<String>,
+        expected: impl Into<String>,
+    ) {
+        self.note(ConfigError::new(self.key(key), found, expected).coded(code, args.into()));
+    }
+
+    /// Notes a mistake that has its full key already.
+    pub fn note(&self, mistake: ConfigError) {
         self.mistakes.borrow_mut().push(mistake);
     }
 
@@ -200,7 +264,7 @@ impl Section {
         match self.take(key)? {
             Value::String(text) => Some(text),
             other => {
-                self.mistake(key, shown(&other), "write a text in quotes");
+                self.fault(key, ("wrong-type", []), shown(&other), "write a text in quotes");
                 None
             }
         }
@@ -213,12 +277,14 @@ impl Section {
         match text {
             Some(text) if !text.is_empty() => text,
             Some(_) => {
-                self.mistake(key, "it is empty", format!("write, for example, {key} = {example}"));
+                let expected = format!("write, for example, {key} = {example}");
+                self.fault(key, ("empty", [("example", example.to_owned())]), "it is empty", expected);
                 String::new()
             }
             None => {
                 if !given {
-                    self.mistake(key, "it is missing", format!("write, for example, {key} = {example}"));
+                    let expected = format!("write, for example, {key} = {example}");
+                    self.fault(key, ("missing", [("example", example.to_owned())]), "it is missing", expected);
                 }
                 String::new()
             }
@@ -236,7 +302,7 @@ impl Section {
         match parse(&text) {
             Ok(value) => Some(value),
             Err(error) => {
-                self.mistake(key, format!("\"{text}\" does not do: {error}"), expected);
+                self.unparsable(key, &text, &error, expected);
                 None
             }
         }
@@ -275,10 +341,16 @@ impl Section {
         for text in self.texts(key) {
             match parse(&text) {
                 Ok(value) => values.push(value),
-                Err(error) => self.mistake(key, format!("\"{text}\" does not do: {error}"), expected),
+                Err(error) => self.unparsable(key, &text, &error, expected),
             }
         }
         values
+    }
+
+    /// Notes a text that nothing can be made of.
+    pub fn unparsable(&self, key: &str, text: &str, reason: &impl fmt::Display, expected: &str) {
+        let args = [("found", text.to_owned()), ("reason", reason.to_string())];
+        self.fault(key, ("unparsable", args), format!("\"{text}\" does not do: {reason}"), expected);
     }
 
     /// A whole number within bounds.
@@ -293,7 +365,8 @@ impl Section {
         let number = number.filter(|number| bounds.contains(number));
         if number.is_none() {
             let expected = format!("write a whole number from {} to {}", bounds.start(), bounds.end());
-            self.mistake(key, shown(&value), expected);
+            let args = [("min", bounds.start().to_string()), ("max", bounds.end().to_string())];
+            self.fault(key, ("number-range", args), shown(&value), expected);
         }
         number
     }
@@ -309,7 +382,7 @@ impl Section {
             None => default,
             Some(Value::Boolean(flag)) => flag,
             Some(other) => {
-                self.mistake(key, shown(&other), "write true or false");
+                self.fault(key, ("wrong-type", []), shown(&other), "write true or false");
                 default
             }
         }
@@ -345,7 +418,9 @@ impl Section {
             Some((_, value)) => *value,
             None => {
                 let words: Vec<String> = choices.iter().map(|(word, _)| format!("\"{word}\"")).collect();
-                self.mistake(key, format!("\"{text}\" is not known"), format!("write one of {}", words.join(", ")));
+                let allowed = words.join(", ");
+                let args = [("found", text.clone()), ("allowed", allowed.clone())];
+                self.fault(key, ("choice", args), format!("\"{text}\" is not known"), format!("write one of {allowed}"));
                 default
             }
         }
@@ -359,7 +434,7 @@ impl Section {
                 None if self.asked.is_empty() => "remove it".to_owned(),
                 None => format!("remove it; known here are {}", self.asked.join(", ")),
             };
-            self.mistake(key, "the key is not known", expected);
+            self.fault(key, ("unknown-key", [("key", key.clone())]), "the key is not known", expected);
         }
     }
 
@@ -391,11 +466,8 @@ fn syntax_error(text: &str, error: &toml::de::Error) -> ConfigError {
     let before = text.get(..at).unwrap_or_default();
     let line = before.matches('\n').count() + 1;
     let column = before.rsplit('\n').next().map_or(0, |last| last.chars().count()) + 1;
-    ConfigError {
-        key: String::new(),
-        found: format!("line {line}, column {column}: {}", error.message()),
-        expected: "mend the TOML syntax; nothing else was checked".to_owned(),
-    }
+    let found = format!("line {line}, column {column}: {}", error.message());
+    ConfigError::new("", found, "mend the TOML syntax; nothing else was checked")
 }
 
 fn shown(value: &Value) -> String {

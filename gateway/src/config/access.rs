@@ -11,7 +11,7 @@ use causeway_shared::config::{ConfigWarning, Document, Section};
 use causeway_shared::domain::DomainName;
 use causeway_shared::jid::BareJid;
 
-use crate::policy::access::ExternalAccess;
+use crate::policy::access::{ExternalAccess, Granted};
 
 /// Users with a policy of their own: about 100 bytes each.
 const MAX_GRANTED: usize = 200_000;
@@ -26,8 +26,21 @@ pub struct GrantFile {
     pub key: String,
     /// The file.
     pub path: PathBuf,
-    /// What the policy says.
-    may: bool,
+    /// The policy.
+    policy: Granted,
+}
+
+/// A policy as it is written (New-CsExternalAccessPolicy).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccessPolicy {
+    /// `Global`, `Site:DOMAIN` or `Tag:NAME`.
+    pub identity: String,
+    /// EnableXmppAccess.
+    pub enable_xmpp_access: bool,
+    /// EnableFederationAccess.
+    pub enable_federation_access: bool,
+    /// Description.
+    pub description: String,
 }
 
 /// Why a file of users does not do.
@@ -55,7 +68,7 @@ impl GrantFile {
                 continue;
             }
             user(address, locals)
-                .and_then(|user| grant(user, self.may, access))
+                .and_then(|user| grant(user, &self.policy, access))
                 .map_err(|reason| GrantFault::Line { line: index + 1, reason })?;
             if access.granted() > MAX_GRANTED {
                 return Err(GrantFault::TooMany);
@@ -90,6 +103,16 @@ impl Identity {
     }
 }
 
+impl std::fmt::Display for Identity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Global => f.write_str("Global"),
+            Self::Site(site) => write!(f, "Site:{site}"),
+            Self::Tag(name) => write!(f, "Tag:{name}"),
+        }
+    }
+}
+
 /// The name of a tag, as it is compared.
 fn tag(name: &str) -> Result<String, String> {
     match name.trim() {
@@ -107,12 +130,20 @@ fn user(address: &str, locals: &[DomainName]) -> Result<BareJid, String> {
 }
 
 /// A user has one policy.
-fn grant(user: BareJid, may: bool, access: &mut ExternalAccess) -> Result<(), String> {
+fn grant(user: BareJid, policy: &Granted, access: &mut ExternalAccess) -> Result<(), String> {
     if access.is_granted(&user) {
         return Err(format!("{} has been granted a policy already", user.as_str()));
     }
-    access.grant(user, may);
+    access.grant(user, policy.clone());
     Ok(())
+}
+
+/// What the policies and grants come to.
+#[derive(Debug)]
+pub(super) struct Reading {
+    pub(super) access: ExternalAccess,
+    pub(super) policies: Vec<AccessPolicy>,
+    pub(super) grant_files: Vec<GrantFile>,
 }
 
 /// Reads all policies and grants.
@@ -120,7 +151,7 @@ pub(super) fn read(
     document: &mut Document,
     locals: &[DomainName],
     warnings: &mut Vec<ConfigWarning>,
-) -> (ExternalAccess, Vec<GrantFile>) {
+) -> Reading {
     let former = document.section("external_access");
     if !former.is_empty() {
         document.root().mistake(
@@ -132,17 +163,18 @@ pub(super) fn read(
     }
     let policies = document.sections("external_access_policy");
     let grants = document.sections("external_access_grant");
-    let (mut access, tags) = read_policies(policies, locals, warnings);
-    let files = grants.into_iter().filter_map(|section| read_grant(section, &tags, locals, &mut access)).collect();
-    (access, files)
+    let (mut access, tags, policies) = read_policies(policies, locals, warnings);
+    let grant_files = grants.into_iter().filter_map(|section| read_grant(section, &tags, locals, &mut access)).collect();
+    Reading { access, policies, grant_files }
 }
 
 fn read_policies(
     sections: Vec<Section>,
     locals: &[DomainName],
     warnings: &mut Vec<ConfigWarning>,
-) -> (ExternalAccess, HashMap<String, bool>) {
+) -> (ExternalAccess, HashMap<String, bool>, Vec<AccessPolicy>) {
     let is_open = sections.is_empty();
+    let mut policies = Vec::new();
     let mut access = ExternalAccess::global(is_open);
     let mut tags = HashMap::new();
     let mut seen: Vec<Identity> = Vec::new();
@@ -157,13 +189,17 @@ fn read_policies(
             warnings.push(ConfigWarning {
                 key: section.key("enable_xmpp_access"),
                 text: "it has no effect while enable_federation_access is false".to_owned(),
+                code: "no-federation-access",
             });
         }
+        let description = section.text("description").unwrap_or_default();
         match Identity::parse(&text, locals) {
             Err(_) if text.is_empty() => {}
-            Err(error) => section.mistake("identity", format!("\"{text}\" does not do: {error}"), expected),
+            Err(error) => section.unparsable("identity", &text, &error, expected),
             Ok(identity) if seen.contains(&identity) => {
-                section.mistake("identity", format!("\"{text}\" has a policy already"), "write one policy for each");
+                let args = [("identity", text.clone())];
+                let found = format!("\"{text}\" has a policy already");
+                section.fault("identity", ("duplicate-policy", args), found, "write one policy for each");
             }
             Ok(identity) => {
                 match &identity {
@@ -173,6 +209,12 @@ fn read_policies(
                         tags.insert(name.clone(), may);
                     }
                 }
+                policies.push(AccessPolicy {
+                    identity: identity.to_string(),
+                    enable_xmpp_access: xmpp,
+                    enable_federation_access: federation,
+                    description,
+                });
                 seen.push(identity);
             }
         }
@@ -183,9 +225,10 @@ fn read_policies(
             key: "external_access_policy".to_owned(),
             text: "none is global: whom neither a grant nor a site's policy lets may not reach XMPP partners"
                 .to_owned(),
+            code: "no-global-policy",
         });
     }
-    (access, tags)
+    (access, tags, policies)
 }
 
 fn read_grant(
@@ -199,18 +242,20 @@ fn read_grant(
         Some((scope, name)) if scope.eq_ignore_ascii_case("tag") => name,
         Some(_) | None => &name,
     };
-    let may = tag(bare).ok().and_then(|tag| tags.get(&tag).copied());
+    let tag = tag(bare).unwrap_or_default();
+    let may = tags.get(&tag).copied();
     if may.is_none() && !name.is_empty() {
-        section.mistake(
+        section.fault(
             "policy",
+            ("unknown-policy", [("policy", bare.to_owned())]),
             format!("there is no policy \"Tag:{bare}\""),
             "write the identity of an [[external_access_policy]] with a tag",
         );
     }
     // Mistakes in users are told even where the policy is one.
-    let may_if_known = may.unwrap_or_default();
+    let granted = Granted { tag: tag.into(), may: may.unwrap_or_default() };
     for user in section.parsed_list("users", |address| user(address, locals), EXPECTED_USERS) {
-        if let Err(error) = grant(user, may_if_known, access) {
+        if let Err(error) = grant(user, &granted, access) {
             section.mistake("users", error, "grant each user one policy");
         }
     }
@@ -220,7 +265,7 @@ fn read_grant(
     let path = section.text("users_file");
     let key = section.key("users_file");
     section.finish();
-    path.zip(may).map(|(path, may)| GrantFile { key, path: path.into(), may })
+    path.zip(may).map(|(path, _)| GrantFile { key, path: path.into(), policy: granted })
 }
 
 #[cfg(test)]

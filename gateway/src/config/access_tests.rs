@@ -24,8 +24,8 @@ type Reading = (ExternalAccess, Vec<GrantFile>, Vec<ConfigWarning>);
 fn read_text(text: &str) -> Result<Reading, Vec<ConfigError>> {
     let mut document = Document::parse(text, "TEST", []).unwrap();
     let mut warnings = Vec::new();
-    let (access, files) = read(&mut document, &locals(), &mut warnings);
-    document.finish().map(|()| (access, files, warnings))
+    let super::Reading { access, grant_files, .. } = read(&mut document, &locals(), &mut warnings);
+    document.finish().map(|()| (access, grant_files, warnings))
 }
 
 fn may(access: &ExternalAccess, user: &str) -> bool {

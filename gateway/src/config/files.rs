@@ -19,7 +19,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use crate::iq::vcard::Photo;
 use crate::policy::access::ExternalAccess;
 
-use super::{Config, DirectoryConfig, GrantFile, LinkFiles, MIN_PASSPHRASE, Partner, PhotoFile, SipTlsFiles};
+use super::{Config, DirectoryConfig, GrantFile, LinkFiles, MIN_PASSPHRASE, Partner, PhotoFile, SipTlsFiles, Stored};
 
 /// A file that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -49,7 +49,16 @@ pub struct SipTls {
 impl Config {
     /// Reads the text, and then the files that it names: `--check-config` and every reload stand on it.
     pub fn load(text: &str, environment: impl IntoIterator<Item = (String, String)>) -> Read<Self> {
-        let (mut config, warnings) = Self::parse(text, environment)?;
+        Self::load_over(text, environment, &Stored::default())
+    }
+
+    /// The same, with what operators keep in the store under the text.
+    pub fn load_over(
+        text: &str,
+        environment: impl IntoIterator<Item = (String, String)>,
+        stored: &Stored,
+    ) -> Read<Self> {
+        let (mut config, warnings) = Self::parse_over(text, environment, stored)?;
         let mut files = Files::default();
         let fit = "make certificate, key and ca fit each other";
         let LinkFiles { certificate, key, ca, .. } = &config.link;
@@ -183,6 +192,9 @@ impl Partner {
         for path in &self.trust_anchors {
             anchors.extend(certificates(path)?.iter().map(|der| Bytes::copy_from_slice(der)));
         }
+        // What was pasted has been read once.
+        let pasted = CertificateDer::pem_slice_iter(self.trust_anchors_pem.as_bytes()).flatten();
+        anchors.extend(pasted.map(|der| Bytes::copy_from_slice(&der)));
         Ok(anchors)
     }
 }

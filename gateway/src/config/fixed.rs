@@ -14,10 +14,8 @@ impl Config {
         let mut changed = Vec::new();
         let mut keep = |key: &str, differs: bool| {
             if differs {
-                changed.push(ConfigWarning {
-                    key: key.to_owned(),
-                    text: "the new value waits for a restart of the gateway; the old one stays in force".to_owned(),
-                });
+                let text = "the new value waits for a restart of the gateway; the old one stays in force";
+                changed.push(ConfigWarning::new(key, text));
             }
         };
         keep("gateway_id", self.gateway_id != running.gateway_id);

@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-use causeway_shared::config::Section;
+use causeway_shared::config::{Secret, Section};
 use causeway_shared::link::GatewaySettings;
 use causeway_shared::partner::{MethodFloor, MethodRules};
 
+use super::MIN_PASSPHRASE;
 use crate::presence::PresenceSettings;
 use crate::translate::presence::PidfStyle;
 
@@ -13,6 +14,7 @@ use crate::translate::presence::PidfStyle;
 pub(super) struct Rules {
     pub(super) methods: MethodRules,
     pub(super) passphrase: Option<PathBuf>,
+    pub(super) secret: Option<Secret>,
 }
 
 /// Reads the section.
@@ -25,15 +27,20 @@ pub(super) fn read(mut section: Section, presence: Section) -> (GatewaySettings,
         keep_alive_interval_s: section.number("keep_alive_interval_secs", 300, 30..=3600),
     };
     if settings.partner_connection_limit > settings.connection_limit {
-        section.mistake(
+        let args = [("other", "connection_limit".to_owned()), ("max", settings.connection_limit.to_string())];
+        section.fault(
             "partner_connection_limit",
+            ("more-than", args),
             format!("{} is more than connection_limit", settings.partner_connection_limit),
             format!("write at most {}", settings.connection_limit),
         );
     }
     if settings.keep_alive_interval_s >= settings.stream_inactivity_timeout_s {
-        section.mistake(
+        let max = settings.stream_inactivity_timeout_s;
+        let args = [("other", "stream_inactivity_timeout_secs".to_owned()), ("max", max.to_string())];
+        section.fault(
             "keep_alive_interval_secs",
+            ("not-less-than", args),
             format!("{} is not less than stream_inactivity_timeout_secs", settings.keep_alive_interval_s),
             format!("write less than {}", settings.stream_inactivity_timeout_s),
         );
@@ -51,9 +58,26 @@ pub(super) fn read(mut section: Section, presence: Section) -> (GatewaySettings,
             strict_required: section.flag("strict_required", false),
         },
         passphrase: section.text("dialback_passphrase_file").map(PathBuf::from),
+        secret: section.text("dialback_passphrase").and_then(|text| secret(&section, &text)),
     };
     section.finish();
     (settings, rules, presence)
+}
+
+/// A dialback secret that is written instead of kept in a file.
+fn secret(section: &Section, text: &str) -> Option<Secret> {
+    let secret = Secret::from_file_bytes(text.as_bytes());
+    let length = secret.expose().len();
+    if length < MIN_PASSPHRASE {
+        section.fault(
+            "dialback_passphrase",
+            ("too-short", [("min", MIN_PASSPHRASE.to_string())]),
+            format!("the secret has {length} bytes"),
+            format!("write {MIN_PASSPHRASE} at least, such as the output of `openssl rand -hex 32`"),
+        );
+        return None;
+    }
+    Some(secret)
 }
 
 /// Reads the section `presence`: how the pool is treated.

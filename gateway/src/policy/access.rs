@@ -6,6 +6,7 @@
 //! which is `config`'s.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use causeway_shared::domain::DomainName;
 use causeway_shared::jid::BareJid;
@@ -15,7 +16,27 @@ use causeway_shared::jid::BareJid;
 pub struct ExternalAccess {
     global: bool,
     sites: HashMap<DomainName, bool>,
-    users: HashMap<BareJid, bool>,
+    users: HashMap<BareJid, Granted>,
+}
+
+/// A policy that was granted to a user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Granted {
+    /// The name of its tag.
+    pub tag: Arc<str>,
+    /// What it says.
+    pub may: bool,
+}
+
+/// The policy that applies to a user: the first of these that there is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Applies {
+    /// The one granted to him.
+    Tag(Arc<str>),
+    /// That of his domain.
+    Site(DomainName),
+    /// The global one.
+    Global,
 }
 
 impl ExternalAccess {
@@ -35,8 +56,18 @@ impl ExternalAccess {
     }
 
     /// Gives a user a policy of his own.
-    pub fn grant(&mut self, user: BareJid, may: bool) {
-        self.users.insert(user, may);
+    pub fn grant(&mut self, user: BareJid, policy: Granted) {
+        self.users.insert(user, policy);
+    }
+
+    /// The policy granted to a user.
+    pub fn granted_to(&self, user: &BareJid) -> Option<&Granted> {
+        self.users.get(user)
+    }
+
+    /// All users with a policy of their own, in no order.
+    pub fn grants(&self) -> impl Iterator<Item = (&BareJid, &Granted)> {
+        self.users.iter()
     }
 
     /// Whether a policy was granted to this user.
@@ -51,13 +82,22 @@ impl ExternalAccess {
 
     /// Whether a local user may reach XMPP partners.
     pub fn may(&self, user: &BareJid) -> bool {
-        let own = self.users.get(user).or_else(|| self.sites.get(user.domain()));
+        let own = self.users.get(user).map(|granted| &granted.may).or_else(|| self.sites.get(user.domain()));
         own.copied().unwrap_or(self.global)
+    }
+
+    /// Which policy decides that.
+    pub fn applies(&self, user: &BareJid) -> Applies {
+        match (self.users.get(user), self.sites.get_key_value(user.domain())) {
+            (Some(granted), _) => Applies::Tag(Arc::clone(&granted.tag)),
+            (None, Some((site, _))) => Applies::Site(site.clone()),
+            (None, None) => Applies::Global,
+        }
     }
 
     /// Whether nobody may.
     pub fn is_closed(&self) -> bool {
-        !self.global && !self.sites.values().chain(self.users.values()).any(|may| *may)
+        !self.global && !self.sites.values().chain(self.users.values().map(|granted| &granted.may)).any(|may| *may)
     }
 }
 
@@ -87,7 +127,7 @@ mod tests {
                 access.set_site(DomainName::parse("contoso.example").unwrap(), may);
             }
             if let Some(may) = own {
-                access.grant(user("alice@contoso.example"), may);
+                access.grant(user("alice@contoso.example"), Granted { tag: "sales".into(), may });
             }
             assert_eq!(access.may(&user("alice@contoso.example")), expected, "{global} {site:?} {own:?}");
             // Another user of the site, and another site.

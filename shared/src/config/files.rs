@@ -40,7 +40,7 @@ impl Files {
     }
 
     fn note(&mut self, key: String, found: String, expected: &str) {
-        self.mistakes.push(ConfigError { key, found, expected: expected.to_owned() });
+        self.mistakes.push(ConfigError::new(key, found, expected));
     }
 }
 

@@ -81,6 +81,17 @@ pub enum NotValid {
 }
 
 impl NotValid {
+    /// The name of its text in other languages.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::SaslWithoutTls => "sasl-without-tls",
+            Self::NoMethod => "no-method",
+            Self::StrictRequired => "strict-required",
+            Self::BelowFloor(_) => "below-floor",
+            Self::NeedsForce => "needs-force",
+        }
+    }
+
     /// What the operator can do about it.
     pub const fn remedy(self) -> &'static str {
         match self {
@@ -119,6 +130,17 @@ impl Warning {
             Self::SaslImpossibleWithoutTls => "SaslImpossibleWithoutTls",
             Self::PlaintextPermitted => "PlaintextPermitted",
             Self::WeakIdentity => "WeakIdentity",
+        }
+    }
+
+    /// The name of its text in other languages.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::DialbackIneffective => "dialback-ineffective",
+            Self::SaslRequiresTls => "sasl-requires-tls",
+            Self::SaslImpossibleWithoutTls => "sasl-impossible-without-tls",
+            Self::PlaintextPermitted => "plaintext-permitted",
+            Self::WeakIdentity => "weak-identity",
         }
     }
 

@@ -3,6 +3,11 @@
 use causeway_shared::jid::BareJid;
 
 use super::*;
+use crate::policy::access::Granted;
+
+fn granted(may: bool) -> Granted {
+    Granted { tag: "some".into(), may }
+}
 
 const ENDED: &str = "terminated;reason=rejected";
 
@@ -21,7 +26,7 @@ fn watching() -> Rig {
 }
 
 fn bar_alice(settings: &mut Settings) {
-    settings.access.grant(BareJid::parse("alice@contoso.example").unwrap(), false);
+    settings.access.grant(BareJid::parse("alice@contoso.example").unwrap(), granted(false));
 }
 
 /// How her dialogs ended, if they did.
@@ -80,11 +85,11 @@ fn whatever_falls_due_for_him_ends_what_is_left() {
 #[test]
 fn a_change_that_does_not_concern_a_user_tells_his_pairs_nothing() {
     let mut rig = watching();
-    rig.change(|settings| settings.access.grant(BareJid::parse("carl@contoso.example").unwrap(), false));
+    rig.change(|settings| settings.access.grant(BareJid::parse("carl@contoso.example").unwrap(), granted(false)));
     rig.read_through();
     assert_eq!(endings(&mut rig), [""; 0]);
     // Granted what his site gives him anyway.
-    rig.change(|settings| settings.access.grant(BareJid::parse("alice@contoso.example").unwrap(), true));
+    rig.change(|settings| settings.access.grant(BareJid::parse("alice@contoso.example").unwrap(), granted(true)));
     rig.read_through();
     assert_eq!((endings(&mut rig), rig.out.stanzas.len()), (vec![], 0));
 }
