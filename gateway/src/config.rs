@@ -32,8 +32,8 @@ pub mod stored;
 pub use access::{AccessPolicy, GrantFault, GrantFile};
 pub use directory::{DirectoryConfig, EchoConfig, PhotoFile, VCardFault};
 pub use partner::Partner;
-pub use stored::{Declared, Stored};
 pub use sip::{MsrpListen, SipConfig, SipTlsFiles};
+pub use stored::{Declared, Stored};
 
 /// The prefix of variables.
 pub const ENVIRONMENT: &str = "CAUSEWAY_GATEWAY";

@@ -420,7 +420,12 @@ impl Section {
                 let words: Vec<String> = choices.iter().map(|(word, _)| format!("\"{word}\"")).collect();
                 let allowed = words.join(", ");
                 let args = [("found", text.clone()), ("allowed", allowed.clone())];
-                self.fault(key, ("choice", args), format!("\"{text}\" is not known"), format!("write one of {allowed}"));
+                self.fault(
+                    key,
+                    ("choice", args),
+                    format!("\"{text}\" is not known"),
+                    format!("write one of {allowed}"),
+                );
                 default
             }
         }

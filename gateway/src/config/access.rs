@@ -147,11 +147,7 @@ pub(super) struct Reading {
 }
 
 /// Reads all policies and grants.
-pub(super) fn read(
-    document: &mut Document,
-    locals: &[DomainName],
-    warnings: &mut Vec<ConfigWarning>,
-) -> Reading {
+pub(super) fn read(document: &mut Document, locals: &[DomainName], warnings: &mut Vec<ConfigWarning>) -> Reading {
     let former = document.section("external_access");
     if !former.is_empty() {
         document.root().mistake(
@@ -164,7 +160,8 @@ pub(super) fn read(
     let policies = document.sections("external_access_policy");
     let grants = document.sections("external_access_grant");
     let (mut access, tags, policies) = read_policies(policies, locals, warnings);
-    let grant_files = grants.into_iter().filter_map(|section| read_grant(section, &tags, locals, &mut access)).collect();
+    let grant_files =
+        grants.into_iter().filter_map(|section| read_grant(section, &tags, locals, &mut access)).collect();
     Reading { access, policies, grant_files }
 }
 

@@ -56,7 +56,8 @@ fn what_the_file_declares_wins() {
 
 #[test]
 fn a_mistake_names_what_in_the_store_it_is_about() {
-    let store = stored(&["domain = 'fabrikam.example'", "domain = 'a.example'\npartner_type = 'x'"], "strict_required = 3");
+    let store =
+        stored(&["domain = 'fabrikam.example'", "domain = 'a.example'\npartner_type = 'x'"], "strict_required = 3");
     let mistakes = read(&store).unwrap_err();
     let declared = declared(FILE, &[], &store).unwrap();
     let owners: Vec<_> = mistakes.iter().filter_map(|mistake| store.owner(&declared, &mistake.key)).collect();
