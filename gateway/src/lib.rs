@@ -8,6 +8,7 @@ pub mod dev_certs;
 pub mod echo;
 pub mod engine;
 pub mod health;
+pub mod import;
 pub mod iq;
 pub mod link;
 pub mod locate;
