@@ -80,12 +80,10 @@ fn value<'n>(node: &'n Node, known: &mut Known<'n>, nesting: usize) -> Value {
             }
             composite(node, known, nesting)
         }
-        "Ref" if nesting < MAX_NESTING => {
-            match node.attribute("RefId").and_then(|id| known.objects.get(id)).copied() {
-                Some(node) => composite(node, known, nesting),
-                None => Value::Nil,
-            }
-        }
+        "Ref" if nesting < MAX_NESTING => match node.attribute("RefId").and_then(|id| known.objects.get(id)).copied() {
+            Some(node) => composite(node, known, nesting),
+            None => Value::Nil,
+        },
         "Obj" | "Ref" => Value::Nil,
         // Text, and what is written like it: durations, versions, addresses, identifiers.
         _ => Value::Text(unescape(&node.text)),

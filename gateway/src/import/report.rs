@@ -290,7 +290,9 @@ pub enum FaultCause {
     #[error("it has more than {MAX_OBJECTS} objects; export fewer at a time")]
     TooMany,
     /// A value where an object has to be.
-    #[error("\"{found}\" is no object; export what the cmdlet returns, without Select-Object -ExpandProperty or Format-List")]
+    #[error(
+        "\"{found}\" is no object; export what the cmdlet returns, without Select-Object -ExpandProperty or Format-List"
+    )]
     NoObject {
         /// The value.
         found: String,

@@ -40,10 +40,7 @@ fn a_partner_that_export_clixml_wrote_becomes_the_same_partner_here() {
             "description": "Fabrikam & friends\r\nsince 2013",
         }),
     );
-    assert_eq!(
-        notes(fabrikam),
-        ["ConnectionLimit \"5000\": changed to 1000, because only 1 to 1000 are allowed here"]
-    );
+    assert_eq!(notes(fabrikam), ["ConnectionLimit \"5000\": changed to 1000, because only 1 to 1000 are allowed here"]);
 }
 
 #[test]
@@ -131,7 +128,9 @@ fn what_is_no_partner_and_what_has_no_domain_is_reported() {
     assert_eq!(objects[4].document, None);
     assert_eq!(
         notes(&objects[4]),
-        ["Domain \"10.0.0.1\": cannot be imported, because an IP address is not a domain name; enter the partner by hand"],
+        [
+            "Domain \"10.0.0.1\": cannot be imported, because an IP address is not a domain name; enter the partner by hand"
+        ],
     );
     assert_eq!((objects[5].kind, objects[5].notes[0].remark.code()), (Kind::Unknown, "unknown-object"));
 }
@@ -195,7 +194,10 @@ fn neither_depth_nor_size_nor_references_in_a_circle_harm_the_reader() {
     assert!(fault(&format!(r#"<Objs><Obj RefId="0"><Props>{many}</Props></Obj></Objs>"#)).contains("too deeply"));
     let large = vec![b' '; MAX_FILE_BYTES + 1];
     assert_eq!(read("export", &large).unwrap_err().cause, FaultCause::TooLarge);
-    assert_eq!(read("export", format!("[{}{{}}]", "{},".repeat(MAX_OBJECTS)).as_bytes()).unwrap_err().cause, FaultCause::TooMany);
+    assert_eq!(
+        read("export", format!("[{}{{}}]", "{},".repeat(MAX_OBJECTS)).as_bytes()).unwrap_err().cause,
+        FaultCause::TooMany
+    );
 }
 
 proptest::proptest! {
