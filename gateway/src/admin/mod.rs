@@ -1,4 +1,9 @@
 //! What operators touch over HTTP, and what it rests on.
 
+pub mod administration;
+pub mod change;
+pub mod desk;
+pub mod documents;
 pub mod journal;
+pub mod receipt;
 pub mod store;

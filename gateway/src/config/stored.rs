@@ -126,7 +126,8 @@ impl Stored {
         is_stored.then(|| StoredKey::Setting(setting.to_owned()))
     }
 
-    fn remove(&mut self, what: &StoredKey) {
+    /// Takes something out.
+    pub fn remove(&mut self, what: &StoredKey) {
         match what {
             StoredKey::Partner(domain) => drop(self.partners.remove(domain)),
             StoredKey::Setting(key) => drop(self.settings.remove(key)),

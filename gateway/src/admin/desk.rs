@@ -1,0 +1,31 @@
+//! What the interface and the panel work with.
+
+use std::sync::Arc;
+
+use causeway_shared::health::Leg;
+use tokio::sync::watch;
+
+use super::administration::Administration;
+use super::store::AsyncStore;
+use crate::engine::Settings;
+use crate::link::Links;
+use crate::store::Store;
+
+/// What the gateway stands on, at this moment.
+pub type Legs = Arc<dyn Fn() -> Vec<Leg> + Send + Sync>;
+
+/// One for all requests.
+pub struct Desk {
+    /// Partners, settings, policies: what runs, and changing it.
+    pub administration: Administration,
+    /// Journal, accounts, archive.
+    pub store: AsyncStore,
+    /// The records of all pairs.
+    pub pairs: Arc<dyn Store>,
+    /// The edges: streams, verdicts, probes.
+    pub links: Links,
+    /// What the engine works by.
+    pub settings: watch::Receiver<Arc<Settings>>,
+    /// Readiness.
+    pub legs: Legs,
+}
