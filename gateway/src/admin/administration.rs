@@ -354,7 +354,8 @@ fn misfitting(misfit: &Misfit, name: &str) -> Refusal {
         Misfit::Absent => Refusal::Absent(name.to_owned()),
         Misfit::Exists => Refusal::Exists(name.to_owned()),
         Misfit::OtherIdentity { key } => {
-            let mistake = ConfigError::new(*key, "it names another one", "write the same, or remove this and make a new one");
+            let mistake =
+                ConfigError::new(*key, "it names another one", "write the same, or remove this and make a new one");
             Refusal::Faults(vec![Fault::of(&mistake.coded("other-identity", Vec::new()), (*key).to_owned())])
         }
         Misfit::Unreadable { key, found, reason } => {
@@ -400,13 +401,7 @@ fn relative(stored: &Stored, declared: &crate::config::Declared, key: &str) -> (
 }
 
 /// What a change did, key by key.
-fn receipt(
-    before: &InForce,
-    tried: &Tried,
-    change: &Change,
-    dry_run: bool,
-    revision: u64,
-) -> Result<Receipt, Refusal> {
+fn receipt(before: &InForce, tried: &Tried, change: &Change, dry_run: bool, revision: u64) -> Result<Receipt, Refusal> {
     let subject = change.subject().0.map_err(|misfit| misfitting(&misfit, "it"))?;
     let mut changed = differences(&shown(&before.config, &subject), &shown(&tried.config, &subject));
     if let Change::PatchSettings(patch) = change

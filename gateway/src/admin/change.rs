@@ -191,9 +191,7 @@ fn named(
         Some(Value::String(_)) | None | Some(Value::Null) => {
             Err(Misfit::Unreadable { key, found: String::new(), reason: "it is missing".to_owned() })
         }
-        Some(other) => {
-            Err(Misfit::Unreadable { key, found: other.to_string(), reason: "it is no text".to_owned() })
-        }
+        Some(other) => Err(Misfit::Unreadable { key, found: other.to_string(), reason: "it is no text".to_owned() }),
     }
 }
 
@@ -223,11 +221,8 @@ fn partner(domain: &str) -> Result<Subject, Misfit> {
 
 /// The identity of a policy as it is compared: scope and tag regardless of case, a site as a canonical domain.
 fn policy(identity: &str) -> Result<Subject, Misfit> {
-    let unreadable = |reason: &str| Misfit::Unreadable {
-        key: "identity",
-        found: identity.to_owned(),
-        reason: reason.to_owned(),
-    };
+    let unreadable =
+        |reason: &str| Misfit::Unreadable { key: "identity", found: identity.to_owned(), reason: reason.to_owned() };
     let text = identity.trim();
     if text.eq_ignore_ascii_case("global") {
         return Ok(Subject::Policy("Global".to_owned()));

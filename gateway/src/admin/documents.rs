@@ -259,8 +259,9 @@ mod tests {
     fn a_document_is_a_section_of_the_file() {
         let document = object(json!({"domain": "a.example", "connection_limit": 5, "bidi": true, "proxy_fqdn": null,
             "additional_domains": ["b.example"]}));
-        let expected =
-            "domain = 'a.example'\nconnection_limit = 5\nbidi = true\nadditional_domains = ['b.example']".parse().unwrap();
+        let expected = "domain = 'a.example'\nconnection_limit = 5\nbidi = true\nadditional_domains = ['b.example']"
+            .parse()
+            .unwrap();
         assert_eq!(table(&document), expected);
     }
 
