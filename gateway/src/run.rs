@@ -337,7 +337,7 @@ fn or_as_it_was(found: Pool, before: Pool) -> Pool {
 }
 
 fn legs(links: &Links, settings: &Settings, store_works: bool) -> Vec<Leg> {
-    let edges = links.edges();
+    let edges = links.attached();
     vec![
         Leg::new("link", edges > 0, format!("{edges} edges attached")),
         Leg::new("sip", !settings.pool.is_empty(), format!("{} targets known", settings.pool.len())),

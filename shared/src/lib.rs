@@ -10,6 +10,7 @@ pub mod health;
 pub mod jid;
 pub mod limits;
 pub mod link;
+pub mod live;
 pub mod partner;
 pub mod pki;
 pub mod probe;

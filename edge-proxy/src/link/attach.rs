@@ -91,6 +91,7 @@ impl Link for Attachments {
             edge_id: self.0.edge_id.clone(),
             instance_id: self.0.instance_id.clone(),
             window: EDGE_WINDOW,
+            build: env!("CARGO_PKG_VERSION").to_owned(),
         };
         outgoing.say(|extra| extra.hello = Some(hello));
         let (status_in, status) = oneshot::channel();

@@ -49,6 +49,8 @@ fn frame(parts: Parts<EdgeExtra>) -> proto::EdgeFrame {
         verdicts: parts.verdicts,
         draining: parts.extra.draining,
         probe_reports: parts.extra.probe_reports,
+        report: None,
+        close_answers: Vec::new(),
     }
 }
 

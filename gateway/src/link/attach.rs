@@ -18,6 +18,7 @@ use causeway_shared::link::recent::Arrival;
 use causeway_shared::link::tls::allowed_name;
 use causeway_shared::link::window::WindowFault;
 use causeway_shared::link::{DEFAULT_WINDOW, MAX_CONTEXTS, MAX_FRAME_BYTES, PROTOCOL, PairContext, Stanza, rendezvous};
+use causeway_shared::verdict::facts::cut;
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
@@ -29,7 +30,9 @@ use tonic::transport::{Channel, Endpoint, Uri};
 use tonic::{Status, Streaming};
 use tower::service_fn;
 
-use super::hub::{Edge, EdgeFacts, GatewayExtra, GatewayOutgoing};
+use super::client::unix_ms;
+use super::hub::{Edge, GatewayExtra, GatewayOutgoing};
+use super::live::EdgeFacts;
 use super::{Duty, LinkEvent, Receipt, Shared, StanzaIn};
 
 /// How long TCP, TLS and the first frame may take together.
@@ -103,7 +106,14 @@ pub(super) async fn attach(shared: &Arc<Shared>, address: SocketAddr) -> Result<
     };
     let Some(Opened { outgoing, mut frames, first, hello, told }) = opened else { return Ok(()) };
     let origin = rendezvous::name_hash(&hello.instance_id);
-    let facts = EdgeFacts { name: hello.edge_id, address, applied: first.snapshot_applied };
+    let facts = EdgeFacts {
+        name: hello.edge_id,
+        address,
+        build: cut(&hello.build),
+        since_ms: unix_ms(),
+        applied: first.snapshot_applied,
+        is_draining: false,
+    };
     tracing::info!(edge = facts.name, %address, "attached to the edge");
     let (name, end) = (facts.name.clone(), Arc::new(Notify::new()));
     let edge = Edge { facts, outgoing: Arc::clone(&outgoing), end: Arc::clone(&end) };
@@ -131,6 +141,7 @@ pub(super) async fn attach(shared: &Arc<Shared>, address: SocketAddr) -> Result<
         };
     };
     shared.probes.lost(id);
+    shared.reports.lost(id);
     let outcomes = shared.hub.detach(id, Instant::now());
     let _engine_gone = shared.events.send(LinkEvent::EdgeDown(name)).await;
     shared.tell(outcomes).await;
@@ -252,6 +263,12 @@ impl Attachment {
         for report in frame.probe_reports {
             self.shared.probes.take(self.id, convert::probe_part_from_proto(report)?);
         }
+        if let Some(report) = frame.report {
+            self.shared.reports.take(self.id, convert::report_part_from_proto(report));
+        }
+        for answer in frame.close_answers {
+            self.shared.reports.closed(self.id, answer.id, answer.is_known);
+        }
         if !frame.verdicts.is_empty() {
             // What a newer build says in words that this one does not know is in the edge's log.
             let verdicts = frame.verdicts.into_iter();
@@ -321,6 +338,15 @@ impl Stream for Frames {
 }
 
 fn frame(parts: Parts<GatewayExtra>) -> proto::GatewayFrame {
-    let GatewayExtra { hello, snapshot, draining, probes } = parts.extra;
-    proto::GatewayFrame { hello, snapshot, stanzas: parts.stanzas, acks: parts.acks, draining, probes }
+    let GatewayExtra { hello, snapshot, draining, probes, report_requests, close_requests } = parts.extra;
+    proto::GatewayFrame {
+        hello,
+        snapshot,
+        stanzas: parts.stanzas,
+        acks: parts.acks,
+        draining,
+        probes,
+        report_requests,
+        close_requests,
+    }
 }

@@ -3,8 +3,7 @@
 //! One lock around the machine of [`Pool`], held for a batch and never across an await. Outcomes leave by the queue of
 //! events that the engine reads.
 
-use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -17,8 +16,11 @@ use causeway_shared::link::window::WindowFault;
 use causeway_shared::link::{
     Failure, HELD_COST, Outcome, Snapshot, Stanza, StanzaKind, TraceContext, convert, rendezvous,
 };
+use causeway_shared::live::Waiting;
 use causeway_shared::xmpp::stanza_error::StanzaCondition;
 use tokio::sync::{Notify, watch};
+
+use super::live::{EdgeFacts, LinkLoad, PartnerLoad};
 
 /// A stanza that is sent again in its last moment is given this much: enough for a stream that is open.
 const LEAST_PATIENCE: Duration = Duration::from_secs(1);
@@ -34,6 +36,10 @@ pub(super) struct GatewayExtra {
     pub(super) draining: bool,
     /// What is to be probed.
     pub(super) probes: Vec<proto::ProbeRequest>,
+    /// What operators want to know.
+    pub(super) report_requests: Vec<proto::ReportRequest>,
+    /// Streams that are to be closed.
+    pub(super) close_requests: Vec<proto::CloseRequest>,
 }
 
 /// What waits for one edge.
@@ -68,6 +74,13 @@ struct Pending {
     give_up_at: Instant,
 }
 
+impl Pending {
+    fn waited_ms(&self, now: Instant) -> u64 {
+        let waited = self.stanza.patience.saturating_sub(self.give_up_at.saturating_duration_since(now));
+        u64::try_from(waited.as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
 impl Routed for Pending {
     /// A pair of domains normally has one stream, so it has one edge.
     fn keys(&self) -> (&str, &str) {
@@ -95,17 +108,6 @@ impl Routed for Pending {
 
 /// Stanzas that ended, by key or by number.
 pub(super) type Outcomes = Vec<(u64, Outcome)>;
-
-/// An attached edge, for readiness and the panel.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EdgeFacts {
-    /// The name it gave itself.
-    pub name: String,
-    /// Where it is.
-    pub address: SocketAddr,
-    /// The version of the snapshot it has in force.
-    pub applied: u64,
-}
 
 /// An edge as it attaches.
 pub(super) struct Edge {
@@ -166,6 +168,9 @@ impl Hub {
     /// An edge wants nothing new.
     pub(super) fn edge_drains(&self, id: PeerId, now: Instant) -> Outcomes {
         let mut state = self.lock();
+        if let Some(edge) = state.edges.get_mut(&id) {
+            edge.facts.is_draining = true;
+        }
         state.step(|pool, effects| pool.drain(id, effects));
         self.perform(state, now)
     }
@@ -258,13 +263,55 @@ impl Hub {
     }
 
     /// The attached edges, for the panel.
-    pub(super) fn edge_facts(&self) -> Vec<EdgeFacts> {
-        self.lock().edges.values().map(|edge| edge.facts.clone()).collect()
+    pub(super) fn edges(&self) -> Vec<EdgeFacts> {
+        let mut edges: Vec<_> = self.lock().edges.values().map(|edge| edge.facts.clone()).collect();
+        edges.sort_by(|one, other| (&one.name, one.address).cmp(&(&other.name, other.address)));
+        edges
     }
 
-    /// Attached edges.
-    pub(super) fn edges(&self) -> usize {
+    /// The attached edges by name, and what waits for each.
+    pub(super) fn attached(&self) -> Vec<(PeerId, String, Arc<GatewayOutgoing>)> {
+        let state = self.lock();
+        let known = state.edges.iter();
+        known.map(|(id, edge)| (*id, edge.facts.name.clone(), Arc::clone(&edge.outgoing))).collect()
+    }
+
+    /// How many edges are attached.
+    pub(super) fn count(&self) -> usize {
         self.lock().edges.len()
+    }
+
+    /// What this gateway has for each edge, and for each remote domain.
+    pub(super) fn loads(&self, now: Instant) -> (Vec<LinkLoad>, Vec<PartnerLoad>) {
+        let state = self.lock();
+        let mut links: BTreeMap<Option<PeerId>, [Waiting; 2]> = BTreeMap::new();
+        links.extend(state.edges.keys().map(|id| (Some(*id), Default::default())));
+        let mut partners: BTreeMap<&str, [Waiting; 2]> = BTreeMap::new();
+        let outstanding = state.pool.outstanding().map(|(peer, item)| (Some(peer), item, 0));
+        let waiting = state.pool.waiting().map(|(peer, item)| (peer, item, 1));
+        for (peer, pending, place) in outstanding.chain(waiting) {
+            let (bytes, waited) = (pending.stanza.xml.len(), pending.waited_ms(now));
+            for both in [links.entry(peer).or_default(), partners.entry(pending.stanza.to.domain()).or_default()] {
+                if let Some(one) = both.get_mut(place) {
+                    one.add(bytes, waited);
+                }
+            }
+        }
+        let links = links.into_iter().map(|(peer, [unacknowledged, waiting])| {
+            let edge = peer.and_then(|peer| state.edges.get(&peer));
+            LinkLoad {
+                edge: edge.map(|edge| edge.facts.name.clone()),
+                unacknowledged: unacknowledged.into(),
+                waiting: waiting.into(),
+                unfinished: edge.map_or(0, |edge| edge.outgoing.unfinished()),
+            }
+        });
+        let partners = partners.into_iter().map(|(remote, [unacknowledged, waiting])| PartnerLoad {
+            remote: remote.to_owned(),
+            unacknowledged: unacknowledged.into(),
+            waiting: waiting.into(),
+        });
+        (links.collect(), partners.collect())
     }
 
     /// Stanzas that wait for an edge, and stanzas that an edge has not finished.

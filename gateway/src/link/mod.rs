@@ -19,13 +19,22 @@ use crate::verdicts::{News, Verdicts};
 mod attach;
 mod client;
 mod hub;
+mod live;
 mod probes;
+mod reports;
 
 pub use client::EdgeAddress;
-pub use hub::{EdgeFacts, StanzaOut};
+pub use hub::StanzaOut;
 use hub::{GatewayOutgoing, Hub, Outcomes};
+pub use live::{
+    Answer, Certificate, CloseReason, EdgeFacts, EdgeQueue, EdgeQueues, EdgeStreams, LinkLoad, LivePair, LiveStream,
+    PartnerCertificate, PartnerLoad, Queues, SnapshotEffect, StreamDirection, StreamState, Waiting,
+    partner_certificates,
+};
 pub use probes::ProbeFault;
 use probes::Probes;
+pub use reports::CloseFault;
+use reports::Reports;
 
 /// Events that wait for the engine; beyond it the edges are not read.
 const EVENTS: usize = 256;
@@ -137,6 +146,7 @@ struct Shared {
     recent: Mutex<Recent<Acknowledge>>,
     verdicts: Arc<Verdicts>,
     probes: Probes,
+    reports: Reports,
     events: mpsc::Sender<LinkEvent>,
     config: LinkConfig,
     /// True ends all attachments and dials no more.
@@ -169,6 +179,7 @@ impl Links {
             recent: Mutex::default(),
             verdicts: Arc::default(),
             probes: Probes::default(),
+            reports: Reports::default(),
             events,
             config,
             stop: watch::Sender::new(false),
@@ -237,20 +248,38 @@ impl Links {
         self.shared.hub.close();
         // The last acknowledgements are on their way; each edge ends its call when it has them.
         let close_by = Instant::now() + CLOSE_PATIENCE;
-        while self.shared.hub.edges() > 0 && Instant::now() < close_by {
+        while self.shared.hub.count() > 0 && Instant::now() < close_by {
             tokio::time::sleep(DRAIN_TICK).await;
         }
         self.shared.stop.send_replace(true);
     }
 
-    /// Attached edges, for readiness.
-    pub fn edges(&self) -> usize {
+    /// How many edges are attached, for readiness.
+    pub fn attached(&self) -> usize {
+        self.shared.hub.count()
+    }
+
+    /// The attached edges, for operators.
+    pub fn edges(&self) -> Vec<EdgeFacts> {
         self.shared.hub.edges()
     }
 
-    /// The attached edges, for the panel.
-    pub fn edge_facts(&self) -> Vec<EdgeFacts> {
-        self.shared.hub.edge_facts()
+    /// The streams with a partner, by its primary domain, or all: every edge is asked at once, and waited for a bounded
+    /// time. One that does not answer is named all the same.
+    pub async fn streams(&self, partner: Option<&str>) -> Vec<EdgeStreams> {
+        reports::streams(&self.shared, partner).await
+    }
+
+    /// What waits on the edges, likewise, and on this gateway's ends of the link.
+    pub async fn queues(&self) -> Queues {
+        let edges = reports::queues(&self.shared).await;
+        let (links, partners) = self.shared.hub.loads(Instant::now());
+        Queues { edges, links, partners }
+    }
+
+    /// Lets an edge end a stream in order: what waits goes over another one. Done when the edge has begun.
+    pub async fn close_stream(&self, edge: &str, id: u64, reason: CloseReason) -> Result<(), CloseFault> {
+        reports::close_stream(&self.shared, edge, id, reason).await
     }
 
     /// What failed or was refused, here and on the edges.

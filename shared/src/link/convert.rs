@@ -15,9 +15,14 @@ use crate::partner::{Methods, Negotiation, NegotiationSettings, StreamOptions};
 use crate::xmpp::stanza::StanzaKind;
 use crate::xmpp::stanza_error::StanzaCondition;
 
+mod live;
 mod probe;
 mod verdict;
 
+pub use live::{
+    close_from_proto, close_to_proto, report_part_from_proto, report_part_to_proto, report_request_from_proto,
+    report_request_to_proto,
+};
 pub use probe::{probe_part_from_proto, probe_part_to_proto, probe_request_from_proto, probe_request_to_proto};
 pub use verdict::{kept_from_proto, kept_to_proto, verdict_from_proto, verdict_to_proto};
 
@@ -128,12 +133,7 @@ pub fn context_to_proto(id: u32, context: &PairContext) -> proto::PairContext {
         id,
         remote_domain: context.pair.remote.as_str().to_owned(),
         local_domain: context.pair.local.as_str().to_owned(),
-        method: match context.method {
-            Method::SaslExternal => proto::Method::SaslExternal.into(),
-            Method::TlsDialback => proto::Method::TlsDialback.into(),
-            Method::TcpDialback => proto::Method::TcpDialback.into(),
-            Method::TlsDialbackCertificate => proto::Method::TlsDialbackCertificate.into(),
-        },
+        method: method_to_proto(context.method).into(),
         stream_id: context.stream_id.clone(),
         peer_address: context.peer_address.clone(),
         certificate_sha256: context
@@ -144,13 +144,7 @@ pub fn context_to_proto(id: u32, context: &PairContext) -> proto::PairContext {
 
 /// A context from its frame form.
 pub fn context_from_proto(frame: proto::PairContext) -> Result<NumberedContext, FrameFault> {
-    let method = match frame.method() {
-        proto::Method::SaslExternal => Method::SaslExternal,
-        proto::Method::TlsDialback => Method::TlsDialback,
-        proto::Method::TcpDialback => Method::TcpDialback,
-        proto::Method::TlsDialbackCertificate => Method::TlsDialbackCertificate,
-        proto::Method::Unspecified => return Err(FrameFault::Unknown { field: "context.method" }),
-    };
+    let method = method_from_proto("context.method", frame.method())?;
     let digest = &frame.certificate_sha256;
     let certificate_sha256 = if digest.is_empty() {
         None
@@ -216,14 +210,7 @@ pub fn snapshot_to_proto(snapshot: &Snapshot) -> proto::Snapshot {
                 tls: negotiation_to_proto(partner.negotiation.tls).into(),
                 sasl: negotiation_to_proto(partner.negotiation.sasl).into(),
                 dialback: partner.negotiation.dialback,
-                methods: [
-                    (partner.methods.sasl_external, S),
-                    (partner.methods.tls_dialback, DT),
-                    (partner.methods.tcp_dialback, DP),
-                ]
-                .into_iter()
-                .filter_map(|(held, bit)| held.then_some(bit))
-                .sum(),
+                methods: methods_to_proto(partner.methods),
                 keep_alive: partner.keep_alive,
                 connection_limit: partner.connection_limit,
                 proxy_fqdn: partner.proxy_fqdn.clone().unwrap_or_default(),
@@ -272,11 +259,7 @@ fn partner_from_proto(frame: proto::Partner) -> Result<PartnerRecord, FrameFault
             sasl: negotiation_from_proto("partner.sasl", frame.sasl())?,
             dialback: frame.dialback,
         },
-        methods: Methods {
-            sasl_external: frame.methods & S != 0,
-            tls_dialback: frame.methods & DT != 0,
-            tcp_dialback: frame.methods & DP != 0,
-        },
+        methods: methods_from_proto(frame.methods),
         keep_alive: frame.keep_alive,
         connection_limit: frame.connection_limit,
         proxy_fqdn: Some(frame.proxy_fqdn).filter(|proxy| !proxy.is_empty()),
@@ -286,6 +269,34 @@ fn partner_from_proto(frame: proto::Partner) -> Result<PartnerRecord, FrameFault
         pins: frame.pins.iter().map(pin_from_proto).collect::<Result<_, _>>()?,
         options: options_from_proto(frame.options.unwrap_or_default()),
     })
+}
+
+fn methods_to_proto(methods: Methods) -> u32 {
+    let held = [(methods.sasl_external, S), (methods.tls_dialback, DT), (methods.tcp_dialback, DP)];
+    held.into_iter().filter_map(|(held, bit)| held.then_some(bit)).sum()
+}
+
+const fn methods_from_proto(bits: u32) -> Methods {
+    Methods { sasl_external: bits & S != 0, tls_dialback: bits & DT != 0, tcp_dialback: bits & DP != 0 }
+}
+
+const fn method_to_proto(method: Method) -> proto::Method {
+    match method {
+        Method::SaslExternal => proto::Method::SaslExternal,
+        Method::TlsDialback => proto::Method::TlsDialback,
+        Method::TcpDialback => proto::Method::TcpDialback,
+        Method::TlsDialbackCertificate => proto::Method::TlsDialbackCertificate,
+    }
+}
+
+const fn method_from_proto(field: &'static str, method: proto::Method) -> Result<Method, FrameFault> {
+    match method {
+        proto::Method::SaslExternal => Ok(Method::SaslExternal),
+        proto::Method::TlsDialback => Ok(Method::TlsDialback),
+        proto::Method::TcpDialback => Ok(Method::TcpDialback),
+        proto::Method::TlsDialbackCertificate => Ok(Method::TlsDialbackCertificate),
+        proto::Method::Unspecified => Err(FrameFault::Unknown { field }),
+    }
 }
 
 fn pin_from_proto(pin: &Bytes) -> Result<[u8; 32], FrameFault> {

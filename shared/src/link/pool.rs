@@ -270,6 +270,18 @@ impl<T: Routed> Pool<T> {
         (self.homeless.len() + waiting, self.peers.values().map(|peer| peer.sender.outstanding()).sum())
     }
 
+    /// Everything that waits, for a peer or for any, for operators.
+    pub fn waiting(&self) -> impl Iterator<Item = (Option<PeerId>, &T)> {
+        let homeless = self.homeless.iter().map(|entry| (None, &entry.item));
+        let queued = self.peers.iter().flat_map(|(id, peer)| peer.queue.iter().map(|entry| (Some(*id), &entry.item)));
+        homeless.chain(queued)
+    }
+
+    /// Everything that is unacknowledged, for operators.
+    pub fn outstanding(&self) -> impl Iterator<Item = (PeerId, &T)> {
+        self.peers.iter().flat_map(|(id, peer)| peer.sender.items().map(|entry| (*id, &entry.item)))
+    }
+
     /// Hands the entry to the window of its peer, or behind it, or to those that wait for any peer.
     fn place(&mut self, entry: Entry<T>, out: &mut Vec<Effect<T>>) {
         let found = self.peer_of(&entry).and_then(|id| Some((id, self.peers.get_mut(&id)?)));

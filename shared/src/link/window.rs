@@ -60,6 +60,11 @@ impl<T> Sender<T> {
         self.slots.get(self.position(seq)?)?.1.as_ref()
     }
 
+    /// Everything that is outstanding, in the order it was sent.
+    pub fn items(&self) -> impl Iterator<Item = &T> {
+        self.slots.iter().filter_map(|(_, item)| item.as_ref())
+    }
+
     /// One number is finished: returns its item.
     pub fn acknowledge(&mut self, seq: u64) -> Result<T, WindowFault> {
         let item = self.position(seq).and_then(|position| self.slots.get_mut(position)).and_then(|slot| slot.1.take());

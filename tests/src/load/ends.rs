@@ -128,7 +128,7 @@ impl FakeGateway {
                 }
             }
         });
-        until("the fake gateway attaches", async || (links.edges() > 0).then_some(())).await?;
+        until("the fake gateway attaches", async || (links.attached() > 0).then_some(())).await?;
         Ok(Self { links, _stop: stop, _edges: edges_in, _tls: tls_in, _allowed: allowed_in })
     }
 

@@ -13,7 +13,7 @@ fn a_gateway_attaches_and_the_edge_has_its_snapshot() {
     assert!(matches!(gateway.events.next(), LinkEvent::EdgeUp(name) if name == "edge1"));
     eventually("a gateway", || edge.has_gateway());
     assert_eq!(edge.handle.facts().snapshot_version, 4);
-    eventually("the version in force is told", || gateway.links.edge_facts().iter().any(|edge| edge.applied == 4));
+    eventually("the version in force is told", || gateway.links.edges().iter().any(|edge| edge.applied == 4));
 }
 
 #[test]
@@ -39,7 +39,7 @@ fn a_gateway_of_another_name_is_refused_and_both_sides_say_so() {
     let gateway = GatewayNode::start("gw2", &authority.files(GATEWAY_NAME), &[edge.address], 1);
     let cause = gateway.verdict();
     assert!(cause.ends_with("its certificate names DNS:other.link.example, none of which is allowed"), "{cause}");
-    assert_eq!(stranger.links.edges(), 0);
+    assert_eq!(stranger.links.attached(), 0);
 }
 
 #[test]
@@ -91,7 +91,7 @@ fn the_newest_snapshot_counts_whoever_offers_it() {
     newer.attached(1);
     let older = GatewayNode::start("gw2", &authority.files(GATEWAY_NAME), &[edge.address], 3);
     older.attached(1);
-    eventually("the older hears which is in force", || older.links.edge_facts().iter().any(|edge| edge.applied == 5));
+    eventually("the older hears which is in force", || older.links.edges().iter().any(|edge| edge.applied == 5));
     assert_eq!(edge.handle.facts().snapshot_version, 5);
     older.links.publish(snapshot(7));
     eventually("the newest", || edge.handle.facts().snapshot_version == 7);

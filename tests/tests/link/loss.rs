@@ -211,5 +211,5 @@ fn an_edge_that_stops_parts_with_its_gateways_and_they_come_back_to_the_next() {
         .edges
         .send_replace(std::sync::Arc::new(vec![causeway_gateway::link::EdgeAddress(next.address.to_string())]));
     gateway.attached(1);
-    assert_eq!(gateway.links.edge_facts()[0].name, "edge2");
+    assert_eq!(gateway.links.edges()[0].name, "edge2");
 }

@@ -367,7 +367,7 @@ impl GatewayNode {
     }
 
     pub(crate) fn attached(&self, count: usize) {
-        eventually(&format!("{count} attached edges"), || self.links.edges() == count);
+        eventually(&format!("{count} attached edges"), || self.links.attached() == count);
     }
 
     /// Ends in order.

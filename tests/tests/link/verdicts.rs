@@ -99,6 +99,6 @@ fn a_probe_is_answered_by_the_edge_that_was_asked() {
     assert_eq!(gateway.links.last_probe("fabrikam.example"), Some(report));
     assert_eq!(probe(Some("edge2")).unwrap_err(), ProbeFault::NoEdge);
     edge.stop();
-    eventually("no edge", || gateway.links.edges() == 0);
+    eventually("no edge", || gateway.links.attached() == 0);
     assert_eq!(probe(None).unwrap_err(), ProbeFault::NoEdge);
 }
