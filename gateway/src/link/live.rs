@@ -522,8 +522,11 @@ mod tests {
             streams,
             effect: None,
         };
-        let verdicts =
-            [verdict("192.0.2.1:5269", true, 1), verdict("192.0.2.2:5269", true, 2), verdict("192.0.2.3:5269", false, 3)];
+        let verdicts = [
+            verdict("192.0.2.1:5269", true, 1),
+            verdict("192.0.2.2:5269", true, 2),
+            verdict("192.0.2.3:5269", false, 3),
+        ];
         let seen = partner_certificates(&[edge], &verdicts, NOW_MS);
         let told: Vec<_> = seen.iter().map(|seen| (seen.certificate.days_left, seen.is_live)).collect();
         assert_eq!(told, [(6, true), (2, false)]);

@@ -91,7 +91,8 @@ pub fn report_part_from_proto(frame: proto::Report) -> Part {
     let mut streams = Vec::with_capacity(frame.streams.len().min(PART));
     for stream in frame.streams {
         let pairs = stream.pairs.len();
-        let read = if streams.len() < PART && pairs <= room { stream_from_proto(stream, &certificates).ok() } else { None };
+        let read =
+            if streams.len() < PART && pairs <= room { stream_from_proto(stream, &certificates).ok() } else { None };
         match read {
             Some(stream) => {
                 room -= pairs;
@@ -158,14 +159,9 @@ fn stream_from_proto(frame: proto::LiveStream, certificates: &Certificates) -> R
     let has_tls = !frame.tls_version.is_empty();
     let tls = has_tls.then_some(TlsFacts { version: frame.tls_version, cipher: frame.tls_cipher });
     // The bounds are those of verdicts.
-    let facts = Facts {
-        domain: frame.partner,
-        target: frame.target,
-        stream_id: frame.stream_id,
-        tls,
-        ..Facts::default()
-    }
-    .bounded();
+    let facts =
+        Facts { domain: frame.partner, target: frame.target, stream_id: frame.stream_id, tls, ..Facts::default() }
+            .bounded();
     let place = usize::try_from(frame.certificate).unwrap_or_default().checked_sub(1);
     Ok(Stream {
         number: frame.number,
@@ -323,7 +319,9 @@ mod tests {
         };
         let part = Part {
             id: 7,
-            streams: streams.map(|(number, certificate)| Stream { certificate: certificate.cloned(), ..stream(number) }).collect(),
+            streams: streams
+                .map(|(number, certificate)| Stream { certificate: certificate.cloned(), ..stream(number) })
+                .collect(),
             queues: vec![queue],
             unreadable: 0,
             effect: Some(SnapshotEffect { version: 3, partner_gone: 1, not_permitted: 2 }),
