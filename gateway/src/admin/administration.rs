@@ -187,7 +187,7 @@ impl Administration {
     async fn edges(&self, snapshot: u64) -> Vec<EdgeTook> {
         let until = Instant::now() + EDGES_PATIENCE;
         loop {
-            let facts = self.links.edge_facts();
+            let facts = self.links.edges();
             let took = |applied: u64| applied >= snapshot;
             if facts.iter().all(|edge| took(edge.applied)) || Instant::now() >= until {
                 return facts

@@ -157,7 +157,13 @@ impl AsyncWrite for Connection {
 }
 
 fn edge_hello() -> EdgeFrame {
-    let hello = EdgeHello { protocol: 1, edge_id: "edge".to_owned(), instance_id: "i".to_owned(), window: 8, ..EdgeHello::default() };
+    let hello = EdgeHello {
+        protocol: 1,
+        edge_id: "edge".to_owned(),
+        instance_id: "i".to_owned(),
+        window: 8,
+        ..EdgeHello::default()
+    };
     EdgeFrame { hello: Some(hello), ..EdgeFrame::default() }
 }
 
