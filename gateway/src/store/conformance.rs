@@ -1,4 +1,5 @@
-//! What every store must do, written against the trait alone. An engine runs it with [`check_all`].
+//! What every store must do, written against the traits alone. An engine runs it with [`check_all`] and
+//! [`operator::check_all`].
 
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
@@ -12,6 +13,10 @@ use causeway_sip::field::{CallId, Event, Token};
 use super::{Committed, Done, PairChange, Store, StoreError};
 use crate::presence::record::*;
 use crate::translate::presence::{Note, PresenceKind, ResourcePresence, Show};
+
+pub(crate) mod accounts;
+pub(crate) mod archive;
+pub(crate) mod operator;
 
 /// Makes an empty store.
 type Make<'a> = &'a dyn Fn() -> Arc<dyn Store>;

@@ -19,7 +19,7 @@ pub struct Unreadable {
     pub value: String,
 }
 
-fn unreadable(column: &'static str, value: &str) -> Unreadable {
+pub(super) fn unreadable(column: &'static str, value: &str) -> Unreadable {
     Unreadable { column, value: value.to_owned() }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! The thread takes what waits in its queue, does all of it in one transaction, and calls back when that is on disk. So
 //! a commit costs one flush, however many pairs share it. WAL with `synchronous=FULL`: what was called back survives a
-//! power cut.
+//! power cut. What operators read takes longer than a step of a pair may wait, so that it has a thread of its own
+//! ([`reader`]), which WAL lets read beside the other.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,7 +18,12 @@ use super::{Committed, Counts, Done, PairChange, Store, StoreError, StoreFault};
 use crate::presence::record::{Pair, PairKey};
 
 mod commit;
+mod operator;
 mod pairs;
+mod reader;
+
+use operator::OperatorJob;
+use reader::Reader;
 
 /// Calls that may wait for the thread: a second or two of work.
 const QUEUE: usize = 8_192;
@@ -31,8 +37,11 @@ const STATEMENTS: usize = 64;
 const CHECKPOINT_PAGES: u32 = 4_096;
 
 /// The migrations in order; `user_version` counts how many the file has.
-const MIGRATIONS: [&str; 2] =
-    [include_str!("migrations/sqlite/0001_pairs.sql"), include_str!("migrations/sqlite/0002_gone.sql")];
+const MIGRATIONS: [&str; 3] = [
+    include_str!("migrations/sqlite/0001_pairs.sql"),
+    include_str!("migrations/sqlite/0002_gone.sql"),
+    include_str!("migrations/sqlite/0003_operator.sql"),
+];
 
 /// A SQLite file as a store. Dropping it finishes what waits and closes the file.
 #[derive(Debug)]
@@ -40,6 +49,7 @@ pub struct SqliteStore {
     path: Arc<PathBuf>,
     jobs: Option<SyncSender<Job>>,
     thread: Option<JoinHandle<()>>,
+    reader: Reader,
 }
 
 enum Job {
@@ -50,6 +60,7 @@ enum Job {
     Pairs { after: Option<PairKey>, limit: usize, done: Done<Vec<Pair>> },
     CountHeld(DomainName, Done<u64>),
     Counts(Done<Counts>),
+    Operator(OperatorJob),
 }
 
 impl SqliteStore {
@@ -57,15 +68,11 @@ impl SqliteStore {
     pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
         let path = Arc::new(path.as_ref().to_owned());
         let connection = open(&path)?;
+        let reader = Reader::open(&path)?;
         let (jobs, queue) = sync_channel(QUEUE);
         let worker = Worker { path: Arc::clone(&path), connection };
-        let thread = std::thread::Builder::new().name("store".into()).spawn(move || worker.run(&queue));
-        let thread = thread.map_err(|error| StoreError {
-            path: Arc::clone(&path),
-            fault: StoreFault::Inaccessible,
-            detail: error.to_string().into(),
-        })?;
-        Ok(Self { path, jobs: Some(jobs), thread: Some(thread) })
+        let thread = start(&path, "store", move || worker.run(&queue))?;
+        Ok(Self { path, jobs: Some(jobs), thread: Some(thread), reader })
     }
 
     fn submit(&self, job: Job) {
@@ -74,8 +81,19 @@ impl SqliteStore {
             Some(Err(TrySendError::Full(job))) => (job, StoreFault::Overloaded),
             Some(Err(TrySendError::Disconnected(job))) => (job, StoreFault::Closed),
         };
-        job.fail(&StoreError { path: Arc::clone(&self.path), fault, detail: "nothing was changed".into() });
+        job.fail(&StoreError { path: Arc::clone(&self.path), fault, detail: NOTHING_CHANGED.into() });
     }
+}
+
+/// What callers hear of a call that was refused unseen.
+const NOTHING_CHANGED: &str = "nothing was changed";
+
+fn start(path: &Arc<PathBuf>, name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StoreError> {
+    std::thread::Builder::new().name(name.into()).spawn(run).map_err(|error| StoreError {
+        path: Arc::clone(path),
+        fault: StoreFault::Inaccessible,
+        detail: error.to_string().into(),
+    })
 }
 
 impl Store for SqliteStore {
@@ -129,6 +147,7 @@ impl Job {
             }
             Self::CountHeld(_, done) => done(Err(error)),
             Self::Counts(done) => done(Err(error)),
+            Self::Operator(job) => job.fail(error),
         }
     }
 }
@@ -194,6 +213,7 @@ impl Job {
     fn writes(&self) -> bool {
         match self {
             Self::Commit(..) | Self::ClaimDue { .. } => true,
+            Self::Operator(job) => job.writes,
             Self::Load(..)
             | Self::PairsOfDomain { .. }
             | Self::Pairs { .. }
@@ -223,6 +243,7 @@ impl Job {
             }
             Self::CountHeld(domain, done) => finish(pairs::count_held(connection, &domain), done, path, completions),
             Self::Counts(done) => finish(pairs::counts(connection), done, path, completions),
+            Self::Operator(job) => job.perform(connection, path, completions),
         }
     }
 }
@@ -238,19 +259,26 @@ fn finish<T: Send + 'static>(
             completions.push(Box::new(move |outcome| done(outcome.map(|()| value))));
             Ok(())
         }
-        Err(pairs::Fault::Row(row)) => {
-            // One unreadable record is no reason to fail everybody else.
-            let error =
-                StoreError { path: Arc::clone(path), fault: StoreFault::Corrupt, detail: row.to_string().into() };
-            done(Err(error));
+        // One unreadable record is no reason to fail everybody else.
+        Err(own @ (pairs::Fault::Row(_) | pairs::Fault::Refused(_))) => {
+            done(Err(store_error(path, own)));
             Ok(())
         }
-        Err(pairs::Fault::Sql(error)) => {
-            let error = fault(path, &error);
+        Err(shared @ pairs::Fault::Sql(_)) => {
+            let error = store_error(path, shared);
             done(Err(error.clone()));
             Err(error)
         }
     }
+}
+
+fn store_error(path: &Arc<PathBuf>, error: pairs::Fault) -> StoreError {
+    let (fault, detail) = match error {
+        pairs::Fault::Row(row) => (StoreFault::Corrupt, row.to_string()),
+        pairs::Fault::Refused(reason) => (StoreFault::Refused, reason),
+        pairs::Fault::Sql(error) => return fault(path, &error),
+    };
+    StoreError { path: Arc::clone(path), fault, detail: detail.into() }
 }
 
 fn open(path: &Arc<PathBuf>) -> Result<Connection, StoreError> {
@@ -303,3 +331,7 @@ fn optional<T>(result: rusqlite::Result<T>) -> rusqlite::Result<Option<T>> {
 #[cfg(test)]
 #[path = "sqlite_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "sqlite_operator_tests.rs"]
+mod operator_tests;

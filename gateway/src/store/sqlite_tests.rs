@@ -5,10 +5,10 @@ use super::*;
 use crate::presence::record::InAuthorisation;
 
 /// A file in a folder of its own, removed with it.
-struct File(PathBuf);
+pub(super) struct File(pub(super) PathBuf);
 
 impl File {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("causeway-store-{}-{number}", std::process::id()));
@@ -23,7 +23,7 @@ impl Drop for File {
     }
 }
 
-fn pair(local: &str) -> Pair {
+pub(super) fn pair(local: &str) -> Pair {
     let mut pair = Pair::new(key(&format!("{local}@contoso.example"), "bob@fabrikam.example"));
     pair.inbound.authorisation = InAuthorisation::Held;
     pair

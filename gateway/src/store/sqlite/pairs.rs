@@ -17,6 +17,8 @@ pub(super) enum Fault {
     Sql(rusqlite::Error),
     /// A row cannot be what this program wrote.
     Row(Unreadable),
+    /// It is more than the store takes: which bound, and by how much.
+    Refused(String),
 }
 
 impl From<rusqlite::Error> for Fault {
@@ -46,11 +48,11 @@ pub(super) fn integer_opt(value: Option<u64>) -> Option<i64> {
     value.map(integer)
 }
 
-fn unsigned(row: &Row<'_>, column: &str) -> rusqlite::Result<u64> {
+pub(super) fn unsigned(row: &Row<'_>, column: &str) -> rusqlite::Result<u64> {
     row.get::<_, i64>(column).map(|value| u64::try_from(value).unwrap_or(0))
 }
 
-fn unsigned_opt(row: &Row<'_>, column: &str) -> rusqlite::Result<Option<u64>> {
+pub(super) fn unsigned_opt(row: &Row<'_>, column: &str) -> rusqlite::Result<Option<u64>> {
     row.get::<_, Option<i64>>(column).map(|value| value.map(|value| u64::try_from(value).unwrap_or(0)))
 }
 
@@ -73,7 +75,7 @@ pub(super) fn claim_due(connection: &Connection, now_ms: u64, claimed_until: u64
         match load_rest(connection, &head) {
             Ok(pair) => pairs.push(pair),
             Err(Fault::Row(_)) => {}
-            Err(fault @ Fault::Sql(_)) => return Err(fault),
+            Err(fault @ (Fault::Sql(_) | Fault::Refused(_))) => return Err(fault),
         }
     }
     Ok(pairs)
@@ -108,7 +110,7 @@ fn load_page(connection: &Connection, heads: Vec<Head>) -> Sql<Vec<Pair>> {
         match load_rest(connection, &head) {
             Ok(pair) => pairs.push(pair),
             Err(Fault::Row(_)) => {}
-            Err(fault @ Fault::Sql(_)) => return Err(fault),
+            Err(fault @ (Fault::Sql(_) | Fault::Refused(_))) => return Err(fault),
         }
     }
     Ok(pairs)

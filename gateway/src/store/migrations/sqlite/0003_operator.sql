@@ -102,6 +102,7 @@ CREATE TABLE archived_message (
     stanza_id  TEXT,
     outcome    TEXT
 );
-CREATE INDEX archived_message_partner ON archived_message (partner, at_ms);
+CREATE INDEX archived_message_age ON archived_message (partner, at_ms);
+CREATE INDEX archived_message_partner ON archived_message (partner, message_id);
 CREATE INDEX archived_message_local ON archived_message (local, message_id);
 CREATE INDEX archived_message_remote ON archived_message (remote, message_id);

@@ -1,0 +1,104 @@
+//! The journal in its table.
+
+use rusqlite::{Connection, Row, params};
+
+use super::super::pairs::{Sql, count_of, integer, unsigned};
+use super::{at_most, refuse};
+use crate::admin::journal::{ActorKind, Hash, JournalEntry, JournalRecord, Outcome};
+use crate::store::operator::{MAX_JOURNAL_DETAIL, MAX_JOURNAL_PAGE, MAX_JOURNAL_TEXT};
+use crate::store::row::unreadable;
+
+pub(super) fn end(connection: &Connection) -> Sql<(u64, Hash)> {
+    let mut statement = connection.prepare_cached("SELECT seq, hash FROM journal_end")?;
+    Ok(statement.query_row([], |row| Ok((unsigned(row, "seq")?, row.get("hash")?)))?)
+}
+
+pub(super) fn append(connection: &Connection, entries: Vec<JournalEntry>) -> Sql<u64> {
+    if entries.len() > MAX_JOURNAL_PAGE {
+        return refuse(format!("{} entries at once, the most is {MAX_JOURNAL_PAGE}", entries.len()));
+    }
+    let (mut seq, mut hash) = end(connection)?;
+    for entry in entries {
+        let texts = [
+            ("actor", &entry.actor),
+            ("address", &entry.address),
+            ("action", &entry.action),
+            ("object", &entry.object),
+        ];
+        for (what, text) in texts {
+            at_most(what, text, MAX_JOURNAL_TEXT)?;
+        }
+        at_most("detail", &entry.detail, MAX_JOURNAL_DETAIL)?;
+        let record = JournalRecord::after(seq, hash, entry);
+        insert(connection, &record)?;
+        (seq, hash) = (record.seq, record.hash);
+    }
+    set_end(connection, seq, &hash)?;
+    Ok(seq)
+}
+
+fn set_end(connection: &Connection, seq: u64, hash: &Hash) -> Sql<()> {
+    connection.prepare_cached("UPDATE journal_end SET seq = ?1, hash = ?2")?.execute(params![integer(seq), hash])?;
+    Ok(())
+}
+
+fn insert(connection: &Connection, record: &JournalRecord) -> Sql<()> {
+    let JournalRecord { seq, previous_hash, hash, entry } = record;
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO journal (seq, previous_hash, hash, at_ms, actor, actor_kind, address, action, object, outcome, detail) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+    )?;
+    statement.execute(params![
+        integer(*seq),
+        previous_hash,
+        hash,
+        integer(entry.at_ms),
+        entry.actor,
+        entry.actor_kind.as_str(),
+        entry.address,
+        entry.action,
+        entry.object,
+        entry.outcome.as_str(),
+        entry.detail,
+    ])?;
+    Ok(())
+}
+
+pub(super) fn after(connection: &Connection, seq: u64, limit: usize) -> Sql<Vec<JournalRecord>> {
+    page(connection, "SELECT * FROM journal WHERE seq > ?1 ORDER BY seq LIMIT ?2", integer(seq), limit)
+}
+
+pub(super) fn before(connection: &Connection, seq: Option<u64>, limit: usize) -> Sql<Vec<JournalRecord>> {
+    let seq = seq.map_or(i64::MAX, integer);
+    page(connection, "SELECT * FROM journal WHERE seq < ?1 ORDER BY seq DESC LIMIT ?2", seq, limit)
+}
+
+fn page(connection: &Connection, sql: &str, seq: i64, limit: usize) -> Sql<Vec<JournalRecord>> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query(params![seq, count_of(limit.min(MAX_JOURNAL_PAGE))])?;
+    let mut records = Vec::new();
+    while let Some(row) = rows.next()? {
+        records.push(read(row)?);
+    }
+    Ok(records)
+}
+
+fn read(row: &Row<'_>) -> Sql<JournalRecord> {
+    let word = |column: &str| row.get_ref(column).map(|value| value.as_str().unwrap_or_default());
+    let (actor_kind, outcome) = (word("actor_kind")?, word("outcome")?);
+    Ok(JournalRecord {
+        seq: unsigned(row, "seq")?,
+        previous_hash: row.get("previous_hash")?,
+        hash: row.get("hash")?,
+        entry: JournalEntry {
+            at_ms: unsigned(row, "at_ms")?,
+            actor: row.get("actor")?,
+            actor_kind: ActorKind::parse(actor_kind).ok_or_else(|| unreadable("journal.actor_kind", actor_kind))?,
+            address: row.get("address")?,
+            action: row.get("action")?,
+            object: row.get("object")?,
+            outcome: Outcome::parse(outcome).ok_or_else(|| unreadable("journal.outcome", outcome))?,
+            detail: row.get("detail")?,
+        },
+    })
+}
