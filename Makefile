@@ -66,3 +66,4 @@ run-ci: ## What the build server runs
 -include deploy/bench.mk
 -include deploy/soak.mk
 -include deploy/fuzz.mk
+-include deploy/book.mk

@@ -18,7 +18,7 @@ use crate::policy::{Federation, Moment};
 use crate::probe::Probes;
 use crate::resolve::Resolver;
 use crate::tls::{Material, Tls};
-use crate::verdict::{Direction, Finding, Rung, Side, Verdict};
+use crate::verdict::{Code, Direction, Finding, Verdict};
 
 /// How long a snapshot may take to be the policy in force: preparing that of 50 000 partners takes less.
 const POLICY: Duration = Duration::from_secs(5);
@@ -124,12 +124,8 @@ impl Edge {
                 tracing::info!(version, "policy applied");
             }
             for (domain, fault) in faults {
-                let finding = Finding::new(
-                    Rung::Policy,
-                    Side::Operator,
-                    format!("a trust anchor of {domain} cannot be used: {fault}"),
-                    "Replace the certificate among the partner's trust anchors.",
-                );
+                let cause = format!("a trust anchor of {domain} cannot be used: {fault}");
+                let finding = Finding::new(Code::PolicyTrustAnchor, cause);
                 self.report(finding, domain.as_str(), Direction::Out, None);
             }
             if snapshots.changed().await.is_err() {
@@ -183,6 +179,7 @@ impl Edge {
         let partner = federation.partner(&facts.domain);
         facts.is_partner = partner.is_some();
         let verdict = Verdict {
+            code: Some(finding.code),
             rung: finding.rung,
             side: finding.side,
             cause: finding.cause,

@@ -11,7 +11,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::clock::unix_ms;
 use crate::edge::Edge;
-use crate::verdict::{Direction, Finding, Rung, Side};
+use crate::verdict::{Code, Direction, Finding};
 
 /// How often to look: a certificate with a life of days is not missed, and a gauge is no older than that.
 const LOOK: Duration = Duration::from_secs(3600);
@@ -62,19 +62,15 @@ fn findings(certificates: &[PeerCertificate], revocation: &Revocation, now: u64)
         let verb = if days < 0 { "has expired" } else { "expires" };
         if days < WARN_DAYS {
             findings.push(Finding::new(
-                Rung::Chain,
-                Side::Operator,
+                Code::ChainOurs,
                 format!("our certificate for {} {verb} at {}", name(certificate), date(certificate.not_after)),
-                "Renew it and put the new one into the files of tls.certificates; it is taken up without a restart.",
             ));
         }
     }
     for list in revocation.overdue_at(now) {
         findings.push(Finding::new(
-            Rung::Chain,
-            Side::Operator,
+            Code::ChainRevocationList,
             format!("the revocation list of {} was due at {}", list.issuer, date(list.next_update.unwrap_or_default())),
-            "Fetch the issuer's newest revocation list into the file among tls.crl_files.",
         ));
     }
     findings

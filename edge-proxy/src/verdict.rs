@@ -1,17 +1,19 @@
 //! Findings: why an attempt failed or was refused, before it is known about whom (ARCHITECTURE.md, promise 2).
 //!
-//! A machine knows the rung, the side, the cause and the remedy; its shell knows partner, peer and time and makes the
-//! [`Verdict`] that operators read.
+//! A machine knows the kind and the cause; its shell knows partner, peer and time and makes the [`Verdict`] that operators
+//! read. Rung, side and remedy are the catalogue's.
 
 use causeway_shared::domain::{DomainName, DomainPair};
 use causeway_shared::pki::ChainFault;
-pub use causeway_shared::verdict::{Direction, Facts, Rung, Side, Verdict};
+pub use causeway_shared::verdict::{Code, Direction, Facts, Rung, Side, Verdict};
 use causeway_shared::xmpp::stream_error::StreamFault;
 
 /// The part of a verdict that the place of the failure decides.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// How far the attempt came.
+    /// Of which kind it is.
+    pub code: Code,
+    /// How far the attempt came: the rung of the kind, but on the return leg of dialback, where that is the rung.
     pub rung: Rung,
     /// Who can do something about it.
     pub side: Side,
@@ -27,8 +29,17 @@ pub struct Finding {
 
 impl Finding {
     /// A finding.
-    pub fn new(rung: Rung, side: Side, cause: impl Into<String>, remedy: &'static str) -> Self {
-        Self { rung, side, cause: cause.into(), remedy, pair: None, facts: None }
+    pub fn new(code: Code, cause: impl Into<String>) -> Self {
+        let entry = code.entry();
+        Self {
+            code,
+            rung: entry.rung,
+            side: entry.side,
+            cause: cause.into(),
+            remedy: entry.remedy,
+            pair: None,
+            facts: None,
+        }
     }
 
     /// The same about a pair of domains of its own.
@@ -56,79 +67,45 @@ impl Finding {
             "CertificateRequired",
         ];
         if cause.contains("alert") && OURS.iter().any(|alert| cause.contains(alert)) {
-            let remedy = "The other server refuses our certificate: check that it is valid, names our domain, comes with \
-                          its intermediates, and that the other side trusts its issuer.";
-            return Self::new(Rung::Tls, Side::Operator, cause, remedy);
+            return Self::new(Code::TlsOurCertificate, cause);
         }
         if cause.contains("has no certificate") {
-            return Self::new(Rung::Tls, Side::Operator, cause, "Configure a certificate for this edge.");
+            return Self::new(Code::TlsNoCertificate, cause);
         }
-        Self::new(Rung::Tls, Side::Theirs, cause, "Compare the TLS versions and suites of both servers.")
+        Self::new(Code::TlsFailed, cause)
     }
 
     /// A broken rule of the stream.
     pub fn fault(fault: &StreamFault) -> Self {
-        Self::new(
-            Rung::Stream,
-            Side::Theirs,
-            format!("{}: {}", fault.condition, fault.cause),
-            "The partner's server broke a rule of XMPP streams; report it to its operator or vendor.",
-        )
+        Self::new(Code::StreamRule, format!("{}: {}", fault.condition, fault.cause))
     }
 
     /// A certificate that does not prove a domain.
     pub fn identity(domain: &DomainName, fault: &IdentityFault) -> Self {
-        let (rung, remedy) = match fault {
-            IdentityFault::Chain(ChainFault::WrongUsage) => {
-                (Rung::KeyUsage, "The partner needs a certificate whose extended key usage allows serverAuth.")
-            }
-            IdentityFault::Chain(ChainFault::Absent) => {
-                (Rung::Chain, "The partner's server has to present its certificate when it connects.")
-            }
-            IdentityFault::Chain(ChainFault::Expired | ChainFault::NotYetValid) => {
-                (Rung::Chain, "The partner has to renew its certificate; also check the clocks of both servers.")
-            }
-            IdentityFault::Chain(ChainFault::SelfSigned | ChainFault::UnknownIssuer) => (
-                Rung::Chain,
-                "The partner needs a certificate of an authority we trust, with its intermediates; or add the \
-                 partner's own authority to its trust anchors.",
-            ),
-            IdentityFault::Chain(ChainFault::Revoked) => {
-                (Rung::Chain, "The issuer took the certificate back: ask the partner why, and let it present another.")
-            }
-            IdentityFault::Chain(ChainFault::ListOverdue | ChainFault::ListUnsigned) => {
-                return Self::new(
-                    Rung::Chain,
-                    Side::Operator,
-                    format!("the certificate does not prove {domain}: {fault}"),
-                    "Fetch the issuer's newest revocation list into the file among tls.crl_files.",
-                );
-            }
-            IdentityFault::Chain(
-                ChainFault::TooLong
-                | ChainFault::Malformed
-                | ChainFault::WeakKey
-                | ChainFault::WeakSignature
-                | ChainFault::BadSignature
-                | ChainFault::NameConstraint
-                | ChainFault::Invalid,
-            ) => (Rung::Chain, "The partner has to replace its certificate."),
-            IdentityFault::Name { .. } => (
-                Rung::Name,
-                "The partner needs a certificate whose subject alternative name holds its XMPP domain itself.",
-            ),
-            IdentityFault::NoProof { chain, .. } => {
-                let finding = Self::identity(domain, chain);
-                let cause = format!("the certificate does not prove {domain}: {fault}");
-                return Self { cause, ..finding };
-            }
-            IdentityFault::Pin { .. } => (
-                Rung::Chain,
-                "Ask the partner, not by XMPP, whether it changed its key; if so, pin the new one. If not, somebody is \
-                 between you.",
-            ),
-        };
-        Self::new(rung, Side::Theirs, format!("the certificate does not prove {domain}: {fault}"), remedy)
+        Self::new(code_of(fault), format!("the certificate does not prove {domain}: {fault}"))
+    }
+}
+
+fn code_of(fault: &IdentityFault) -> Code {
+    match fault {
+        IdentityFault::Chain(ChainFault::WrongUsage) => Code::KeyUsage,
+        IdentityFault::Chain(ChainFault::Absent) => Code::ChainAbsent,
+        IdentityFault::Chain(ChainFault::Expired | ChainFault::NotYetValid) => Code::ChainExpired,
+        IdentityFault::Chain(ChainFault::SelfSigned | ChainFault::UnknownIssuer) => Code::ChainUntrusted,
+        IdentityFault::Chain(ChainFault::Revoked) => Code::ChainRevoked,
+        IdentityFault::Chain(ChainFault::ListOverdue | ChainFault::ListUnsigned) => Code::ChainRevocationList,
+        IdentityFault::Chain(
+            ChainFault::TooLong
+            | ChainFault::Malformed
+            | ChainFault::WeakKey
+            | ChainFault::WeakSignature
+            | ChainFault::BadSignature
+            | ChainFault::NameConstraint
+            | ChainFault::Invalid,
+        ) => Code::ChainUnacceptable,
+        IdentityFault::Name { .. } => Code::NameMismatch,
+        IdentityFault::NoProof { chain, .. } => code_of(chain),
+        IdentityFault::Pin { .. } => Code::ChainPin,
     }
 }
 

@@ -69,22 +69,12 @@ impl Verdicts {
 
 #[cfg(test)]
 mod tests {
-    use causeway_shared::verdict::{Direction, Rung, Side};
+    use causeway_shared::verdict::Code;
 
     use super::*;
 
     fn verdict(partner: &str) -> Verdict {
-        Verdict {
-            rung: Rung::Connect,
-            side: Side::Network,
-            cause: "refused".to_owned(),
-            remedy: "mend it".to_owned(),
-            partner: partner.to_owned(),
-            direction: Direction::Out,
-            peer: None,
-            at_ms: 1,
-            facts: None,
-        }
+        Verdict { partner: partner.to_owned(), at_ms: 1, ..Verdict::of(Code::ConnectFailed, "refused") }
     }
 
     fn told(count: u32) -> Kept {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::verdict::facts::{CertificateFacts, TlsFacts, cut};
-use crate::verdict::{Rung, Side, json as verdicts, printable};
+use crate::verdict::{Code, Rung, Side, json as verdicts, printable};
 
 /// Addresses that one probe tries.
 pub const MAX_ADDRESSES: usize = 16;
@@ -66,6 +66,8 @@ pub struct Step {
     pub state: StepState,
     /// What was found, in a sentence without anything secret.
     pub what: String,
+    /// Of which kind the failure is.
+    pub code: Option<Code>,
     /// Who can mend it, if it failed.
     pub side: Option<Side>,
     /// What to do, if it failed.
@@ -91,6 +93,7 @@ impl Step {
             rung,
             state,
             what: what.into(),
+            code: None,
             side: None,
             remedy: String::new(),
             target: String::new(),
@@ -102,10 +105,11 @@ impl Step {
         }
     }
 
-    /// The same with who can mend it, and how.
-    pub fn mend(mut self, side: Side, remedy: impl Into<String>) -> Self {
-        self.side = Some(side);
-        self.remedy = remedy.into();
+    /// The same with the kind of failure, and so who can mend it, and how.
+    pub fn mend(mut self, code: Code) -> Self {
+        self.code = Some(code);
+        self.side = Some(code.entry().side);
+        code.entry().remedy.clone_into(&mut self.remedy);
         self
     }
 }
@@ -176,6 +180,9 @@ fn step_json(step: &Step, at_ms: u64) -> Value {
         add("address", json!(address.to_string()));
         add("took_ms", json!(step.took_ms));
     }
+    if let Some(code) = step.code {
+        add("code", json!(code.as_str()));
+    }
     if let Some(side) = step.side {
         add("side", json!(side.as_str()));
         add("remedy", json!(step.remedy));
@@ -198,7 +205,7 @@ mod tests {
 
     #[test]
     fn a_report_is_reachable_when_some_address_let_us_in() {
-        let failed = Step::new(Rung::Connect, StepState::Failed, "refused").mend(Side::Network, "open the firewall");
+        let failed = Step::new(Rung::Connect, StepState::Failed, "refused").mend(Code::ConnectFailed);
         let mut report = Report {
             edge: "e".to_owned(),
             partner: "fabrikam.example".to_owned(),

@@ -4,7 +4,7 @@
 //! fields, counted by rung and side, and travels over the link. Made by the machines' shells, which know partner and
 //! time. Peer-chosen text enters escaped and cut.
 //!
-//! [`facts`] is what is known about the connection, [`history`] keeps the last verdicts of each partner, [`json`] shows
+//! [`catalogue`] names every kind of verdict and what to do about it, [`facts`] is what is known about the connection, [`history`] keeps the last verdicts of each partner, [`json`] shows
 //! them, [`labels`] names partners in metrics.
 
 use std::fmt::Write;
@@ -12,11 +12,13 @@ use std::net::SocketAddr;
 
 use crate::domain::DomainName;
 
+pub mod catalogue;
 pub mod facts;
 pub mod history;
 pub mod json;
 pub mod labels;
 
+pub use catalogue::Code;
 pub use facts::{CertificateFacts, Facts, TlsFacts};
 
 /// How far an attempt came. The name is a metric label, so the set is closed.
@@ -169,6 +171,8 @@ impl Direction {
 /// The outcome of one failed or refused attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict {
+    /// Of which kind it is; `None` where an edge of another version has a kind that this build does not know.
+    pub code: Option<Code>,
     /// How far it came.
     pub rung: Rung,
     /// Who can mend it.
@@ -190,6 +194,23 @@ pub struct Verdict {
 }
 
 impl Verdict {
+    /// A verdict of a kind, about nobody yet and at no time.
+    pub fn of(code: Code, cause: impl Into<String>) -> Self {
+        let entry = code.entry();
+        Self {
+            code: Some(code),
+            rung: entry.rung,
+            side: entry.side,
+            cause: cause.into(),
+            remedy: entry.remedy.to_owned(),
+            partner: String::new(),
+            direction: Direction::In,
+            peer: None,
+            at_ms: 0,
+            facts: None,
+        }
+    }
+
     /// Logs the verdict as fields of one event.
     pub fn log(&self) {
         self.log_counted(1);
@@ -200,6 +221,7 @@ impl Verdict {
         let facts = self.facts.as_deref();
         tracing::info!(
             target: "causeway::verdict",
+            code = self.code.map(Code::as_str),
             rung = self.rung.as_str(),
             side = self.side.as_str(),
             partner = %unmistakable_domain(&self.partner),

@@ -11,7 +11,7 @@ use causeway_shared::link::pool::PeerId;
 use causeway_shared::link::recent::{Arrival, Recent, StanzaKey};
 use causeway_shared::link::window::WindowFault;
 use causeway_shared::link::{EDGE_WINDOW, Outcome, PROTOCOL, Snapshot, Stanza};
-use causeway_shared::verdict::{Direction, Facts, Rung, Side, Verdict};
+use causeway_shared::verdict::{Code, Facts, Verdict};
 use causeway_shared::xmpp::stanza_error::StanzaCondition;
 use tokio::sync::{oneshot, watch};
 use tonic::{Request, Response, Status, Streaming};
@@ -272,17 +272,11 @@ impl Service {
         for Undelivered { mut stanza, failure, context } in returned.undelivered {
             let told = failure.as_ref().and_then(|failure| failure.verdict.clone());
             let verdict = told.unwrap_or_else(|| {
-                let (rung, cause, remedy) = match &failure {
-                    Some(failure) => (
-                        Rung::Stanza,
-                        format!("{}: {}", failure.condition.as_str(), failure.text),
-                        "The gateway has answered the sender; see its verdicts.",
-                    ),
-                    None => (
-                        Rung::Link,
-                        "no gateway took the stanza in time".to_owned(),
-                        "Check that gateways run and are attached to this edge.",
-                    ),
+                let (code, cause) = match &failure {
+                    Some(failure) => {
+                        (Code::StanzaNotDelivered, format!("{}: {}", failure.condition.as_str(), failure.text))
+                    }
+                    None => (Code::LinkNotTaken, "no gateway took the stanza in time".to_owned()),
                 };
                 let partner = self.partner_of(&context.pair.remote);
                 let facts = Facts {
@@ -293,15 +287,11 @@ impl Service {
                     ..Facts::default()
                 };
                 Verdict {
-                    rung,
-                    side: Side::Operator,
-                    cause,
-                    remedy: remedy.to_owned(),
                     partner: partner.unwrap_or_else(|| facts.domain.clone()),
-                    direction: Direction::In,
                     peer: context.peer_address.parse().ok(),
                     at_ms: crate::clock::unix_ms(),
                     facts: Some(Box::new(facts)),
+                    ..Verdict::of(code, cause)
                 }
             });
             if failure.is_some() {

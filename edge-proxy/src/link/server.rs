@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use causeway_proto::link::v1::link_server::LinkServer;
 use causeway_shared::link::MAX_FRAME_BYTES;
 use causeway_shared::link::tls::allowed_name;
-use causeway_shared::verdict::{Direction, Rung, Side, Verdict};
+use causeway_shared::verdict::{Code, Verdict};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_rustls::TlsAcceptor;
@@ -179,18 +179,9 @@ async fn shake_hands(
 
 fn refuse(hub: &Hub, address: SocketAddr, cause: &str) {
     let verdict = Verdict {
-        rung: Rung::Link,
-        side: Side::Operator,
-        cause: format!("a gateway was not let in: {cause}"),
-        remedy:
-            "Check the gateway's link certificate: its authority must be the link's, and one of its DNS names must \
-             stand in allowed_gateways."
-                .to_owned(),
-        partner: String::new(),
-        direction: Direction::In,
         peer: Some(address),
         at_ms: crate::clock::unix_ms(),
-        facts: None,
+        ..Verdict::of(Code::LinkRefused, format!("a gateway was not let in: {cause}"))
     };
     hub.report(verdict);
 }

@@ -20,7 +20,7 @@ use crate::limits::{Bucket, Rate};
 use crate::stream::conn::Connection;
 use crate::stream::inbound::{self, Opening};
 use crate::stream::pool::Pool;
-use crate::verdict::{Direction, Finding, Rung, Side};
+use crate::verdict::{Code, Direction, Finding};
 
 pub mod network;
 pub mod proxy;
@@ -121,9 +121,7 @@ impl Door {
             Ok(Source::Peer(peer)) => peer,
             Ok(Source::Proxy) => proxy,
             Err(fault) => {
-                let remedy = "Let the load balancer send the PROXY protocol, version 2, or take the listener out of \
-                              proxy_protocol.";
-                let finding = Finding::new(Rung::Connect, Side::Operator, fault.to_string(), remedy);
+                let finding = Finding::new(Code::ConnectProxyHeader, fault.to_string());
                 return self.tell("proxy-header", finding, proxy);
             }
         };
@@ -144,8 +142,7 @@ impl Door {
         match edge.admission.accept(peer.ip(), limit, &edge.caps(), Instant::now()) {
             Ok(ticket) => Some(ticket),
             Err(refused) => {
-                let remedy = "If the partner needs more connections, raise the limits of the edge or of the settings.";
-                let finding = Finding::new(Rung::Limits, Side::Theirs, refused.to_string(), remedy);
+                let finding = Finding::new(Code::LimitsConnections, refused.to_string());
                 self.tell(refused.as_str(), finding, peer);
                 None
             }
@@ -158,9 +155,7 @@ impl Door {
 
     fn refuse_stranger(&self, peer: SocketAddr) {
         let cause = "somebody who is no trusted proxy connected to a listener of the PROXY protocol";
-        let remedy = "If it is a load balancer of yours, add it to trusted_proxies; if not, let nobody else reach the \
-                      listener.";
-        self.tell("untrusted-proxy", Finding::new(Rung::Policy, Side::Operator, cause, remedy), peer);
+        self.tell("untrusted-proxy", Finding::new(Code::PolicyProxy, cause), peer);
     }
 
     /// Counts a refusal, and makes some a verdict.

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use causeway_shared::domain::DomainName;
 use causeway_shared::probe::{Step, StepState};
-use causeway_shared::verdict::{CertificateFacts, Rung, Side};
+use causeway_shared::verdict::{CertificateFacts, Code, Rung};
 use causeway_shared::xmpp::sasl::SaslCondition;
 
 use super::witness::Seen;
@@ -38,7 +38,7 @@ impl Place {
 }
 
 fn failed(finding: &Finding) -> Step {
-    Step::new(finding.rung, StepState::Failed, finding.cause.clone()).mend(finding.side, finding.remedy)
+    Step::new(finding.rung, StepState::Failed, finding.cause.clone()).mend(finding.code)
 }
 
 /// The rungs from TLS to SASL, on the first connection to an address.
@@ -149,13 +149,7 @@ fn external(probed: &Probed, partner: &PartnerPolicy, finding: Option<&Finding>)
 }
 
 fn refused(condition: SaslCondition) -> Finding {
-    Finding::new(
-        Rung::Sasl,
-        Side::Operator,
-        format!("the partner's server refuses our certificate: {}", condition.as_str()),
-        "Check that our certificate names the local domain, that its chain is complete, and that the partner trusts \
-         its issuer; or permit dialback.",
-    )
+    Finding::new(Code::SaslRefused, format!("the partner's server refuses our certificate: {}", condition.as_str()))
 }
 
 /// Dialback, and what was seen of its return leg.
@@ -246,8 +240,15 @@ mod tests {
 
     #[test]
     fn a_failure_stands_at_its_own_rung() {
-        for rung in [Rung::Tls, Rung::Mechanisms, Rung::Sasl, Rung::Stream, Rung::Policy] {
-            let finding = Finding::new(rung, Side::Theirs, "it failed", "Mend it.");
+        for code in [
+            Code::TlsFailed,
+            Code::MechanismsNoneLeft,
+            Code::SaslRefused,
+            Code::StreamEnded,
+            Code::PolicyNegotiation,
+        ] {
+            let rung = code.entry().rung;
+            let finding = Finding::new(code, "it failed");
             let proof = (rung != Rung::Tls).then_some(Ok(Proof::Pkix));
             let failed: Vec<_> = walk(&probed(Err(finding), proof))
                 .into_iter()
@@ -264,7 +265,7 @@ mod tests {
         let well = dialback(&probed(Ok(Method::TlsDialback), None), Some(&seen));
         assert_eq!(well.state, StepState::Ok);
         assert!(well.what.contains("from 192.0.2.1:40000"), "{}", well.what);
-        let finding = Finding::new(Rung::Dialback, Side::Operator, "the key is wrong", "Check DNS.");
+        let finding = Finding::new(Code::DialbackKeyWrong, "the key is wrong");
         let bad = dialback(&probed(Err(finding), None), None);
         assert_eq!(bad.state, StepState::Failed);
         assert!(bad.what.contains("did not ask this edge"), "{}", bad.what);

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use causeway_shared::domain::{DomainName, DomainPair};
 use causeway_shared::probe::{PATIENCE, Request, Step, StepState};
-use causeway_shared::verdict::{Rung, Side};
+use causeway_shared::verdict::{Code, Rung};
 
 mod judge;
 mod walk;
@@ -111,9 +111,8 @@ pub fn start(edge: &Arc<Edge>, request: &Request, reporter: Reporter) {
                 }
             }
             Err(refused) => {
-                let remedy = "Raise the connection limit of the partner or of the gateway settings.";
                 let step = Step::new(Rung::Limits, StepState::Failed, refused.to_string());
-                reporter.step(step.mend(Side::Operator, remedy));
+                reporter.step(step.mend(Code::LimitsOurs));
             }
         }
         // The place is free before anybody hears of the end.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use causeway_shared::domain::DomainPair;
 use causeway_shared::probe::{MAX_ADDRESSES, Step, StepState};
-use causeway_shared::verdict::{Rung, Side};
+use causeway_shared::verdict::{Code, Rung};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -70,7 +70,7 @@ impl<'a> Walk<'a> {
 
     fn unresolved(&self, fault: &ResolveFault, target: String) {
         let finding = connect::unresolved(fault).finding;
-        let step = Step::new(Rung::Resolve, StepState::Failed, finding.cause).mend(finding.side, finding.remedy);
+        let step = Step::new(Rung::Resolve, StepState::Failed, finding.cause).mend(finding.code);
         self.reporter.step(Step { target, ..step });
     }
 
@@ -87,8 +87,7 @@ impl<'a> Walk<'a> {
         faults.iter().for_each(|fault| self.unresolved(fault, name.clone()));
         if found.is_empty() && faults.is_empty() {
             let what = format!("{} has neither an A nor an AAAA record", target.host);
-            let remedy = "The partner has to publish an A or AAAA record for each host in its SRV records.";
-            let step = Step::new(Rung::Resolve, StepState::Failed, what).mend(Side::Theirs, remedy);
+            let step = Step::new(Rung::Resolve, StepState::Failed, what).mend(Code::ResolveNoAddress);
             self.reporter.step(Step { target: name.clone(), ..step });
         }
         for (ip, security) in found {
@@ -113,9 +112,8 @@ impl<'a> Walk<'a> {
     fn hindrance(&self, ip: IpAddr, left: &mut usize) -> Option<Step> {
         let allow_private = self.partner.allow_private_addresses;
         if let Err(refusal) = self.edge.resolver.filter().check(ip, connect::source(ip), allow_private) {
-            let remedy = "If the partner is reached by private addresses, allow them for it.";
             let what = format!("this address is not dialled: {refusal}");
-            return Some(Step::new(Rung::Resolve, StepState::Skipped, what).mend(Side::Operator, remedy));
+            return Some(Step::new(Rung::Resolve, StepState::Skipped, what).mend(Code::ResolveFiltered));
         }
         if *left == 0 {
             let what = format!("not tried: a probe tries {MAX_ADDRESSES} addresses");
@@ -166,9 +164,7 @@ impl<'a> Walk<'a> {
         };
         let mut step = Step::new(Rung::Connect, state, what);
         if state == StepState::Failed {
-            let remedy =
-                "Check that the partner's server runs and that the firewalls on the way let TCP through to it.";
-            step = step.mend(Side::Network, remedy);
+            step = step.mend(Code::ConnectFailed);
         }
         if is_first || state == StepState::Failed {
             self.reporter.step(place.taking(began, step));

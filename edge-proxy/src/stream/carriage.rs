@@ -19,7 +19,7 @@ use super::outbox::Queued;
 use super::pool::{fail, refuse, too_late};
 use crate::edge::Edge;
 use crate::link::OutboundStanza;
-use crate::verdict::{Direction, Finding, Rung, Side};
+use crate::verdict::{Code, Direction, Finding};
 
 /// Bytes that go into one write: one TLS record.
 const WRITE: usize = 16 * 1024;
@@ -97,10 +97,8 @@ impl Carriage {
         for queued in batch.extract_if(.., |queued| queued.stanza.xml.len() > most) {
             self.in_flight.settled(1);
             let finding = Finding::new(
-                Rung::Stanza,
-                Side::Theirs,
+                Code::StanzaTooLarge,
                 format!("a stanza of {} bytes; the partner's server takes {most}", queued.stanza.xml.len()),
-                "Send less at once, or let the partner raise its limit.",
             );
             refuse(&self.edge, queued.stanza, StanzaCondition::PolicyViolation, finding);
         }
@@ -165,12 +163,7 @@ impl Carriage {
     fn uncertain(&self, stanzas: Vec<OutboundStanza>, cause: &'static str) {
         let Some(first) = stanzas.first() else { return };
         self.in_flight.settled(stanzas.len());
-        let finding = Finding::new(
-            Rung::Stanza,
-            Side::Theirs,
-            format!("{cause}; it may have been delivered"),
-            "Look at the partner's server and at the network between.",
-        );
+        let finding = Finding::new(Code::StanzaUncertain, format!("{cause}; it may have been delivered"));
         let verdict = self.edge.report(finding, first.to.domain(), Direction::Out, None);
         for stanza in stanzas {
             fail(&self.edge, stanza, StanzaCondition::RemoteServerTimeout, &verdict);

@@ -24,7 +24,7 @@ use crate::resolve::eyeballs::{ATTEMPT_DELAY, Eyeballs, Input, MAX_ADDRESSES, Ou
 use crate::resolve::filter::{Filter, Refusal};
 use crate::resolve::lookup::{Family, HostAddresses};
 use crate::resolve::{Address, Mode, ResolveFault, Security, Target};
-use crate::verdict::{Facts, Finding, Rung, Side};
+use crate::verdict::{Code, Facts, Finding};
 
 /// Addresses that are dialled in all, all targets of a partner together.
 const MAX_ATTEMPTS: usize = 32;
@@ -272,11 +272,8 @@ impl Troubles {
     fn worst(&self, target: &Target, place: &str) -> Failure {
         if !self.failed.is_empty() {
             let cause = format!("cannot connect to {place}: {}", list(&self.failed));
-            let remedy =
-                "Check that the partner's server runs and that the firewalls on the way let TCP through to it.";
             let peer = self.failed.last().map(|(address, _)| SocketAddr::new(*address, target.port));
-            let failure =
-                next(StanzaCondition::RemoteServerTimeout, Finding::new(Rung::Connect, Side::Network, cause, remedy));
+            let failure = next(StanzaCondition::RemoteServerTimeout, Finding::new(Code::ConnectFailed, cause));
             return Failure { peer, ..failure };
         }
         if let Some(fault) = &self.unresolved {
@@ -284,42 +281,27 @@ impl Troubles {
         }
         if !self.refused.is_empty() {
             let cause = format!("{place} has no address that may be dialled: {}", list(&self.refused));
-            let remedy = "If the partner is reached by private addresses, allow them for it.";
-            let finding = Finding::new(Rung::Resolve, Side::Operator, cause, remedy);
+            let finding = Finding::new(Code::ResolveFiltered, cause);
             return next(StanzaCondition::RemoteServerNotFound, finding);
         }
         if let Some(what) = self.left_out {
-            let remedy = "Look at the verdicts about the partner's other servers.";
-            let finding = Finding::new(Rung::Connect, Side::Network, format!("{place} was left out: {what}"), remedy);
+            let finding = Finding::new(Code::ConnectLeftOut, format!("{place} was left out: {what}"));
             return next(StanzaCondition::RemoteServerTimeout, finding);
         }
         let cause = format!("the host {} has no address in DNS", target.host);
-        let remedy = "The partner has to publish an A or AAAA record for each host in its SRV records.";
-        next(StanzaCondition::RemoteServerNotFound, Finding::new(Rung::Resolve, Side::Theirs, cause, remedy))
+        next(StanzaCondition::RemoteServerNotFound, Finding::new(Code::ResolveNoAddress, cause))
     }
 }
 
 /// What DNS not answering means for senders and operators.
 pub(crate) fn unresolved(fault: &ResolveFault) -> Failure {
-    let (condition, side, remedy) = match fault {
-        ResolveFault::NotOffered(_) | ResolveFault::Nothing(_) => (
-            StanzaCondition::RemoteServerNotFound,
-            Side::Theirs,
-            "The partner has to publish _xmpp-server._tcp SRV records for its domain.",
-        ),
-        ResolveFault::Unavailable { .. } => (
-            StanzaCondition::RemoteServerTimeout,
-            Side::Network,
-            "Check the name servers of this edge, and the partner's; if only _xmpps-server fails, the partner's option \
-             direct_tls can be turned off.",
-        ),
-        ResolveFault::Bogus(_) => (
-            StanzaCondition::RemoteServerTimeout,
-            Side::Theirs,
-            "The partner has to mend the signatures of its zone; if they are sound, look for somebody who forges answers.",
-        ),
+    let (condition, code) = match fault {
+        ResolveFault::NotOffered(_) => (StanzaCondition::RemoteServerNotFound, Code::ResolveNotOffered),
+        ResolveFault::Nothing(_) => (StanzaCondition::RemoteServerNotFound, Code::ResolveNothing),
+        ResolveFault::Unavailable { .. } => (StanzaCondition::RemoteServerTimeout, Code::ResolveUnavailable),
+        ResolveFault::Bogus(_) => (StanzaCondition::RemoteServerTimeout, Code::ResolveBogus),
     };
-    next(condition, Finding::new(Rung::Resolve, side, fault.to_string(), remedy))
+    next(condition, Finding::new(code, fault.to_string()))
 }
 
 fn next(condition: StanzaCondition, finding: Finding) -> Failure {
@@ -342,6 +324,7 @@ fn list<T: std::fmt::Display>(troubles: &[(IpAddr, T)]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::verdict::{Rung, Side};
 
     fn target() -> Target {
         let host = "xmpp.fabrikam.example".to_owned();

@@ -18,7 +18,7 @@ use crate::admission::{Refused, Ticket};
 use crate::edge::Edge;
 use crate::policy::PartnerPolicy;
 use crate::resolve::{Mode, Target};
-use crate::verdict::{Direction, Finding, Rung, Side};
+use crate::verdict::{Code, Direction, Finding, Rung};
 
 /// What one server gets at least of the time that is left while there are others: more than a slow handshake takes.
 const LEAST_SHARE: Duration = Duration::from_secs(10);
@@ -188,19 +188,16 @@ fn give_up(condition: StanzaCondition, finding: Finding) -> Failure {
 
 fn not_a_pair(pair: &DomainPair) -> Failure {
     let cause = format!("{pair} is not an allowed pair of domains");
-    let remedy = "Add the domain as an XMPP federated partner, if it shall be one.";
-    give_up(StanzaCondition::NotAllowed, Finding::new(Rung::Policy, Side::Operator, cause, remedy))
+    give_up(StanzaCondition::NotAllowed, Finding::new(Code::PolicyNoPartner, cause))
 }
 
 fn over_limit(refused: &Refused) -> Failure {
-    let remedy = "Raise the connection limit of the partner or of the gateway settings.";
-    let finding = Finding::new(Rung::Limits, Side::Operator, refused.to_string(), remedy);
-    give_up(StanzaCondition::ResourceConstraint, finding)
+    give_up(StanzaCondition::ResourceConstraint, Finding::new(Code::LimitsOurs, refused.to_string()))
 }
 
 /// No address was left to try in the time there was.
 pub fn no_address() -> Failure {
-    let finding = Finding::new(Rung::Connect, Side::Network, "no address could be tried in time", "Try again.");
+    let finding = Finding::new(Code::ConnectNoTime, "no address could be tried in time");
     give_up(StanzaCondition::RemoteServerTimeout, finding)
 }
 
@@ -208,21 +205,21 @@ pub fn no_address() -> Failure {
 mod tests {
     use super::*;
 
-    fn failed(rung: Rung, cause: &str) -> Failure {
-        let finding = Finding::new(rung, Side::Theirs, cause, "Look.");
+    fn failed(code: Code, cause: &str) -> Failure {
+        let finding = Finding::new(code, cause);
         Failure { condition: StanzaCondition::RemoteServerTimeout, finding, next: Next::Address, peer: None }
     }
 
     #[test]
     fn the_verdict_is_about_the_server_that_came_furthest_and_names_the_others() {
-        let failures = vec![failed(Rung::Connect, "a"), failed(Rung::Tls, "b"), failed(Rung::Tls, "c")];
+        let failures = vec![failed(Code::ConnectFailed, "a"), failed(Code::TlsFailed, "b"), failed(Code::TlsFailed, "c")];
         let told = told(failures);
         assert_eq!((told.finding.rung, told.finding.cause.as_str()), (Rung::Tls, "b; of the other servers: c; a"));
     }
 
     #[test]
     fn a_verdict_does_not_grow_with_the_servers() {
-        let failures = (10..20).map(|index| failed(Rung::Connect, &index.to_string())).collect();
+        let failures = (10..20).map(|index| failed(Code::ConnectFailed, &index.to_string())).collect();
         assert_eq!(told(failures).finding.cause, "10; of the other servers: 11; 12; 13; 14; and 5 more");
         assert_eq!(told(Vec::new()), no_address());
     }

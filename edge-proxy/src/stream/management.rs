@@ -15,7 +15,7 @@ use causeway_shared::xmpp::stanza_error::StanzaCondition;
 use causeway_shared::xmpp::stream_error::{StreamCondition, StreamError};
 
 use crate::link::{Handled, Receipt};
-use crate::verdict::{Finding, Rung, Side};
+use crate::verdict::{Code, Finding};
 
 mod unacknowledged;
 
@@ -194,10 +194,8 @@ impl Management {
 /// Why [`Step::Break`] ends the stream, for the operator.
 pub fn finding(error: &StreamError) -> Finding {
     Finding::new(
-        Rung::Stream,
-        Side::Theirs,
+        Code::StreamManagement,
         format!("the partner's server broke the rules of stream management: {}", error.condition),
-        "Turn stream_management off for the partner until its server is mended.",
     )
 }
 

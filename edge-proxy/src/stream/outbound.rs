@@ -27,7 +27,7 @@ use crate::admission::Ticket;
 use crate::edge::{Edge, gone};
 use crate::limits::Throttle;
 use crate::resolve::Mode;
-use crate::verdict::{Direction, Facts, Finding, Rung, Side};
+use crate::verdict::{Code, Direction, Facts, Finding};
 
 pub mod probing;
 
@@ -467,16 +467,11 @@ impl Outbound {
 
 fn ended_early() -> Failure {
     let cause = "the stream ended before it was established";
-    let finding = Finding::new(Rung::Stream, Side::Theirs, cause, "Look at the partner's log.");
+    let finding = Finding::new(Code::StreamEnded, cause);
     Failure { condition: StanzaCondition::RemoteServerTimeout, finding, next: Next::Address, peer: None }
 }
 
 fn broken(error: &io::Error) -> Failure {
-    let finding = Finding::new(
-        Rung::Stream,
-        Side::Network,
-        format!("the connection broke: {error}"),
-        "Look at the partner's server and at the network between.",
-    );
+    let finding = Finding::new(Code::StreamBroken, format!("the connection broke: {error}"));
     Failure { condition: StanzaCondition::RemoteServerTimeout, finding, next: Next::Address, peer: None }
 }

@@ -37,7 +37,7 @@ use crate::edge::{Edge, fresh_id, gone};
 use crate::link::{self, AckHandle, InboundStanza, OutboundStanza};
 use crate::probe;
 use crate::resolve::lookup::Family;
-use crate::verdict::{Direction, Finding, Rung, Side, Verdict};
+use crate::verdict::{Code, Direction, Finding, Rung, Verdict};
 
 /// Pairs that may have something to say at once; the partners' domains times ours in any sane deployment.
 const MAX_LANES: usize = 4096;
@@ -169,8 +169,7 @@ impl Pool {
         };
         let (Some(mut turn), Ok(_permit)) = (self.turns.line_up(&pair), self.verifications.try_acquire()) else {
             let cause = "too many dialback keys are being verified";
-            let remedy = "Ask whose servers make so many streams, or raise the edge's limit of verifications.";
-            report(Finding::new(Rung::Limits, Side::Operator, cause, remedy), None);
+            report(Finding::new(Code::LimitsVerifications, cause), None);
             return Answer::Error(StanzaCondition::ResourceConstraint);
         };
         let patience = self.edge.limits().timeouts.verification;
@@ -180,15 +179,13 @@ impl Pool {
         });
         let Ok(dialled) = dialled.await else {
             let cause = "the authoritative server did not answer about a dialback key in time";
-            let remedy = "Look at the partner's servers, where its SRV records lead, and at the network between.";
-            report(Finding::new(Rung::Dialback, Side::Theirs, cause, remedy), None);
+            report(Finding::new(Code::DialbackTooSlow, cause), None);
             return Answer::Error(StanzaCondition::RemoteServerTimeout);
         };
         match dialled {
             Ok(Attained::Answer(Answer::Error(condition))) => {
                 let cause = format!("the authoritative server could not tell about a dialback key: {condition}");
-                let remedy = "Look at the log of the partner's authoritative server, where its SRV records lead.";
-                report(Finding::new(Rung::Dialback, Side::Theirs, cause, remedy), None);
+                report(Finding::new(Code::DialbackNoAnswer, cause), None);
                 Answer::Error(StanzaCondition::RemoteServerNotFound)
             }
             Ok(Attained::Answer(answer)) => answer,
@@ -261,17 +258,12 @@ fn return_leg(finding: Finding) -> Finding {
 }
 
 fn too_much(cause: &'static str) -> Finding {
-    Finding::new(
-        Rung::Limits,
-        Side::Theirs,
-        cause,
-        "The partner's server takes less than is sent to it; or it is down.",
-    )
+    Finding::new(Code::LimitsQueue, cause)
 }
 
 pub(super) fn too_late() -> Finding {
     let cause = "no stream to the partner could be had, or was free, for as long as the stanza may wait";
-    Finding::new(Rung::Stanza, Side::Theirs, cause, "Look at the verdicts of the attempts to connect to the partner.")
+    Finding::new(Code::StanzaTooLate, cause)
 }
 
 /// The life of one lane.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use causeway_shared::jid::Jid;
 use causeway_shared::link::{Outcome, StanzaKind, TraceContext};
-use causeway_shared::verdict::{Direction, Rung, Side, Verdict};
+use causeway_shared::verdict::{Code, Verdict};
 use causeway_shared::xmpp::stanza_error::{ErrorType, StanzaCondition, StanzaError};
 use causeway_sip::field::Token;
 use causeway_sip::message::Request;
@@ -388,38 +388,18 @@ impl Engine {
     }
 
     fn message_failed(&mut self, pager: &Pager, failure: &SipFailure, now: Now, out: &mut Outputs) {
-        let (side, cause, remedy) = match failure {
-            SipFailure::Status { code: code @ (401 | 407), .. } => (
-                Side::Operator,
-                format!("the pool asks the gateway for credentials ({code})"),
-                "Make the pool trust the gateway's address or certificate.",
-            ),
-            SipFailure::Status { code, .. } => (
-                Side::Operator,
-                format!("the pool refused a message with {code}"),
-                "Nothing, if the user is unknown or away; else look into the pool's log.",
-            ),
-            SipFailure::Timeout => (
-                Side::Network,
-                "the pool did not answer a message within 32 s".to_owned(),
-                "Check that the pool is up and reaches the user.",
-            ),
-            SipFailure::Transport => (
-                Side::Network,
-                "no target of the pool could be reached".to_owned(),
-                "Check sip.next_hops and that the pool listens there.",
-            ),
+        let (kind, cause) = match failure {
+            SipFailure::Status { code: code @ (401 | 407), .. } => {
+                (Code::SipNotTrusted, format!("the pool asks the gateway for credentials ({code})"))
+            }
+            SipFailure::Status { code, .. } => (Code::SipRefused, format!("the pool refused a message with {code}")),
+            SipFailure::Timeout => (Code::SipSilent, "the pool did not answer a message within 32 s".to_owned()),
+            SipFailure::Transport => (Code::SipUnreachable, "no target of the pool could be reached".to_owned()),
         };
         out.verdicts.push(Verdict {
-            rung: Rung::Sip,
-            side,
-            cause,
-            remedy: remedy.to_owned(),
             partner: pager.partner.primary.as_str().to_owned(),
-            direction: Direction::In,
-            peer: None,
             at_ms: now.unix_ms,
-            facts: None,
+            ..Verdict::of(kind, cause)
         });
     }
 

@@ -17,7 +17,7 @@ use causeway_shared::domain::{DomainName, DomainPair};
 use causeway_shared::jid::BareJid;
 use causeway_shared::link::{Failure, Outcome, StanzaKind};
 use causeway_shared::telemetry;
-use causeway_shared::verdict::{Direction, Rung, Side, Verdict};
+use causeway_shared::verdict::{Code, Verdict};
 use causeway_shared::xmpp::stanza_error::{ErrorType, StanzaCondition, StanzaError};
 use causeway_sip::endpoint::{self, Endpoint, SendTag};
 use causeway_sip::ids::IdSource;
@@ -306,16 +306,12 @@ impl Engine {
         let partner = self.settings.domains.between(&pair.local, &pair.remote).cloned();
         let (Ok(partner), true) = (partner, authentic) else {
             let failure = Failure::new(StanzaCondition::PolicyViolation, "the pair is not allowed here");
+            let cause = "an edge passed on a stanza of a pair that this gateway does not allow";
             out.verdicts.push(Verdict {
-                rung: Rung::Policy,
-                side: Side::Operator,
-                cause: "an edge passed on a stanza of a pair that this gateway does not allow".to_owned(),
-                remedy: "Check that edges and gateways have the same partners and local domains.".to_owned(),
                 partner: stanza.from.domain().to_owned(),
-                direction: Direction::In,
                 peer: stanza.context.peer_address.parse().ok(),
                 at_ms: now.unix_ms,
-                facts: None,
+                ..Verdict::of(Code::PolicyPair, cause)
             });
             match authentic {
                 true => self.refuse_unallowed(stanza, out),

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use causeway_shared::link::{Failure, Outcome, StanzaKind, TraceContext};
-use causeway_shared::verdict::{Direction, Rung, Side, Verdict};
+use causeway_shared::verdict::{Code, Verdict};
 use causeway_shared::xmpp::stanza_error::{ErrorType, StanzaCondition, StanzaError};
 use causeway_sip::endpoint::ServerTransaction;
 use causeway_sip::message::Request;
@@ -344,15 +344,9 @@ impl Engine {
                     self.sweep.mended(drift);
                 }
                 PairOutput::Verdict(verdict) => out.verdicts.push(Verdict {
-                    rung: verdict.rung(),
-                    side: verdict.side(),
-                    cause: verdict.cause().to_owned(),
-                    remedy: verdict.remedy().to_owned(),
                     partner: key.remote.domain().to_owned(),
-                    direction: Direction::In,
-                    peer: None,
                     at_ms: now.unix_ms,
-                    facts: None,
+                    ..Verdict::of(verdict.code(), verdict.cause())
                 }),
             }
         }
@@ -527,16 +521,6 @@ impl Engine {
     }
 
     pub(super) fn store_failed(&mut self, error: &StoreError, now: Now, out: &mut Outputs) {
-        out.verdicts.push(Verdict {
-            rung: Rung::Store,
-            side: Side::Operator,
-            cause: error.to_string(),
-            remedy: "Mend the store; the gateway goes on by itself.".to_owned(),
-            partner: String::new(),
-            direction: Direction::In,
-            peer: None,
-            at_ms: now.unix_ms,
-            facts: None,
-        });
+        out.verdicts.push(Verdict { at_ms: now.unix_ms, ..Verdict::of(Code::StoreFailed, error.to_string()) });
     }
 }

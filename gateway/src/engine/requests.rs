@@ -2,7 +2,7 @@
 //! section 4.3; RFC 3325).
 
 use causeway_shared::jid::BareJid;
-use causeway_shared::verdict::{Direction, Rung, Side, Verdict};
+use causeway_shared::verdict::{Code, Direction, Verdict};
 use causeway_sip::endpoint::{Event, Failure, Output, Refusal, ServerTransaction};
 use causeway_sip::field::{CallId, Token};
 use causeway_sip::header::{HeaderName, HeaderValue};
@@ -218,25 +218,19 @@ impl Engine {
         now: Now,
         out: &mut Outputs,
     ) {
-        let remedy = match refusal {
-            RequestRefusal::NotAPartner => "Add the domain as a partner, or stop the pool from sending it here.",
-            RequestRefusal::Sips => "XMPP cannot promise TLS on each hop: have the pool use sip: targets.",
-            RequestRefusal::Loop => "The pool routes a local domain to the gateway: check its routing.",
-            RequestRefusal::NotLocal => {
-                "The sender must be a user of a local domain: check From and P-Asserted-Identity."
-            }
-            RequestRefusal::NotAllowed => "Grant the user an external_access_policy if he is to reach XMPP partners.",
+        let code = match refusal {
+            RequestRefusal::NotAPartner => Code::PolicySipNoPartner,
+            RequestRefusal::Sips => Code::PolicySips,
+            RequestRefusal::Loop => Code::PolicySipLoop,
+            RequestRefusal::NotLocal => Code::PolicySipSender,
+            RequestRefusal::NotAllowed => Code::PolicyAccess,
         };
         out.verdicts.push(Verdict {
-            rung: Rung::Policy,
-            side: Side::Operator,
-            cause: format!("{} refused: {refusal}", request.method.as_str()),
-            remedy: remedy.to_owned(),
             partner: request.uri.host().to_ascii_lowercase(),
             direction: Direction::Out,
             peer: Some(source.remote),
             at_ms: now.unix_ms,
-            facts: None,
+            ..Verdict::of(code, format!("{} refused: {refusal}", request.method.as_str()))
         });
     }
 
@@ -269,31 +263,23 @@ impl Engine {
 
     fn refused(&mut self, source: &Source, refusal: &Refusal, now: Now, out: &mut Outputs) {
         self.metrics.sip_refused();
-        let (side, remedy) = match refusal {
+        let code = match refusal {
             // Late answers and their ACKs are part of the protocol.
             Refusal::StrayResponse | Refusal::StrayAck | Refusal::NothingToCancel | Refusal::Draining => return,
-            Refusal::Stranger => (Side::Operator, "Add the sender to sip.trusted_peers if it is one of the pool."),
-            Refusal::Malformed(_) => (Side::Theirs, "The sender writes SIP that RFC 3261 does not allow."),
-            Refusal::Loop | Refusal::TooManyHops => (Side::Operator, "The pool routes in a circle: check its routing."),
-            Refusal::Merged => (Side::Operator, "The pool sends the same request twice: check its forking."),
+            Refusal::Stranger => Code::SipStranger,
+            Refusal::Malformed(_) | Refusal::Dialog(_) => Code::SipMalformed,
+            Refusal::Loop | Refusal::TooManyHops => Code::SipLoop,
+            Refusal::Merged => Code::SipMerged,
             Refusal::SessionInterval | Refusal::NoSession | Refusal::OutOfOrder | Refusal::WrongMoment => return,
-            Refusal::Dialog(_) => (Side::Theirs, "The sender writes SIP that RFC 3261 does not allow."),
-            Refusal::Method(_) | Refusal::Scheme | Refusal::Extension | Refusal::Event | Refusal::Body => (
-                Side::Theirs,
-                "The gateway serves MESSAGE, chat sessions and the event package presence with sip: URIs.",
-            ),
-            Refusal::Overload => (Side::Operator, "Too much traffic for this gateway: add a replica."),
+            Refusal::Method(_) | Refusal::Scheme | Refusal::Extension | Refusal::Event | Refusal::Body => {
+                Code::SipNotServed
+            }
+            Refusal::Overload => Code::SipOverload,
         };
         out.verdicts.push(Verdict {
-            rung: Rung::Sip,
-            side,
-            cause: refusal.to_string(),
-            remedy: remedy.to_owned(),
-            partner: String::new(),
-            direction: Direction::In,
             peer: Some(source.remote),
             at_ms: now.unix_ms,
-            facts: None,
+            ..Verdict::of(code, refusal.to_string())
         });
     }
 }

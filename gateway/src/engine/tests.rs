@@ -322,7 +322,7 @@ fn a_foreign_target_is_refused_with_404_and_a_verdict() {
     let mut rig = Rig::new();
     rig.sip_message("mallory@tailspin.example", "x1", "hi");
     assert_eq!(rig.statuses(), [404]);
-    assert_eq!(rig.out.verdicts[0].rung, Rung::Policy);
+    assert_eq!(rig.out.verdicts[0].code, Some(Code::PolicySipNoPartner));
 }
 
 // Rule: message.lock, message.type.reply
@@ -341,7 +341,7 @@ fn a_reply_goes_to_the_device_that_wrote_and_is_a_chat() {
 fn a_stanza_of_a_pair_that_is_not_allowed_here_is_not_believed() {
     let mut rig = Rig::new();
     let seq = rig.stanza(StanzaKind::Message, "x@tailspin.example", "alice@contoso.example", "><body>b</body>");
-    assert_eq!((rig.requests().len(), rig.out.verdicts[0].rung), (0, Rung::Policy));
+    assert_eq!((rig.requests().len(), rig.out.verdicts[0].code), (0, Some(Code::PolicyPair)));
     let error = rig.stanza_ends(Outcome::Done);
     assert!(text(&error).contains("policy-violation"), "{}", text(&error));
     assert_eq!(rig.finished(), [seq]);
@@ -400,7 +400,7 @@ fn a_store_that_fails_leaves_nobody_waiting() {
     let key = rig.out.loads.remove(0);
     rig.handle(Input::Loaded(key, Err(error())));
     assert_eq!(rig.statuses(), [500]);
-    assert_eq!(rig.out.verdicts[0].rung, Rung::Store);
+    assert_eq!(rig.out.verdicts[0].code, Some(Code::StoreFailed));
 }
 
 impl Rig {

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use causeway_shared::verdict::{Direction, Rung, Side, Verdict};
+use causeway_shared::verdict::{Code, Direction, Verdict};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -121,17 +121,11 @@ pub(super) fn unix_ms() -> u64 {
 }
 
 fn report(shared: &Shared, address: SocketAddr, end: &End) {
-    let (side, remedy) = end.advice();
     let verdict = Verdict {
-        rung: Rung::Link,
-        side,
-        cause: format!("not attached to the edge: {end}"),
-        remedy: remedy.to_owned(),
-        partner: String::new(),
         direction: Direction::Out,
         peer: Some(address),
         at_ms: unix_ms(),
-        facts: None,
+        ..Verdict::of(end.code(), format!("not attached to the edge: {end}"))
     };
     let verdict = shared.verdicts.own(verdict, &Domains::default());
     // A full queue loses the count.
@@ -139,27 +133,16 @@ fn report(shared: &Shared, address: SocketAddr, end: &End) {
 }
 
 impl End {
-    /// Who can do something about it, and what.
-    const fn advice(&self) -> (Side, &'static str) {
+    /// Of which kind it is.
+    const fn code(&self) -> Code {
         match self {
-            Self::Connect(_) | Self::Silent => {
-                (Side::Network, "Check that the edge runs, and that the firewall lets the gateway reach its link port.")
-            }
-            Self::Tls(_) => (
-                Side::Operator,
-                "Check that the certificates of both sides are signed by the link's authority and have not expired.",
-            ),
-            Self::Name(_) => (
-                Side::Operator,
-                "Add one of the names in the edge's certificate to allowed_edges, or issue it another one.",
-            ),
-            Self::Http(_) => (
-                Side::Operator,
-                "An edge that closes at once may not allow this gateway: compare allowed_gateways with our certificate.",
-            ),
-            Self::Call(_) => (Side::Operator, "See the edge's log for the reason; builds of both sides must fit."),
-            Self::Frame(_) | Self::Window(_) => (Side::Ours, "Run builds of the same version on both sides."),
-            Self::Stalled => (Side::Ours, "Restart the edge; keep its log."),
+            Self::Connect(_) | Self::Silent => Code::LinkUnreachable,
+            Self::Tls(_) => Code::LinkTls,
+            Self::Name(_) => Code::LinkName,
+            Self::Http(_) => Code::LinkClosed,
+            Self::Call(_) => Code::LinkCall,
+            Self::Frame(_) | Self::Window(_) => Code::LinkContract,
+            Self::Stalled => Code::LinkStalled,
         }
     }
 }

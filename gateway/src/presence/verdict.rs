@@ -1,6 +1,6 @@
 //! What an operator should know about a pair's presence, in words that say what to do.
 
-use causeway_shared::verdict::{Rung, Side};
+use causeway_shared::verdict::Code;
 use causeway_shared::xmpp::stanza_error::StanzaCondition;
 
 /// Something that did not work, or was refused.
@@ -63,56 +63,21 @@ impl PairVerdict {
         }
     }
 
-    /// What to do about it.
-    pub fn remedy(&self) -> &'static str {
+    /// Of which kind it is; rung, side and remedy are the catalogue's.
+    pub fn code(&self) -> Code {
         match self {
-            Self::WatcherRefused { .. } => {
-                "check the presence rules of the SIP user and the pool for federated watchers"
-            }
-            Self::NotTrusted { .. } => "add the gateway to the pool's trusted servers",
-            Self::NoPidf => "enable PIDF on the pool's presence server",
-            Self::PoolFailing { .. } => "check the pool and the connection to it; the gateway tries again by itself",
-            Self::BadDocument => "capture the NOTIFY and report it to the pool's vendor",
-            Self::Forked => "let one presence server answer for each user",
-            Self::ContactRefused { .. } => "nothing, unless the contact expected it",
-            Self::CoolDown => "wait a day, or remove the pair",
-            Self::TooManyDialogs => "look for a client that subscribes again without ending its subscriptions",
-            Self::TooManyHeld => "look for a user of the partner who asks many people",
-            Self::TooManyWatched => {
-                "raise quotas.watched_per_user or quotas.watched_per_partner, if that many are wanted"
-            }
-            Self::Unmappable => "rename the account",
-        }
-    }
-
-    /// How far it came.
-    pub fn rung(&self) -> Rung {
-        match self {
-            Self::WatcherRefused { .. }
-            | Self::NotTrusted { .. }
-            | Self::NoPidf
-            | Self::PoolFailing { .. }
-            | Self::Forked => Rung::Sip,
-            Self::BadDocument | Self::Unmappable => Rung::Translation,
-            Self::ContactRefused { .. } => Rung::Stanza,
-            Self::CoolDown | Self::TooManyDialogs | Self::TooManyHeld | Self::TooManyWatched => Rung::Limits,
-        }
-    }
-
-    /// Who can do something about it.
-    pub fn side(&self) -> Side {
-        match self {
-            // The pool is our operator's.
-            Self::WatcherRefused { .. }
-            | Self::NotTrusted { .. }
-            | Self::NoPidf
-            | Self::PoolFailing { .. }
-            | Self::BadDocument
-            | Self::Forked
-            | Self::CoolDown
-            | Self::TooManyDialogs
-            | Self::Unmappable => Side::Operator,
-            Self::ContactRefused { .. } | Self::TooManyHeld | Self::TooManyWatched => Side::Theirs,
+            Self::WatcherRefused { .. } => Code::SipWatcherRefused,
+            Self::NotTrusted { .. } => Code::SipNotTrusted,
+            Self::NoPidf => Code::SipNoPidf,
+            Self::PoolFailing { .. } => Code::SipSubscription,
+            Self::BadDocument => Code::TranslationPresence,
+            Self::Forked => Code::SipForked,
+            Self::ContactRefused { .. } => Code::StanzaContactRefused,
+            Self::CoolDown => Code::LimitsCoolDown,
+            Self::TooManyDialogs => Code::LimitsDialogs,
+            Self::TooManyHeld => Code::LimitsHeld,
+            Self::TooManyWatched => Code::LimitsWatched,
+            Self::Unmappable => Code::TranslationAddress,
         }
     }
 

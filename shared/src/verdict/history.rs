@@ -276,6 +276,7 @@ mod tests {
 
     fn verdict(partner: &str, cause: &str, at_ms: u64) -> Verdict {
         Verdict {
+            code: None,
             rung: Rung::Connect,
             side: Side::Network,
             cause: cause.to_owned(),

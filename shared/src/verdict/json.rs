@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::facts::{CertificateFacts, Facts, fingerprint};
 use super::history::Kept;
-use super::{printable, unmistakable_domain};
+use super::{Code, printable, unmistakable_domain};
 
 /// Several verdicts, in the order given.
 pub fn kept(kept: &[Kept]) -> Value {
@@ -14,6 +14,7 @@ pub fn kept(kept: &[Kept]) -> Value {
 fn one(kept: &Kept) -> Value {
     let verdict = &kept.verdict;
     let mut value = json!({
+        "code": verdict.code.map(Code::as_str),
         "rung": verdict.rung.as_str(),
         "side": verdict.side.as_str(),
         "direction": verdict.direction.as_str(),
@@ -80,27 +81,24 @@ pub fn certificate(certificate: &CertificateFacts, at_ms: u64) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::verdict::{Direction, Rung, Side, Verdict};
+    use crate::verdict::{Direction, Verdict};
 
     #[test]
     fn a_verdict_shows_what_is_known_and_leaves_out_what_is_not() {
         let verdict = Verdict {
-            rung: Rung::Chain,
-            side: Side::Theirs,
-            cause: "expired\u{202e}".to_owned(),
-            remedy: "renew it".to_owned(),
             partner: "a.example".to_owned(),
             direction: Direction::Out,
-            peer: None,
             at_ms: 86_400_000,
             facts: Some(Box::new(Facts {
                 domain: "a.example".to_owned(),
                 certificate: Some(CertificateFacts { not_after: 172_800, ..CertificateFacts::default() }),
                 ..Facts::default()
             })),
+            ..Verdict::of(Code::ChainExpired, "expired\u{202e}")
         };
         let value = kept(&[Kept { edge: String::new(), origin: 0, number: 1, count: 3, first_ms: 1, verdict }]);
         assert_eq!(value[0]["rung"], "chain");
+        assert_eq!(value[0]["code"], "chain-expired");
         assert_eq!(value[0]["count"], 3);
         assert_eq!(value[0]["cause"], "expired\\u{202e}");
         assert_eq!(value[0]["certificate"]["days_left"], 1);

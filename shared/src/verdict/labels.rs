@@ -46,6 +46,7 @@ mod tests {
     #[test]
     fn strangers_share_a_label_and_partners_beyond_the_bound_another() {
         let verdict = |partner: String, is_partner| Verdict {
+            code: None,
             rung: Rung::Policy,
             side: Side::Operator,
             cause: String::new(),

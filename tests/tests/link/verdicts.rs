@@ -7,6 +7,7 @@ use crate::support::*;
 
 fn verdict(cause: &str, at_ms: u64) -> Verdict {
     Verdict {
+        code: None,
         rung: Rung::Chain,
         side: Side::Theirs,
         cause: cause.to_owned(),

@@ -10,7 +10,7 @@ use super::{MAX_UNSOLICITED, Output, Receiving, Security, State, no_partner, sen
 use crate::policy::Moment;
 use crate::stream::Method;
 use crate::stream::dialback::{self, Answer, Begun, Dialback, Malformed};
-use crate::verdict::{Finding, IdentityFault, Rung, Side};
+use crate::verdict::{Code, Finding, IdentityFault};
 
 impl Receiving {
     pub(super) fn dialback_method(&self) -> Method {
@@ -96,12 +96,8 @@ impl Receiving {
         }
         if !at.federation.is_local(to.as_str()) {
             send(&dialback::offer_refusal(&to, &from, StanzaCondition::ItemNotFound), out);
-            let finding = Finding::new(
-                Rung::Policy,
-                Side::Theirs,
-                format!("{from} wants to reach {to}, which is not served here"),
-                "If the domain is ours, add it to the local domains of the gateways.",
-            );
+            let cause = format!("{from} wants to reach {to}, which is not served here");
+            let finding = Finding::new(Code::PolicyNotServed, cause);
             return out.push(Output::Report(finding.about(&DomainPair { local: to, remote: from })));
         }
         let pair = DomainPair { local: to, remote: from };
@@ -122,8 +118,7 @@ impl Receiving {
             let finding = if at.has_gateway {
                 too_many_pairs()
             } else {
-                let remedy = "Look why no gateway is attached to this edge.";
-                Finding::new(Rung::Link, Side::Operator, "no gateway is attached that could take stanzas", remedy)
+                Finding::new(Code::LinkNoGateway, "no gateway is attached that could take stanzas")
             };
             out.push(Output::Report(finding.about(&pair)));
             return refuse_offer(&pair, StanzaCondition::ResourceConstraint, out);
@@ -143,9 +138,8 @@ impl Receiving {
             Begun::Ask => out.push(Output::Verify { pair, stream_id: self.stream_id.clone(), key }),
             Begun::Already => {}
             Begun::TooMany => {
-                let remedy = "Ask why the partner's server proves so many domains at once, or raise the edge's limit.";
                 let cause = "too many dialback keys of one stream are being verified";
-                out.push(Output::Report(Finding::new(Rung::Limits, Side::Theirs, cause, remedy).about(&pair)));
+                out.push(Output::Report(Finding::new(Code::LimitsKeys, cause).about(&pair)));
                 refuse_offer(&pair, StanzaCondition::ResourceConstraint, out);
             }
         }
@@ -175,12 +169,8 @@ impl Receiving {
                 refuse_offer(pair, StanzaCondition::PolicyViolation, out);
             }
             Answer::Invalid => {
-                let finding = Finding::new(
-                    Rung::Dialback,
-                    Side::Theirs,
-                    format!("the authoritative server of {} does not know the key", pair.remote),
-                    "Somebody may be using the partner's domain; or its servers do not share one dialback secret.",
-                );
+                let cause = format!("the authoritative server of {} does not know the key", pair.remote);
+                let finding = Finding::new(Code::DialbackKeyUnknown, cause);
                 out.push(Output::Report(finding.about(pair)));
                 if self.pairs.is_empty() {
                     send(&dialback::offer_answer(pair, Answer::Invalid), out);
@@ -208,51 +198,30 @@ fn unconfirmed(pair: &DomainPair, answer: Answer) -> Option<Finding> {
     let DomainPair { local, remote } = pair;
     let finding = match answer {
         Answer::Valid => return None,
-        Answer::Invalid => Finding::new(
-            Rung::Dialback,
-            Side::Theirs,
-            format!("{remote} asked about a dialback key that is not ours"),
-            "Somebody may be using our domain; or the edges do not share one dialback secret.",
-        ),
+        Answer::Invalid => {
+            Finding::new(Code::DialbackNotOurKey, format!("{remote} asked about a dialback key that is not ours"))
+        }
         Answer::Error(StanzaCondition::ItemNotFound) => Finding::new(
-            Rung::Policy,
-            Side::Theirs,
+            Code::PolicyNotServed,
             format!("{remote} asked about a dialback key of {local}, which is not served here"),
-            "If the domain is ours, add it to the local domains of the gateways.",
         ),
-        Answer::Error(StanzaCondition::ResourceConstraint) => Finding::new(
-            Rung::Limits,
-            Side::Theirs,
-            format!("{remote} asks about dialback keys too often"),
-            "Ask why the partner's server verifies so much, or raise the edge's rate of questions.",
-        ),
+        Answer::Error(StanzaCondition::ResourceConstraint) => {
+            Finding::new(Code::LimitsQuestions, format!("{remote} asks about dialback keys too often"))
+        }
         Answer::Error(condition) => Finding::new(
-            Rung::Policy,
-            Side::Operator,
+            Code::PolicyNotConfirmed,
             format!("a dialback key of {local} was not confirmed to {remote} on this stream: {condition}"),
-            "The partner has to ask over TLS, or its TLS negotiation has to be Optional.",
         ),
     };
     Some(finding.about(pair))
 }
 
 fn too_many_pairs() -> Finding {
-    Finding::new(
-        Rung::Limits,
-        Side::Operator,
-        "the stream has all the pairs of domains that it may have",
-        "Raise the edge's limit of pairs on one stream, or ask why the partner needs so many.",
-    )
+    Finding::new(Code::LimitsPairs, "the stream has all the pairs of domains that it may have")
 }
 
 fn not_permitted(pair: &DomainPair, method: Method) -> Finding {
-    Finding::new(
-        Rung::Policy,
-        Side::Operator,
-        format!("{method} is not permitted for {}", pair.remote),
-        "Change the partner's negotiation settings, or let the partner use TLS and SASL EXTERNAL.",
-    )
-    .about(pair)
+    Finding::new(Code::PolicyMethod, format!("{method} is not permitted for {}", pair.remote)).about(pair)
 }
 
 pub(super) fn refuse_offer(pair: &DomainPair, condition: StanzaCondition, out: &mut Vec<Output>) {

@@ -12,7 +12,7 @@ use super::{Output, Receiving, Security, State, no_partner, send};
 use crate::policy::Moment;
 use crate::stream::Method;
 use crate::stream::sasl::{self, Offer, Step};
-use crate::verdict::{Finding, Rung, Side};
+use crate::verdict::{Code, Finding};
 
 impl Receiving {
     pub(super) fn element(&mut self, element: &Element, followed: bool, at: &Moment, out: &mut Vec<Output>) {
@@ -51,13 +51,7 @@ impl Receiving {
         }
         if followed {
             return self.abort(
-                Finding::new(
-                    Rung::Tls,
-                    Side::Theirs,
-                    "bytes were sent unprotected behind <starttls/>",
-                    "Nothing may follow <starttls/> before TLS; if the partner's server is sound, look for somebody on \
-                     the path.",
-                ),
+                Finding::new(Code::TlsInjected, "bytes were sent unprotected behind <starttls/>"),
                 out,
             );
         }
@@ -65,10 +59,8 @@ impl Receiving {
         if partner.is_some_and(|partner| partner.tls == Negotiation::NotSupported) {
             send(&Element::new(ns::TLS, "failure"), out);
             out.push(Output::Report(Finding::new(
-                Rung::Policy,
-                Side::Operator,
+                Code::PolicyTlsOff,
                 "the partner's server asked for TLS, which is turned off for it here",
-                "Set the partner's TLS negotiation to Optional or Required.",
             )));
             return self.close(out);
         }
@@ -87,12 +79,7 @@ impl Receiving {
             Step::Challenge => send(&sasl::challenge(), out),
             Step::Judge(domain) => self.judge(domain, at, out),
             Step::Fail(condition) => {
-                let finding = Finding::new(
-                    Rung::Sasl,
-                    Side::Theirs,
-                    format!("SASL EXTERNAL failed: {}", condition.as_str()),
-                    "The partner's server has to use EXTERNAL with its own domain, as offered.",
-                );
+                let finding = Finding::new(Code::SaslFailed, format!("SASL EXTERNAL failed: {}", condition.as_str()));
                 self.sasl_failed(condition, finding, at, out);
             }
             Step::TooMany => {
@@ -153,10 +140,8 @@ impl Receiving {
             StreamError::from_element(element).map_or("undefined-condition", |error| error.condition.as_str());
         if self.pairs.is_empty() {
             out.push(Output::Report(Finding::new(
-                Rung::Stream,
-                Side::Theirs,
+                Code::StreamEnded,
                 format!("the partner's server ended the stream: {condition}"),
-                "Look at the partner's log for the reason.",
             )));
         }
         self.close(out);

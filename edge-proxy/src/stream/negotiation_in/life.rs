@@ -16,7 +16,7 @@ use super::{Authorised, Output, Parting, Receiving, Security, State, send};
 use crate::policy::Moment;
 use crate::stream::Method;
 use crate::stream::management::Management;
-use crate::verdict::{Finding, IdentityFault, Rung, Side};
+use crate::verdict::{Code, Finding, IdentityFault};
 
 impl Receiving {
     pub(super) fn authorise(&mut self, pair: DomainPair, method: Method, at: &Moment, out: &mut Vec<Output>) {
@@ -65,10 +65,8 @@ impl Receiving {
         let has_begun = self.header_sent || self.is_secured();
         if has_begun && self.pairs.is_empty() && !self.is_told {
             out.push(Output::Report(Finding::new(
-                Rung::Stream,
-                Side::Theirs,
+                Code::StreamLeft,
                 format!("the partner's server {how} before it was authenticated"),
-                "Look at the partner's log for what it disliked; often it does not trust our certificate.",
             )));
         }
     }
@@ -87,12 +85,12 @@ impl Receiving {
             return;
         }
         match self.state {
-            State::Silent => self.abort(too_slow(Rung::Stream, "nothing was sent"), out),
-            State::Handshaking { .. } => self.abort(too_slow(Rung::Tls, "the TLS handshake did not end"), out),
+            State::Silent => self.abort(too_slow(Code::StreamTooSlow, "nothing was sent"), out),
+            State::Handshaking { .. } => self.abort(too_slow(Code::TlsTooSlow, "the TLS handshake did not end"), out),
             State::AwaitHeader | State::Open { .. } if self.pairs.is_empty() => {
                 let error = StreamError::new(StreamCondition::PolicyViolation)
                     .with_text("the stream was not authenticated in time");
-                self.error(&error, Some(too_slow(Rung::Stream, "the stream was not authenticated")), at, out);
+                self.error(&error, Some(too_slow(Code::StreamTooSlow, "the stream was not authenticated")), at, out);
             }
             State::AwaitHeader | State::Open { .. } => self.idle(at, out),
             State::Finishing { then, .. } => self.part(then, at, out),
@@ -115,10 +113,8 @@ impl Receiving {
             }
             (Some(_) | None, _) => {
                 let finding = Finding::new(
-                    Rung::Stream,
-                    Side::Theirs,
+                    Code::StreamSilent,
                     "the partner's server sent no sign of life for the keep-alive interval and did not answer a ping",
-                    "If the partner never sends keep-alives, turn them off for it.",
                 );
                 self.error(&StreamError::new(StreamCondition::ConnectionTimeout), Some(finding), at, out);
             }
@@ -181,24 +177,13 @@ impl Receiving {
         out: &mut Vec<Output>,
     ) {
         let fault = StreamFault::new(condition, cause);
-        let mut finding = Finding::fault(&fault);
-        finding.cause = cause.to_owned();
-        match condition {
-            StreamCondition::InternalServerError => {
-                finding.side = Side::Operator;
-                finding.remedy = "Look why no gateway is attached to this edge.";
-            }
-            StreamCondition::HostUnknown | StreamCondition::HostGone => {
-                finding.rung = Rung::Policy;
-                finding.remedy = "If the domain is ours, add it to the local domains of the gateways.";
-            }
-            StreamCondition::PolicyViolation | StreamCondition::UnsupportedVersion => {
-                finding.rung = Rung::Policy;
-                finding.remedy = "Compare the partner's negotiation settings with what its server can do.";
-            }
-            _ => {}
-        }
-        self.error(&StreamError::from(fault), Some(finding), at, out);
+        let code = match condition {
+            StreamCondition::InternalServerError => Code::LinkNoGateway,
+            StreamCondition::HostUnknown | StreamCondition::HostGone => Code::PolicyNotServed,
+            StreamCondition::PolicyViolation | StreamCondition::UnsupportedVersion => Code::PolicyNegotiation,
+            _ => Code::StreamRule,
+        };
+        self.error(&StreamError::from(fault), Some(Finding::new(code, cause)), at, out);
     }
 
     /// Ends the stream with an error (RFC 6120, section 4.9.1.1): after our header, followed by the closing tag.
@@ -262,11 +247,6 @@ impl Receiving {
     }
 }
 
-fn too_slow(rung: Rung, what: &str) -> Finding {
-    Finding::new(
-        rung,
-        Side::Theirs,
-        format!("{what} in time"),
-        "Look at the partner's server and at the network between; a port scan looks the same.",
-    )
+fn too_slow(code: Code, what: &str) -> Finding {
+    Finding::new(code, format!("{what} in time"))
 }

@@ -26,7 +26,7 @@ use super::management::Management;
 use super::sasl;
 use crate::link::{Handled, Receipt};
 use crate::policy::Moment;
-use crate::verdict::{Finding, Rung, Side};
+use crate::verdict::{Code, Finding};
 
 mod dialback;
 mod element;
@@ -315,12 +315,7 @@ impl Receiving {
             }
             Input::DeadlinePassed => self.deadline_passed(at, out),
             Input::OverLimit => {
-                let finding = Finding::new(
-                    Rung::Limits,
-                    Side::Operator,
-                    "the partner has all the connections it may have",
-                    "Raise the partner's connection limit, or ask why its server opens so many.",
-                );
+                let finding = Finding::new(Code::LimitsPartner, "the partner has all the connections it may have");
                 self.error(&StreamError::new(StreamCondition::ResourceConstraint), Some(finding), at, out);
             }
             Input::LinkClosed => self.error(&StreamError::new(StreamCondition::InternalServerError), None, at, out),
@@ -469,12 +464,7 @@ impl Receiving {
 }
 
 fn no_partner(domain: &DomainName) -> Finding {
-    Finding::new(
-        Rung::Policy,
-        Side::Operator,
-        format!("{domain} is not an allowed partner"),
-        "Add the domain as an XMPP federated partner, if it shall be one.",
-    )
+    Finding::new(Code::PolicyNoPartner, format!("{domain} is not an allowed partner"))
 }
 
 fn send(element: &Element, out: &mut Vec<Output>) {

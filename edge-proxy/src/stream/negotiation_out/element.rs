@@ -10,7 +10,7 @@ use super::{Failure, Goal, Initiating, Input, Next, Output, Phase, State, failur
 use crate::policy::Moment;
 use crate::stream::dialback::{Answer, Dialback};
 use crate::stream::{Method, sasl};
-use crate::verdict::{Finding, Rung, Side};
+use crate::verdict::{Code, Finding};
 
 impl Initiating {
     pub(super) fn element(&mut self, element: &Element, followed: bool, at: &Moment, out: &mut Vec<Output>) {
@@ -19,12 +19,7 @@ impl Initiating {
             (State::AwaitFeatures(phase), ns::STREAM, "features") => self.features(element, phase, at, out),
             (State::AwaitProceed, ns::TLS, "proceed") => self.proceed(followed, at, out),
             (State::AwaitProceed, ns::TLS, "failure") => {
-                let finding = Finding::new(
-                    Rung::Tls,
-                    Side::Theirs,
-                    "the partner's server refuses STARTTLS",
-                    "The partner's server needs a certificate and TLS turned on.",
-                );
+                let finding = Finding::new(Code::TlsRefused, "the partner's server refuses STARTTLS");
                 self.error_free_end(failure(StanzaCondition::RemoteServerTimeout, finding, Next::Address), out);
             }
             (State::AwaitSasl { .. }, ns::SASL, "challenge") => {
@@ -56,14 +51,7 @@ impl Initiating {
     /// TLS begins right after the `>`; what stands there already was not protected (RFC 6120, section 5.4.3.3).
     pub(super) fn proceed(&mut self, followed: bool, at: &Moment, out: &mut Vec<Output>) {
         if followed {
-            let finding = Finding::new(
-                Rung::Tls,
-                Side::Theirs,
-                "bytes were sent unprotected behind <proceed/>",
-                "Nothing may follow <proceed/> before TLS; if the partner's server is sound, look for somebody on the \
-                 path.",
-            );
-            return self.lost(finding, out);
+            return self.lost(Finding::new(Code::TlsInjected, "bytes were sent unprotected behind <proceed/>"), out);
         }
         out.push(Output::StartTls(self.pair.remote.clone()));
         self.state = State::Handshaking { give_up_at: at.now + at.limits.timeouts.tls_handshake };
@@ -182,30 +170,18 @@ fn reaction(condition: StreamCondition) -> (StanzaCondition, Next) {
 }
 
 pub(super) fn external_refused(condition: &str) -> Finding {
-    Finding::new(
-        Rung::Sasl,
-        Side::Operator,
-        format!("the partner's server refuses our certificate: {condition}"),
-        "Check that our certificate names the local domain, that its chain is complete, and that the partner trusts \
-         its issuer; or permit dialback.",
-    )
+    Finding::new(Code::SaslRefused, format!("the partner's server refuses our certificate: {condition}"))
 }
 
 /// Who can do something about it: what the peer says of our XML is about us.
 fn ended_by_peer(condition: StreamCondition) -> Finding {
-    let (side, remedy) = match condition {
+    let code = match condition {
         StreamCondition::BadNamespacePrefix
         | StreamCondition::ImproperAddressing
         | StreamCondition::InvalidFrom
-        | StreamCondition::RestrictedXml => {
-            (Side::Operator, "That is about what this server sends: report it to the makers of Causeway.")
-        }
-        StreamCondition::UnsupportedFeature | StreamCondition::UnsupportedVersion => {
-            (Side::Operator, "The partner's server and this one share no version of XMPP; compare what both can do.")
-        }
-        StreamCondition::SeeOtherHost => {
-            (Side::Theirs, "Redirections are not followed; the partner's SRV records have to name its servers.")
-        }
+        | StreamCondition::RestrictedXml => Code::StreamOurXml,
+        StreamCondition::UnsupportedFeature | StreamCondition::UnsupportedVersion => Code::StreamVersion,
+        StreamCondition::SeeOtherHost => Code::StreamRedirected,
         StreamCondition::BadFormat
         | StreamCondition::Conflict
         | StreamCondition::ConnectionTimeout
@@ -223,9 +199,9 @@ fn ended_by_peer(condition: StreamCondition) -> Finding {
         | StreamCondition::SystemShutdown
         | StreamCondition::UndefinedCondition
         | StreamCondition::UnsupportedEncoding
-        | StreamCondition::UnsupportedStanzaType => (Side::Theirs, "Look at the partner's log for the reason."),
+        | StreamCondition::UnsupportedStanzaType => Code::StreamEnded,
     };
-    Finding::new(Rung::Stream, side, format!("the partner's server ended the stream: {condition}"), remedy)
+    Finding::new(code, format!("the partner's server ended the stream: {condition}"))
 }
 
 /// What it means that our key was not found right.
@@ -233,20 +209,13 @@ pub(super) fn not_verified(answer: Answer) -> Failure {
     let (condition, finding) = match answer {
         Answer::Valid | Answer::Invalid => (
             StanzaCondition::InternalServerError,
-            Finding::new(
-                Rung::Dialback,
-                Side::Operator,
-                "the partner's server was told that our dialback key is wrong",
-                "Check that DNS for our domain leads to our edges, and that all of them have one dialback secret.",
-            ),
+            Finding::new(Code::DialbackKeyWrong, "the partner's server was told that our dialback key is wrong"),
         ),
         Answer::Error(condition) => (
             StanzaCondition::RemoteServerTimeout,
             Finding::new(
-                Rung::Dialback,
-                dialback_side(condition),
+                not_verified_for(condition),
                 format!("the partner's server could not verify our domain: {condition}"),
-                "The partner's server has to reach our edges by the SRV records of our domain.",
             ),
         ),
     };
@@ -254,11 +223,11 @@ pub(super) fn not_verified(answer: Answer) -> Failure {
 }
 
 /// Whose the failure of a verification most likely is.
-fn dialback_side(condition: StanzaCondition) -> Side {
+fn not_verified_for(condition: StanzaCondition) -> Code {
     match condition {
         StanzaCondition::RemoteConnectionFailed
         | StanzaCondition::RemoteServerNotFound
-        | StanzaCondition::RemoteServerTimeout => Side::Operator,
-        _ => Side::Theirs,
+        | StanzaCondition::RemoteServerTimeout => Code::DialbackNotReached,
+        _ => Code::DialbackNotVerified,
     }
 }

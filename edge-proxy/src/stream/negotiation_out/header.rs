@@ -12,7 +12,7 @@ use super::{Goal, Initiating, Input, Next, Output, Phase, Security, State, failu
 use crate::policy::{Moment, PartnerPolicy};
 use crate::stream::identity::Proof;
 use crate::stream::{Method, dialback, sasl};
-use crate::verdict::{Finding, IdentityFault, Rung, Side};
+use crate::verdict::{Code, Finding, IdentityFault};
 
 impl Initiating {
     pub(super) fn header(&mut self, header: &StreamHeader, at: &Moment, out: &mut Vec<Output>) {
@@ -46,18 +46,12 @@ impl Initiating {
                 (Negotiation::Required, _) => return self.starttls(out),
                 (Negotiation::Optional, Some(_)) if !self.is_without_tls => return self.starttls(out),
                 (Negotiation::Optional, Some(_)) if is_required => {
-                    return self.no_method(
-                        "the partner's server requires TLS, which has just failed with it",
-                        "Compare the TLS versions and suites of both servers.",
-                        out,
-                    );
+                    let cause = "the partner's server requires TLS, which has just failed with it";
+                    return self.no_method(Code::MechanismsTlsFailed, cause, out);
                 }
                 (Negotiation::NotSupported, Some(_)) if is_required => {
-                    return self.no_method(
-                        "the partner's server requires TLS, which is turned off for it here",
-                        "Set the partner's TLS negotiation to Optional or Required.",
-                        out,
-                    );
+                    let cause = "the partner's server requires TLS, which is turned off for it here";
+                    return self.no_method(Code::MechanismsTlsOff, cause, out);
                 }
                 (Negotiation::Optional | Negotiation::NotSupported, _) => {}
             }
@@ -100,11 +94,8 @@ impl Initiating {
                 }
                 Ok(_) => {
                     obstacle = Some(Finding::new(
-                        Rung::Mechanisms,
-                        Side::Operator,
+                        Code::MechanismsNoExternal,
                         "the partner's server does not offer SASL EXTERNAL; most often it does not accept our certificate",
-                        "Check that our certificate names the local domain, that its chain is complete, and that the \
-                         partner trusts its issuer.",
                     ));
                 }
             }
@@ -122,8 +113,7 @@ impl Initiating {
             } else {
                 "no method of authentication is left that both servers can use"
             };
-            let remedy = "Compare the partner's negotiation settings with what its server can do.";
-            Finding::new(Rung::Mechanisms, Side::Theirs, cause, remedy)
+            Finding::new(Code::MechanismsNoneLeft, cause)
         });
         let condition = StanzaCondition::NotAllowed;
         self.error(
@@ -137,10 +127,8 @@ impl Initiating {
     fn demanded(&mut self, features: &Element, out: &mut Vec<Output>) {
         let names: Vec<&str> = features.children().filter(|feature| is_unknown(feature)).map(Element::name).collect();
         let finding = Finding::new(
-            Rung::Mechanisms,
-            Side::Operator,
+            Code::MechanismsDemanded,
             format!("the partner's server demands a feature that this one lacks: {}", names.join(", ")),
-            "Ask the partner to make the feature optional for this server.",
         );
         let error = StreamError::new(StreamCondition::UnsupportedFeature);
         self.error(&error, failure(StanzaCondition::NotAllowed, finding, Next::GiveUp), out);
@@ -175,7 +163,7 @@ impl Initiating {
             return self.handle(Input::Fault(fault), at, out);
         };
         let Some(offer) = dialback::offer(&self.pair, id, &at.federation) else {
-            return self.no_method("no dialback secret is set", "Set the dialback passphrase of the gateways.", out);
+            return self.no_method(Code::MechanismsNoSecret, "no dialback secret is set", out);
         };
         send(&offer, out);
         self.state = State::AwaitDialback { give_up_at: at.now + at.limits.timeouts.verification };
@@ -185,11 +173,7 @@ impl Initiating {
     /// the partner would need no dialback (RFC 7590, section 3.4).
     pub(super) fn verify(&mut self, question: &Element, partner: &PartnerPolicy, at: &Moment, out: &mut Vec<Output>) {
         if !partner.permits(self.dialback_method()) {
-            return self.no_method(
-                "dialback is not permitted on this stream",
-                "Compare the partner's negotiation settings with what its server can do.",
-                out,
-            );
+            return self.no_method(Code::MechanismsNoDialback, "dialback is not permitted on this stream", out);
         }
         send(question, out);
         self.state = State::AwaitVerify { give_up_at: at.now + at.limits.timeouts.verification };

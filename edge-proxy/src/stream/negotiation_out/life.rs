@@ -9,7 +9,7 @@ use super::{Failure, Initiating, Next, Output, Security, State, failure, send};
 use crate::policy::Moment;
 use crate::stream::Method;
 use crate::stream::management::Management;
-use crate::verdict::{Finding, IdentityFault, Rung, Side};
+use crate::verdict::{Code, Finding, IdentityFault};
 
 impl Initiating {
     pub(super) fn deadline_passed(&mut self, at: &Moment, out: &mut Vec<Output>) {
@@ -27,19 +27,18 @@ impl Initiating {
             State::AwaitEnabled { .. } => "stream management was not enabled",
             State::AwaitVerify { .. } => "the authoritative server did not answer about a dialback key",
         };
-        let rung = match self.state {
-            State::AwaitProceed | State::Handshaking { .. } => Rung::Tls,
-            State::AwaitSasl { .. } => Rung::Sasl,
-            State::AwaitDialback { .. } | State::AwaitVerify { .. } => Rung::Dialback,
+        let code = match self.state {
+            State::AwaitProceed | State::Handshaking { .. } => Code::TlsTooSlow,
+            State::AwaitSasl { .. } => Code::SaslTooSlow,
+            State::AwaitDialback { .. } | State::AwaitVerify { .. } => Code::DialbackTooSlow,
             State::Idle
             | State::AwaitHeader(_)
             | State::AwaitFeatures(_)
             | State::AwaitEnabled { .. }
             | State::Ready
-            | State::Ended => Rung::Stream,
+            | State::Ended => Code::StreamTooSlow,
         };
-        let remedy = "Look at the partner's server and at the network between.";
-        let finding = Finding::new(rung, Side::Theirs, format!("{what} in time"), remedy);
+        let finding = Finding::new(code, format!("{what} in time"));
         if matches!(self.state, State::Handshaking { .. }) {
             return self.lost(finding, out);
         }
@@ -101,17 +100,13 @@ impl Initiating {
     }
 
     pub(super) fn not_a_partner(&mut self, out: &mut Vec<Output>) {
-        let finding = Finding::new(
-            Rung::Policy,
-            Side::Operator,
-            format!("{} is not, or no longer, an allowed pair", self.pair),
-            "Add the domain as an XMPP federated partner, if it shall be one.",
-        );
+        let cause = format!("{} is not, or no longer, an allowed pair", self.pair);
+        let finding = Finding::new(Code::PolicyNoPartner, cause);
         self.error_free_end(failure(StanzaCondition::NotAllowed, finding, Next::GiveUp), out);
     }
 
-    pub(super) fn no_method(&mut self, cause: &'static str, remedy: &'static str, out: &mut Vec<Output>) {
-        let finding = Finding::new(Rung::Mechanisms, Side::Operator, cause, remedy);
+    pub(super) fn no_method(&mut self, code: Code, cause: &'static str, out: &mut Vec<Output>) {
+        let finding = Finding::new(code, cause);
         self.error_free_end(failure(StanzaCondition::NotAllowed, finding, Next::GiveUp), out);
     }
 
@@ -134,7 +129,7 @@ impl Initiating {
             | State::AwaitVerify { .. } => {}
         }
         let next = if self.has_failed_external { Next::Dialback } else { Next::Address };
-        let finding = Finding::new(Rung::Stream, Side::Theirs, cause, "Look at the partner's log for the reason.");
+        let finding = Finding::new(Code::StreamEnded, cause);
         self.error_free_end(failure(StanzaCondition::RemoteServerTimeout, finding, next), out);
     }
 

@@ -15,7 +15,7 @@ use super::{Failure, Goal, Initiating, Next, Output, Security, State, failure, s
 use crate::policy::Moment;
 use crate::stream::Method;
 use crate::stream::dialback::{self, Answer};
-use crate::verdict::{Finding, IdentityFault, Rung, Side};
+use crate::verdict::{Code, Finding, IdentityFault};
 
 /// What an established stream has room for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,6 +131,6 @@ impl Initiating {
 
 fn no_room() -> Failure {
     let cause = "the stream takes no further pair of domains";
-    let finding = Finding::new(Rung::Dialback, Side::Theirs, cause, "The pair gets a stream of its own.");
+    let finding = Finding::new(Code::DialbackNoRoom, cause);
     failure(StanzaCondition::ResourceConstraint, finding, Next::Address)
 }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use causeway_shared::domain::DomainName;
 use causeway_shared::jid::Jid;
 use causeway_shared::link::{StanzaKind, TraceContext};
-use causeway_shared::verdict::{Direction, Rung, Side, Verdict, unmistakable};
+use causeway_shared::verdict::{Code, Direction, Verdict, unmistakable};
 use causeway_shared::xmpp::stanza_error::{StanzaCondition, StanzaError};
 use causeway_sip::uri::{Scheme, Uri};
 
@@ -105,21 +105,17 @@ impl Engine {
             return;
         }
         self.metrics.late_error();
+        let cause = format!(
+            "{} came back for a message that had been accepted: {} to {}",
+            error.condition.as_str(),
+            unmistakable(pair.local.as_str()),
+            unmistakable(pair.remote.as_str())
+        );
         out.verdicts.push(Verdict {
-            rung: Rung::Stanza,
-            side: Side::Theirs,
-            cause: format!(
-                "{} came back for a message that had been accepted: {} to {}",
-                error.condition.as_str(),
-                unmistakable(pair.local.as_str()),
-                unmistakable(pair.remote.as_str())
-            ),
-            remedy: "The partner refused the message after taking it; SIP has no way to tell the sender.".to_owned(),
             partner: partner.primary.as_str().to_owned(),
             direction: Direction::Out,
-            peer: None,
             at_ms: now.unix_ms,
-            facts: None,
+            ..Verdict::of(Code::StanzaLateError, cause)
         });
     }
 

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use causeway_shared::jid::Jid;
 use causeway_shared::link::{Outcome, StanzaKind};
 use causeway_shared::telemetry;
-use causeway_shared::verdict::{Direction, Rung, Side, Verdict};
+use causeway_shared::verdict::{Code, Direction, Verdict};
 use causeway_sip::endpoint::ServerTransaction;
 use causeway_sip::header::{HeaderName, HeaderValue};
 use causeway_sip::message::{Request, Response};
@@ -21,7 +21,7 @@ use crate::link::StanzaOut;
 use crate::policy::PartnerEntry;
 use crate::presence::record::PairKey;
 use crate::translate::address;
-use crate::translate::content::{self, Content, Reading};
+use crate::translate::content::{Content, Reading};
 use crate::translate::error::{self, Purpose as Asked, Recipient};
 use crate::translate::message::{self, ToXmppContext, Unread};
 
@@ -130,15 +130,10 @@ impl Engine {
             Unread::Refused(refusal) => refusal,
         };
         out.verdicts.push(Verdict {
-            rung: Rung::Translation,
-            side: Side::Operator,
-            cause: format!("a MESSAGE has no XMPP form: {refusal}"),
-            remedy: format!("The gateway carries {}.", content::ACCEPT),
             partner: partner.primary.as_str().to_owned(),
             direction: Direction::Out,
-            peer: None,
             at_ms: now.unix_ms,
-            facts: None,
+            ..Verdict::of(Code::TranslationMessage, format!("a MESSAGE has no XMPP form: {refusal}"))
         });
         self.respond(transaction, refusal.response(request), now, out);
     }

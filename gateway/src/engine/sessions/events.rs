@@ -1,5 +1,5 @@
 //! What SIP does with sessions: calls, answers, texts, ends.
-use causeway_shared::verdict::{Direction, Rung, Side, Verdict};
+use causeway_shared::verdict::{Code, Direction, Verdict};
 use causeway_sip::endpoint::{Failure, ServerTransaction};
 use causeway_sip::header::{HeaderName, Headers};
 use causeway_sip::message::{Request, Response};
@@ -65,16 +65,11 @@ impl Engine {
             }
             Err(fault) => {
                 out.verdicts.push(Verdict {
-                    rung: Rung::Translation,
-                    side: Side::Operator,
-                    cause: format!("an INVITE has no XMPP form: {fault}"),
-                    remedy: "The gateway carries chats; keep the pool from sending calls with sound or pictures to it."
-                        .to_owned(),
                     partner: talk.partner.primary.as_str().to_owned(),
                     direction: Direction::Out,
                     peer: Some(source.remote),
                     at_ms: now.unix_ms,
-                    facts: None,
+                    ..Verdict::of(Code::TranslationCall, format!("an INVITE has no XMPP form: {fault}"))
                 });
                 self.refuse_session(id, status_of(fault), now);
             }

@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 use causeway_shared::link::{Outcome, StanzaKind, TraceContext};
-use causeway_shared::verdict::{Direction, Rung, Side, Verdict, unmistakable};
+use causeway_shared::verdict::{Code, Verdict, unmistakable};
 use causeway_sip::field::MediaType;
 use causeway_sip::header::Headers;
 use causeway_sip::message::Response;
@@ -163,21 +163,11 @@ impl Engine {
             | Ended::Unproven
             | Ended::Violation
             | Ended::Overrun => {
+                let who = unmistakable(talk.pair.local.as_str());
                 out.verdicts.push(Verdict {
-                    rung: Rung::Sip,
-                    side: Side::Operator,
-                    cause: format!(
-                        "an MSRP session with {} has failed: {ended}",
-                        unmistakable(talk.pair.local.as_str())
-                    ),
-                    remedy: "Check that the gateway and the pool's clients reach each other's MSRP ports, and their \
-                             certificates; messages go without sessions meanwhile."
-                        .to_owned(),
                     partner: talk.partner.primary.as_str().to_owned(),
-                    direction: Direction::In,
-                    peer: None,
                     at_ms: now.unix_ms,
-                    facts: None,
+                    ..Verdict::of(Code::SipMsrp, format!("an MSRP session with {who} has failed: {ended}"))
                 });
                 // Our own want of room says nothing about the user.
                 if ended == Ended::NoRoom {

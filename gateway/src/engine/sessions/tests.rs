@@ -173,7 +173,7 @@ fn a_call_without_a_stream_for_messages_is_refused_with_488_and_a_verdict() {
     let mut rig = Rig::new();
     let audio = "v=0\r\no=- 1 1 IN IP4 127.0.0.9\r\ns=-\r\nt=0 0\r\nm=audio 5000 RTP/AVP 0\r\n";
     assert_eq!(rig.called("c1", audio).status.code(), 488);
-    assert_eq!(rig.out.verdicts[0].rung, Rung::Translation);
+    assert_eq!(rig.out.verdicts[0].code, Some(Code::TranslationCall));
 }
 
 // Rule: session.policy

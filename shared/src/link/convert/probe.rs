@@ -6,7 +6,7 @@ use super::FrameFault;
 use super::verdict::{certificate_from_proto, certificate_to_proto, sentence};
 use crate::probe::{MAX_STEPS, Part, Request, Step, StepState};
 use crate::verdict::facts::{Facts, TlsFacts};
-use crate::verdict::{Rung, Side};
+use crate::verdict::{Code, Rung, Side};
 
 /// A request to its frame form.
 pub fn probe_request_to_proto(request: &Request) -> proto::ProbeRequest {
@@ -46,6 +46,7 @@ fn step_to_proto(step: &Step) -> proto::ProbeStep {
         rung: step.rung.as_str().to_owned(),
         state: step.state.as_str().to_owned(),
         what: step.what.clone(),
+        code: step.code.map_or("", Code::as_str).to_owned(),
         side: step.side.map_or("", Side::as_str).to_owned(),
         remedy: step.remedy.clone(),
         target: step.target.clone(),
@@ -75,6 +76,7 @@ fn step_from_proto(frame: proto::ProbeStep) -> Result<Step, FrameFault> {
         rung: Rung::parse(&frame.rung).ok_or(unknown("step.rung"))?,
         state: StepState::parse(&frame.state).ok_or(unknown("step.state"))?,
         what: sentence(frame.what),
+        code: Code::parse(&frame.code),
         side: side.map(|side| side.ok_or(unknown("step.side"))).transpose()?,
         remedy: sentence(frame.remedy),
         target: facts.target,
@@ -100,7 +102,7 @@ mod tests {
             took_ms: 12,
             tls: Some(TlsFacts { version: "TLSv1_3".to_owned(), cipher: "x".to_owned() }),
             transcript: vec!["sent a header".to_owned()],
-            ..Step::new(Rung::Tls, StepState::Failed, "no").mend(Side::Theirs, "mend it")
+            ..Step::new(Rung::Tls, StepState::Failed, "no").mend(Code::TlsFailed)
         };
         let part = Part { id: 7, steps: vec![step], is_last: true, refused: "x".to_owned() };
         assert_eq!(probe_part_from_proto(probe_part_to_proto(&part)), Ok(part));

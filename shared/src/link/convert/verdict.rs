@@ -7,7 +7,7 @@ use causeway_proto::link::v1 as proto;
 use super::FrameFault;
 use crate::verdict::facts::{CertificateFacts, Facts, TlsFacts};
 use crate::verdict::history::Kept;
-use crate::verdict::{Direction, Rung, Side, Verdict};
+use crate::verdict::{Code, Direction, Rung, Side, Verdict};
 
 /// Longest cause, remedy and partner of a verdict that is taken from the link; ours are shorter.
 const MAX_SENTENCE: usize = 2048;
@@ -23,6 +23,7 @@ pub fn verdict_to_proto(verdict: &Verdict) -> proto::Verdict {
         direction: verdict.direction.as_str().to_owned(),
         peer_address: verdict.peer.map_or_else(String::new, |peer| peer.to_string()),
         at_ms: verdict.at_ms,
+        code: verdict.code.map_or("", Code::as_str).to_owned(),
         ..proto::Verdict::default()
     };
     if let Some(facts) = verdict.facts.as_deref() {
@@ -57,6 +58,7 @@ pub fn verdict_from_proto(frame: proto::Verdict) -> Result<Verdict, FrameFault> 
         transcript: frame.transcript,
     };
     Ok(Verdict {
+        code: Code::parse(&frame.code),
         rung: Rung::parse(&frame.rung).ok_or(unknown("verdict.rung"))?,
         side: Side::parse(&frame.side).ok_or(unknown("verdict.side"))?,
         cause: sentence(frame.cause),
@@ -133,10 +135,6 @@ mod tests {
 
     fn verdict() -> Verdict {
         Verdict {
-            rung: Rung::Chain,
-            side: Side::Theirs,
-            cause: "the certificate has expired".to_owned(),
-            remedy: "renew it".to_owned(),
             partner: "fabrikam.example".to_owned(),
             direction: Direction::Out,
             peer: Some("192.0.2.1:5269".parse().unwrap()),
@@ -162,6 +160,7 @@ mod tests {
                 }),
                 transcript: vec!["sent a header".to_owned()],
             })),
+            ..Verdict::of(Code::ChainExpired, "the certificate has expired")
         }
     }
 
@@ -171,6 +170,12 @@ mod tests {
         assert_eq!(kept_from_proto(kept_to_proto(&kept), "e", 9), Ok(kept));
         let plain = Verdict { facts: None, ..verdict() };
         assert_eq!(verdict_from_proto(verdict_to_proto(&plain)), Ok(plain));
+    }
+
+    #[test]
+    fn a_kind_of_a_newer_build_leaves_a_verdict_without_a_code() {
+        let frame = proto::Verdict { code: "future-kind".to_owned(), ..verdict_to_proto(&verdict()) };
+        assert_eq!(verdict_from_proto(frame), Ok(Verdict { code: None, ..verdict() }));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use super::*;
 use crate::stream::test_support::{
     Flaw, LOCAL, OTHER, REMOTE, domain, element, header, identity, later, moment, settings, snapshot,
 };
+use crate::verdict::{Rung, Side};
 
 mod authoritative;
 mod dialback;
