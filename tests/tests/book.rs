@@ -51,7 +51,11 @@ fn prose(text: &str) -> Vec<&str> {
 
 /// The fenced blocks of a language.
 fn blocks<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
-    text.split("\n```").skip(1).step_by(2).filter_map(|block| block.strip_prefix(language)?.strip_prefix('\n')).collect()
+    text.split("\n```")
+        .skip(1)
+        .step_by(2)
+        .filter_map(|block| block.strip_prefix(language)?.strip_prefix('\n'))
+        .collect()
 }
 
 /// What stands in backquotes in the prose.
@@ -256,7 +260,6 @@ fn every_code_of_the_catalogue_is_given_somewhere() {
         sources_below(&root().join(folder), &mut sources);
     }
     let words: BTreeSet<_> = sources.split(|c: char| !c.is_alphanumeric() && c != ':').collect();
-    let never: Vec<_> =
-        Code::ALL.iter().filter(|code| !words.contains(format!("Code::{code:?}").as_str())).collect();
+    let never: Vec<_> = Code::ALL.iter().filter(|code| !words.contains(format!("Code::{code:?}").as_str())).collect();
     assert!(never.is_empty(), "{never:?}");
 }

@@ -240,13 +240,9 @@ mod tests {
 
     #[test]
     fn a_failure_stands_at_its_own_rung() {
-        for code in [
-            Code::TlsFailed,
-            Code::MechanismsNoneLeft,
-            Code::SaslRefused,
-            Code::StreamEnded,
-            Code::PolicyNegotiation,
-        ] {
+        for code in
+            [Code::TlsFailed, Code::MechanismsNoneLeft, Code::SaslRefused, Code::StreamEnded, Code::PolicyNegotiation]
+        {
             let rung = code.entry().rung;
             let finding = Finding::new(code, "it failed");
             let proof = (rung != Rung::Tls).then_some(Ok(Proof::Pkix));

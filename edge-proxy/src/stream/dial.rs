@@ -212,7 +212,8 @@ mod tests {
 
     #[test]
     fn the_verdict_is_about_the_server_that_came_furthest_and_names_the_others() {
-        let failures = vec![failed(Code::ConnectFailed, "a"), failed(Code::TlsFailed, "b"), failed(Code::TlsFailed, "c")];
+        let failures =
+            vec![failed(Code::ConnectFailed, "a"), failed(Code::TlsFailed, "b"), failed(Code::TlsFailed, "c")];
         let told = told(failures);
         assert_eq!((told.finding.rung, told.finding.cause.as_str()), (Rung::Tls, "b; of the other servers: c; a"));
     }

@@ -50,10 +50,7 @@ impl Receiving {
             return self.fault(fault, at, out);
         }
         if followed {
-            return self.abort(
-                Finding::new(Code::TlsInjected, "bytes were sent unprotected behind <starttls/>"),
-                out,
-            );
+            return self.abort(Finding::new(Code::TlsInjected, "bytes were sent unprotected behind <starttls/>"), out);
         }
         let partner = self.from().and_then(|from| at.federation.partner(from.as_str()));
         if partner.is_some_and(|partner| partner.tls == Negotiation::NotSupported) {
