@@ -499,6 +499,7 @@ mod tests {
     fn verdict(peer: &str, is_partner: bool, days: u64) -> Kept {
         let seen = Facts { is_partner, certificate: Some(facts(days)), ..Facts::default() };
         let verdict = Verdict {
+            code: None,
             rung: Rung::Chain,
             side: Side::Theirs,
             cause: String::new(),
