@@ -319,3 +319,7 @@ pub fn stored(data: &OperatorData) -> Stored {
         grants: data.grants.iter().map(|grant| (grant.user.clone(), grant.policy.clone())).collect(),
     }
 }
+
+#[cfg(test)]
+#[path = "change_tests.rs"]
+mod tests;
