@@ -9,11 +9,12 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use causeway_shared::domain::DomainName;
-use causeway_shared::health::{self, Answer, Leg};
+use causeway_shared::health::{self, Answer};
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use crate::admin::desk::Legs;
 use crate::link::Links;
 
 /// What the answers are made of.
@@ -21,7 +22,7 @@ pub struct Health {
     /// What is counted.
     pub registry: Registry,
     /// What the gateway stands on, at this moment.
-    pub legs: Box<dyn Fn() -> Vec<Leg> + Send + Sync>,
+    pub legs: Legs,
     /// The edges: what failed or was refused there, and who probes partners.
     pub links: Links,
 }

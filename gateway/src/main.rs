@@ -23,8 +23,8 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let Arguments { common } = Arguments::parse();
-    let (config, warnings) = match common.start(Config::load) {
-        Start::Run(config, warnings) => (config, warnings),
+    let config = match common.start(Config::load) {
+        Start::Run(config, _) => config,
         Start::Exit(code) => return code,
     };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -34,7 +34,7 @@ fn main() -> ExitCode {
             return ExitCode::from(EXIT_SURROUNDINGS);
         }
     };
-    match runtime.block_on(run::run(config, &warnings, common.config)) {
+    match runtime.block_on(run::run(config, common.config)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("the gateway cannot run: {error}");

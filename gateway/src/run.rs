@@ -1,13 +1,13 @@
 //! Start-up from top to bottom, reloading, and shut-down as its mirror.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use causeway_shared::config::args::environment;
-use causeway_shared::config::{ConfigError, ConfigWarning, Secret};
+use causeway_shared::config::{ConfigError, Secret};
 use causeway_shared::health::Leg;
 use causeway_shared::telemetry;
 use causeway_sip::endpoint::{EndpointConfig, SentBy};
@@ -20,8 +20,12 @@ use causeway_sip::trust::TrustedPeers;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
+use crate::admin::administration::{Administration, InForce, TAKE_UP_QUEUE, TakeUp};
+use crate::admin::change::stored;
+use crate::admin::desk::{Desk, Legs};
+use crate::admin::store::AsyncStore;
 use crate::config::files::{FileFault, SipTls};
 use crate::config::{Config, EchoConfig, SipTlsFiles};
 use crate::engine::{Engine, SessionSettings, Settings};
@@ -39,6 +43,9 @@ mod msrp;
 
 /// How often the pool's names are looked up again.
 const LOCATE_INTERVAL: Duration = Duration::from_secs(30);
+
+/// How often it is asked whether another gateway has changed what operators keep in the store.
+const REVISION_INTERVAL: Duration = Duration::from_secs(5);
 
 /// How long the last acknowledgements may take to reach the edges.
 const LINK_PATIENCE: Duration = Duration::from_secs(1);
@@ -91,22 +98,27 @@ struct Live {
     link_tls: watch::Sender<Arc<rustls::ClientConfig>>,
     links: Links,
     locator: Locator,
+    operators: AsyncStore,
+    in_force: watch::Sender<Arc<InForce>>,
     /// The version of the newest snapshot.
     version: u64,
 }
 
 /// Runs the gateway until a signal ends it.
-pub async fn run(config: Config, warnings: &[ConfigWarning], path: PathBuf) -> Result<(), StartError> {
+pub async fn run(config: Config, path: PathBuf) -> Result<(), StartError> {
     let _telemetry = telemetry::start(&config.telemetry)?;
-    for warning in warnings {
-        tracing::warn!(%warning, "configuration");
-    }
     let mut registry = Registry::default();
     let metrics = Arc::new(Metrics::register(&mut registry));
     if let Some(folder) = config.store.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder).map_err(|error| FileFault::new(folder, error))?;
     }
     let store = Arc::new(SqliteStore::open(&config.store)?);
+    let operators = AsyncStore::new(Arc::clone(&store) as _);
+    let in_force = read(&path, &operators).await?;
+    // What decides where the store is has been read before; the rest is as it is with the store.
+    let config = Config { store: config.store, ..Config::clone(&in_force.config) };
+    in_force.tell();
+    let (in_force, in_force_changes) = watch::channel(Arc::new(in_force));
 
     let locator = Locator::new();
     let pool = located(&locator, &config).await;
@@ -156,9 +168,12 @@ pub async fn run(config: Config, warnings: &[ConfigWarning], path: PathBuf) -> R
         link_tls,
         links: links.clone(),
         locator,
+        operators: operators.clone(),
+        in_force,
         version: 0,
     };
     live.publish(&config)?;
+    let (take_up, wishes) = mpsc::channel(TAKE_UP_QUEUE);
 
     let (drain, draining) = watch::channel(false);
     let drained = Arc::new(Notify::new());
@@ -170,7 +185,7 @@ pub async fn run(config: Config, warnings: &[ConfigWarning], path: PathBuf) -> R
         transport,
         inbound,
         msrp: msrp.sockets,
-        store,
+        store: Arc::clone(&store) as _,
         settings: settings_changes,
         draining,
         drained: Arc::clone(&drained),
@@ -180,12 +195,21 @@ pub async fn run(config: Config, warnings: &[ConfigWarning], path: PathBuf) -> R
     };
     let engine = tokio::spawn(shell.run());
     let (ready_links, ready_settings) = (links.clone(), live.settings.subscribe());
-    let legs = Box::new(move || legs(&ready_links, &ready_settings.borrow(), store_works.load(Ordering::Relaxed)));
+    let legs: Legs =
+        Arc::new(move || legs(&ready_links, &ready_settings.borrow(), store_works.load(Ordering::Relaxed)));
+    let _desk = Arc::new(Desk {
+        administration: Administration::new(operators.clone(), in_force_changes, take_up, links.clone()),
+        store: operators,
+        pairs: store,
+        links: links.clone(),
+        settings: live.settings.subscribe(),
+        legs: Arc::clone(&legs),
+    });
     let admin = TcpListener::bind(config.admin).await.map_err(StartError::Admin)?;
     tokio::spawn(health::serve(admin, Arc::new(Health { registry, legs, links: links.clone() }), shutdown.subscribe()));
     tracing::info!(gateway = config.gateway_id, "the gateway runs");
 
-    let config = live.follow(config).await?;
+    let config = live.follow(config, wishes).await?;
 
     tracing::info!("the gateway stops: no new stanzas, what is under way is finished");
     links.drain();
@@ -202,14 +226,22 @@ pub async fn run(config: Config, warnings: &[ConfigWarning], path: PathBuf) -> R
 
 impl Live {
     /// Waits for the end and takes up new configurations meanwhile; the last one is in force at the end.
-    async fn follow(&mut self, mut config: Config) -> Result<Config, StartError> {
+    async fn follow(&mut self, mut config: Config, mut wishes: mpsc::Receiver<TakeUp>) -> Result<Config, StartError> {
         let mut terminate = signal(SignalKind::terminate()).map_err(StartError::Signals)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(StartError::Signals)?;
         let mut reload = Reload::new(self.files(&config)).map_err(StartError::Signals)?;
         let mut locate = tokio::time::interval(LOCATE_INTERVAL);
+        let mut look = tokio::time::interval(REVISION_INTERVAL);
         loop {
+            let mut wish = None;
             tokio::select! {
                 reason = reload.reason() => tracing::info!(?reason, "reading the configuration again"),
+                Some(wished) = wishes.recv() => wish = Some(wished),
+                _ = look.tick() => {
+                    if !self.is_outdated().await {
+                        continue;
+                    }
+                }
                 _ = locate.tick() => {
                     self.relocate(&config).await;
                     continue;
@@ -222,11 +254,19 @@ impl Live {
                     tracing::info!("the configuration was read again and is in force");
                     reload.replace(self.files(&fresh));
                     config = fresh;
+                    if let Some(wish) = wish {
+                        // Whoever wished may have given up.
+                        let _gone = wish.send(Ok(Arc::clone(&self.in_force.borrow())));
+                    }
                 }
                 Err(error) => {
+                    if let Some(wish) = wish {
+                        let _gone = wish.send(Err(error.to_string()));
+                    }
                     tracing::error!(%error, "the new configuration is not used; the old one stays in force");
                     // A file that it names may be mended or come later.
-                    let named = self.read().map(|(refused, _)| refused.files()).unwrap_or_default();
+                    let named = read(&self.path, &self.operators).await;
+                    let named = named.map(|refused| refused.config.files()).unwrap_or_default();
                     reload.replace(self.files(&config).chain(named).collect::<Vec<_>>());
                 }
             }
@@ -237,17 +277,17 @@ impl Live {
         config.files().into_iter().chain([self.path.clone()])
     }
 
-    fn read(&self) -> Result<(Config, Vec<ConfigWarning>), StartError> {
-        let text = std::fs::read_to_string(&self.path).map_err(|error| FileFault::new(&self.path, error))?;
-        Config::load(&text, environment()).map_err(StartError::Config)
+    /// Whether somebody else has changed what operators keep in the store.
+    async fn is_outdated(&self) -> bool {
+        let known = self.in_force.borrow().data.revision;
+        self.operators.revision().await.is_ok_and(|revision| revision != known)
     }
 
     async fn reload(&mut self, running: &Config) -> Result<Config, StartError> {
-        let (mut config, mut warnings) = self.read()?;
-        warnings.extend(config.keep_fixed(running));
-        for warning in warnings {
-            tracing::warn!(%warning, "configuration");
-        }
+        let mut fresh = read(&self.path, &self.operators).await?;
+        let mut config = Config::clone(&fresh.config);
+        fresh.warnings.extend(config.keep_fixed(running));
+        fresh.tell();
         // Everything that can fail comes before anything changes.
         let link_tls = config.link.load()?;
         let sip_tls = sip_tls(&config)?;
@@ -271,6 +311,9 @@ impl Live {
         self.edges.send_replace(Arc::new(edge_addresses(&config)));
         self.allowed_edges.send_replace(Arc::new(config.link.allowed_edges.clone()));
         self.settings.send_replace(Arc::new(settings));
+        fresh.config = Arc::new(config.clone());
+        fresh.snapshot = self.version;
+        self.in_force.send_replace(Arc::new(fresh));
         Ok(config)
     }
 
@@ -281,6 +324,7 @@ impl Live {
         let snapshot = snapshot(config, &self.secrets, version)?;
         self.version = version;
         self.links.publish(Arc::new(snapshot));
+        self.in_force.send_modify(|in_force| Arc::make_mut(in_force).snapshot = version);
         Ok(())
     }
 
@@ -299,6 +343,24 @@ impl Live {
             changed
         });
     }
+}
+
+/// Reads the file, and what is in the store under it.
+async fn read(path: &Path, operators: &AsyncStore) -> Result<InForce, StartError> {
+    let data = operators.operator_data().await?;
+    let text = std::fs::read_to_string(path).map_err(|error| FileFault::new(path, error))?;
+    let environment = environment();
+    let (read, suspended) = Config::load_leniently(&text, &environment, &stored(&data));
+    let (config, warnings) = read.map_err(StartError::Config)?;
+    Ok(InForce {
+        config: Arc::new(config),
+        text: text.into(),
+        environment: environment.into(),
+        data: Arc::new(data),
+        suspended,
+        warnings,
+        snapshot: 0,
+    })
 }
 
 /// A version that grows though the clock is set back: edges take nothing that is not newer.

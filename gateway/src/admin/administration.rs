@@ -487,3 +487,7 @@ fn unix_ms() -> u64 {
 pub fn stored_keys(data: &OperatorData, subject: &Subject) -> Object {
     document(data, subject).map(object).unwrap_or_default()
 }
+
+#[cfg(test)]
+#[path = "administration_tests.rs"]
+mod tests;

@@ -7,3 +7,5 @@ pub mod documents;
 pub mod journal;
 pub mod receipt;
 pub mod store;
+#[cfg(test)]
+pub(crate) mod test_rig;
