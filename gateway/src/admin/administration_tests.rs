@@ -19,7 +19,8 @@ fn codes(refusal: Refusal) -> Vec<(String, String)> {
 #[tokio::test]
 async fn a_new_partner_is_in_force_when_its_receipt_arrives() {
     let rig = Rig::new(FILE).await;
-    let receipt = rig.administration.change(&author("carol"), new_partner("Tailspin.example"), Options::default()).await;
+    let receipt =
+        rig.administration.change(&author("carol"), new_partner("Tailspin.example"), Options::default()).await;
     let receipt = receipt.unwrap();
     assert_eq!((receipt.object.as_str(), receipt.version, receipt.revision), ("tailspin.example", 1, 1));
     assert!(receipt.changed.iter().any(|field| field.key == "domain" && field.before.is_null()));
@@ -53,7 +54,8 @@ async fn rows_without_a_method_are_refused_at_the_key_and_noted() {
         let document = json!({"domain": "a.example", "tls_negotiation": tls, "sasl_negotiation": sasl,
             "support_dialback_negotiation": dialback});
         let change = Change::NewPartner(object_of(document));
-        let refused = rig.administration.change(&author("carol"), change.clone(), Options::default()).await.unwrap_err();
+        let refused =
+            rig.administration.change(&author("carol"), change.clone(), Options::default()).await.unwrap_err();
         assert_eq!(codes(refused), [("tls_negotiation".to_owned(), code.to_owned())]);
         let forced = Options { force: true, ..Options::default() };
         let forced = rig.administration.change(&author("carol"), change, Options { dry_run: true, ..forced }).await;
@@ -87,7 +89,8 @@ async fn mistakes_are_named_by_their_keys_all_at_once() {
 #[tokio::test]
 async fn the_second_of_two_editors_is_told() {
     let rig = Rig::new("").await;
-    let carol = rig.administration.change(&author("carol"), new_partner("a.example"), Options::default()).await.unwrap();
+    let carol =
+        rig.administration.change(&author("carol"), new_partner("a.example"), Options::default()).await.unwrap();
     let patch = |value: Value| Change::PatchPartner { domain: "a.example".to_owned(), patch: object_of(value) };
     let read = Options { if_version: Some(carol.version), ..Options::default() };
     let first = rig.administration.change(&author("dave"), patch(json!({"bidi": true})), read).await.unwrap();
@@ -114,7 +117,10 @@ async fn what_the_file_declares_is_changed_there() {
 async fn settings_that_break_a_partner_are_refused_and_name_it() {
     let rig = Rig::new("").await;
     let plain = json!({"domain": "a.example", "tls_negotiation": "NotSupported", "sasl_negotiation": "NotSupported"});
-    rig.administration.change(&author("carol"), Change::NewPartner(object_of(plain)), Options::default()).await.unwrap();
+    rig.administration
+        .change(&author("carol"), Change::NewPartner(object_of(plain)), Options::default())
+        .await
+        .unwrap();
     let floor = Change::PatchSettings(object_of(json!({"min_s2s_method": "tls-dialback"})));
     let refused = rig.administration.change(&author("carol"), floor, Options::default()).await.unwrap_err();
     assert_eq!(codes(refused), [("partner.a.example.tls_negotiation".to_owned(), "below-floor".to_owned())]);

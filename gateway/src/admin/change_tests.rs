@@ -52,7 +52,9 @@ fn a_document_keeps_its_name() {
 
 #[test]
 fn a_name_that_is_none_is_named_with_its_key() {
-    for (value, found) in [(json!({}), ""), (json!({"domain": ""}), ""), (json!({"domain": 7}), "7"), (json!({"domain": "a b"}), "a b")] {
+    for (value, found) in
+        [(json!({}), ""), (json!({"domain": ""}), ""), (json!({"domain": 7}), "7"), (json!({"domain": "a b"}), "a b")]
+    {
         let change = Change::NewPartner(object_of(value));
         match change.against(&one_partner()).unwrap_err() {
             Misfit::Unreadable { key: "domain", found: shown, .. } => assert_eq!(shown, found),
@@ -65,7 +67,9 @@ fn a_name_that_is_none_is_named_with_its_key() {
 
 #[test]
 fn a_policy_is_compared_regardless_of_case() {
-    for (written, kept) in [("GLOBAL", "Global"), ("site: Contoso.example", "Site:contoso.example"), ("TAG:Sales ", "Tag:sales")] {
+    for (written, kept) in
+        [("GLOBAL", "Global"), ("site: Contoso.example", "Site:contoso.example"), ("TAG:Sales ", "Tag:sales")]
+    {
         let change = Change::NewPolicy(object_of(json!({"identity": written})));
         assert_eq!(change.subject().0, Ok(Subject::Policy(kept.to_owned())));
     }
