@@ -22,5 +22,6 @@ pub mod session;
 pub mod shell;
 pub mod snapshot;
 pub mod store;
+pub mod trace;
 pub mod translate;
 pub mod verdicts;

@@ -38,6 +38,7 @@ use crate::reload::Reload;
 use crate::shell::{Shell, now};
 use crate::snapshot::{DialbackSecrets, snapshot};
 use crate::store::sqlite::SqliteStore;
+use crate::trace::Recorder;
 
 mod msrp;
 
@@ -178,6 +179,7 @@ pub async fn run(config: Config, path: PathBuf) -> Result<(), StartError> {
     let (drain, draining) = watch::channel(false);
     let drained = Arc::new(Notify::new());
     let store_works = Arc::new(AtomicBool::new(true));
+    let recorder = Arc::new(Recorder::default());
     let shell = Shell {
         engine: Engine::new(Arc::clone(&live.settings.borrow()), Arc::clone(&metrics), IdSource::os()),
         links: links.clone(),
@@ -192,6 +194,7 @@ pub async fn run(config: Config, path: PathBuf) -> Result<(), StartError> {
         store_works: Arc::clone(&store_works),
         metrics,
         complaints: Rarely::default(),
+        recorder: Arc::clone(&recorder),
     };
     let engine = tokio::spawn(shell.run());
     let (ready_links, ready_settings) = (links.clone(), live.settings.subscribe());

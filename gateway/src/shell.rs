@@ -15,6 +15,7 @@ use crate::link::{LinkEvent, Links};
 use crate::metrics::Metrics;
 use crate::presence::record::PairKey;
 use crate::store::Store;
+use crate::trace::Recorder;
 
 /// Inputs taken before the outputs are performed: writes and commits are shared by what came together.
 const TURN: usize = 64;
@@ -47,6 +48,8 @@ pub struct Shell {
     pub metrics: Arc<Metrics>,
     /// How often connections that come to nothing are logged.
     pub complaints: Rarely,
+    /// Notes what passes.
+    pub recorder: Arc<Recorder>,
 }
 
 /// Where the store's threads leave their answers. There are never more of them than calls under way.
@@ -101,7 +104,7 @@ impl Shell {
             };
             let at = now();
             if let Some(input) = input {
-                self.engine.handle(input, at, &mut out);
+                self.feed(input, at, &mut out);
             }
             self.take_what_is_there(at, &mailbox, &mut out);
             self.perform(&mut out, &mailbox);
@@ -109,6 +112,11 @@ impl Shell {
                 self.drained.notify_one();
             }
         }
+    }
+
+    fn feed(&mut self, input: Input, at: Now, out: &mut Outputs) {
+        self.recorder.received(&input, at.unix_ms);
+        self.engine.handle(input, at, out);
     }
 
     /// Takes what has come meanwhile, so that it shares the writes of this turn.
@@ -127,11 +135,11 @@ impl Shell {
                 self.engine.handle(Input::Msrp(batch), at, out);
             }
             if let Some(event) = event {
-                self.engine.handle(Input::Link(event), at, out);
+                self.feed(Input::Link(event), at, out);
             }
             if let Some(batch) = batch {
                 let input = sip_input(batch, &mut self.complaints);
-                self.engine.handle(input, at, out);
+                self.feed(input, at, out);
             }
         }
     }
@@ -139,6 +147,7 @@ impl Shell {
     /// Performs what the engine asked, and what comes of that at once.
     fn perform(&mut self, out: &mut Outputs, mailbox: &Arc<Mailbox>) {
         loop {
+            self.recorder.sent(out, now().unix_ms);
             let mut unsent = Vec::new();
             for (to, bytes, tag) in out.sip.drain(..) {
                 if let Err(fault) = self.transport.send(to, bytes, tag) {
@@ -165,8 +174,8 @@ impl Shell {
                 return;
             }
             let at = now();
-            self.engine.handle(Input::Sip(unsent), at, out);
-            self.engine.handle(Input::Link(LinkEvent::Outcomes(outcomes)), at, out);
+            self.feed(Input::Sip(unsent), at, out);
+            self.feed(Input::Link(LinkEvent::Outcomes(outcomes)), at, out);
         }
     }
 

@@ -25,6 +25,8 @@ struct Rig {
     seq: u64,
     /// Whether a test answers for the store by itself.
     is_store_mute: bool,
+    /// Notes what passes, where a test looks at that.
+    recorder: Option<crate::trace::Recorder>,
 }
 
 impl Rig {
@@ -67,11 +69,27 @@ impl Rig {
             stored: HashMap::new(),
             seq: 0,
             is_store_mute: false,
+            recorder: None,
         }
     }
 
     fn handle(&mut self, input: Input) {
-        self.engine.handle(input, self.now, &mut self.out);
+        let Some(recorder) = &self.recorder else { return self.engine.handle(input, self.now, &mut self.out) };
+        recorder.received(&input, self.now.unix_ms);
+        let mut fresh = Outputs::default();
+        self.engine.handle(input, self.now, &mut fresh);
+        recorder.sent(&fresh, self.now.unix_ms);
+        let Outputs { sip, msrp, stanzas, finished, loads, commits, claim_due, pages, sweep, verdicts } = fresh;
+        self.out.sip.extend(sip);
+        self.out.msrp.extend(msrp);
+        self.out.stanzas.extend(stanzas);
+        self.out.finished.extend(finished);
+        self.out.loads.extend(loads);
+        self.out.commits.extend(commits);
+        self.out.claim_due = claim_due.or(self.out.claim_due);
+        self.out.pages.extend(pages);
+        self.out.sweep = sweep.or(self.out.sweep.take());
+        self.out.verdicts.extend(verdicts);
     }
 
     /// Plays the store until it is asked nothing more.
@@ -115,6 +133,7 @@ impl Rig {
             from,
             to,
             xml: xml.into(),
+            edge: "edge1".into(),
             context: Arc::new(context),
             origin: 7,
             key: self.seq,
@@ -611,6 +630,7 @@ mod messages;
 mod oracle;
 mod queries;
 mod quotas;
+mod recorded;
 #[path = "sessions/tests.rs"]
 mod sessions;
 mod signals;

@@ -120,8 +120,14 @@ pub(super) async fn attach(shared: &Arc<Shared>, address: SocketAddr) -> Result<
     let (id, outcomes) = shared.hub.attach(edge, hello.window, told, Instant::now());
     let _engine_gone = shared.events.send(LinkEvent::EdgeUp(name.clone())).await;
     shared.tell(outcomes).await;
-    let mut attachment =
-        Attachment { shared: Arc::clone(shared), id, outgoing, contexts: HashMap::new(), edge: name.clone(), origin };
+    let mut attachment = Attachment {
+        shared: Arc::clone(shared),
+        id,
+        outgoing,
+        contexts: HashMap::new(),
+        edge: name.as_str().into(),
+        origin,
+    };
     let mut next = Ok(Some(first));
     let ended = loop {
         // A frame is taken whole; only between frames may anything end it, so that nothing taken is lost.
@@ -224,7 +230,7 @@ struct Attachment {
     outgoing: Arc<GatewayOutgoing>,
     contexts: HashMap<u32, Arc<PairContext>>,
     /// What the edge calls itself.
-    edge: String,
+    edge: Arc<str>,
     /// The edge's process, which numbers its verdicts.
     origin: u64,
 }
@@ -307,19 +313,20 @@ impl Attachment {
     }
 
     fn stanza(&self, stanza: Stanza, context: Arc<PairContext>, outgoing: Arc<GatewayOutgoing>, seq: u64) -> StanzaIn {
-        let duty = Duty { shared: Arc::clone(&self.shared), outgoing, key: (stanza.origin, stanza.key) };
+        let duty = Duty { shared: Arc::clone(&self.shared), outgoing };
         StanzaIn {
             kind: stanza.kind,
             from: stanza.from,
             to: stanza.to,
             xml: stanza.xml,
+            edge: Arc::clone(&self.edge),
             context,
             origin: stanza.origin,
             key: stanza.key,
             redelivered: stanza.redelivered,
             trace: stanza.trace,
             arrived_ms: stanza.arrived_ms,
-            receipt: Receipt { seq, duty: Some(duty) },
+            receipt: Receipt { seq, key: (stanza.origin, stanza.key), duty: Some(duty) },
         }
     }
 }

@@ -88,6 +88,8 @@ pub struct StanzaIn {
     pub to: Jid,
     /// The canonical form.
     pub xml: Bytes,
+    /// The edge that it came from.
+    pub edge: Arc<str>,
     /// How the edge came to believe it.
     pub context: Arc<PairContext>,
     /// The edge process that made `key`.
@@ -109,6 +111,8 @@ pub struct StanzaIn {
 #[must_use]
 pub struct Receipt {
     seq: u64,
+    /// The stanza.
+    key: StanzaKey,
     /// Until it is discharged.
     duty: Option<Duty>,
 }
@@ -116,7 +120,13 @@ pub struct Receipt {
 struct Duty {
     shared: Arc<Shared>,
     outgoing: Arc<GatewayOutgoing>,
-    key: StanzaKey,
+}
+
+impl Receipt {
+    /// The stanza it is for: who numbered it, and the number.
+    pub const fn stanza_key(&self) -> StanzaKey {
+        self.key
+    }
 }
 
 impl std::fmt::Debug for Receipt {
@@ -127,9 +137,9 @@ impl std::fmt::Debug for Receipt {
 
 impl Drop for Receipt {
     fn drop(&mut self) {
-        if let Some(Duty { shared, key, .. }) = self.duty.take() {
+        if let Some(Duty { shared, .. }) = self.duty.take() {
             tracing::debug!("a partner's stanza was dropped unfinished; its edge sends it again");
-            shared.recent().abandoned(key);
+            shared.recent().abandoned(self.key);
         }
     }
 }
@@ -215,7 +225,9 @@ impl Links {
         let receipts: Vec<_> = receipts.into_iter().collect();
         let mut recent = self.shared.recent();
         for (mut receipt, outcome) in receipts {
-            let (seq, Some(Duty { outgoing, key, .. })) = (receipt.seq, receipt.duty.take()) else { continue };
+            let (seq, key, Some(Duty { outgoing, .. })) = (receipt.seq, receipt.key, receipt.duty.take()) else {
+                continue;
+            };
             for other in recent.finished(key, &outcome, now) {
                 add(other, outcome.clone());
             }
@@ -320,8 +332,8 @@ async fn expire(shared: Arc<Shared>) {
 #[cfg(test)]
 impl Receipt {
     /// A receipt that tells nobody, for tests of what hands receipts on.
-    pub(crate) fn for_test(seq: u64) -> Self {
-        Self { seq, duty: None }
+    pub(crate) const fn for_test(seq: u64) -> Self {
+        Self { seq, key: (7, seq), duty: None }
     }
 
     /// The number of the stanza it is for.

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use causeway_shared::jid::Jid;
 use causeway_shared::xmpp::stanza_error::{ErrorType, StanzaCondition, StanzaError};
-use causeway_sip::field::{CallId, NameAddr, Token};
+use causeway_sip::field::{CSeq, CallId, NameAddr, Token, Via};
 use causeway_sip::header::{HeaderName, HeaderValue};
 use causeway_sip::ids::branch_of;
 use causeway_sip::message::{Identity, Request, Response};
@@ -405,6 +405,17 @@ fn date_of(request: &Request, now_ms: u64) -> Option<u64> {
     text_of(request, &HeaderName::Date).and_then(date::read_sip_date).and_then(|sent| believable(sent, now_ms))
 }
 
+/// The `id` of the stanza that a MESSAGE becomes, unless its wrapping bears a Message-ID.
+pub fn stanza_id_of(request: &Request) -> Option<String> {
+    let headers = &request.headers;
+    let (call_id, cseq, via) = (headers.call_id().ok()?, headers.cseq().ok()?, headers.top_via().ok()?);
+    Some(id_of(&call_id, &cseq, &via))
+}
+
+fn id_of(call_id: &CallId, cseq: &CSeq, via: &Via) -> String {
+    digest(&[call_id.as_bytes(), &cseq.number.to_be_bytes(), via.branch().unwrap_or_default()])
+}
+
 /// Translates a SIP MESSAGE with something to read (RFC 7572, section 5). A retransmission gives the same stanza.
 pub fn message_to_xmpp(
     request: &Request,
@@ -417,7 +428,7 @@ pub fn message_to_xmpp(
     let (Ok(call_id), Ok(cseq), Ok(via)) = (headers.call_id(), headers.cseq(), headers.top_via()) else {
         return Err(MessageRefusal::Malformed);
     };
-    let id = digest(&[call_id.as_bytes(), &cseq.number.to_be_bytes(), via.branch().unwrap_or_default()]);
+    let id = id_of(&call_id, &cseq, &via);
     let thread = context.thread.map_or_else(|| call_id_to_thread(call_id.as_str()), Cow::Borrowed);
     let lang = text_of(request, &HeaderName::ContentLanguage);
     let stanza = MessageStanza {
