@@ -55,7 +55,10 @@ fn only_the_shells_of_the_gateway_name_tokio() {
     let shells = ["admin", "health", "link", "locate", "main", "reload", "run", "shell"];
     for file in users_of("tokio", "gateway/src") {
         let module = file.trim_start_matches("gateway/src/").split(['/', '.']).next().unwrap().to_owned();
-        assert!(shells.contains(&module.as_str()), "{file} names tokio");
+        // What was recorded is read by pure functions; one file waits for more, one for the engine's answers.
+        let is_shell = shells.contains(&module.as_str())
+            || ["gateway/src/trace/operator.rs", "gateway/src/trace/tap.rs"].contains(&file.as_str());
+        assert!(is_shell, "{file} names tokio");
     }
 }
 

@@ -10,6 +10,7 @@ use super::store::AsyncStore;
 use crate::engine::Settings;
 use crate::link::Links;
 use crate::store::Store;
+use crate::trace::Recorder;
 
 /// What the gateway stands on, at this moment.
 pub type Legs = Arc<dyn Fn() -> Vec<Leg> + Send + Sync>;
@@ -22,6 +23,8 @@ pub struct Desk {
     pub store: AsyncStore,
     /// The records of all pairs.
     pub pairs: Arc<dyn Store>,
+    /// What passed lately.
+    pub recorder: Arc<Recorder>,
     /// The edges: streams, verdicts, probes.
     pub links: Links,
     /// What the engine works by.

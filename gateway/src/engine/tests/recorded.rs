@@ -44,16 +44,16 @@ fn a_conversation_is_a_ladder() {
         drawn,
         "\
 Conversation of alice@contoso.example (SIP) and bob@fabrikam.example (XMPP)
-fabrikam.example      edge1                    gateway                  SIP pool tcp:127.0.0.9:5060
-2030-03-17   |        |                           |                                               |
-17:46:40.000 |- <message type=chat id=m1> ------->|                                               |
-17:46:40.000 |        |                           |- MESSAGE sip:alice@contoso.example CSeq 1 --->|
-17:46:40.004 |        |                           |<- 200 OK (MESSAGE 1) - - - - - - - - - - - - -|
-17:46:40.004 |        |<- finished - - - - - - - -|                                               |
-17:46:42.004 |        |                           |<- x MESSAGE sip:bob@fabrikam.example CSeq 1 --|
-17:46:42.004 |<- x <message type=chat id=ecab65..>|                                               |
-17:46:42.007 |        |- x remote-server-timeou… >|                                               |
-17:46:42.007 |        |                           |- x 504 Server Time-out (MESSAGE 1) - - - - - >|
+fabrikam.example      edge1                     gateway                 SIP pool tcp:127.0.0.9:5060
+2030-03-17   |        |                            |                                              |
+17:46:40.000 |- <message type=chat id=m1> -------->|                                              |
+17:46:40.000 |        |                            |- MESSAGE sip:alice@contoso.example CSeq 1 -->|
+17:46:40.004 |        |                            |<- 200 OK (MESSAGE 1) - - - - - - - - - - - - |
+17:46:40.004 |        |<- finished - - - - - - - - |                                              |
+17:46:42.004 |        |                            |<- x MESSAGE sip:bob@fabrikam.example CSeq 1 -|
+17:46:42.004 |<- x <message type=chat id=ecab65..> |                                              |
+17:46:42.007 |        |- x remote-server-timeout… >|                                              |
+17:46:42.007 |        |                            |- x 504 Server Time-out (MESSAGE 1) - - - - ->|
 "
     );
 }
@@ -83,19 +83,19 @@ fn a_subscription_is_a_ladder() {
         drawn,
         "\
 Subscriptions of alice@contoso.example (SIP) and bob@fabrikam.example (XMPP)
-fabrikam.example      edge1                    gateway                  SIP pool tcp:127.0.0.9:5060
-2030-03-17   |        |                           |                                               |
-17:46:40.000 |        |                           |<- SUBSCRIBE 3600s sip:bob@fabrikam.example ---|
-17:46:40.000 |        |                           |- 200 OK (SUBSCRIBE 1)  - - - - - - - - - - - >|
-17:46:40.000 |        |                           |- NOTIFY pending;expires=3600 CSeq 1 --------->|
-17:46:40.000 |<- <presence type=subscribe> -------|                                               |
-17:46:40.002 |        |                           |<- 200 OK (NOTIFY 1)  - - - - - - - - - - - - -|
-17:46:40.002 |        |- delivered - - - - - - - >|                                               |
-17:46:41.002 |- <presence type=subscribed> ------>|                                               |
-17:46:41.002 |        |                           |- NOTIFY active;expires=3598 CSeq 2 ---------->|
-17:46:41.002 |        |<- finished - - - - - - - -|                                               |
-17:46:41.002 |- <presence> away ----------------->|                                               |
-17:46:41.002 |        |<- finished - - - - - - - -|                                               |
+fabrikam.example      edge1                     gateway                 SIP pool tcp:127.0.0.9:5060
+2030-03-17   |        |                            |                                              |
+17:46:40.000 |        |                            |<- SUBSCRIBE 3600s sip:bob@fabrikam.example --|
+17:46:40.000 |        |                            |- 200 OK (SUBSCRIBE 1)  - - - - - - - - - - ->|
+17:46:40.000 |        |                            |- NOTIFY pending;expires=3600 CSeq 1 -------->|
+17:46:40.000 |<- <presence type=subscribe> --------|                                              |
+17:46:40.002 |        |                            |<- 200 OK (NOTIFY 1)  - - - - - - - - - - - - |
+17:46:40.002 |        |- delivered - - - - - - - ->|                                              |
+17:46:41.002 |- <presence type=subscribed> ------->|                                              |
+17:46:41.002 |        |                            |- NOTIFY active;expires=3598 CSeq 2 --------->|
+17:46:41.002 |        |<- finished - - - - - - - - |                                              |
+17:46:41.002 |- <presence> away ------------------>|                                              |
+17:46:41.002 |        |<- finished - - - - - - - - |                                              |
 "
     );
 }

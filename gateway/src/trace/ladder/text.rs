@@ -7,7 +7,7 @@ use causeway_shared::verdict::unmistakable;
 use super::{Ladder, Role, Step, Style, stamp};
 
 /// The column of each lifeline: behind the time, and with room for the labels, of which those of requests are longest.
-const LIFELINES: [usize; 4] = [13, 22, 50, 98];
+const LIFELINES: [usize; 4] = [13, 22, 51, 98];
 
 /// The columns of a line.
 const WIDTH: usize = 99;
