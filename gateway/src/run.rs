@@ -204,6 +204,7 @@ pub async fn run(config: Config, path: PathBuf) -> Result<(), StartError> {
         administration: Administration::new(operators.clone(), in_force_changes, take_up, links.clone()),
         store: operators,
         pairs: store,
+        recorder,
         links: links.clone(),
         settings: live.settings.subscribe(),
         legs: Arc::clone(&legs),
