@@ -67,3 +67,4 @@ run-ci: ## What the build server runs
 -include deploy/soak.mk
 -include deploy/fuzz.mk
 -include deploy/book.mk
+-include deploy/browser/browser.mk
