@@ -109,6 +109,14 @@ fn every_link_and_anchor_resolves() {
     assert!(broken.is_empty(), "{broken:#?}");
 }
 
+#[test]
+fn no_two_headings_of_a_chapter_have_one_anchor() {
+    for (name, text) in chapters() {
+        let headings: Vec<_> = prose(&text).into_iter().filter(|line| line.starts_with('#')).collect();
+        assert_eq!(headings.len(), anchors(&text).len(), "{name}");
+    }
+}
+
 /// The keys that the example configurations explain, with their section: `sip.next_hops`, `edge_id`.
 fn configuration_keys() -> BTreeSet<String> {
     let mut keys = BTreeSet::new();
@@ -138,7 +146,7 @@ fn named_key(quotation: &str, sections: &BTreeSet<&str>) -> Option<String> {
     let is_word = |text: &str| text.bytes().all(|byte| matches!(byte, b'_' | b'.' | b'a'..=b'z' | b'0'..=b'9'));
     let is_section = quotation.starts_with('[') && !key.is_empty();
     let is_assignment = quotation.contains(" = ");
-    let is_path = key.split_once('.').is_some_and(|(section, rest)| sections.contains(section) && !rest.is_empty());
+    let is_path = key.split_once('.').is_some_and(|(section, rest)| sections.contains(section) && !rest.ends_with(".example"));
     (is_word(key) && (is_section || is_assignment || is_path)).then(|| key.to_owned())
 }
 

@@ -141,7 +141,7 @@ catalogue! {
         "The partner needs a certificate whose subject alternative name holds its XMPP domain itself.";
 
     /// The extended key usage of the partner's certificate does not include serverAuth.
-    KeyUsage, "key-usage", KeyUsage, Theirs:
+    KeyUsage, "key-usage-server-auth", KeyUsage, Theirs:
         "The partner needs a certificate whose extended key usage allows serverAuth.";
 
     /// The partner's server does not offer SASL EXTERNAL over TLS, and its settings permit nothing else. Most often it does
