@@ -146,7 +146,8 @@ fn named_key(quotation: &str, sections: &BTreeSet<&str>) -> Option<String> {
     let is_word = |text: &str| text.bytes().all(|byte| matches!(byte, b'_' | b'.' | b'a'..=b'z' | b'0'..=b'9'));
     let is_section = quotation.starts_with('[') && !key.is_empty();
     let is_assignment = quotation.contains(" = ");
-    let is_path = key.split_once('.').is_some_and(|(section, rest)| sections.contains(section) && !rest.ends_with(".example"));
+    let is_path =
+        key.split_once('.').is_some_and(|(section, rest)| sections.contains(section) && !rest.ends_with(".example"));
     (is_word(key) && (is_section || is_assignment || is_path)).then(|| key.to_owned())
 }
 
