@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod body;
 pub mod chat;
+pub mod cli;
 pub mod config;
 pub mod dev_certs;
 pub mod echo;
