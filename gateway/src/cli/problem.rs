@@ -67,15 +67,16 @@ impl fmt::Display for Problem {
         }
         for Fault { key, text, found, expected } in &self.faults {
             write!(f, "\n  {key}: {text}")?;
-            if !found.is_empty() {
+            if !found.is_empty() && !text.contains(found) {
                 write!(f, "\n    found     {found}")?;
             }
-            if !expected.is_empty() {
+            if !expected.is_empty() && !text.contains(expected) {
                 write!(f, "\n    expected  {expected}")?;
             }
         }
         match self.remedy() {
-            Some(remedy) if self.faults.is_empty() => write!(f, "\n  {remedy}"),
+            // The gateway's own words say more.
+            Some(remedy) if self.faults.is_empty() && self.detail.is_empty() => write!(f, "\n  {remedy}"),
             Some(_) | None => Ok(()),
         }
     }

@@ -1,6 +1,8 @@
 //! A table that fits the terminal: the widest columns give way, and what is cut ends in an ellipsis. Piped, nothing is cut.
 
-use super::output::{Screen, Tone, plain};
+use serde_json::Value as Json;
+
+use super::output::{Screen, Tone, field, plain};
 
 /// Blanks between columns.
 const GAP: usize = 2;
@@ -46,6 +48,18 @@ impl Table {
     /// Adds a row; a cell a heading.
     pub(super) fn row(&mut self, cells: impl IntoIterator<Item = Cell>) {
         self.rows.push(cells.into_iter().collect());
+    }
+
+    /// A table of objects: a heading and a path a column. Columns that no object has anything for are left out.
+    pub(super) fn of<'o>(objects: impl IntoIterator<Item = &'o Json>, columns: &[(&'static str, &str)]) -> Self {
+        let objects: Vec<&Json> = objects.into_iter().collect();
+        let has_any = |path: &str| objects.iter().any(|object| !field(object, path).is_empty());
+        let columns: Vec<_> = columns.iter().filter(|(_, path)| has_any(path)).collect();
+        let mut table = Self::new(columns.iter().map(|(head, _)| *head).collect::<Vec<_>>());
+        for object in objects {
+            table.row(columns.iter().map(|(_, path)| field(object, path).into()));
+        }
+        table
     }
 
     /// The table as text; `otherwise` where it has no rows.
@@ -104,7 +118,9 @@ mod tests {
     use super::*;
 
     fn screen(width: Option<usize>) -> Screen {
-        Screen { width, colour: false, ..Screen::new(Format::Table) }
+        let mut screen = Screen::new(Format::Table);
+        (screen.width, screen.colour) = (width, false);
+        screen
     }
 
     fn table() -> Table {
