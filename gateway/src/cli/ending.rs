@@ -1,6 +1,6 @@
 //! How a verb ends, and the exit code that says so to scripts.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::problem::Problem;
@@ -70,8 +70,9 @@ pub(super) enum Failure {
 
 impl Failure {
     /// A file and what is wrong with it.
-    pub(super) fn file(path: impl Into<PathBuf>, reason: impl ToString) -> Self {
-        Self::File { path: path.into(), reason: reason.to_string() }
+    pub(super) fn file(path: impl AsRef<Path>, reason: impl std::fmt::Display) -> Self {
+        let reason = format!("{reason}");
+        Self::File { path: path.as_ref().to_owned(), reason }
     }
 
     /// The exit code, as `--help` documents it.

@@ -21,7 +21,7 @@ pub(super) enum Verb {
     /// Change settings (Set-CsXmppGatewayConfiguration). What is not named stays as it is.
     Set {
         #[command(flatten)]
-        parameters: Parameters,
+        parameters: Box<Parameters>,
         /// Bring the default of a parameter back ($null); may be repeated, such as --clear connection-limit.
         #[arg(long, value_name = "PARAMETER")]
         clear: Vec<String>,
