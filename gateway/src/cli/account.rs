@@ -122,7 +122,8 @@ fn from_file(file: &Path) -> Result<String, Failure> {
         return Err(Failure::file(file, "this is too large for a password"));
     }
     let text = std::fs::read_to_string(file).map_err(|error| Failure::file(file, error))?;
-    named(text.trim_end_matches(['\r', '\n'])).ok_or_else(|| Failure::file(file, "it is empty; write the password into it"))
+    named(text.trim_end_matches(['\r', '\n']))
+        .ok_or_else(|| Failure::file(file, "it is empty; write the password into it"))
 }
 
 /// Asks without showing what is typed.

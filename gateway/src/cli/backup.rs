@@ -61,7 +61,8 @@ impl Restore {
             self.file.display()
         );
         self.confirm.insist(&question, self.force)?;
-        let answer = client.call(Call::post(&["restore"], &json!(null)).bytes("application/octet-stream", bytes)).await?;
+        let answer =
+            client.call(Call::post(&["restore"], &json!(null)).bytes("application/octet-stream", bytes)).await?;
         screen.show(&answer.body, |_| format!("restored\n{}", outline(&answer.body)));
         Ok(Found::InOrder)
     }

@@ -71,7 +71,10 @@ fn report(title: &str, body: &Json, screen: &Screen) -> bool {
 
 /// How a step ended, whatever the kind of report calls it.
 fn tone(step: &Json) -> Option<Tone> {
-    let word = ["outcome", "result", "level", "state", "status"].into_iter().map(|key| field(step, key)).find(|w| !w.is_empty());
+    let word = ["outcome", "result", "level", "state", "status"]
+        .into_iter()
+        .map(|key| field(step, key))
+        .find(|w| !w.is_empty());
     let flag = ["ok", "in_order", "is_ok", "passed"].into_iter().find_map(|key| step.get(key).and_then(Json::as_bool));
     match (word.as_deref(), flag) {
         (Some("ok" | "passed" | "good" | "in-order" | "ready"), _) | (None, Some(true)) => Some(Tone::Good),

@@ -233,7 +233,8 @@ impl Client {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let failed = |error: hyper::Error| self.unreachable(&format!("this is no gateway's interface: {error}"));
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(failed)?;
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(failed)?;
         // It ends with the connection, and that with the process.
         tokio::spawn(connection);
         let request = self.request(call).map_err(|error| Failure::Usage(error.to_string()))?;
@@ -244,7 +245,8 @@ impl Client {
     }
 
     fn request(&self, call: Call) -> Result<Request<Full<Bytes>>, hyper::http::Error> {
-        let mut request = Request::builder().method(call.method).uri(call.path).header(header::ACCEPT, "application/json");
+        let mut request =
+            Request::builder().method(call.method).uri(call.path).header(header::ACCEPT, "application/json");
         request = match &self.place {
             Place::Socket(_) => request.header(header::HOST, "localhost"),
             Place::Server { host, port, token, .. } => {

@@ -135,7 +135,8 @@ fn run(line: Line, screen: &Screen) -> Ending {
         verb => {
             let client = Client::new(line.place.place(|name| std::env::var(name).ok())?)?;
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            let runtime = runtime.map_err(|error| Failure::Usage(format!("this machine is out of something: {error}")))?;
+            let runtime =
+                runtime.map_err(|error| Failure::Usage(format!("this machine is out of something: {error}")))?;
             runtime.block_on(ask(&verb, &client, screen))
         }
     }

@@ -97,11 +97,7 @@ impl Screen {
 
     /// A word in its colour.
     pub(super) fn paint(&self, tone: Tone, text: &str) -> String {
-        if self.colour && tone != Tone::Usual {
-            format!("{}{text}\u{1b}[0m", tone.code())
-        } else {
-            text.to_owned()
-        }
+        if self.colour && tone != Tone::Usual { format!("{}{text}\u{1b}[0m", tone.code()) } else { text.to_owned() }
     }
 }
 

@@ -240,7 +240,8 @@ impl Verb {
             }
             Self::Get { domain: None, filter } => {
                 let answer = client.call(Call::get(&["partners"])).await?;
-                let fits = |partner: &&Json| filter.as_ref().is_none_or(|filter| matches(filter, &field(partner, "domain")));
+                let fits =
+                    |partner: &&Json| filter.as_ref().is_none_or(|filter| matches(filter, &field(partner, "domain")));
                 let partners: Vec<Json> = items(&answer.body, "partners").iter().filter(fits).cloned().collect();
                 let value = if filter.is_some() { Json::Array(partners.clone()) } else { answer.body };
                 screen.show(&value, |screen| table(&partners, screen));
@@ -250,8 +251,7 @@ impl Verb {
                 let domain = name.text();
                 confirm.ask(&format!("Stop federating with {domain} and close its streams?"), options)?;
                 let path = ["partners", domain];
-                let version =
-                    if options.needs_version() { client.call(Call::get(&path)).await?.version } else { None };
+                let version = if options.needs_version() { client.call(Call::get(&path)).await?.version } else { None };
                 receipt(&client.call(options.put_on(Call::delete(&path), version)).await?, screen)
             }
         }

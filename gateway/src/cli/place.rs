@@ -161,7 +161,8 @@ mod tests {
         ] {
             assert_eq!(parse(url), expected);
         }
-        for url in ["gateway.example", "ftp://a", "https://", "https://a/b", "https://u@a", "https://a:0x1", "https://[::1]x"]
+        for url in
+            ["gateway.example", "ftp://a", "https://", "https://a/b", "https://u@a", "https://a:0x1", "https://[::1]x"]
         {
             assert!(parse(url).is_err(), "{url}");
         }

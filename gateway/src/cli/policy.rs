@@ -157,13 +157,13 @@ impl Verb {
             }
             Self::Get { identity: None, filter, grants: false } => {
                 let answer = client.call(Call::get(&["policies"])).await?;
-                let fits = |policy: &&Json| filter.as_ref().is_none_or(|filter| matches(filter, &field(policy, "identity")));
+                let fits =
+                    |policy: &&Json| filter.as_ref().is_none_or(|filter| matches(filter, &field(policy, "identity")));
                 let policies: Vec<Json> = items(&answer.body, "policies").iter().filter(fits).cloned().collect();
                 let value = if filter.is_some() { Json::Array(policies.clone()) } else { answer.body };
                 screen.show(&value, |screen| {
                     let mut table = Table::new(["IDENTITY", "XMPP", "FEDERATION", "FROM", "DESCRIPTION"]);
-                    let paths =
-                        ["identity", "enable_xmpp_access", "enable_federation_access", "source", "description"];
+                    let paths = ["identity", "enable_xmpp_access", "enable_federation_access", "source", "description"];
                     for policy in &policies {
                         table.row(paths.map(|path| field(policy, path).into()));
                     }
@@ -174,8 +174,7 @@ impl Verb {
             Self::Remove { identity, confirm, options } => {
                 confirm.ask(&format!("Remove the policy {identity}?"), options)?;
                 let path = ["policies", identity];
-                let version =
-                    if options.needs_version() { client.call(Call::get(&path)).await?.version } else { None };
+                let version = if options.needs_version() { client.call(Call::get(&path)).await?.version } else { None };
                 receipt(&client.call(options.put_on(Call::delete(&path), version)).await?, screen)
             }
             Self::Grant { user, policy, options } => {

@@ -112,7 +112,8 @@ pub(super) async fn verdicts(arguments: &OfPartner, client: &Client, screen: &Sc
 fn verdict_text(verdict: &Json, screen: &Screen) -> String {
     use super::output::Tone;
     let member = |path: &str| field(verdict, path);
-    let mut text = format!("{}  {}", screen.paint(Tone::Head, &member("partner")), screen.paint(Tone::Bad, &member("cause")));
+    let mut text =
+        format!("{}  {}", screen.paint(Tone::Head, &member("partner")), screen.paint(Tone::Bad, &member("cause")));
     for (name, path) in [("rung", "rung"), ("side", "side"), ("edge", "edge"), ("count", "count"), ("last", "last")] {
         let value = member(path);
         if !value.is_empty() {

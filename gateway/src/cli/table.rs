@@ -68,7 +68,8 @@ impl Table {
             return format!("{otherwise}\n");
         }
         let widths = self.widths(screen.width);
-        let head: Vec<Cell> = self.head.iter().map(|text| Cell { text: (*text).to_owned(), tone: Tone::Head }).collect();
+        let head: Vec<Cell> =
+            self.head.iter().map(|text| Cell { text: (*text).to_owned(), tone: Tone::Head }).collect();
         let lines = std::iter::once(&head).chain(&self.rows);
         lines.map(|cells| render(cells, &widths, screen)).collect()
     }

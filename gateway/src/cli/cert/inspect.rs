@@ -95,7 +95,8 @@ fn read_chain(file: &Path) -> Result<Vec<CertificateDer<'static>>, Failure> {
 }
 
 fn facts(file: &Path, chain: &[CertificateDer<'_>]) -> Result<PeerCertificate, Failure> {
-    PeerCertificate::read(chain).map_err(|error| Failure::file(file, format!("the certificate cannot be read: {error}")))
+    PeerCertificate::read(chain)
+        .map_err(|error| Failure::file(file, format!("the certificate cannot be read: {error}")))
 }
 
 fn days(certificate: &PeerCertificate, now: u64) -> i64 {
@@ -170,8 +171,12 @@ fn order(file: &Path, chain: &[CertificateDer<'_>], now: u64, findings: &mut Vec
         [one] if one.is_self_issued => {
             (Tone::Odd, "self-signed: partners take it only with dialback, DANE or a pin".to_owned())
         }
-        [_] => (Tone::Odd, "no chain follows; put the issuer's certificate behind it, unless a root signed it".to_owned()),
-        [.., last] if last.is_self_issued => (Tone::Good, "the chain is in order; its root could be left out".to_owned()),
+        [_] => {
+            (Tone::Odd, "no chain follows; put the issuer's certificate behind it, unless a root signed it".to_owned())
+        }
+        [.., last] if last.is_self_issued => {
+            (Tone::Good, "the chain is in order; its root could be left out".to_owned())
+        }
         _ => (Tone::Good, "the chain is in order".to_owned()),
     };
     findings.push(Finding { tone, text });
@@ -193,7 +198,8 @@ fn spoken_for(own: &PeerCertificate, asked: &[DomainName], findings: &mut Vec<Fi
         }
     }
     for domain in asked.iter().filter(|domain| !own.names_domain(domain)) {
-        let text = format!("it does not speak for {domain}; request one that names it (the common name does not count)");
+        let text =
+            format!("it does not speak for {domain}; request one that names it (the common name does not count)");
         findings.push(Finding { tone: Tone::Bad, text });
     }
     if asked.is_empty() && domains.is_empty() {
@@ -340,9 +346,11 @@ mod tests {
         let day = 86_400;
         let end = 1_800_000_000;
         assert_eq!([tone(end + 40 * day), tone(end + 5 * day), tone(end - 1)], [Tone::Good, Tone::Odd, Tone::Bad]);
-        for (uses, expected) in
-            [(vec![SERVER_AUTH, CLIENT_AUTH], Tone::Good), (vec![SERVER_AUTH], Tone::Odd), (vec![CLIENT_AUTH], Tone::Bad)]
-        {
+        for (uses, expected) in [
+            (vec![SERVER_AUTH, CLIENT_AUTH], Tone::Good),
+            (vec![SERVER_AUTH], Tone::Odd),
+            (vec![CLIENT_AUTH], Tone::Bad),
+        ] {
             let mut findings = Vec::new();
             own.extended_key_usage = Some(uses.into_iter().map(str::to_owned).collect());
             usage(&own, &mut findings);

@@ -168,7 +168,10 @@ fn existing_key(file: &Path) -> Result<KeyPair, Failure> {
         return Err(Failure::file(file, "this is a certificate; name the file of its private key"));
     }
     KeyPair::from_pem(&text).map_err(|error| {
-        Failure::file(file, format!("this is no key that does ({error}); it has to be ECDSA or RSA with 2048 bits or more, in PEM"))
+        Failure::file(
+            file,
+            format!("this is no key that does ({error}); it has to be ECDSA or RSA with 2048 bits or more, in PEM"),
+        )
     })
 }
 
@@ -284,7 +287,8 @@ mod tests {
             let refused = request(&folder, &format!("--domain a.example --out TMP/c.csr --key TMP/{key}")).unwrap_err();
             assert!(refused.to_string().contains(remedy), "{refused}");
         }
-        let long = format!("--domain {}.{}.example --out TMP/c.csr --key-out TMP/c.key", "a".repeat(40), "b".repeat(40));
+        let long =
+            format!("--domain {}.{}.example --out TMP/c.csr --key-out TMP/c.key", "a".repeat(40), "b".repeat(40));
         assert!(request(&folder, &long).unwrap_err().to_string().contains("--subject"));
         std::fs::remove_dir_all(folder).unwrap();
     }
