@@ -18,6 +18,44 @@ pub type Hash = [u8; 32];
 /// The previous hash of the first entry.
 pub const NO_HASH: Hash = [0; 32];
 
+/// A hash as hexadecimal digits in JSON.
+pub mod hex {
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use super::Hash;
+
+    /// The 64 digits.
+    pub fn text(hash: &Hash) -> String {
+        hash.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Reads them.
+    pub fn parse(text: &str) -> Option<Hash> {
+        let mut hash = super::NO_HASH;
+        let digits = text.as_bytes();
+        if digits.len() != 2 * hash.len() {
+            return None;
+        }
+        for (byte, digits) in hash.iter_mut().zip(digits.chunks_exact(2)) {
+            let digits = std::str::from_utf8(digits).ok().filter(|it| it.bytes().all(|it| it.is_ascii_hexdigit()))?;
+            *byte = u8::from_str_radix(digits, 16).ok()?;
+        }
+        Some(hash)
+    }
+
+    /// For serde.
+    pub fn serialize<S: Serializer>(hash: &Hash, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&text(hash))
+    }
+
+    /// For serde.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Hash, D::Error> {
+        let digits = String::deserialize(deserializer)?;
+        parse(&digits).ok_or_else(|| D::Error::custom("a hash has 64 hexadecimal digits"))
+    }
+}
+
 /// Who did something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -106,14 +144,17 @@ pub struct JournalEntry {
     pub detail: String,
 }
 
-/// An entry with its place in the chain.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// An entry with its place in the chain. As JSON it is what exports and backups have.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct JournalRecord {
     /// Its number: the first is 1, and none is left out.
     pub seq: u64,
     /// The hash of the entry before it.
+    #[serde(with = "hex")]
     pub previous_hash: Hash,
     /// Its own.
+    #[serde(with = "hex")]
     pub hash: Hash,
     /// The entry.
     pub entry: JournalEntry,

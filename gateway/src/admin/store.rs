@@ -1,4 +1,4 @@
-//! The operator's part of the store for those who await: each verb as an `async fn`.
+//! The operator's part of the store for those who await: each verb as an `async fn`. Backups are in [`super::backup`].
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -208,5 +208,20 @@ impl AsyncStore {
     /// See [`OperatorStore::archive_counts`].
     pub async fn archive_counts(&self) -> Answer<Vec<ArchiveCount>> {
         self.ask(|store, done| store.archive_counts(done)).await
+    }
+
+    /// See [`OperatorStore::copy_to`].
+    pub async fn copy_to(&self, path: PathBuf) -> Answer<()> {
+        self.ask(|store, done| store.copy_to(path, done)).await
+    }
+
+    /// See [`OperatorStore::export`].
+    pub(super) async fn export(&self, with_archive: bool, sink: Box<dyn BackupSink>) -> Answer<()> {
+        self.ask(|store, done| store.export(with_archive, sink, done)).await
+    }
+
+    /// See [`OperatorStore::restore`].
+    pub(super) async fn restore(&self, revision: u64, backup: BackupSource, is_replacing: bool) -> Answer<()> {
+        self.ask(|store, done| store.restore(revision, backup, is_replacing, done)).await
     }
 }

@@ -16,6 +16,7 @@ use crate::translate::presence::{Note, PresenceKind, ResourcePresence, Show};
 
 pub(crate) mod accounts;
 pub(crate) mod archive;
+pub(crate) mod backup;
 pub(crate) mod operator;
 
 /// Makes an empty store.
@@ -105,7 +106,7 @@ fn watcher(name: &str) -> OutDialog {
     }
 }
 
-fn full() -> Pair {
+pub(crate) fn full() -> Pair {
     let mut pair = Pair::new(alice_bob());
     pair.serial = 4_000_000_000;
     pair.due_at = Some(4_000);

@@ -4,6 +4,7 @@
 //! versions: a commit that started from another version than the stored one changes nothing and says so. [`sqlite`] is
 //! the embedded default for one gateway; the conformance suite in this folder is what any other engine must pass too.
 
+pub mod backup;
 pub mod operator;
 pub mod row;
 pub mod sqlite;
@@ -137,4 +138,4 @@ impl StoreFault {
 }
 
 #[cfg(test)]
-mod conformance;
+pub(crate) mod conformance;

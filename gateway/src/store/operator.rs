@@ -12,7 +12,11 @@ pub use account::*;
 pub use archive::*;
 pub use document::*;
 
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+
 use super::Done;
+use super::backup::{BackupItem, Broken};
 use crate::admin::journal::{Hash, JournalEntry, JournalRecord};
 
 /// Bytes of an entry's `detail`: a change of a document, both its versions.
@@ -21,6 +25,21 @@ pub const MAX_JOURNAL_DETAIL: usize = 128 * 1024;
 pub const MAX_JOURNAL_TEXT: usize = 4 * 1024;
 /// Entries of one page, and of one call.
 pub const MAX_JOURNAL_PAGE: usize = 1_000;
+
+/// Takes what a backup has.
+pub trait BackupSink: Send {
+    /// Hears the revision, before everything else.
+    fn begin(&mut self, revision: u64) -> ControlFlow<()>;
+
+    /// Takes the next thing.
+    fn take(&mut self, item: BackupItem) -> ControlFlow<()>;
+
+    /// Hears that it was all.
+    fn end(&mut self);
+}
+
+/// Gives what a backup has.
+pub type BackupSource = Box<dyn Iterator<Item = Result<BackupItem, Broken>> + Send>;
 
 /// The operator's part of a store. Whatever exceeds a bound of this module is refused with
 /// [`StoreFault::Refused`](super::StoreFault::Refused), which names the bound.
@@ -131,4 +150,16 @@ pub trait OperatorStore: Send + Sync {
 
     /// How much is kept, partner by partner.
     fn archive_counts(&self, done: Done<Vec<ArchiveCount>>);
+
+    /// Gives everything that a backup has to `sink`, as it was at one moment: the revision first. The sink is called on a
+    /// thread of its own, may block, and says when it has enough. One at a time; another is refused.
+    fn export(&self, with_archive: bool, sink: Box<dyn BackupSink>, done: Done<()>);
+
+    /// Puts a backup that was made at this revision into a store without documents, grants, accounts, tokens, pairs and archive, or in the place of what
+    /// it has of these: all of it or, at the first fault, nothing. The archive stays if the backup has none. Nothing of
+    /// the store's journal is lost: entries that the backup does not have are appended to its chain.
+    fn restore(&self, revision: u64, backup: BackupSource, is_replacing: bool, done: Done<()>);
+
+    /// Copies the store, as it is, to a file of its engine's own form that does not exist.
+    fn copy_to(&self, path: PathBuf, done: Done<()>);
 }

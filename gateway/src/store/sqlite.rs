@@ -22,7 +22,7 @@ mod operator;
 mod pairs;
 mod reader;
 
-use operator::OperatorJob;
+use operator::{Copying, OperatorJob};
 use reader::Reader;
 
 /// Calls that may wait for the thread: a second or two of work.
@@ -50,6 +50,7 @@ pub struct SqliteStore {
     jobs: Option<SyncSender<Job>>,
     thread: Option<JoinHandle<()>>,
     reader: Reader,
+    copying: Copying,
 }
 
 enum Job {
@@ -72,7 +73,7 @@ impl SqliteStore {
         let (jobs, queue) = sync_channel(QUEUE);
         let worker = Worker { path: Arc::clone(&path), connection };
         let thread = start(&path, "store", move || worker.run(&queue))?;
-        Ok(Self { path, jobs: Some(jobs), thread: Some(thread), reader })
+        Ok(Self { path, jobs: Some(jobs), thread: Some(thread), reader, copying: Copying::default() })
     }
 
     fn submit(&self, job: Job) {
@@ -283,14 +284,21 @@ fn store_error(path: &Arc<PathBuf>, error: pairs::Fault) -> StoreError {
 
 fn open(path: &Arc<PathBuf>) -> Result<Connection, StoreError> {
     let sql = |error: rusqlite::Error| fault(path, &error);
-    let mut connection = Connection::open(path.as_path()).map_err(sql)?;
-    connection.busy_timeout(BUSY_TIMEOUT).map_err(sql)?;
-    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    let mut connection = connect(path)?;
     connection.pragma_update(None, "journal_mode", "wal").map_err(sql)?;
     connection.pragma_update(None, "synchronous", "full").map_err(sql)?;
     connection.pragma_update(None, "foreign_keys", true).map_err(sql)?;
     connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES).map_err(sql)?;
     migrate(&mut connection, path)?;
+    Ok(connection)
+}
+
+/// A connection that reads, and nothing more is known about the file yet.
+fn connect(path: &Arc<PathBuf>) -> Result<Connection, StoreError> {
+    let sql = |error: rusqlite::Error| fault(path, &error);
+    let connection = Connection::open(path.as_path()).map_err(sql)?;
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(sql)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(connection)
 }
 

@@ -1,7 +1,7 @@
 use std::cell::RefCell;
 
 use super::super::conformance::operator::{change, data, entry, journal, put};
-use super::super::conformance::{self, load};
+use super::super::conformance::{self, load, wait};
 use super::tests::{File, pair};
 use super::*;
 use crate::admin::journal::verify_chain;
@@ -16,6 +16,30 @@ fn sqlite_does_what_every_store_must_for_operators() {
         files.borrow_mut().push(file);
         stores
     });
+}
+
+#[test]
+fn sqlite_backs_up_and_restores_as_every_store_must() {
+    let files = RefCell::new(Vec::new());
+    conformance::backup::check_all(&|| {
+        let file = File::new();
+        let store = Arc::new(SqliteStore::open(&file.0).unwrap());
+        files.borrow_mut().push(file);
+        (Arc::clone(&store) as Arc<dyn Store>, store)
+    });
+}
+
+#[test]
+fn a_copy_is_a_store_of_its_own() {
+    let (file, copy) = (File::new(), File::new());
+    let store = SqliteStore::open(&file.0).unwrap();
+    change(&store, 0, vec![put("a.example", "{}")]);
+    wait(|done| store.copy_to(copy.0.clone(), done)).unwrap();
+    change(&store, 1, vec![put("b.example", "{}")]);
+    assert_eq!(data(&SqliteStore::open(&copy.0).unwrap()).documents.len(), 1);
+    // What is there already is somebody's.
+    let error = wait(|done| store.copy_to(copy.0.clone(), done)).unwrap_err();
+    assert_eq!(error.fault, StoreFault::Refused);
 }
 
 #[test]

@@ -1,6 +1,9 @@
 //! Who may operate: accounts, their sign-ins, tokens, and links that work once. Secrets are kept as hashes only.
+//! The fields of accounts and tokens are those of backups.
 
-use crate::admin::journal::Hash;
+use serde::{Deserialize, Serialize};
+
+use crate::admin::journal::{Hash, hex};
 
 /// Accounts of operators.
 pub const MAX_ACCOUNTS: usize = 1_000;
@@ -14,7 +17,8 @@ pub const MAX_ONE_TIME: usize = 2_000;
 pub const MAX_ACCOUNT_TEXT: usize = 1_024;
 
 /// Somebody who may sign in.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Account {
     /// The name to sign in with.
     pub name: String,
@@ -88,13 +92,15 @@ pub struct Login {
 }
 
 /// A token of the interface.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Token {
     /// What it is called in lists and the journal.
     pub id: String,
     /// What its owner calls it.
     pub name: String,
     /// The hash of what is sent.
+    #[serde(with = "hex")]
     pub token_hash: Hash,
     /// What it may: words without spaces.
     pub scopes: Vec<String>,

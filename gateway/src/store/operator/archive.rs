@@ -1,4 +1,6 @@
-//! The archive: messages of partners whose operators have said so.
+//! The archive: messages of partners whose operators have said so. Their fields are those of backups.
+
+use serde::{Deserialize, Serialize};
 
 /// Messages of one call: what a burst of a second leaves behind.
 pub const MAX_ARCHIVE_BATCH: usize = 1_000;
@@ -8,7 +10,8 @@ pub const MAX_ARCHIVE_PAGE: usize = 1_000;
 pub const ARCHIVE_PURGE: usize = 2_000;
 
 /// Which way a message went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ArchivedDirection {
     /// From the partner to a local user.
     Inbound,
@@ -32,7 +35,8 @@ impl ArchivedDirection {
 }
 
 /// What carried a message on the SIP side.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ArchivedKind {
     /// A MESSAGE outside of a session (RFC 3428).
     Pager,
@@ -59,7 +63,8 @@ impl ArchivedKind {
 }
 
 /// A message that was delivered.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ArchivedMessage {
     /// Its number, which the store gives: the first is 1.
     pub id: u64,

@@ -1,4 +1,6 @@
-//! Documents and grants: what operators have configured outside gateway.toml.
+//! Documents and grants: what operators have configured outside gateway.toml. Their fields are those of backups.
+
+use serde::{Deserialize, Serialize};
 
 /// Documents of all kinds: a few times the partners that a deployment has.
 pub const MAX_DOCUMENTS: usize = 10_000;
@@ -10,7 +12,8 @@ pub const MAX_GRANTS: usize = 200_000;
 pub const MAX_IDENTITY: usize = 2_047;
 
 /// What a document describes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum DocumentKind {
     /// A partner; its identity is its domain.
     Partner,
@@ -39,7 +42,8 @@ impl DocumentKind {
 }
 
 /// Something configured, in the words of gateway.toml.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Document {
     /// What it describes.
     pub kind: DocumentKind,
@@ -56,7 +60,8 @@ pub struct Document {
 }
 
 /// The external access policy of one user (Grant-CsExternalAccessPolicy).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Grant {
     /// Whose: a bare JID in its canonical spelling.
     pub user: String,

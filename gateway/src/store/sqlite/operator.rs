@@ -4,17 +4,19 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rusqlite::Connection;
 
 use super::pairs::{Fault, Sql};
-use super::{Completion, Job, SqliteStore, fault, store_error};
+use super::{Completion, Job, SqliteStore, connect, fault, start, store_error};
 use crate::admin::journal::{Hash, JournalEntry, JournalRecord};
 use crate::store::operator::*;
-use crate::store::{Done, StoreError};
+use crate::store::{Done, StoreError, StoreFault};
 
 mod account;
 mod archive;
+mod backup;
 mod document;
 mod journal;
 mod token;
@@ -103,6 +105,46 @@ impl SqliteStore {
 
     fn read<T: Send + 'static>(&self, done: Done<T>, verb: impl FnOnce(&Connection) -> Sql<T> + Send + 'static) {
         self.reader.submit(OperatorJob::new(false, done, verb));
+    }
+}
+
+/// Whether a copy is under way.
+#[derive(Debug, Default)]
+pub(super) struct Copying(Arc<AtomicBool>);
+
+/// The copy that is. Its end, however it comes, makes room for the next one.
+struct Copy(Arc<AtomicBool>);
+
+impl Copying {
+    fn begin(&self) -> Option<Copy> {
+        (!self.0.swap(true, Ordering::AcqRel)).then(|| Copy(Arc::clone(&self.0)))
+    }
+}
+
+impl Drop for Copy {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
+
+impl SqliteStore {
+    /// Work of minutes has a thread and a connection for itself, and there is one such work at a time.
+    fn copy(&self, done: Done<()>, verb: impl FnOnce(&Connection) -> Sql<()> + Send + 'static) {
+        let job = OperatorJob::new(false, done, verb);
+        let Some(copy) = self.copying.begin() else {
+            let path = Arc::clone(&self.path);
+            let detail = "a backup is under way already; try again when it has ended".into();
+            return job.fail(StoreError { path, fault: StoreFault::Overloaded, detail });
+        };
+        let path = Arc::clone(&self.path);
+        // If no thread can be started, the callback is dropped with the job: whoever waits hears of the end.
+        let _ = start(&self.path, "store-copy", move || {
+            match connect(&path) {
+                Ok(connection) => job.answer(&connection, &path),
+                Err(error) => job.fail(error),
+            }
+            drop(copy);
+        });
     }
 }
 
@@ -243,6 +285,18 @@ impl OperatorStore for SqliteStore {
 
     fn archive_counts(&self, done: Done<Vec<ArchiveCount>>) {
         self.read(done, archive::counts);
+    }
+
+    fn export(&self, with_archive: bool, mut sink: Box<dyn BackupSink>, done: Done<()>) {
+        self.copy(done, move |connection| backup::export(connection, with_archive, &mut *sink));
+    }
+
+    fn restore(&self, revision: u64, backup: BackupSource, is_replacing: bool, done: Done<()>) {
+        self.write(done, move |connection| backup::restore(connection, revision, backup, is_replacing));
+    }
+
+    fn copy_to(&self, path: PathBuf, done: Done<()>) {
+        self.copy(done, move |connection| backup::copy_to(connection, &path));
     }
 }
 

@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 use rusqlite::Connection;
 
 use super::operator::OperatorJob;
-use super::{BUSY_TIMEOUT, NOTHING_CHANGED, STATEMENTS, fault, start};
+use super::{NOTHING_CHANGED, connect, start};
 use crate::store::{StoreError, StoreFault};
 
 /// Reads that may wait: each is a person or a program who looks at something.
@@ -28,10 +28,7 @@ pub(super) struct Reader {
 impl Reader {
     /// Starts it on a file that is up to date.
     pub(super) fn open(path: &Arc<PathBuf>) -> Result<Self, StoreError> {
-        let sql = |error: rusqlite::Error| fault(path, &error);
-        let connection = Connection::open(path.as_path()).map_err(sql)?;
-        connection.busy_timeout(BUSY_TIMEOUT).map_err(sql)?;
-        connection.set_prepared_statement_cache_capacity(STATEMENTS);
+        let connection = connect(path)?;
         let (jobs, queue) = sync_channel(QUEUE);
         let own = Arc::clone(path);
         let thread = start(path, "store-reader", move || run(&connection, &own, &queue))?;

@@ -16,8 +16,12 @@ pub(super) fn revision(connection: &Connection) -> Sql<u64> {
 pub(super) fn all(connection: &Connection) -> Sql<OperatorData> {
     // Three reads that must see the same revision.
     let transaction = connection.unchecked_transaction()?;
-    let (revision, documents) = (revision(&transaction)?, documents(&transaction)?);
-    let mut statement = transaction.prepare_cached("SELECT * FROM external_access_grant ORDER BY user_jid")?;
+    read(&transaction)
+}
+
+pub(super) fn read(connection: &Connection) -> Sql<OperatorData> {
+    let (revision, documents) = (revision(connection)?, documents(connection)?);
+    let mut statement = connection.prepare_cached("SELECT * FROM external_access_grant ORDER BY user_jid")?;
     let grants = statement.query_map([], |row| {
         Ok(Grant {
             user: row.get("user_jid")?,
@@ -70,17 +74,21 @@ pub(super) fn change(
     let origin = Origin { revision: based_on.saturating_add(1), at_ms: first.at_ms, by: first.actor.clone() };
     let versions = changes.iter().map(|change| change_one(connection, change, &origin)).collect::<Result<_, _>>()?;
     // Once for all changes: a deployment's grants may come in one.
-    fits(connection, "documents", "SELECT count(*) FROM document", MAX_DOCUMENTS)?;
-    fits(connection, "grants", "SELECT count(*) FROM external_access_grant", MAX_GRANTS)?;
+    fit(connection)?;
     journal::append(connection, entries)?;
     Ok(ChangeOutcome::Stored { revision: origin.revision, versions })
+}
+
+/// Refuses what has made too many.
+pub(super) fn fit(connection: &Connection) -> Sql<()> {
+    fits(connection, "documents", "SELECT count(*) FROM document", MAX_DOCUMENTS)?;
+    fits(connection, "grants", "SELECT count(*) FROM external_access_grant", MAX_GRANTS)
 }
 
 fn change_one(connection: &Connection, change: &DocumentChange, origin: &Origin) -> Sql<u64> {
     match change {
         DocumentChange::Put { kind, identity, json } => {
-            at_most("the identity of a document", identity, MAX_IDENTITY)?;
-            at_most("a document", json, MAX_DOCUMENT)?;
+            fit_document(identity, json)?;
             put(connection, *kind, identity, json, origin)
         }
         DocumentChange::Remove { kind, identity } => {
@@ -89,8 +97,7 @@ fn change_one(connection: &Connection, change: &DocumentChange, origin: &Origin)
             Ok(0)
         }
         DocumentChange::Grant { user, policy } => {
-            at_most("the user of a grant", user, MAX_IDENTITY)?;
-            at_most("the policy of a grant", policy, MAX_IDENTITY)?;
+            fit_grant(user, policy)?;
             grant(connection, user, policy, origin)?;
             Ok(origin.revision)
         }
@@ -100,6 +107,16 @@ fn change_one(connection: &Connection, change: &DocumentChange, origin: &Origin)
             Ok(0)
         }
     }
+}
+
+fn fit_document(identity: &str, json: &str) -> Sql<()> {
+    at_most("the identity of a document", identity, MAX_IDENTITY)?;
+    at_most("a document", json, MAX_DOCUMENT)
+}
+
+fn fit_grant(user: &str, policy: &str) -> Sql<()> {
+    at_most("the user of a grant", user, MAX_IDENTITY)?;
+    at_most("the policy of a grant", policy, MAX_IDENTITY)
 }
 
 fn put(connection: &Connection, kind: DocumentKind, identity: &str, json: &str, origin: &Origin) -> Sql<u64> {
@@ -119,24 +136,20 @@ fn put(connection: &Connection, kind: DocumentKind, identity: &str, json: &str, 
         statement.execute(values)?;
         return Ok(*revision);
     }
-    insert(connection, kind, identity, *revision, json, *at_ms, by)?;
+    let (identity, json, changed_by) = (identity.to_owned(), json.to_owned(), by.clone());
+    insert(connection, &Document { kind, identity, version: *revision, json, changed_at_ms: *at_ms, changed_by })?;
     Ok(*revision)
 }
 
-fn insert(
-    connection: &Connection,
-    kind: DocumentKind,
-    identity: &str,
-    version: u64,
-    json: &str,
-    at_ms: u64,
-    by: &str,
-) -> Sql<()> {
+/// Answers whether there was none.
+fn insert(connection: &Connection, document: &Document) -> Sql<bool> {
+    let Document { kind, identity, version, json, changed_at_ms, changed_by } = document;
     let mut statement = connection.prepare_cached(
-        "INSERT INTO document (kind, identity, version, json, changed_at_ms, changed_by) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        "INSERT INTO document (kind, identity, version, json, changed_at_ms, changed_by) VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
+         ON CONFLICT DO NOTHING",
     )?;
-    statement.execute(params![kind.as_str(), identity, integer(version), json, integer(at_ms), by])?;
-    Ok(())
+    let values = params![kind.as_str(), identity, integer(*version), json, integer(*changed_at_ms), changed_by];
+    Ok(statement.execute(values)? > 0)
 }
 
 fn grant(connection: &Connection, user: &str, policy: &str, origin: &Origin) -> Sql<()> {
@@ -147,9 +160,35 @@ fn grant(connection: &Connection, user: &str, policy: &str, origin: &Origin) -> 
     if statement.execute(params![user, policy, integer(*at_ms), by])? > 0 {
         return Ok(());
     }
+    let (user, policy, changed_by) = (user.to_owned(), policy.to_owned(), by.clone());
+    insert_grant(connection, &Grant { user, policy, changed_at_ms: *at_ms, changed_by }).map(drop)
+}
+
+/// Answers whether there was none.
+fn insert_grant(connection: &Connection, grant: &Grant) -> Sql<bool> {
+    let Grant { user, policy, changed_at_ms, changed_by } = grant;
     let mut statement = connection.prepare_cached(
-        "INSERT INTO external_access_grant (user_jid, policy, changed_at_ms, changed_by) VALUES (?1, ?2, ?3, ?4)",
+        "INSERT INTO external_access_grant (user_jid, policy, changed_at_ms, changed_by) VALUES (?1, ?2, ?3, ?4) \
+         ON CONFLICT DO NOTHING",
     )?;
-    statement.execute(params![user, policy, integer(*at_ms), by])?;
+    Ok(statement.execute(params![user, policy, integer(*changed_at_ms), changed_by])? > 0)
+}
+
+pub(super) fn restore(connection: &Connection, document: &Document) -> Sql<()> {
+    fit_document(&document.identity, &document.json)?;
+    let is_new = insert(connection, document)?;
+    if is_new { Ok(()) } else { refuse(format!("the document {:?} comes twice", document.identity)) }
+}
+
+pub(super) fn restore_grant(connection: &Connection, grant: &Grant) -> Sql<()> {
+    fit_grant(&grant.user, &grant.policy)?;
+    let is_new = insert_grant(connection, grant)?;
+    if is_new { Ok(()) } else { refuse(format!("the grant of {:?} comes twice", grant.user)) }
+}
+
+/// Goes on behind all revisions that anybody has seen, here or where the backup was made.
+pub(super) fn set_revision(connection: &Connection, restored: u64) -> Sql<()> {
+    let next = revision(connection)?.max(restored).saturating_add(1);
+    connection.prepare_cached("UPDATE operator_revision SET value = ?1")?.execute([integer(next)])?;
     Ok(())
 }

@@ -37,12 +37,12 @@ pub(super) fn append(connection: &Connection, entries: Vec<JournalEntry>) -> Sql
     Ok(seq)
 }
 
-fn set_end(connection: &Connection, seq: u64, hash: &Hash) -> Sql<()> {
+pub(super) fn set_end(connection: &Connection, seq: u64, hash: &Hash) -> Sql<()> {
     connection.prepare_cached("UPDATE journal_end SET seq = ?1, hash = ?2")?.execute(params![integer(seq), hash])?;
     Ok(())
 }
 
-fn insert(connection: &Connection, record: &JournalRecord) -> Sql<()> {
+pub(super) fn insert(connection: &Connection, record: &JournalRecord) -> Sql<()> {
     let JournalRecord { seq, previous_hash, hash, entry } = record;
     let mut statement = connection.prepare_cached(
         "INSERT INTO journal (seq, previous_hash, hash, at_ms, actor, actor_kind, address, action, object, outcome, detail) \
@@ -71,6 +71,17 @@ pub(super) fn after(connection: &Connection, seq: u64, limit: usize) -> Sql<Vec<
 pub(super) fn before(connection: &Connection, seq: Option<u64>, limit: usize) -> Sql<Vec<JournalRecord>> {
     let seq = seq.map_or(i64::MAX, integer);
     page(connection, "SELECT * FROM journal WHERE seq < ?1 ORDER BY seq DESC LIMIT ?2", seq, limit)
+}
+
+/// The first entries of those that a restore has set aside, under their negative numbers.
+pub(super) fn aside(connection: &Connection, limit: usize) -> Sql<Vec<(i64, JournalEntry)>> {
+    let mut statement = connection.prepare_cached("SELECT * FROM journal WHERE seq < 0 ORDER BY seq DESC LIMIT ?1")?;
+    let mut rows = statement.query([count_of(limit)])?;
+    let mut entries = Vec::new();
+    while let Some(row) = rows.next()? {
+        entries.push((row.get("seq")?, read(row)?.entry));
+    }
+    Ok(entries)
 }
 
 fn page(connection: &Connection, sql: &str, seq: i64, limit: usize) -> Sql<Vec<JournalRecord>> {
