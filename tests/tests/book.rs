@@ -200,10 +200,45 @@ fn every_metric_that_the_book_names_is_counted() {
     };
     let mut unknown = Vec::new();
     for (chapter, text) in chapters() {
-        let in_blocks = blocks(&text, "yaml").concat();
+        let in_blocks = blocks(&text, "yaml").join("\n");
         let words = in_blocks.split(|c: char| !c.is_alphanumeric() && c != '_').map(str::to_owned);
         let named = quoted(&text).into_iter().chain(words).filter(|word| word.starts_with("causeway_"));
         unknown.extend(named.filter(|name| !exists(name)).map(|name| format!("{chapter}: {name}")));
+    }
+    assert!(unknown.is_empty(), "{unknown:#?}");
+}
+
+/// What the book has people type, words as a shell makes them; in prose without arguments.
+fn commands(text: &str) -> Vec<(Vec<String>, bool)> {
+    let mut found = Vec::new();
+    for line in blocks(text, "sh").join("\n").replace("\\\n", " ").lines() {
+        let typed = line.split(['|', '>', '#']).next().unwrap_or_default().trim();
+        if typed.starts_with("causeway ") {
+            found.push((typed.split_whitespace().map(str::to_owned).collect(), true));
+        }
+    }
+    for quotation in quoted(text).into_iter().filter(|quotation| quotation.starts_with("causeway ")) {
+        found.push((quotation.split_whitespace().map(str::to_owned).collect(), false));
+    }
+    found
+}
+
+#[test]
+fn every_command_in_the_book_is_one() {
+    use clap::error::ErrorKind::{DisplayHelp, DisplayHelpOnMissingArgumentOrSubcommand, MissingRequiredArgument};
+    let mut unknown = Vec::new();
+    for (name, text) in chapters() {
+        for (words, is_whole) in commands(&text) {
+            let Err(error) = causeway_gateway::cli::command().try_get_matches_from(&words) else { continue };
+            let is_fine = match error.kind() {
+                DisplayHelp => true,
+                DisplayHelpOnMissingArgumentOrSubcommand | MissingRequiredArgument => !is_whole,
+                _ => false,
+            };
+            if !is_fine {
+                unknown.push(format!("{name}: {}: {}", words.join(" "), error.to_string().lines().next().unwrap()));
+            }
+        }
     }
     assert!(unknown.is_empty(), "{unknown:#?}");
 }

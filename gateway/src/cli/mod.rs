@@ -112,6 +112,11 @@ enum Verb {
     Man(pages::Man),
 }
 
+/// The command line as a whole, for those who want to know what there is.
+pub fn command() -> clap::Command {
+    Line::command()
+}
+
 /// Reads the command line, does what it says, and says how it ended.
 pub fn main() -> ExitCode {
     let line = Line::parse();
@@ -130,8 +135,8 @@ fn run(line: Line, screen: &Screen) -> Ending {
         Verb::Cert(verb) => verb.run(screen),
         Verb::Dns(arguments) => dns::run(&arguments, screen),
         Verb::DevCerts(arguments) => dev_certs::run(arguments, screen),
-        Verb::Completions(arguments) => arguments.run(Line::command(), screen),
-        Verb::Man(arguments) => arguments.run(Line::command(), screen),
+        Verb::Completions(arguments) => arguments.run(command(), screen),
+        Verb::Man(arguments) => arguments.run(command(), screen),
         verb => {
             let client = Client::new(line.place.place(|name| std::env::var(name).ok())?)?;
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
