@@ -24,6 +24,7 @@ mod directory;
 pub mod files;
 mod fixed;
 mod messages;
+pub mod panel;
 mod partner;
 mod settings;
 mod sip;
@@ -31,6 +32,7 @@ pub mod stored;
 
 pub use access::{AccessPolicy, GrantFault, GrantFile};
 pub use directory::{DirectoryConfig, EchoConfig, PhotoFile, VCardFault};
+pub use panel::PanelConfig;
 pub use partner::Partner;
 pub use sip::{MsrpListen, SipConfig, SipTlsFiles};
 pub use stored::{Declared, Stored};
@@ -89,6 +91,8 @@ pub struct Config {
     pub watches: WatchLimits,
     /// Where health and metrics are served.
     pub admin: SocketAddr,
+    /// Where operators reach panel and interface.
+    pub panel: PanelConfig,
     /// Logs and traces.
     pub telemetry: TelemetryConfig,
     /// How long what is under way may take on shutdown.
@@ -171,6 +175,7 @@ impl Config {
             .parsed("listen", str::parse::<SocketAddr>, "write address:port, such as \"127.0.0.1:9090\"")
             .unwrap_or(DEFAULT_ADMIN);
         admin.finish();
+        let panel = panel::read(document.section("panel"), &mut warnings);
         let telemetry = TelemetryConfig::read(document.section("telemetry"), "gateway", &gateway_id);
         partner::unique_domains(document.root(), &partners);
         partner::no_look_alikes(document.root(), &partners, &domains, &mut warnings);
@@ -208,6 +213,7 @@ impl Config {
             quotas,
             watches,
             admin: admin_listen,
+            panel,
             telemetry,
             drain,
         };
@@ -222,7 +228,7 @@ impl Config {
         let grants = self.grant_files.iter().map(|grant| &grant.path);
         let photos = self.directory.photos.iter().map(|photo| &photo.path).chain(&self.directory.vcard_files);
         let named = link.into_iter().chain(sip).chain(anchors).chain(&self.dialback_passphrase);
-        named.chain(grants).chain(photos).cloned().collect()
+        named.chain(grants).chain(photos).chain(self.panel.files()).cloned().collect()
     }
 }
 

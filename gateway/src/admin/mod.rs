@@ -6,7 +6,10 @@ pub mod change;
 pub mod desk;
 pub mod documents;
 pub mod journal;
+pub mod login;
+pub mod panel;
 pub mod receipt;
+pub mod serve;
 pub mod store;
 #[cfg(test)]
 pub(crate) mod test_rig;

@@ -19,6 +19,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use crate::iq::vcard::Photo;
 use crate::policy::access::ExternalAccess;
 
+use super::panel::{OidcConfig, PanelTlsFiles};
 use super::{Config, DirectoryConfig, GrantFile, LinkFiles, MIN_PASSPHRASE, Partner, PhotoFile, SipTlsFiles, Stored};
 
 /// A file that cannot be used.
@@ -67,6 +68,26 @@ impl Config {
         if let Some(tls) = &config.sip.tls {
             let pool: [(&str, &Path); 3] = [("certificate", &tls.certificate), ("key", &tls.key), ("ca", &tls.ca)];
             files.judge("sip.tls_files", &pool, || tls.load(), fit);
+        }
+        if let Some(tls) = &config.panel.tls {
+            let panel: [(&str, &Path); 2] = [("certificate", &tls.certificate), ("key", &tls.key)];
+            files.judge("panel", &panel, || tls.load(), "make certificate and key fit each other");
+        }
+        if let Some(oidc) = &config.panel.oidc {
+            files.judge(
+                "panel.oidc.ca",
+                &[("", &oidc.authorities)],
+                || oidc.load_authorities(),
+                "write a PEM file with the authorities of the provider's certificate",
+            );
+            if let Some(path) = &oidc.client_secret {
+                files.judge(
+                    "panel.oidc.client_secret_file",
+                    &[("", path)],
+                    || oidc.load_secret(),
+                    "write the file with the secret that the provider gave for client_id",
+                );
+            }
         }
         if let Some(path) = &config.dialback_passphrase {
             files.judge(
@@ -156,6 +177,36 @@ impl SipTlsFiles {
         let client = tls::client_config(chain.clone(), key.clone_key(), Arc::clone(&pool)).map_err(fault)?;
         let msrp = Arc::new(msrp_tls(chain, key, pool).map_err(fault)?);
         Ok(SipTls { server, client, msrp })
+    }
+}
+
+impl PanelTlsFiles {
+    /// The panel's TLS configuration, from the files as they are now. Browsers show no certificate of their own.
+    pub fn load(&self) -> Result<Arc<rustls::ServerConfig>, FileFault> {
+        let chain = certificates(&self.certificate)?;
+        let key = PrivateKeyDer::from_pem_slice(&read(&self.key)?).map_err(|error| FileFault::new(&self.key, error))?;
+        let fault = |error: rustls::Error| FileFault::new(&self.certificate, error);
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let mut config = builder.map_err(fault)?.with_no_client_auth().with_single_cert(chain, key).map_err(fault)?;
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Arc::new(config))
+    }
+}
+
+impl OidcConfig {
+    /// Whom the provider's certificate may come from.
+    pub fn load_authorities(&self) -> Result<RootCertStore, FileFault> {
+        let mut authorities = RootCertStore::empty();
+        let (added, _unusable) = authorities.add_parsable_certificates(certificates(&self.authorities)?);
+        if added == 0 { Err(FileFault::new(&self.authorities, "no authority in it can be used")) } else { Ok(authorities) }
+    }
+
+    /// What proves to the provider that we are its client; `None` for a public client.
+    pub fn load_secret(&self) -> Result<Option<Secret>, FileFault> {
+        let Some(path) = &self.client_secret else { return Ok(None) };
+        let secret = Secret::from_file_bytes(&read(path)?);
+        if secret.expose().is_empty() { Err(FileFault::new(path, "it is empty")) } else { Ok(Some(secret)) }
     }
 }
 
