@@ -209,11 +209,8 @@ impl Door {
                     tracing::debug!(%address, "too many connections to the panel");
                     return;
                 };
-                let peer = Peer::Address {
-                    address,
-                    is_secure: config.is_secure(),
-                    is_proxied: config.behind_tls_proxy,
-                };
+                let peer =
+                    Peer::Address { address, is_secure: config.is_secure(), is_proxied: config.behind_tls_proxy };
                 let tls = self.tls.borrow().clone();
                 connections.spawn(async move {
                     let _no_delay_is_a_wish = stream.set_nodelay(true);
@@ -223,7 +220,9 @@ impl Door {
                             let handshake = TlsAcceptor::from(tls).accept(stream);
                             match tokio::time::timeout(HANDSHAKE_PATIENCE, handshake).await {
                                 Ok(Ok(stream)) => talk(stream, router, peer, HEAD_PATIENCE, ending).await,
-                                Ok(Err(error)) => tracing::debug!(%address, %error, "no TLS with a client of the panel"),
+                                Ok(Err(error)) => {
+                                    tracing::debug!(%address, %error, "no TLS with a client of the panel")
+                                }
                                 Err(_) => tracing::debug!(%address, "a client of the panel was slow with TLS"),
                             }
                         }

@@ -199,7 +199,11 @@ impl OidcConfig {
     pub fn load_authorities(&self) -> Result<RootCertStore, FileFault> {
         let mut authorities = RootCertStore::empty();
         let (added, _unusable) = authorities.add_parsable_certificates(certificates(&self.authorities)?);
-        if added == 0 { Err(FileFault::new(&self.authorities, "no authority in it can be used")) } else { Ok(authorities) }
+        if added == 0 {
+            Err(FileFault::new(&self.authorities, "no authority in it can be used"))
+        } else {
+            Ok(authorities)
+        }
     }
 
     /// What proves to the provider that we are its client; `None` for a public client.

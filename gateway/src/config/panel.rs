@@ -235,9 +235,9 @@ fn oidc(mut section: Section) -> Option<OidcConfig> {
 
 /// https, or http to this very machine: tokens must not cross a network in clear.
 fn is_issuer(text: &str) -> bool {
-    let is_local = ["http://127.0.0.1", "http://localhost", "http://[::1]"].iter().any(|local| {
-        text.strip_prefix(local).is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '/']))
-    });
+    let is_local = ["http://127.0.0.1", "http://localhost", "http://[::1]"]
+        .iter()
+        .any(|local| text.strip_prefix(local).is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '/'])));
     let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic());
     is_plain && (is_local || text.strip_prefix("https://").is_some_and(|rest| !rest.is_empty()))
 }

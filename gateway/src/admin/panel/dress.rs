@@ -51,7 +51,8 @@ pub async fn dress(request: Request, next: Next) -> Response {
 
 /// What the router and its extractors refuse in words of their own.
 fn bare(response: &Response, path: &str) -> Option<Denied> {
-    let is_text = response.headers().get(header::CONTENT_TYPE).is_none_or(|kind| kind.as_bytes().starts_with(b"text/plain"));
+    let is_text =
+        response.headers().get(header::CONTENT_TYPE).is_none_or(|kind| kind.as_bytes().starts_with(b"text/plain"));
     if !is_text || path.starts_with(INTERFACE) {
         return None;
     }

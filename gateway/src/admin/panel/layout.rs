@@ -224,7 +224,10 @@ mod tests {
         let html = shown(Language::English, Some(Actor::local(Language::English)));
         assert!(html.contains("<a href=\"/accounts\" aria-current=\"page\">"), "{html}");
         assert!(html.contains("hx-headers='{\"X-CSRF-Token\": \"token\"}'"), "{html}");
-        let viewer = Actor { scopes: crate::admin::login::Role::ViewOnlyAdministrator.scopes(), ..Actor::local(Language::English) };
+        let viewer = Actor {
+            scopes: crate::admin::login::Role::ViewOnlyAdministrator.scopes(),
+            ..Actor::local(Language::English)
+        };
         assert!(!shown(Language::English, Some(viewer)).contains("href=\"/accounts\""));
     }
 

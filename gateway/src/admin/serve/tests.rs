@@ -114,7 +114,8 @@ async fn a_new_certificate_is_shown_to_the_next_client() {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(der).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let client = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let client =
+            rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
         let client = Arc::new(client.with_root_certificates(roots).with_no_client_auth());
         let connector = tokio_rustls::TlsConnector::from(client);
         let name = rustls::pki_types::ServerName::try_from(name).unwrap();

@@ -37,7 +37,8 @@ fn messages(text: &str) -> BTreeMap<String, BTreeSet<String>> {
             assert!(messages.insert(current.clone(), BTreeSet::new()).is_none(), "{current} is there twice");
         }
         for variable in line.split('$').skip(1) {
-            let end = variable.find(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '_').unwrap_or(variable.len());
+            let end =
+                variable.find(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '_').unwrap_or(variable.len());
             messages.get_mut(&current).unwrap().insert(variable[..end].to_owned());
         }
     }
@@ -92,7 +93,8 @@ fn no_translation_is_the_english_text_left_as_it_was() {
         for (index, language) in [(2, "ru"), (3, "zh")] {
             for (number, line) in texts[index].lines().enumerate() {
                 let text = line.split_once('=').map_or("", |(_, text)| text.trim());
-                let words = text.split(' ').filter(|word| word.len() > 2 && word.bytes().all(|b| b.is_ascii_lowercase()));
+                let words =
+                    text.split(' ').filter(|word| word.len() > 2 && word.bytes().all(|b| b.is_ascii_lowercase()));
                 assert!(text.contains('{') || words.count() < 3, "{area} in {language}, line {}: {text}", number + 1);
             }
         }
@@ -211,7 +213,14 @@ fn plural_rules_are_those_of_the_language() {
     assert_eq!(days(Language::Spanish, 1), "Queda 1 día");
     assert_eq!(
         [1, 2, 5, 11, 21, 22].map(|number| days(Language::Russian, number)),
-        ["Остался 1 день", "Осталось 2 дня", "Осталось 5 дней", "Осталось 11 дней", "Остался 21 день", "Осталось 22 дня"]
+        [
+            "Остался 1 день",
+            "Осталось 2 дня",
+            "Осталось 5 дней",
+            "Осталось 11 дней",
+            "Остался 21 день",
+            "Осталось 22 дня"
+        ]
     );
     assert_eq!(days(Language::Chinese, 3), "还剩 3 天");
 }
