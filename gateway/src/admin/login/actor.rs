@@ -60,6 +60,15 @@ impl Role {
             Self::ArchiveReader => "role-archive-reader",
         }
     }
+
+    /// The key of what it is for.
+    pub const fn hint(self) -> &'static str {
+        match self {
+            Self::Administrator => "role-administrator-hint",
+            Self::ViewOnlyAdministrator => "role-view-only-hint",
+            Self::ArchiveReader => "role-archive-reader-hint",
+        }
+    }
 }
 
 /// One kind of thing that one may do.

@@ -154,12 +154,17 @@ impl Texts {
     }
 
     /// What a validator found, by its code: the message `fault-<code>`.
-    pub fn fault<N: AsRef<str>, V: AsRef<str>>(self, code: &str, arguments: &[(N, V)]) -> String {
+    pub fn fault<N: AsRef<str>, V: AsRef<str>>(self, code: &str, arguments: impl IntoIterator<Item = (N, V)>) -> String {
         let mut given = FluentArgs::new();
         for (name, value) in arguments {
-            given.set(name.as_ref().to_owned(), argument(value.as_ref()));
+            given.set(name.as_ref().to_owned(), argument(value.as_ref()).into_owned());
         }
         self.text(&format!("fault-{code}"), Some(&given))
+    }
+
+    /// Whether there is a text of this key.
+    pub fn has(self, key: &str) -> bool {
+        BUNDLES.get(Language::English.index()).is_some_and(|bundle| bundle.has_message(key))
     }
 
     /// A moment in UTC, to the second, for people. Machines get it in the attribute `datetime`.

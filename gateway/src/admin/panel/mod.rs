@@ -3,7 +3,35 @@
 //!
 //! One file per page; `templates/` has their HTML, `locales/` their words, `assets/` style sheet and script.
 
+use axum::Router;
+use axum::routing::{get, post};
+
+use super::login::Login;
+
+mod accounts;
 pub mod assets;
 pub mod dress;
+pub mod faults;
 pub mod language;
 pub mod layout;
+mod sign_in;
+mod whoami;
+
+/// The pages for signing in and for accounts, and what all pages load.
+pub fn routes(login: Login) -> Router {
+    Router::new()
+        .route("/assets/{hash}/{name}", get(assets::asset))
+        .route("/sign-in", get(sign_in::form).post(sign_in::sign_in))
+        .route("/sign-out", post(sign_in::sign_out))
+        .route("/setup", get(sign_in::set_up_form).post(sign_in::set_up))
+        .route("/preferences", post(sign_in::preferences))
+        .route("/whoami", get(whoami::show))
+        .route("/password", post(whoami::change_password))
+        .route("/sign-out-everywhere", post(whoami::sign_out_everywhere))
+        .route("/accounts", get(accounts::list).post(accounts::create))
+        .route("/accounts/{name}", get(accounts::show).post(accounts::change))
+        .route("/accounts/{name}/delete", post(accounts::remove))
+        .route("/tokens", post(accounts::create_token))
+        .route("/tokens/{id}/revoke", post(accounts::revoke_token))
+        .with_state(login)
+}
