@@ -25,6 +25,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use crate::admin::administration::{Administration, InForce, TAKE_UP_QUEUE, TakeUp};
 use crate::admin::change::stored;
 use crate::admin::desk::{Desk, Legs};
+use crate::admin::web::Web;
 use crate::admin::store::AsyncStore;
 use crate::config::files::{FileFault, SipTls};
 use crate::config::{Config, EchoConfig, SipTlsFiles};
@@ -200,8 +201,10 @@ pub async fn run(config: Config, path: PathBuf) -> Result<(), StartError> {
     let (ready_links, ready_settings) = (links.clone(), live.settings.subscribe());
     let legs: Legs =
         Arc::new(move || legs(&ready_links, &ready_settings.borrow(), store_works.load(Ordering::Relaxed)));
-    let _desk = Arc::new(Desk {
+    let web = Web::new(operators.clone(), in_force_changes.clone());
+    let desk = Arc::new(Desk {
         administration: Administration::new(operators.clone(), in_force_changes, take_up, links.clone()),
+        login: web.login.clone(),
         store: operators,
         pairs: store,
         recorder,
@@ -209,6 +212,7 @@ pub async fn run(config: Config, path: PathBuf) -> Result<(), StartError> {
         settings: live.settings.subscribe(),
         legs: Arc::clone(&legs),
     });
+    web.start(desk, shutdown.subscribe());
     let admin = TcpListener::bind(config.admin).await.map_err(StartError::Admin)?;
     tokio::spawn(health::serve(admin, Arc::new(Health { registry, legs, links: links.clone() }), shutdown.subscribe()));
     tracing::info!(gateway = config.gateway_id, "the gateway runs");

@@ -6,6 +6,7 @@ use causeway_shared::health::Leg;
 use tokio::sync::watch;
 
 use super::administration::Administration;
+use super::login::Login;
 use super::store::AsyncStore;
 use crate::engine::Settings;
 use crate::link::Links;
@@ -19,6 +20,8 @@ pub type Legs = Arc<dyn Fn() -> Vec<Leg> + Send + Sync>;
 pub struct Desk {
     /// Partners, settings, policies: what runs, and changing it.
     pub administration: Administration,
+    /// Accounts, sessions, tokens.
+    pub login: Login,
     /// Journal, accounts, archive.
     pub store: AsyncStore,
     /// The records of all pairs.

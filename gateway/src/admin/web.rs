@@ -7,14 +7,20 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use tokio::sync::watch;
 
 use super::administration::InForce;
+use super::desk::Desk;
 use super::login::gate::{BodiesShown, Gate, gate};
 use super::login::{Denied, Login};
 use super::panel::{self, dress::dress};
 use super::{serve, store::AsyncStore};
 use crate::config::PanelConfig;
 
-/// All routes with the layers before them. `inside` are the pages and the interface.
-pub fn router(login: Login, bodies_shown: BodiesShown, inside: Router) -> Router {
+/// The interface and the pages, besides those for signing in.
+fn inside(desk: Arc<Desk>) -> Router {
+    Router::new().with_state(desk)
+}
+
+/// All routes with the layers before them.
+fn router(login: Login, bodies_shown: BodiesShown, inside: Router) -> Router {
     let gate_state = Gate::new(login.clone(), bodies_shown);
     panel::routes(login)
         .merge(inside)
@@ -55,11 +61,12 @@ impl Web {
     }
 
     /// Serves until `shutdown` becomes true.
-    pub fn start(self, bodies_shown: BodiesShown, inside: Router, shutdown: watch::Receiver<bool>) {
+    pub fn start(self, desk: Arc<Desk>, shutdown: watch::Receiver<bool>) {
         let Self { login, panel, tls } = self;
+        let bodies_shown: BodiesShown = Arc::new(|| false);
         tokio::spawn(login.clone().tidy());
         tokio::spawn(tell_set_up_link(login.clone()));
-        tokio::spawn(serve::serve(router(login, bodies_shown, inside), panel, tls, shutdown));
+        tokio::spawn(serve::serve(router(login, bodies_shown, inside(desk)), panel, tls, shutdown));
     }
 }
 

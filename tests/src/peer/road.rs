@@ -253,7 +253,7 @@ impl Road {
             "gateway_id = 'gateway-1'\ndomains = ['{local}']\ndrain_secs = 2\n[link]\nedges = ['{link}']\n{}\
              allowed_edges = ['{}']\n[sip]\n{sip_toml}[[sip.trusted_peers]]\nname = 'pool'\naddresses = ['{}']\n\
              [quotas]\nmessages_per_minute = 0\nsubscribes_per_minute = 0\nprobes_per_minute = 0\nqueries_per_minute = 0\n\
-             [store]\npath = '{}'\n[admin]\nlisten = '{gateway_http}'\n\
+             [store]\npath = '{}'\n[admin]\nlisten = '{gateway_http}'\n[panel]\nlisten = ''\nsocket = ''\n\
              [gateway_settings]\ndialback_passphrase_file = '{}'\n{settings}",
             self.link_toml(&self.gateway_link),
             Self::EDGE_NAME,

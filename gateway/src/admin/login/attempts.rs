@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 
 /// Failures of an account before it pauses: people mistype.
-pub const ACCOUNT_FREE: u32 = 5;
+pub(super) const ACCOUNT_FREE: u32 = 5;
 /// Failures of an address before it pauses: an office has one address.
 const ADDRESS_FREE: u32 = 10;
 /// The first pause.
@@ -36,7 +36,7 @@ const fn pause_ms(failures: u32, free: u32, longest: u64) -> u64 {
 }
 
 /// The pause of an account after so many failures.
-pub const fn account_pause_ms(failures: u32) -> u64 {
+pub(super) const fn account_pause_ms(failures: u32) -> u64 {
     pause_ms(failures, ACCOUNT_FREE, ACCOUNT_PAUSE_MS)
 }
 
@@ -49,18 +49,18 @@ struct Seen {
 
 /// What is remembered of addresses.
 #[derive(Debug, Default)]
-pub struct Attempts {
+pub(super) struct Attempts {
     addresses: HashMap<IpAddr, Seen>,
 }
 
 impl Attempts {
     /// Whether the address has to wait.
-    pub fn is_paused(&self, address: IpAddr, now_ms: u64) -> bool {
+    pub(super) fn is_paused(&self, address: IpAddr, now_ms: u64) -> bool {
         self.addresses.get(&network(address)).is_some_and(|seen| seen.until_ms > now_ms)
     }
 
     /// Notes a failure.
-    pub fn failed(&mut self, address: IpAddr, now_ms: u64) {
+    pub(super) fn failed(&mut self, address: IpAddr, now_ms: u64) {
         if self.addresses.len() >= MAX_ADDRESSES {
             self.make_room(now_ms);
         }
@@ -74,7 +74,7 @@ impl Attempts {
     }
 
     /// Notes that somebody there knew a password.
-    pub fn succeeded(&mut self, address: IpAddr) {
+    pub(super) fn succeeded(&mut self, address: IpAddr) {
         self.addresses.remove(&network(address));
     }
 

@@ -27,9 +27,9 @@ const AT_ONCE: usize = 2;
 const WAITING: usize = 32;
 
 /// Characters of a password, at least.
-pub const SHORTEST: usize = 12;
+pub(super) const SHORTEST: usize = 12;
 /// Characters of a password, at most: hashing more costs time and adds nothing.
-pub const LONGEST: usize = 256;
+pub(super) const LONGEST: usize = 256;
 /// A password of fewer different characters is a pattern.
 const DIFFERENT: usize = 5;
 /// A name that is shorter may be in a password by chance.
@@ -48,7 +48,7 @@ const GUESSED: [&str; 40] = [
 
 /// Why a password does not do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Weak {
+pub(super) enum Weak {
     /// Too short.
     Short,
     /// Too long.
@@ -60,7 +60,7 @@ pub enum Weak {
 }
 
 /// Whether a password does for an account.
-pub fn judge(password: &str, name: &str) -> Result<(), Weak> {
+pub(super) fn judge(password: &str, name: &str) -> Result<(), Weak> {
     let length = password.chars().count();
     if length < SHORTEST {
         return Err(Weak::Short);
@@ -90,12 +90,12 @@ static QUEUE: Semaphore = Semaphore::const_new(AT_ONCE + WAITING);
 static NOBODY: LazyLock<String> = LazyLock::new(|| hashed("nobody has this password").unwrap_or_default());
 
 /// The hash of a password, as a PHC string.
-pub async fn hash(password: String) -> Result<String, Denied> {
+pub(super) async fn hash(password: String) -> Result<String, Denied> {
     aside(move || hashed(&password).ok_or(Denied::Failed)).await?
 }
 
 /// Whether the password is the one of the hash. Without a hash it never is, and takes as long.
-pub async fn verify(password: String, hash: Option<String>) -> Result<bool, Denied> {
+pub(super) async fn verify(password: String, hash: Option<String>) -> Result<bool, Denied> {
     aside(move || {
         let kept = hash.as_deref().unwrap_or(&NOBODY);
         let fits = PasswordHash::new(kept)

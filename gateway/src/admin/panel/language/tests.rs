@@ -232,6 +232,6 @@ fn a_text_that_is_missing_shows_its_key_and_does_not_fail() {
 
 #[test]
 fn a_fault_is_told_by_its_code() {
-    let text = Texts::new(Language::English).fault("password-short", &[("least", "12")]);
+    let text = Texts::new(Language::English).fault("password-short", [("least", "12")]);
     assert_eq!(text, "Use at least 12 characters.");
 }
