@@ -11,6 +11,6 @@ pub mod panel;
 pub mod receipt;
 pub mod serve;
 pub mod store;
-pub mod web;
 #[cfg(test)]
 pub(crate) mod test_rig;
+pub mod web;

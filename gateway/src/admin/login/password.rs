@@ -38,12 +38,46 @@ const TELLING_NAME: usize = 3;
 /// What is guessed first among passwords that are long enough, and what it is built of. Compared without case and digits at
 /// the end.
 const GUESSED: [&str; 40] = [
-    "password", "passwordpassword", "passw0rd", "p@ssword", "p@ssw0rd", "administrator", "adminadmin", "adminadminadmin", "letmein",
-    "letmeinplease", "changeme", "changemeplease", "changemenow", "welcome", "welcometocauseway", "causeway", "causewaycauseway",
-    "causewaygateway", "causewayadmin", "gatewayadmin", "gatewaygateway", "qwertyuiop", "qwertyuiopasdfghjkl", "qwertyqwerty",
-    "asdfghjkl", "zxcvbnm", "1q2w3e4r5t6y", "1qaz2wsx3edc", "abcdefghijkl", "abcdefghijklm", "iloveyou", "iloveyouforever",
-    "correcthorsebatterystaple", "trustnoone", "thisismypassword", "mypassword", "secretpassword", "defaultpassword",
-    "superadministrator", "contosocontoso",
+    "password",
+    "passwordpassword",
+    "passw0rd",
+    "p@ssword",
+    "p@ssw0rd",
+    "administrator",
+    "adminadmin",
+    "adminadminadmin",
+    "letmein",
+    "letmeinplease",
+    "changeme",
+    "changemeplease",
+    "changemenow",
+    "welcome",
+    "welcometocauseway",
+    "causeway",
+    "causewaycauseway",
+    "causewaygateway",
+    "causewayadmin",
+    "gatewayadmin",
+    "gatewaygateway",
+    "qwertyuiop",
+    "qwertyuiopasdfghjkl",
+    "qwertyqwerty",
+    "asdfghjkl",
+    "zxcvbnm",
+    "1q2w3e4r5t6y",
+    "1qaz2wsx3edc",
+    "abcdefghijkl",
+    "abcdefghijklm",
+    "iloveyou",
+    "iloveyouforever",
+    "correcthorsebatterystaple",
+    "trustnoone",
+    "thisismypassword",
+    "mypassword",
+    "secretpassword",
+    "defaultpassword",
+    "superadministrator",
+    "contosocontoso",
 ];
 
 /// Why a password does not do.
@@ -76,8 +110,14 @@ pub(super) fn judge(password: &str, name: &str) -> Result<(), Weak> {
     let mut different: Vec<char> = plain.chars().collect();
     different.sort_unstable();
     different.dedup();
-    let is_run = plain.chars().zip(plain.chars().skip(1)).all(|(one, next)| u32::from(next).wrapping_sub(u32::from(one)) <= 1);
-    if different.len() < DIFFERENT || is_run || stem.is_empty() || GUESSED.contains(&stem) || GUESSED.contains(&plain.as_str()) {
+    let is_run =
+        plain.chars().zip(plain.chars().skip(1)).all(|(one, next)| u32::from(next).wrapping_sub(u32::from(one)) <= 1);
+    if different.len() < DIFFERENT
+        || is_run
+        || stem.is_empty()
+        || GUESSED.contains(&stem)
+        || GUESSED.contains(&plain.as_str())
+    {
         return Err(Weak::Common);
     }
     Ok(())
@@ -98,8 +138,9 @@ pub(super) async fn hash(password: String) -> Result<String, Denied> {
 pub(super) async fn verify(password: String, hash: Option<String>) -> Result<bool, Denied> {
     aside(move || {
         let kept = hash.as_deref().unwrap_or(&NOBODY);
-        let fits = PasswordHash::new(kept)
-            .is_ok_and(|kept| hasher().is_some_and(|hasher| hasher.verify_password(password.as_bytes(), &kept).is_ok()));
+        let fits = PasswordHash::new(kept).is_ok_and(|kept| {
+            hasher().is_some_and(|hasher| hasher.verify_password(password.as_bytes(), &kept).is_ok())
+        });
         fits && hash.is_some()
     })
     .await
@@ -151,7 +192,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_password_is_kept_as_argon2id_with_a_salt_of_its_own() {
-        let (one, other) = (hash("gravel umbrella".into()).await.unwrap(), hash("gravel umbrella".into()).await.unwrap());
+        let (one, other) =
+            (hash("gravel umbrella".into()).await.unwrap(), hash("gravel umbrella".into()).await.unwrap());
         assert!(one.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{one}");
         assert_ne!(one, other);
         assert!(verify("gravel umbrella".into(), Some(one.clone())).await.unwrap());

@@ -29,7 +29,8 @@ impl Ticket {
 
     /// One that came back; `None` if it cannot be one of ours.
     pub fn parse(text: &str) -> Option<Self> {
-        let is_ours = text.len() == CHARACTERS && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+        let is_ours =
+            text.len() == CHARACTERS && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
         is_ours.then(|| Self(text.to_owned()))
     }
 

@@ -66,7 +66,8 @@ impl Login {
             last_used_ms: None,
         };
         self.store.put_token(token.clone()).await?;
-        let detail = json!({ "id": token.id, "label": token.name, "scopes": token.scopes, "days": new.days }).to_string();
+        let detail =
+            json!({ "id": token.id, "label": token.name, "scopes": token.scopes, "days": new.days }).to_string();
         self.store.append_journal(vec![actor.entry("token.new", &token.account, Outcome::Done, detail)]).await?;
         Ok((token, secret))
     }
@@ -107,7 +108,12 @@ impl Login {
     }
 
     /// Whoever brings this secret.
-    pub(super) async fn bearer(&self, secret: &str, address: Option<IpAddr>, language: Option<Language>) -> Result<Actor, Denied> {
+    pub(super) async fn bearer(
+        &self,
+        secret: &str,
+        address: Option<IpAddr>,
+        language: Option<Language>,
+    ) -> Result<Actor, Denied> {
         let ticket = secret.strip_prefix(PREFIX).and_then(Ticket::parse).ok_or(Denied::Token)?;
         let token = self.store.token(ticket.hash()).await.map_err(|error| failed(&error))?.ok_or(Denied::Token)?;
         let now_ms = now().unix_ms;

@@ -45,7 +45,8 @@ struct AccountPage {
 
 /// The roles of an account in words.
 fn roles(t: Texts, account: &Account) -> String {
-    let words: Vec<_> = account.roles.iter().filter_map(|word| Role::parse(word)).map(|role| t.get(role.text())).collect();
+    let words: Vec<_> =
+        account.roles.iter().filter_map(|word| Role::parse(word)).map(|role| t.get(role.text())).collect();
     words.join(", ")
 }
 

@@ -154,7 +154,11 @@ impl Texts {
     }
 
     /// What a validator found, by its code: the message `fault-<code>`.
-    pub fn fault<N: AsRef<str>, V: AsRef<str>>(self, code: &str, arguments: impl IntoIterator<Item = (N, V)>) -> String {
+    pub fn fault<N: AsRef<str>, V: AsRef<str>>(
+        self,
+        code: &str,
+        arguments: impl IntoIterator<Item = (N, V)>,
+    ) -> String {
         let mut given = FluentArgs::new();
         for (name, value) in arguments {
             given.set(name.as_ref().to_owned(), argument(value.as_ref()).into_owned());

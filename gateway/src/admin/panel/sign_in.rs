@@ -97,7 +97,11 @@ pub(super) async fn sign_in(
             Ok(response)
         }
         Err(SignInRefused::Refused) => {
-            let shown = SignInPage { is_refused: true, name: name.to_owned(), ..SignInPage::new(frame, &login, &form.next, "") };
+            let shown = SignInPage {
+                is_refused: true,
+                name: name.to_owned(),
+                ..SignInPage::new(frame, &login, &form.next, "")
+            };
             Ok(page(StatusCode::FORBIDDEN, &shown))
         }
         Err(SignInRefused::Denied(denied)) => Err(denied),
@@ -224,4 +228,3 @@ pub(super) async fn preferences(
     }
     Ok(response)
 }
-
