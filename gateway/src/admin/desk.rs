@@ -11,7 +11,7 @@ use super::store::AsyncStore;
 use crate::engine::Settings;
 use crate::link::Links;
 use crate::store::Store;
-use crate::trace::Recorder;
+use crate::trace::{Operator, Recorder};
 
 /// What the gateway stands on, at this moment.
 pub type Legs = Arc<dyn Fn() -> Vec<Leg> + Send + Sync>;
@@ -28,6 +28,8 @@ pub struct Desk {
     pub pairs: Arc<dyn Store>,
     /// What passed lately.
     pub recorder: Arc<Recorder>,
+    /// Explaining, simulating, test messages, removing.
+    pub operator: Operator,
     /// The edges: streams, verdicts, probes.
     pub links: Links,
     /// What the engine works by.
