@@ -76,7 +76,7 @@ pub enum TestEnd {
     /// There is no stanza for it.
     Untranslatable(String),
     /// The edges or the partner did not take it.
-    Undelivered(Failure),
+    Undelivered(Box<Failure>),
     /// Another test to this partner was not long enough ago.
     TooSoon,
 }
@@ -231,7 +231,7 @@ impl Engine {
     pub(super) fn test_ended(ticket: Ticket, id: String, outcome: &Outcome, out: &mut Outputs) {
         let end = match outcome {
             Outcome::Done => TestEnd::Delivered,
-            Outcome::Failed(failure) => TestEnd::Undelivered(failure.clone()),
+            Outcome::Failed(failure) => TestEnd::Undelivered(Box::new(failure.clone())),
         };
         out.replies.push((ticket, Reply::Tested { id: Some(id), end }));
     }

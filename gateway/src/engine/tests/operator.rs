@@ -53,7 +53,7 @@ fn a_test_message_that_is_not_delivered_says_why() {
     test(&mut rig, "bob@fabrikam.example");
     let failure = Failure::new(StanzaCondition::RemoteServerNotFound, "no SRV record");
     rig.stanza_ends(Outcome::Failed(failure.clone()));
-    assert_eq!(end(&mut rig), TestEnd::Undelivered(failure));
+    assert_eq!(end(&mut rig), TestEnd::Undelivered(Box::new(failure)));
 }
 
 #[test]
