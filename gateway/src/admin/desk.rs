@@ -37,3 +37,10 @@ pub struct Desk {
     /// Readiness.
     pub legs: Legs,
 }
+
+impl Desk {
+    /// Whether what people write is shown (EnableLoggingAllMessageBodies).
+    pub fn shows_bodies(&self) -> bool {
+        self.administration.in_force().config.logs_bodies
+    }
+}
