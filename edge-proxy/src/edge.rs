@@ -13,6 +13,7 @@ use crate::evidence::Evidences;
 use crate::limits::StreamLimits;
 use crate::link::LinkHandle;
 use crate::listen::network::Network;
+use crate::live::Streams;
 use crate::metrics::Metrics;
 use crate::policy::{Federation, Moment};
 use crate::probe::Probes;
@@ -37,6 +38,8 @@ pub struct Edge {
     pub evidences: Evidences,
     /// Probes of partners.
     pub probes: Probes,
+    /// What is live, for operators.
+    pub streams: Streams,
     /// Counts.
     pub metrics: Metrics,
     limits: ArcSwap<(StreamLimits, Caps)>,
@@ -62,6 +65,7 @@ impl Edge {
             admission: Admission::default(),
             evidences: Evidences::default(),
             probes: Probes::default(),
+            streams: Streams::default(),
             metrics,
             limits: ArcSwap::from_pointee((limits, caps)),
             trusted_proxies: ArcSwap::default(),

@@ -15,6 +15,7 @@ pub mod expiry;
 pub mod limits;
 pub mod link;
 pub mod listen;
+pub mod live;
 pub mod metrics;
 pub mod policy;
 pub mod probe;

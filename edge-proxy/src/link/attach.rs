@@ -1,5 +1,6 @@
 //! One attached gateway: its hello, its frames, and what they mean to the streams.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -11,7 +12,8 @@ use causeway_shared::link::pool::PeerId;
 use causeway_shared::link::recent::{Arrival, Recent, StanzaKey};
 use causeway_shared::link::window::WindowFault;
 use causeway_shared::link::{EDGE_WINDOW, Outcome, PROTOCOL, Snapshot, Stanza};
-use causeway_shared::verdict::{Code, Facts, Verdict};
+use causeway_shared::live::{self, PART, Subject};
+use causeway_shared::verdict::{Code, Direction, Facts, Verdict};
 use causeway_shared::xmpp::stanza_error::StanzaCondition;
 use tokio::sync::{oneshot, watch};
 use tonic::{Request, Response, Status, Streaming};
@@ -20,7 +22,7 @@ use super::frames::Frames;
 use super::hub::{EdgeOutgoing, GatewayPeer, Hub, Returned};
 use super::pending::Undelivered;
 use super::server::HANDSHAKE_PATIENCE;
-use super::{AckHandle, Bouncer, Outbound, OutboundStanza, Reporter};
+use super::{AckHandle, Bouncer, Outbound, OutboundStanza, Parts, Reporter};
 
 /// Longest name a gateway may give itself.
 const MAX_NAME: usize = 255;
@@ -182,7 +184,44 @@ impl Service {
             let reporter = Reporter::new(request.id, Arc::clone(outgoing));
             self.outbound.probe(request, reporter);
         }
+        for request in frame.report_requests {
+            // What a newer gateway wants to know is not answered.
+            if let Some(request) = convert::report_request_from_proto(request) {
+                let parts = self.report(request);
+                outgoing.say(|extra| extra.reports.add(parts));
+            }
+        }
+        for request in frame.close_requests {
+            let close = convert::close_from_proto(request);
+            let is_known = self.outbound.close_stream(close.number, close.reason);
+            outgoing.say(|extra| extra.answer(proto::CloseAnswer { id: close.id, is_known }));
+        }
         Ok(())
+    }
+
+    /// A report of the streams; one of queues begins with what waits for gateways.
+    fn report(&self, request: live::Request) -> Parts {
+        let waiting = match request.subject {
+            Subject::Streams => BTreeMap::new(),
+            Subject::Queues => self.hub.waiting(Instant::now()),
+        };
+        let queues = waiting.into_iter().map(|(remote, waiting)| live::Queue {
+            direction: Direction::In,
+            partner: self.partner_of(&remote).unwrap_or_else(|| remote.as_str().to_owned()),
+            remote: remote.as_str().to_owned(),
+            local: String::new(),
+            waiting,
+            most_stanzas: 0,
+            most_bytes: 0,
+        });
+        let asked_for = |queue: &live::Queue| request.partner.is_empty() || request.partner == queue.partner;
+        let queues: Vec<_> = queues.filter(asked_for).collect();
+        let id = request.id;
+        let first: Vec<_> = queues
+            .chunks(PART)
+            .map(|queues| live::Part { id, queues: queues.to_vec(), ..live::Part::default() })
+            .collect();
+        Box::new(first.into_iter().chain(self.outbound.report(request)))
     }
 
     /// Hands a gateway's stanzas to the streams, each once.

@@ -29,7 +29,7 @@ impl Stream for Frames {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         match self.outgoing.poll_parts(cx) {
-            Poll::Ready(Some(parts)) => Poll::Ready(Some(Ok(frame(parts)))),
+            Poll::Ready(Some(parts)) => Poll::Ready(Some(Ok(frame(parts, &self.outgoing)))),
             Poll::Ready(None) => {
                 let status = self.status.take().and_then(|mut status| status.try_recv().ok()).flatten();
                 Poll::Ready(status.map(Err))
@@ -39,7 +39,13 @@ impl Stream for Frames {
     }
 }
 
-fn frame(parts: Parts<EdgeExtra>) -> proto::EdgeFrame {
+/// One part of one report goes into a frame, made outside of all locks; the rest waits for the next frame.
+fn frame(mut parts: Parts<EdgeExtra>, outgoing: &EdgeOutgoing) -> proto::EdgeFrame {
+    let report = parts.extra.reports.next_part();
+    let rest = parts.extra.reports;
+    if !rest.is_empty() {
+        outgoing.say(|extra| extra.reports.put_back(rest));
+    }
     proto::EdgeFrame {
         hello: parts.extra.hello,
         snapshot_applied: parts.extra.applied,
@@ -49,8 +55,8 @@ fn frame(parts: Parts<EdgeExtra>) -> proto::EdgeFrame {
         verdicts: parts.verdicts,
         draining: parts.extra.draining,
         probe_reports: parts.extra.probe_reports,
-        report: None,
-        close_answers: Vec::new(),
+        report,
+        close_answers: parts.extra.close_answers,
     }
 }
 

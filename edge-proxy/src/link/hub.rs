@@ -7,23 +7,26 @@
 //!
 //! At the end of a shutdown nothing waits any more: what no gateway has is answered by the edge.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use causeway_proto::link::v1 as proto;
+use causeway_shared::domain::DomainName;
 use causeway_shared::link::fair::FairQueue;
 use causeway_shared::link::outgoing::{Outgoing, VERDICTS_WAITING};
 use causeway_shared::link::pool::{Effect, PeerId, Pool};
 use causeway_shared::link::window::WindowFault;
 use causeway_shared::link::{Failure, HELD_COST, Outcome, PairContext, convert, rendezvous};
+use causeway_shared::live::Waiting;
 use causeway_shared::verdict::Verdict;
 use causeway_shared::verdict::history::Kept;
 use tokio::sync::oneshot;
 
 use super::contexts::Contexts;
 use super::pending::{Part, Pending, Undelivered, flow_of, leading_part};
+use super::reports::Reports;
 use super::{InboundStanza, LinkClosed, Verdicts};
 
 /// How long a partner's stanza may wait for a gateway before its sender gets an error. A gateway restarts in seconds.
@@ -43,6 +46,10 @@ pub(super) struct EdgeExtra {
     pub(super) draining: bool,
     /// What probes found.
     pub(super) probe_reports: Vec<proto::ProbeReport>,
+    /// Reports for operators.
+    pub(super) reports: Reports,
+    /// Answers to orders.
+    pub(super) close_answers: Vec<proto::CloseAnswer>,
 }
 
 /// What waits for one gateway.
@@ -308,6 +315,24 @@ impl Hub {
         let (waiting, outstanding) = state.pool.load();
         let parts: usize = state.waiting.iter().map(|part| part.stanzas.len()).sum();
         (waiting + parts + state.left_over.len(), outstanding)
+    }
+
+    /// What waits for a gateway, by remote domain, for operators.
+    pub(super) fn waiting(&self, now: Instant) -> BTreeMap<DomainName, Waiting> {
+        let mut waiting: BTreeMap<DomainName, Waiting> = BTreeMap::new();
+        let mut add = |context: &PairContext, stanza: &InboundStanza, give_up_at: Instant| {
+            let waited = self.patience.saturating_sub(give_up_at.saturating_duration_since(now));
+            let waited_ms = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX);
+            waiting.entry(context.pair.remote.clone()).or_default().add(stanza.xml.len(), waited_ms);
+        };
+        let state = self.lock();
+        for (_, pending) in state.pool.waiting() {
+            add(&pending.context, &pending.stanza, pending.give_up_at);
+        }
+        for part in state.waiting.iter() {
+            part.stanzas.iter().for_each(|stanza| add(&part.context, stanza, part.give_up_at));
+        }
+        waiting
     }
 
     /// Carries out the effects of a step and ends it.

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use causeway_shared::jid::Jid;
 pub use causeway_shared::link::{Failure, Outcome, PairContext, Snapshot, StanzaKind, TraceContext};
+use causeway_shared::live::{self, CloseReason};
 use causeway_shared::probe::Request;
 use causeway_shared::verdict::Verdict;
 use causeway_shared::xmpp::stanza_error::StanzaCondition;
@@ -22,6 +23,7 @@ mod handled;
 mod hub;
 mod pending;
 mod probes;
+mod reports;
 pub mod server;
 mod verdicts;
 
@@ -29,6 +31,7 @@ pub use handled::{Handled, Receipt};
 pub use hub::GATEWAY_PATIENCE;
 use hub::Hub;
 pub use probes::Reporter;
+pub use reports::Parts;
 pub use verdicts::Verdicts;
 
 /// Batches that wait in [`channel`]; each is what one read brought.
@@ -149,6 +152,17 @@ pub trait Outbound: Send + Sync {
     fn probe(&self, request: Request, reporter: Reporter) {
         tracing::debug!(partner = request.partner, "a probe where there are no streams");
         reporter.refuse("there are no streams here");
+    }
+
+    /// Tells what is live, part by part.
+    fn report(&self, request: live::Request) -> Parts {
+        let refused = "there are no streams here".to_owned();
+        Box::new(std::iter::once(live::Part { id: request.id, is_last: true, refused, ..live::Part::default() }))
+    }
+
+    /// Orders a stream to close; false when there is none of this number.
+    fn close_stream(&self, _number: u64, _reason: CloseReason) -> bool {
+        false
     }
 }
 

@@ -131,7 +131,9 @@ impl Door {
     }
 
     async fn serve(&self, tcp: TcpStream, peer: SocketAddr, ticket: Ticket) {
-        let connection = Connection::new(tcp, peer, self.pool.edge().limits().timeouts);
+        let edge = self.pool.edge();
+        let entry = edge.streams.enter(Direction::In, peer);
+        let connection = Connection::new(tcp, entry, peer, edge.limits().timeouts);
         inbound::serve(Arc::clone(&self.pool), connection, ticket, self.entrance.opening).await;
     }
 

@@ -19,6 +19,7 @@ use super::outbox::Queued;
 use super::pool::{fail, refuse, too_late};
 use crate::edge::Edge;
 use crate::link::OutboundStanza;
+use crate::live::Live;
 use crate::verdict::{Code, Direction, Finding};
 
 /// Bytes that go into one write: one TLS record.
@@ -27,6 +28,7 @@ const WRITE: usize = 16 * 1024;
 /// The pairs of one stream.
 pub struct Carriage {
     edge: Arc<Edge>,
+    live: Arc<Live>,
     lanes: Vec<Carried>,
     /// Whose turn it is.
     next: usize,
@@ -50,9 +52,10 @@ pub struct Load {
 
 impl Carriage {
     /// Carries nothing yet.
-    pub fn new(edge: Arc<Edge>, in_flight: InFlight) -> Self {
+    pub fn new(edge: Arc<Edge>, in_flight: InFlight, live: Arc<Live>) -> Self {
         Self {
             edge,
+            live,
             lanes: Vec::new(),
             next: 0,
             wake: Arc::default(),
@@ -64,6 +67,7 @@ impl Carriage {
     /// Empties this queue from now on, until the stream ends.
     pub fn add(&mut self, pair: DomainPair, lane: Arc<Lane>, until: Option<oneshot::Sender<()>>) {
         lane.wakes(&self.wake);
+        self.live.carries(&lane);
         self.lanes.push(Carried { pair, lane, until });
         self.wake.notify_one();
     }
@@ -108,8 +112,10 @@ impl Carriage {
     pub fn written(&mut self, load: Load, is_managed: bool) -> u32 {
         let count = load.batch.len();
         self.edge.metrics.stanzas_out.inc_by(u64::try_from(count).unwrap_or_default());
+        self.live.sent(count);
         if is_managed {
             load.batch.into_iter().for_each(|queued| self.unacknowledged.push(queued));
+            self.live.unacknowledged(self.unacknowledged.places());
         } else {
             self.in_flight.settled(count);
             load.batch.into_iter().for_each(|queued| queued.stanza.ack.done());
@@ -132,6 +138,7 @@ impl Carriage {
         let before = self.unacknowledged.len();
         self.unacknowledged.acknowledge(count).for_each(|stanza| stanza.ack.done());
         self.in_flight.settled(before - self.unacknowledged.len());
+        self.live.unacknowledged(self.unacknowledged.places());
     }
 
     /// Tells the senders that wait no longer.

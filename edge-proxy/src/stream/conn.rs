@@ -20,6 +20,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
 use super::identity::PeerIdentity;
 use crate::limits::Timeouts;
+use crate::live::{Entry, Live};
 
 /// What a peer may still send while we wait for its closing tag.
 const CLOSE_BYTES: usize = 1024 * 1024;
@@ -35,6 +36,7 @@ pub struct Connection {
     /// What was read and not yet used.
     pub buffer: BytesMut,
     timeouts: Timeouts,
+    entry: Entry,
 }
 
 enum Io {
@@ -46,23 +48,30 @@ enum Io {
 
 impl Connection {
     /// A fresh TCP connection.
-    pub fn new(tcp: TcpStream, peer: SocketAddr, timeouts: Timeouts) -> Self {
+    pub fn new(tcp: TcpStream, entry: Entry, peer: SocketAddr, timeouts: Timeouts) -> Self {
         // Small writes matter more than full packets; coalescing is done above.
         let _best_effort = tcp.set_nodelay(true);
-        Self { io: Io::Tcp(tcp), peer, buffer: BytesMut::new(), timeouts }
+        Self { io: Io::Tcp(tcp), peer, buffer: BytesMut::new(), timeouts, entry }
+    }
+
+    /// What operators see of it.
+    pub const fn live(&self) -> &Arc<Live> {
+        self.entry.live()
     }
 
     /// Reads what is there into the buffer; 0 at the end. Cancel-safe. While nothing is there the buffer is given
     /// back: an idle stream holds none.
     pub async fn read(&mut self) -> io::Result<usize> {
-        let Self { io, buffer, .. } = self;
+        let Self { io, buffer, entry, .. } = self;
         poll_fn(|context| {
             if buffer.capacity() - buffer.len() < READ / 2 {
                 buffer.reserve(READ);
             }
             let poll = pin!(io.read_buf(buffer)).poll(context);
-            if poll.is_pending() && buffer.is_empty() {
-                *buffer = BytesMut::new();
+            match &poll {
+                Poll::Pending if buffer.is_empty() => *buffer = BytesMut::new(),
+                Poll::Ready(Ok(count)) => entry.live().read(*count),
+                Poll::Pending | Poll::Ready(Err(_)) => {}
             }
             poll
         })
@@ -85,7 +94,12 @@ impl Connection {
             self.io.write_all(bytes).await?;
             self.io.flush().await
         };
-        timeout(self.timeouts.write_stall, write).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+        let written = timeout(self.timeouts.write_stall, write).await;
+        let written = written.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+        if written.is_ok() {
+            self.live().wrote(bytes.len());
+        }
+        written
     }
 
     /// Whether more has arrived already. White space, which nobody may send before TLS (RFC 6120, section 5.3.3), hides
@@ -102,8 +116,8 @@ impl Connection {
         let chain = session.peer_certificates().map(<[_]>::to_vec).unwrap_or_default();
         let name = session.server_name().and_then(|name| DomainName::parse(name).ok());
         let chain = chain.into_iter().map(rustls::pki_types::CertificateDer::into_owned).collect();
-        self.io = Io::Tls(Box::new(stream.into()));
-        Ok(PeerIdentity::new(chain, name))
+        let stream = Box::new(stream.into());
+        Ok(self.secured(stream, PeerIdentity::new(chain, name)))
     }
 
     /// Becomes the client of TLS on this connection.
@@ -114,13 +128,22 @@ impl Connection {
         let (_, session) = stream.get_ref();
         let chain = session.peer_certificates().map(<[_]>::to_vec).unwrap_or_default();
         let chain = chain.into_iter().map(rustls::pki_types::CertificateDer::into_owned).collect();
-        self.io = Io::Tls(Box::new(stream.into()));
-        Ok(PeerIdentity::new(chain, None))
+        let stream = Box::new(stream.into());
+        Ok(self.secured(stream, PeerIdentity::new(chain, None)))
+    }
+
+    fn secured(&mut self, stream: Box<TlsStream<TcpStream>>, identity: PeerIdentity) -> PeerIdentity {
+        let (_, session) = stream.get_ref();
+        let suite = session.negotiated_cipher_suite().map(|suite| suite.suite());
+        self.entry.secured(session.protocol_version().zip(suite), identity.certificate());
+        self.io = Io::Tls(stream);
+        identity
     }
 
     /// Closes in order (RFC 6120, section 4.4): our closing tag is written; waits for the peer's, or not for long.
     pub async fn close(mut self) {
         let patience = self.timeouts.close;
+        self.live().closing();
         let wait = async {
             let mut heard = 0;
             loop {

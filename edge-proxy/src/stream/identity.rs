@@ -125,6 +125,11 @@ impl PeerIdentity {
         at.now.checked_add(Duration::from_millis(next.saturating_sub(at.unix_ms)))
     }
 
+    /// The peer's certificate, if it presented one that can be read.
+    pub fn certificate(&self) -> Option<&PeerCertificate> {
+        self.facts.as_ref().ok()
+    }
+
     /// SHA-256 of the key of the peer's certificate: what a pin names.
     pub fn key_sha256(&self) -> Option<[u8; 32]> {
         self.facts.as_ref().ok().map(|facts| facts.key_sha256)

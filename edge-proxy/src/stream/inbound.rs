@@ -29,6 +29,7 @@ use crate::admission::Ticket;
 use crate::edge::{Edge, fresh_id, gone};
 use crate::limits::Throttle;
 use crate::link::Handled;
+use crate::live::Live;
 use crate::policy::Moment;
 use crate::verdict::{Direction, Facts, Finding};
 
@@ -69,6 +70,8 @@ struct Inbound {
     /// What was said, until something is authorised.
     transcript: Option<Box<Transcript>>,
     intake: Intake,
+    /// What operators see, and what they order.
+    live: Arc<Live>,
     /// What goes back to the peer of a bidirectional stream.
     reverse: Option<Box<Reverse>>,
     /// Answers of authoritative servers: the end for those who ask, and ours.
@@ -103,6 +106,8 @@ impl Inbound {
             Opening::DirectTls => Receiving::direct_tls(peer, &moment),
         };
         let limits = edge.limits();
+        let live = Arc::clone(connection.live());
+        live.began("", opening == Opening::DirectTls, false);
         Self {
             pool,
             connection,
@@ -112,7 +117,8 @@ impl Inbound {
             throttle: Throttle::default(),
             outputs: Vec::new(),
             transcript: Some(Box::new(Transcript::new(std::time::Instant::now()))),
-            intake: Intake::new(Arc::clone(&edge)),
+            intake: Intake::new(Arc::clone(&edge), Arc::clone(&live)),
+            live,
             reverse: None,
             verified: mpsc::channel(limits.pending_dialbacks),
             edge,
@@ -139,7 +145,17 @@ impl Inbound {
                 continue;
             }
             let not_before = self.throttle.not_before(moment.now);
-            let carried = match self.carry().await {
+            let is_listening = self.machine.is_listening();
+            let order = self.live.order().filter(|_| is_listening);
+            let part_at = order.map(|order| order.at + moment.limits.timeouts.close);
+            if let Some(order) = order
+                && (self.is_settled() || part_at.is_some_and(|part_at| part_at <= moment.now))
+            {
+                flow = self.step(Input::Ordered(order.reason)).await;
+                continue;
+            }
+            // What is queued waits for the next stream where this one is to end.
+            let carried = match if order.is_none() { self.carry().await } else { None } {
                 Some(Flow::Go) => true,
                 Some(end) => {
                     flow = end;
@@ -148,7 +164,6 @@ impl Inbound {
                 None => false,
             };
             let (awaited, is_settled) = (self.machine.awaited(), self.is_settled());
-            let is_listening = self.machine.is_listening();
             let read = async {
                 self.intake.ready().await;
                 self.connection.read().await
@@ -179,10 +194,16 @@ impl Inbound {
                     continue;
                 }
                 () = at(deadline) => Input::DeadlinePassed,
+                () = self.live.called() => continue,
+                () = at(part_at) => continue,
                 // More may be queued: this was only a look at everything else.
                 () = std::future::ready(()), if carried => continue,
             };
+            let is_judged = matches!(input, Input::PolicyChanged);
             flow = self.step(input).await;
+            if is_judged && flow != Flow::Go {
+                self.edge.streams.fell(&self.live, &self.edge.moment().federation);
+            }
         }
         self.reverse = None;
         match flow {
@@ -293,7 +314,8 @@ impl Inbound {
         match &self.reverse {
             Some(reverse) => reverse.registration.renew(terms),
             None => {
-                let carriage = self.pool.carriage();
+                let carriage = self.pool.carriage(&self.live);
+                self.live.both_ways();
                 let registration = self.pool.carriers().register(terms);
                 self.reverse = Some(Box::new(Reverse { carriage, registration }));
                 self.intake.forward();
@@ -315,7 +337,12 @@ impl Inbound {
             if let (Input::DeadlinePassed, Some(reverse)) = (&input, &mut self.reverse) {
                 reverse.carriage.expire();
             }
+            let is_header = matches!(input, Input::Header(..));
             self.machine.handle(input, &moment, &mut self.outputs);
+            self.live.stands(self.machine.is_managed(), !self.machine.is_listening());
+            if is_header {
+                self.live.claimed(self.machine.claimed(), self.machine.stream_id());
+            }
             if let Some(transcript) = &mut self.transcript {
                 // All of it at once: a report is to show what is said with it.
                 let sent = self.outputs.iter().filter_map(Output::sent);
@@ -438,6 +465,7 @@ impl Inbound {
         span.record("partner", pair.remote.as_str());
         let proof = self.machine.proof(pair);
         secured::tell(Direction::In, pair, method, proof, &self.connection, at);
+        self.live.authenticated(pair, method, proof);
         if let Some(proof) = proof {
             self.edge.metrics.proved("in", proof);
         }

@@ -13,16 +13,20 @@ use tracing::Instrument as _;
 
 use crate::edge::Edge;
 use crate::link::{InboundStanza, PairContext, Receipt};
+use crate::live::Live;
 use crate::policy::Moment;
 
 /// See the module.
 pub struct Intake {
     edge: Arc<Edge>,
+    live: Arc<Live>,
     /// In order; the last one grows.
     batches: Vec<Batch>,
     /// Where they go on a bidirectional stream.
     forward: Option<mpsc::Sender<Vec<Batch>>>,
     seen: Seen,
+    /// Stanzas that operators have not been told of.
+    untold: usize,
 }
 
 /// What one read had.
@@ -46,8 +50,8 @@ pub struct Closed;
 
 impl Intake {
     /// For a one-way stream.
-    pub fn new(edge: Arc<Edge>) -> Self {
-        Self { edge, batches: Vec::new(), forward: None, seen: Seen::default() }
+    pub fn new(edge: Arc<Edge>, live: Arc<Live>) -> Self {
+        Self { edge, live, batches: Vec::new(), forward: None, seen: Seen::default(), untold: 0 }
     }
 
     /// The stream has become bidirectional.
@@ -89,6 +93,7 @@ impl Intake {
         at: &Moment,
     ) {
         self.seen.stanzas += 1;
+        self.untold += 1;
         self.seen.count |= !is_only_an_answer(&checked);
         let stanza = inbound(checked, xml, receipt, at);
         match self.batches.last_mut() {
@@ -99,6 +104,9 @@ impl Intake {
 
     /// An element follows: what came before it counts before its answer.
     pub async fn hand_in(&mut self) -> Result<(), Closed> {
+        if self.untold > 0 {
+            self.live.took(std::mem::take(&mut self.untold));
+        }
         if self.forward.is_some() {
             return Ok(());
         }

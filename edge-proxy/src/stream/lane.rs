@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use causeway_shared::live;
 use tokio::sync::Notify;
 
 use super::outbox::{Outbox, Queued};
@@ -107,6 +108,11 @@ impl Lane {
     /// When [`Self::expired`] has to be asked again.
     pub fn deadline(&self) -> Option<Instant> {
         self.lock().outbox.deadline()
+    }
+
+    /// What is queued, for operators.
+    pub fn waiting(&self, now: Instant) -> live::Waiting {
+        self.lock().outbox.waiting(now)
     }
 
     /// Whether nothing is queued.

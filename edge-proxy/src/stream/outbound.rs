@@ -26,7 +26,8 @@ use super::{Method, secured};
 use crate::admission::Ticket;
 use crate::edge::{Edge, gone};
 use crate::limits::Throttle;
-use crate::resolve::Mode;
+use crate::live::Live;
+use crate::resolve::{Mode, Security};
 use crate::verdict::{Code, Direction, Facts, Finding};
 
 pub mod probing;
@@ -47,6 +48,8 @@ pub struct Outbound {
     /// The host that the address belongs to.
     target: String,
     intake: Intake,
+    /// What operators see, and what they order.
+    live: Arc<Live>,
     throttle: Throttle,
     /// Further pairs that are, or will not be, carried; the shell has not looked yet.
     joined: Vec<(DomainPair, Result<(), Failure>)>,
@@ -104,9 +107,14 @@ impl Outbound {
         if attempt.without_tls {
             machine = machine.without_tls();
         }
+        let target = format!("{}:{}", address.host, address.socket.port());
+        let entry = edge.streams.enter(Direction::Out, address.socket);
+        let live = Arc::clone(entry.live());
+        live.began(&target, address.mode == Mode::Direct, address.security == Security::Secure);
+        live.claimed(Some(&attempt.pair.remote), "");
         Self {
             edge: Arc::clone(edge),
-            connection: Connection::new(tcp, address.socket, edge.limits().timeouts),
+            connection: Connection::new(tcp, entry, address.socket, edge.limits().timeouts),
             machine,
             frames: Frames::new(edge.limits().xml),
             outputs: Vec::new(),
@@ -114,8 +122,9 @@ impl Outbound {
             answer: None,
             transcript: Some(Box::new(Transcript::new(std::time::Instant::now()))),
             probing: None,
-            target: format!("{}:{}", address.host, address.socket.port()),
-            intake: Intake::new(Arc::clone(edge)),
+            target,
+            intake: Intake::new(Arc::clone(edge), Arc::clone(&live)),
+            live,
             throttle: Throttle::default(),
             joined: Vec::new(),
             acknowledged: Vec::new(),
@@ -137,6 +146,11 @@ impl Outbound {
                     self.edge.metrics.throttled.inc();
                 }
                 () = at(deadline) => self.step(Input::DeadlinePassed, pair).await,
+                () = self.live.called() => {
+                    if let Some(order) = self.live.order() {
+                        self.step(Input::Ordered(order.reason), pair).await;
+                    }
+                }
             }
         }
     }
@@ -164,7 +178,8 @@ impl Outbound {
     pub async fn carry(mut self, pool: &Pool, lane: &Arc<Lane>, pair: &DomainPair) -> Option<Failure> {
         let mut policy = self.edge.policy_changes();
         let mut draining = self.edge.draining();
-        let mut carriage = pool.carriage();
+        let live = Arc::clone(&self.live);
+        let mut carriage = pool.carriage(&live);
         carriage.add(pair.clone(), Arc::clone(lane), None);
         let mut registration = self.terms(pair).map(|terms| pool.carriers().register(terms));
         let wake = carriage.wake();
@@ -172,10 +187,14 @@ impl Outbound {
         if self.machine.carries_reverse() {
             self.frames.authenticated();
             self.intake.forward();
+            live.both_ways();
         }
         while self.end.is_none() {
             self.settle_joins(&mut joining, &mut carriage);
-            let carried = match carriage.take(self.machine.max_bytes()) {
+            // What is queued waits for the next stream where this one is to end.
+            let order = live.order();
+            let load = if order.is_none() { carriage.take(self.machine.max_bytes()) } else { None };
+            let carried = match load {
                 Some(load) => {
                     let spans = load.spans();
                     let written = self.connection.write(&load.bytes()).await;
@@ -191,6 +210,13 @@ impl Outbound {
                 None => false,
             };
             let moment = self.edge.moment();
+            let part_at = order.map(|order| order.at + moment.limits.timeouts.close);
+            if let Some(order) = order
+                && (carriage.is_settled() || part_at.is_some_and(|part_at| part_at <= moment.now))
+            {
+                self.step(Input::Ordered(order.reason), pair).await;
+                continue;
+            }
             let deadline = [self.machine.deadline(&moment), carriage.deadline()].into_iter().flatten().min();
             let (awaited, not_before) = (self.machine.awaited(), self.throttle.not_before(moment.now));
             let read = async {
@@ -203,7 +229,12 @@ impl Outbound {
                 () = at(not_before) => {
                     self.edge.metrics.throttled.inc();
                 }
-                Ok(()) = policy.changed() => self.step(Input::PolicyChanged, pair).await,
+                Ok(()) = policy.changed() => {
+                    self.step(Input::PolicyChanged, pair).await;
+                    if self.end.is_some() {
+                        self.edge.streams.fell(&live, &self.edge.moment().federation);
+                    }
+                }
                 () = progress(awaited) => self.step(Input::Progress, pair).await,
                 () = at(deadline) => {
                     carriage.expire();
@@ -218,6 +249,8 @@ impl Outbound {
                         joining.push(join);
                     }
                 },
+                () = live.called() => {}
+                () = at(part_at) => {}
                 // Only here, where nothing is queued or unacknowledged: what was taken is sent first.
                 () = gone(&mut draining), if carriage.is_settled() => self.step(Input::Drain, pair).await,
             }
@@ -318,7 +351,12 @@ impl Outbound {
             if let Some(probing) = &mut self.probing {
                 probing.look(&input);
             }
+            let is_header = matches!(input, Input::Header(_));
             self.machine.handle(input, &moment, &mut self.outputs);
+            self.live.stands(self.machine.is_managed(), false);
+            if is_header {
+                self.live.claimed(Some(&pair.remote), self.machine.stream_id().unwrap_or_default());
+            }
             if let Some(transcript) = &mut self.transcript {
                 // All of it at once: a report is to show what is said with it.
                 let sent = self.outputs.iter().filter_map(Output::sent);
@@ -339,7 +377,10 @@ impl Outbound {
                     }
                     Output::Restart => self.frames.restart(),
                     Output::Ready(method) => self.ready(pair, method),
-                    Output::Joined(joined) => self.joined.push((joined, Ok(()))),
+                    Output::Joined(joined) => {
+                        self.live.authenticated(&joined, self.machine.dialback_method(), None);
+                        self.joined.push((joined, Ok(())));
+                    }
                     Output::NotJoined(refused, failure) => self.joined.push((refused, Err(failure))),
                     Output::Acknowledged(count) => self.acknowledged.push(count),
                     Output::Verdict(answer) => self.answer = Some(answer),
@@ -373,6 +414,7 @@ impl Outbound {
             return probing.ready(method);
         }
         self.transcript = None;
+        self.live.authenticated(pair, method, proof);
         self.edge.metrics.authenticated("out", method.as_str());
     }
 

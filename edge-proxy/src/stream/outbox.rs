@@ -7,6 +7,8 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use causeway_shared::live::Waiting;
+
 use crate::limits::{BackOffLimits, QueueLimits};
 use crate::link::OutboundStanza;
 
@@ -15,6 +17,8 @@ use crate::link::OutboundStanza;
 pub struct Queued {
     /// The stanza.
     pub stanza: OutboundStanza,
+    /// When it was queued.
+    pub since: Instant,
     /// When its sender gives up.
     pub give_up_at: Instant,
 }
@@ -38,7 +42,7 @@ impl Outbox {
         let give_up_at = now + patience;
         self.none_before = Some(self.none_before.map_or(give_up_at, |time| time.min(give_up_at)));
         self.bytes += stanza.xml.len();
-        self.queue.push_back(Queued { stanza, give_up_at });
+        self.queue.push_back(Queued { stanza, since: now, give_up_at });
         None
     }
 
@@ -88,6 +92,17 @@ impl Outbox {
         self.bytes = 0;
         self.none_before = None;
         std::mem::take(&mut self.queue).into_iter().map(|queued| queued.stanza).collect()
+    }
+
+    /// What waits, for operators.
+    pub fn waiting(&self, now: Instant) -> Waiting {
+        let oldest = self.queue.front().map(|first| now.saturating_duration_since(first.since));
+        let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+        Waiting {
+            stanzas: number(self.queue.len()),
+            bytes: number(self.bytes),
+            oldest_ms: oldest.map_or(0, |oldest| u64::try_from(oldest.as_millis()).unwrap_or(u64::MAX)),
+        }
     }
 
     /// Whether nothing waits.

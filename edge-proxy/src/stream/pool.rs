@@ -14,6 +14,7 @@ use causeway_shared::domain::{DomainName, DomainPair};
 use causeway_shared::jid::Jid;
 use causeway_shared::limits::Limits;
 use causeway_shared::link::{StanzaKind, TraceContext};
+use causeway_shared::live::{self, CloseReason, Queue};
 use causeway_shared::probe::Request;
 use causeway_shared::xmpp::StreamScope;
 use causeway_shared::xmpp::element::Element;
@@ -35,6 +36,7 @@ use super::outbox::BackOff;
 use super::turns::Turns;
 use crate::edge::{Edge, fresh_id, gone};
 use crate::link::{self, AckHandle, InboundStanza, OutboundStanza};
+use crate::live::{Live, report};
 use crate::probe;
 use crate::resolve::lookup::Family;
 use crate::verdict::{Code, Direction, Finding, Rung, Verdict};
@@ -100,8 +102,36 @@ impl Pool {
     }
 
     /// What a new stream carries.
-    pub fn carriage(&self) -> Carriage {
-        Carriage::new(Arc::clone(&self.edge), self.in_flight.clone())
+    pub fn carriage(&self, live: &Arc<Live>) -> Carriage {
+        Carriage::new(Arc::clone(&self.edge), self.in_flight.clone(), Arc::clone(live))
+    }
+
+    /// What waits for streams to a partner, by its primary domain, or to all, for operators.
+    pub fn queues(&self, partner: &str, now: Instant) -> Vec<Queue> {
+        let (federation, limits) = (self.edge.moment().federation, self.edge.limits().queue);
+        let bound = |most: usize| u64::try_from(most).unwrap_or(u64::MAX);
+        let mut queues = Vec::new();
+        for (remote, lanes) in &lock(&self.lanes).by_remote {
+            let name = federation.partner(remote.as_str()).map_or(remote, |policy| &policy.name);
+            if !partner.is_empty() && partner != name.as_str() {
+                continue;
+            }
+            for (local, lane) in lanes {
+                let waiting = lane.waiting(now);
+                if waiting.stanzas > 0 {
+                    queues.push(Queue {
+                        direction: Direction::Out,
+                        partner: name.as_str().to_owned(),
+                        remote: remote.as_str().to_owned(),
+                        local: local.as_str().to_owned(),
+                        waiting,
+                        most_stanzas: bound(limits.stanzas),
+                        most_bytes: bound(limits.bytes),
+                    });
+                }
+            }
+        }
+        queues
     }
 
     /// Takes a stanza for a partner.
@@ -439,6 +469,14 @@ impl link::Outbound for Deliverer {
 
     fn probe(&self, request: Request, reporter: link::Reporter) {
         probe::start(self.0.edge(), &request, reporter);
+    }
+
+    fn report(&self, request: live::Request) -> link::Parts {
+        report::begin(&self.0, request)
+    }
+
+    fn close_stream(&self, number: u64, reason: CloseReason) -> bool {
+        self.0.edge().streams.close(number, reason, Instant::now())
     }
 }
 

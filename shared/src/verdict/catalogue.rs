@@ -222,6 +222,9 @@ catalogue! {
     /// A key of ours was asked about on a stream on which the settings do not let us answer.
     PolicyNotConfirmed, "policy-not-confirmed", Policy, Operator:
         "The partner has to ask over TLS, or its TLS negotiation has to be Optional.";
+    /// An administrator closed the stream before it was authenticated; what waited for it was returned to its senders.
+    PolicyClosed, "policy-closed", Policy, Operator:
+        "Send again; the audit journal says who closed it.";
     /// A certificate among a partner's trust anchors cannot be used as one; the others count.
     PolicyTrustAnchor, "policy-trust-anchor", Policy, Operator:
         "Replace the certificate among the partner's trust anchors.";

@@ -8,6 +8,7 @@ mod extensions;
 mod federation;
 mod identity;
 mod limits;
+mod live;
 mod probe;
 mod resolution;
 mod script;

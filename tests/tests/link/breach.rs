@@ -1,32 +1,24 @@
 //! What either side does when the other breaks the contract of `link.proto`: it ends the call and says how, and goes on
 //! with everybody else.
 
+use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll};
-use std::{io, iter};
 
 use bytes::Bytes;
 use causeway_proto::link::v1::link_client::LinkClient;
-use causeway_proto::link::v1::link_server::{Link, LinkServer};
-use causeway_proto::link::v1::{
-    Acks, EdgeFrame, EdgeHello, GatewayFrame, GatewayHello, PairContext, Partner, Snapshot, Stanza,
-};
+use causeway_proto::link::v1::{Acks, EdgeFrame, GatewayFrame, GatewayHello, PairContext, Partner, Snapshot, Stanza};
 use causeway_shared::link::EDGE_WINDOW;
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_rustls::server::TlsStream;
-use tokio_rustls::{TlsAcceptor, TlsConnector};
-use tokio_stream::{Stream, StreamExt as _};
-use tonic::transport::server::{Connected, Server};
+use tokio_rustls::TlsConnector;
+use tokio_stream::StreamExt as _;
 use tonic::transport::{Endpoint, Uri};
-use tonic::{Code, Request, Response, Status, Streaming};
+use tonic::{Code, Status};
 use tower::service_fn;
 
+use crate::played::{edge_hello, play_edge};
 use crate::support::*;
 
 /// Sends frames as a gateway would and keeps the call open: how the edge ends it.
@@ -115,79 +107,11 @@ fn an_edge_ends_the_call_of_a_gateway_that_breaks_the_contract_and_serves_the_ot
     eventually("it is the only one", || edge.handle.facts().gateways == 1);
 }
 
-/// An edge that says what a test wants.
-struct PlayedEdge(Vec<EdgeFrame>);
-
-#[tonic::async_trait]
-impl Link for PlayedEdge {
-    type AttachStream = Pin<Box<dyn Stream<Item = Result<EdgeFrame, Status>> + Send>>;
-
-    async fn attach(&self, _request: Request<Streaming<GatewayFrame>>) -> Result<Response<Self::AttachStream>, Status> {
-        let frames: Vec<_> = self.0.iter().cloned().map(Ok).collect();
-        Ok(Response::new(Box::pin(tokio_stream::iter(frames).chain(tokio_stream::pending()))))
-    }
-}
-
-struct Connection(TlsStream<TcpStream>);
-
-impl Connected for Connection {
-    type ConnectInfo = ();
-
-    fn connect_info(&self) {}
-}
-
-impl AsyncRead for Connection {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for Connection {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
-    }
-}
-
-fn edge_hello() -> EdgeFrame {
-    let hello = EdgeHello {
-        protocol: 1,
-        edge_id: "edge".to_owned(),
-        instance_id: "i".to_owned(),
-        window: 8,
-        ..EdgeHello::default()
-    };
-    EdgeFrame { hello: Some(hello), ..EdgeFrame::default() }
-}
-
 #[test]
 fn a_gateway_ends_the_call_with_an_edge_that_breaks_the_contract_and_says_so() {
     let authority = Authority::new();
     let check = |frames: Vec<EdgeFrame>, told: &str| {
-        let runtime = runtime();
-        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
-        let address = listener.local_addr().unwrap();
-        let acceptor = TlsAcceptor::from(Arc::clone(&server_config(&authority.files(EDGE_NAME))));
-        let connections = iter::repeat_with(move || acceptor.clone());
-        runtime.spawn(async move {
-            let (connected, incoming) = tokio::sync::mpsc::channel(1);
-            tokio::spawn(Server::builder().serve_with_incoming(
-                LinkServer::new(PlayedEdge(frames)),
-                tokio_stream::wrappers::ReceiverStream::new(incoming),
-            ));
-            for acceptor in connections {
-                let (socket, _) = listener.accept().await.unwrap();
-                let connection = acceptor.accept(socket).await.map(Connection);
-                connected.send(connection).await.unwrap();
-            }
-        });
+        let (runtime, address) = play_edge(&authority, frames, |_| Vec::new());
         let gateway = GatewayNode::start("gw1", &authority.files(GATEWAY_NAME), &[address], 1);
         let cause = gateway.verdict();
         assert!(cause.contains(told), "{told}: {cause}");

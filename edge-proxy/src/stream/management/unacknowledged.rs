@@ -60,6 +60,11 @@ impl Unacknowledged {
         self.queue.len() >= MAX_UNACKNOWLEDGED
     }
 
+    /// How many the peer has not acknowledged, those whose senders wait no more included.
+    pub fn places(&self) -> usize {
+        self.queue.len()
+    }
+
     /// How many senders still wait.
     pub fn len(&self) -> usize {
         self.queue.iter().flatten().count()
@@ -79,7 +84,7 @@ mod tests {
     use crate::stream::test_support::outbound;
 
     fn queued(id: &str, give_up_at: Instant) -> Queued {
-        Queued { stanza: outbound(id), give_up_at }
+        Queued { stanza: outbound(id), since: give_up_at, give_up_at }
     }
 
     fn ids(stanzas: impl IntoIterator<Item = OutboundStanza>) -> Vec<String> {

@@ -7,12 +7,14 @@ use std::time::Instant;
 use bytes::BytesMut;
 use causeway_shared::domain::DomainPair;
 use causeway_shared::link::PairContext;
+use causeway_shared::live::CloseReason;
 use causeway_shared::xmpp::header::StreamHeader;
 use causeway_shared::xmpp::stanza_error::StanzaCondition;
 use causeway_shared::xmpp::stream_error::{StreamCondition, StreamError, StreamFault};
 
 use super::dialback::refuse_offer;
 use super::{Authorised, Output, Parting, Receiving, Security, State, send};
+use crate::live;
 use crate::policy::Moment;
 use crate::stream::Method;
 use crate::stream::management::Management;
@@ -219,6 +221,20 @@ impl Receiving {
         match then {
             Parting::Theirs => self.close(out),
             Parting::Ours => self.error(&StreamError::new(StreamCondition::SystemShutdown), None, at, out),
+            Parting::Ordered(reason) => match live::stream_error(reason) {
+                Some(error) => self.error(&error, None, at, out),
+                None => self.close(out),
+            },
+        }
+    }
+
+    /// An operator ends the stream; one that ends already goes its way.
+    pub(super) fn ordered(&mut self, reason: CloseReason, at: &Moment, out: &mut Vec<Output>) {
+        match self.state {
+            State::Silent | State::AwaitHeader | State::Open { .. } | State::Handshaking { .. } => {
+                self.finish(Parting::Ordered(reason), at, out);
+            }
+            State::Finishing { .. } | State::Ended => {}
         }
     }
 

@@ -14,6 +14,7 @@ use std::time::Instant;
 use bytes::BytesMut;
 use causeway_shared::domain::{DomainName, DomainPair};
 use causeway_shared::link::PairContext;
+use causeway_shared::live::CloseReason;
 use causeway_shared::xmpp::element::Element;
 use causeway_shared::xmpp::header::StreamHeader;
 use causeway_shared::xmpp::stream_error::{StreamCondition, StreamError, StreamFault};
@@ -86,6 +87,8 @@ pub enum Input {
     Written(u32),
     /// This edge is going away.
     Drain,
+    /// An operator ends the stream.
+    Ordered(CloseReason),
 }
 
 /// What the machine asks of the world, in order.
@@ -195,6 +198,8 @@ enum Parting {
     Theirs,
     /// This edge is going away.
     Ours,
+    /// An operator wants it.
+    Ordered(CloseReason),
 }
 
 /// Stanzas both ways (XEP-0288).
@@ -323,6 +328,7 @@ impl Receiving {
             Input::Progress => self.progress(at, out),
             Input::Written(count) => self.written(count, at, out),
             Input::Drain => self.finish(Parting::Ours, at, out),
+            Input::Ordered(reason) => self.ordered(reason, at, out),
         }
         self.is_told |= out.iter().any(|output| matches!(output, Output::Report(_)));
     }

@@ -152,7 +152,8 @@ impl Initiating {
         self.is_secured().then(|| self.proof(at))
     }
 
-    pub(super) fn dialback_method(&self) -> Method {
+    /// How a further pair proves itself on this stream.
+    pub fn dialback_method(&self) -> Method {
         if self.is_secured() { Method::TlsDialback } else { Method::TcpDialback }
     }
 

@@ -1,11 +1,13 @@
 //! Time and the end: how long each step may take, and what the end of a stream means to senders.
 
 use bytes::BytesMut;
+use causeway_shared::live::CloseReason;
 use causeway_shared::xmpp::stanza_error::StanzaCondition;
 use causeway_shared::xmpp::stream_error::{StreamCondition, StreamError};
 
 use super::element::external_refused;
 use super::{Failure, Initiating, Next, Output, Security, State, failure, send};
+use crate::live;
 use crate::policy::Moment;
 use crate::stream::Method;
 use crate::stream::management::Management;
@@ -97,6 +99,24 @@ impl Initiating {
     fn reset(&mut self, why: &str, out: &mut Vec<Output>) {
         send(&StreamError::new(StreamCondition::Reset).with_text(why).to_element(), out);
         self.close(out);
+    }
+
+    /// An operator ends the stream. What is queued goes over a new one; an attempt that is not authenticated yet fails.
+    pub(super) fn ordered(&mut self, reason: CloseReason, out: &mut Vec<Output>) {
+        let error = live::stream_error(reason);
+        if self.state == State::Ready {
+            if let Some(error) = error {
+                self.last_count(out);
+                send(&error.to_element(), out);
+            }
+            return self.close(out);
+        }
+        let finding = Finding::new(Code::PolicyClosed, "an administrator closed the stream before it was authenticated");
+        let failure = failure(StanzaCondition::RemoteServerTimeout, finding, Next::GiveUp);
+        match error {
+            Some(error) => self.error(&error, failure, out),
+            None => self.error_free_end(failure, out),
+        }
     }
 
     pub(super) fn not_a_partner(&mut self, out: &mut Vec<Output>) {

@@ -15,6 +15,7 @@ use std::time::Instant;
 
 use bytes::BytesMut;
 use causeway_shared::domain::{DomainName, DomainPair};
+use causeway_shared::live::CloseReason;
 use causeway_shared::xmpp::element::Element;
 use causeway_shared::xmpp::header::StreamHeader;
 use causeway_shared::xmpp::stanza_error::StanzaCondition;
@@ -98,6 +99,8 @@ pub enum Input {
     PolicyChanged,
     /// This edge is going away.
     Drain,
+    /// An operator ends the stream.
+    Ordered(CloseReason),
 }
 
 /// What the machine asks of the world, in order.
@@ -326,6 +329,7 @@ impl Initiating {
             Input::DeadlinePassed => self.deadline_passed(at, out),
             Input::PolicyChanged => self.policy_changed(at, out),
             Input::Drain => self.close(out),
+            Input::Ordered(reason) => self.ordered(reason, out),
         }
     }
 

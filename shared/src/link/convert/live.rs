@@ -171,7 +171,7 @@ fn stream_from_proto(frame: proto::LiveStream, certificates: &Certificates) -> R
         partner: facts.domain,
         is_partner: frame.is_partner,
         stream_id: facts.stream_id,
-        pairs: frame.pairs.into_iter().map(pair_from_proto).collect::<Result<_, _>>()?,
+        pairs: frame.pairs.iter().map(pair_from_proto).collect::<Result<_, _>>()?,
         peer: frame.peer_address.parse().ok(),
         target: facts.target,
         is_direct_tls: frame.is_direct_tls,
@@ -201,7 +201,7 @@ fn pair_to_proto(pair: &Pair) -> proto::LivePair {
     }
 }
 
-fn pair_from_proto(frame: proto::LivePair) -> Result<Pair, FrameFault> {
+fn pair_from_proto(frame: &proto::LivePair) -> Result<Pair, FrameFault> {
     let method = method_from_proto("pair.method", frame.method())?;
     let pair = DomainPair {
         local: domain("pair.local_domain", &frame.local_domain)?,

@@ -40,6 +40,32 @@ fn white_space_is_a_sign_of_life() {
 }
 
 #[test]
+fn an_operator_ends_a_stream_with_or_without_an_error() {
+    let mut scene = Scene::authenticated();
+    let said = scene.say(Input::Ordered(CloseReason::NoError));
+    assert_eq!((said.sent.as_str(), &said.rest[..]), ("</stream:stream>", &[Output::Close][..]));
+    assert_error(&Scene::authenticated().say(Input::Ordered(CloseReason::Reset)), StreamCondition::Reset);
+    let mut scene = Scene::new(settings('R', 'R', true));
+    scene.header(USUAL);
+    let said = scene.say(Input::Ordered(CloseReason::PolicyViolation));
+    assert_error(&said, StreamCondition::PolicyViolation);
+    assert_eq!(said.findings(), [] as [&Finding; 0], "he knows it");
+}
+
+#[test]
+fn an_order_waits_for_what_came_and_changes_nothing_about_a_stream_that_ends_already() {
+    let mut scene = Scene::authenticated();
+    scene.element("<enable xmlns='urn:xmpp:sm:3'/>");
+    let unfinished = scene.machine.receipt().unwrap();
+    assert_eq!(scene.say(Input::Ordered(CloseReason::Reset)).sent, "");
+    assert_eq!(scene.say(Input::Ordered(CloseReason::NoError)).sent, "");
+    unfinished.finish();
+    let said = scene.say(Input::Progress);
+    assert!(said.sent.starts_with("<a xmlns='urn:xmpp:sm:3' h='1'/><stream:error><reset"), "{said:?}");
+    assert_eq!(scene.say(Input::Ordered(CloseReason::NoError)).sent, "");
+}
+
+#[test]
 fn a_stream_without_stanzas_is_closed_in_order() {
     let mut scene = Scene::authenticated();
     for _ in 0..5 {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::stream::test_support::revoking;
+use crate::verdict::Code;
 
 pub(super) fn ready() -> Scene {
     let mut scene = Scene::secured(settings('R', 'N', true), unproven());
@@ -27,6 +28,23 @@ fn a_stream_without_stanzas_is_closed_in_order() {
     scene.at = later(&scene.at, Duration::from_secs(600));
     let said = scene.say(Input::DeadlinePassed);
     assert_eq!((said.sent.as_str(), &said.rest[..]), ("</stream:stream>", &[Output::Close][..]));
+}
+
+#[test]
+fn an_operator_ends_a_stream_with_or_without_an_error_and_nothing_has_failed() {
+    let said = ready().say(Input::Ordered(CloseReason::NoError));
+    assert_eq!((said.sent.as_str(), &said.rest[..]), ("</stream:stream>", &[Output::Close][..]));
+    assert_reset(&ready().say(Input::Ordered(CloseReason::Reset)));
+    let said = ready().say(Input::Ordered(CloseReason::PolicyViolation));
+    assert!(said.sent.starts_with("<stream:error><policy-violation"), "{said:?}");
+    assert_eq!(said.rest, [Output::Close]);
+}
+
+#[test]
+fn an_attempt_that_an_operator_ends_is_not_made_elsewhere() {
+    let said = Scene::new(settings('R', 'R', true)).say(Input::Ordered(CloseReason::Reset));
+    assert!(said.sent.contains("<reset") && said.sent.ends_with("</stream:stream>"), "{said:?}");
+    assert_eq!((said.failure().next, said.failure().finding.code), (Next::GiveUp, Code::PolicyClosed));
 }
 
 #[test]
