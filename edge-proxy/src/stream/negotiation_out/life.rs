@@ -111,7 +111,8 @@ impl Initiating {
             }
             return self.close(out);
         }
-        let finding = Finding::new(Code::PolicyClosed, "an administrator closed the stream before it was authenticated");
+        let finding =
+            Finding::new(Code::PolicyClosed, "an administrator closed the stream before it was authenticated");
         let failure = failure(StanzaCondition::RemoteServerTimeout, finding, Next::GiveUp);
         match error {
             Some(error) => self.error(&error, failure, out),
