@@ -26,9 +26,9 @@ pub(super) enum AccountVerb {
         /// Its name.
         #[arg(value_name = "NAME")]
         name: String,
-        /// What it may do; may be repeated.
-        #[arg(long = "role", value_name = "ROLE", ignore_case = true, required = true, value_parser = PossibleValuesParser::new(ROLES))]
-        roles: Vec<String>,
+        /// What it is for.
+        #[arg(long, value_name = "ROLE", ignore_case = true, value_parser = PossibleValuesParser::new(ROLES))]
+        role: String,
         #[command(flatten)]
         password: Password,
     },
@@ -37,9 +37,9 @@ pub(super) enum AccountVerb {
         /// Its name.
         #[arg(value_name = "NAME")]
         name: String,
-        /// What it may do; may be repeated, and replaces what it might so far.
-        #[arg(long = "role", value_name = "ROLE", ignore_case = true, value_parser = PossibleValuesParser::new(ROLES))]
-        roles: Vec<String>,
+        /// What it is for.
+        #[arg(long, value_name = "ROLE", ignore_case = true, value_parser = PossibleValuesParser::new(ROLES))]
+        role: Option<String>,
         /// Whether it may sign in.
         #[arg(long, value_name = "BOOL", value_parser = BoolishValueParser::new())]
         enabled: Option<bool>,
@@ -151,10 +151,17 @@ fn ask() -> Result<String, Failure> {
     named(&first).ok_or_else(|| Failure::Usage("a password cannot be empty".to_owned()))
 }
 
-/// Roles in the interface's spelling.
-fn spelled(roles: &[String]) -> Json {
-    let spell = |role: &String| ROLES.iter().find(|known| known.eq_ignore_ascii_case(role)).map_or("", |known| *known);
-    roles.iter().map(spell).collect()
+/// A role in the interface's spelling.
+fn spelled(role: &str) -> Json {
+    ROLES.iter().find(|known| known.eq_ignore_ascii_case(role)).map_or(Json::Null, |known| Json::from(*known))
+}
+
+/// The version of an account, so that nobody else's change is overwritten.
+async fn version(client: &Client, name: &str) -> Result<Option<String>, Failure> {
+    let answer = client.call(Call::get(&["accounts"])).await?;
+    let account = items(&answer.body, "accounts").iter().find(|account| field(account, "name") == name);
+    let account = account.ok_or_else(|| Failure::Usage(format!("there is no account \"{}\"", plain(name))))?;
+    Ok(Some(field(account, "version")).filter(|version| !version.is_empty()))
 }
 
 fn done(answer: &Answer, screen: &Screen, text: &str) -> Ending {
@@ -165,18 +172,18 @@ fn done(answer: &Answer, screen: &Screen, text: &str) -> Ending {
 impl AccountVerb {
     pub(super) async fn run(&self, client: &Client, screen: &Screen) -> Ending {
         match self {
-            Self::New { name, roles, password } => {
-                let body = json!({"name": name, "roles": spelled(roles), "password": password.read()?});
+            Self::New { name, role, password } => {
+                let body = json!({"name": name, "role": spelled(role), "password": password.read()?});
                 let answer = client.call(Call::post(&["accounts"], &body)).await?;
                 done(&answer, screen, &format!("{name} may sign in now"))
             }
-            Self::Set { name, roles, enabled, password, new_password } => {
+            Self::Set { name, role, enabled, password, new_password } => {
                 let mut patch = Map::new();
-                if !roles.is_empty() {
-                    patch.insert("roles".to_owned(), spelled(roles));
+                if let Some(role) = role {
+                    patch.insert("role".to_owned(), spelled(role));
                 }
                 if let Some(enabled) = enabled {
-                    patch.insert("enabled".to_owned(), (*enabled).into());
+                    patch.insert("is_disabled".to_owned(), (!enabled).into());
                 }
                 if *password || new_password.password_file.is_some() {
                     patch.insert("password".to_owned(), new_password.read()?.into());
@@ -184,7 +191,9 @@ impl AccountVerb {
                 if patch.is_empty() {
                     return Err(Failure::Usage("nothing is to be changed; name what".to_owned()));
                 }
-                let answer = client.call(Call::patch(&["accounts", name], &Json::Object(patch))).await?;
+                let version = version(client, name).await?;
+                let call = Call::patch(&["accounts", name], &Json::Object(patch)).if_version(version);
+                let answer = client.call(call).await?;
                 done(&answer, screen, &format!("{name}: changed"))
             }
             Self::Get => {
@@ -204,7 +213,8 @@ impl AccountVerb {
             Self::Remove { name, confirm, force } => {
                 let options = Options { force: *force, ..Options::default() };
                 confirm.ask(&format!("Remove the account {name}?"), &options)?;
-                let answer = client.call(Call::delete(&["accounts", name])).await?;
+                let version = version(client, name).await?;
+                let answer = client.call(Call::delete(&["accounts", name]).if_version(version)).await?;
                 done(&answer, screen, &format!("{name}: removed"))
             }
         }

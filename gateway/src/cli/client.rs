@@ -258,6 +258,9 @@ impl Client {
                 }
             }
         };
+        if let Some(language) = language(|name| std::env::var(name).ok()) {
+            request = request.header(header::ACCEPT_LANGUAGE, language);
+        }
         if let Some(version) = call.version {
             request = request.header(header::IF_MATCH, format!("\"{version}\""));
         }
@@ -289,6 +292,13 @@ impl Client {
         };
         Failure::Unreachable { at, reason: plain(reason) }
     }
+}
+
+/// The language of the terminal, in which the gateway says what does not do: `es_ES.UTF-8` is `es`.
+fn language(variable: impl Fn(&str) -> Option<String>) -> Option<String> {
+    let set = ["LC_ALL", "LC_MESSAGES", "LANG"].into_iter().filter_map(variable).find(|value| !value.is_empty())?;
+    let word: String = set.chars().take_while(char::is_ascii_alphabetic).collect();
+    (2..=3).contains(&word.len()).then(|| word.to_ascii_lowercase())
 }
 
 /// What an operator can do about an error of the system.
@@ -336,3 +346,7 @@ fn escape(text: &str, path: &mut String) {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "client_tests.rs"]
+mod tests;

@@ -6,7 +6,7 @@ use serde_json::Value as Json;
 
 use super::backup::download;
 use super::client::{Call, Client};
-use super::ending::{Ending, Found};
+use super::ending::{Ending, Failure, Found};
 use super::output::{Screen, Tone, field, items, outline};
 use super::table::Table;
 
@@ -25,6 +25,9 @@ pub(super) struct Audit {
     /// Say whether every entry is still as it was written.
     #[arg(long, conflicts_with = "after")]
     verify: bool,
+    /// With --verify: an entry whose hash was kept elsewhere has to have it still.
+    #[arg(long, value_name = "NUMBER:HASH", requires = "verify")]
+    known: Option<String>,
 }
 
 /// What of the archive.
@@ -86,9 +89,14 @@ impl Audit {
             return Ok(Found::InOrder);
         }
         if self.verify {
-            let answer = client.call(Call::get(&["audit", "verify"])).await?;
-            let flag = ["intact", "valid", "ok", "is_intact"].into_iter().find_map(|key| answer.body.get(key));
-            let is_intact = flag.and_then(Json::as_bool).unwrap_or_default();
+            let known = match self.known.as_ref().map(|known| known.split_once(':')) {
+                None => (None, None),
+                Some(Some((number, hash))) => (Some(number), Some(hash)),
+                Some(None) => return Err(Failure::Usage("--known wants NUMBER:HASH, as an earlier --verify said".to_owned())),
+            };
+            let call = Call::get(&["audit", "verify"]).query("seq", known.0).query("hash", known.1);
+            let answer = client.call(call).await?;
+            let is_intact = answer.body.get("intact").and_then(Json::as_bool).unwrap_or_default();
             screen.show(&answer.body, |screen| {
                 let (tone, word) = if is_intact { (Tone::Good, "intact") } else { (Tone::Bad, "broken") };
                 format!("the journal is {}\n{}", screen.paint(tone, word), outline(&answer.body))
@@ -97,18 +105,22 @@ impl Audit {
         }
         let after = self.after.map(|after| after.to_string());
         let limit = self.limit.to_string();
-        let call = Call::get(&["audit"]).query("after", after.as_deref()).query("limit", Some(&limit));
-        let answer = client.call(call).await?;
+        let call = Call::get(&["audit"]).switch("newest", after.is_none()).query("after", after.as_deref());
+        let answer = client.call(call.query("limit", Some(&limit))).await?;
         screen.show(&answer.body, |screen| {
             let columns = [
-                ("NUMBER", "number"),
-                ("TIME", "at"),
+                ("NUMBER", "seq"),
+                ("TIME", "at_ms"),
                 ("WHO", "actor"),
+                ("FROM", "address"),
                 ("WHAT", "action"),
                 ("OBJECT", "object"),
                 ("OUTCOME", "outcome"),
             ];
-            Table::of(items(&answer.body, "entries"), &columns).text(screen, "there are no entries")
+            let mut entries: Vec<&Json> = items(&answer.body, "entries").iter().collect();
+            // The newest is where the eye is.
+            entries.sort_by_key(|entry| entry.get("seq").and_then(Json::as_u64));
+            Table::of(entries, &columns).text(screen, "there are no entries")
         });
         Ok(Found::InOrder)
     }

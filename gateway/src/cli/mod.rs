@@ -177,11 +177,4 @@ async fn ask(verb: &Verb, client: &Client, screen: &Screen) -> Ending {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_command_line_is_sound() {
-        Line::command().debug_assert();
-    }
-}
+mod tests;

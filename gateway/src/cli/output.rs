@@ -4,6 +4,7 @@
 
 use std::io::{IsTerminal as _, Write as _};
 
+use causeway_shared::pki::identity::date;
 use serde_json::Value as Json;
 
 /// How to show what the gateway says.
@@ -124,7 +125,17 @@ pub(super) fn items<'v>(value: &'v Json, key: &str) -> &'v [Json] {
 /// A member of an object as one line of text; empty where there is none. Dots lead into objects.
 pub(super) fn field(value: &Json, path: &str) -> String {
     let found = path.split('.').try_fold(value, |value, key| value.get(key));
-    found.map(line).unwrap_or_default()
+    found.map(|found| member(path, found)).unwrap_or_default()
+}
+
+/// A member by its name: moments are in Unix milliseconds, and shown as RFC 3339 has them.
+fn member(name: &str, value: &Json) -> String {
+    /// What is less is a duration: no moment of ours is before September 2001.
+    const FIRST_MOMENT: u64 = 1_000_000_000_000;
+    match value.as_u64() {
+        Some(ms) if name.ends_with("_ms") && ms >= FIRST_MOMENT => date(ms / 1000),
+        Some(_) | None => line(value),
+    }
 }
 
 /// A value as one line of text.
@@ -137,7 +148,7 @@ pub(super) fn line(value: &Json) -> String {
         Json::String(text) => plain(text),
         Json::Array(list) => list.iter().map(line).collect::<Vec<_>>().join(", "),
         Json::Object(map) => {
-            map.iter().map(|(key, value)| format!("{}={}", plain(key), line(value))).collect::<Vec<_>>().join(" ")
+            map.iter().map(|(key, value)| format!("{}={}", plain(key), member(key, value))).collect::<Vec<_>>().join(" ")
         }
     }
 }
@@ -159,7 +170,7 @@ fn write_outline(value: &Json, depth: usize, text: &mut String) {
             let width = map.keys().map(|key| key.chars().count()).max().unwrap_or_default();
             for (key, value) in map.iter().filter(|(_, value)| !value.is_null()) {
                 if is_flat(value) || depth >= OUTLINE_DEPTH {
-                    text.push_str(&format!("{indent}{:width$}  {}\n", plain(key), line(value)));
+                    text.push_str(&format!("{indent}{:width$}  {}\n", plain(key), member(key, value)));
                 } else {
                     text.push_str(&format!("{indent}{}\n", plain(key)));
                     write_outline(value, depth + 1, text);
@@ -197,6 +208,12 @@ mod tests {
         assert_eq!(plain("a\u{1b}[31mb\u{9b}c\u{202e}d\ne"), "a\u{fffd}[31mb\u{fffd}c\u{fffd}d e");
         assert_eq!(plain_lines("a\r\nb"), "a\u{fffd}\nb");
         assert_eq!(field(&json!({"a": {"b": "x\u{7}"}}), "a.b"), "x\u{fffd}");
+    }
+
+    #[test]
+    fn moments_are_shown_as_such_and_durations_as_numbers() {
+        let value = json!({"at_ms": 1_700_000_000_123_u64, "took_ms": 12});
+        assert_eq!((field(&value, "at_ms"), field(&value, "took_ms")), ("2023-11-14T22:13:20Z".to_owned(), "12".to_owned()));
     }
 
     #[test]

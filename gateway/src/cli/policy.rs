@@ -7,7 +7,6 @@ use super::change::{Confirm, Options, receipt};
 use super::client::{Call, Client};
 use super::ending::{Ending, Failure, Found};
 use super::output::{Screen, field, items, outline};
-use super::partner::matches;
 use super::table::Table;
 
 /// What to do about external access policies.
@@ -156,15 +155,12 @@ impl Verb {
                 Ok(Found::InOrder)
             }
             Self::Get { identity: None, filter, grants: false } => {
-                let answer = client.call(Call::get(&["policies"])).await?;
-                let fits =
-                    |policy: &&Json| filter.as_ref().is_none_or(|filter| matches(filter, &field(policy, "identity")));
-                let policies: Vec<Json> = items(&answer.body, "policies").iter().filter(fits).cloned().collect();
-                let value = if filter.is_some() { Json::Array(policies.clone()) } else { answer.body };
-                screen.show(&value, |screen| {
+                let call = Call::get(&["policies"]).query("filter", filter.as_deref());
+                let answer = client.call(call).await?;
+                screen.show(&answer.body, |screen| {
                     let mut table = Table::new(["IDENTITY", "XMPP", "FEDERATION", "FROM", "DESCRIPTION"]);
                     let paths = ["identity", "enable_xmpp_access", "enable_federation_access", "source", "description"];
-                    for policy in &policies {
+                    for policy in items(&answer.body, "policies") {
                         table.row(paths.map(|path| field(policy, path).into()));
                     }
                     table.text(screen, "there are no policies, so everybody may reach XMPP partners")

@@ -2,16 +2,14 @@
 
 use std::path::PathBuf;
 
-use serde_json::{Map, Value as Json, json};
+use serde_json::{Value as Json, json};
 
 use super::client::{Call, Client};
 use super::ending::{Ending, Failure, Found};
-use super::output::{Screen, Tone, field, line, outline, plain, plain_lines};
+use super::output::{Screen, Tone, field, items, line, plain, plain_lines};
 
 /// Bytes of an event: a SIP message of 64 KiB, escaped.
 const MAX_EVENT: usize = 1024 * 1024;
-/// Bytes of a stanza or a SIP request to simulate: as much as either side takes.
-const MAX_SIMULATED: u64 = 256 * 1024;
 
 /// What to show of what passes.
 #[derive(Debug, clap::Args)]
@@ -78,18 +76,21 @@ pub(super) struct Ladder {
 /// What to try.
 #[derive(Debug, clap::Args)]
 pub(super) struct Simulate {
-    /// Who sends.
-    #[arg(long, value_name = "ADDRESS", required_unless_present = "file")]
-    from: Option<String>,
+    /// Who sends: a partner's user a stanza, a user of ours a request.
+    #[arg(value_name = "FROM")]
+    from: String,
     /// Who would receive.
-    #[arg(long, value_name = "ADDRESS", required_unless_present = "file")]
-    to: Option<String>,
-    /// message, presence, subscribe, iq, or a SIP method.
+    #[arg(value_name = "TO")]
+    to: String,
+    /// message, presence or iq; MESSAGE, SUBSCRIBE or another SIP method.
     #[arg(long, value_name = "KIND", default_value = "message")]
     kind: String,
-    /// A file with a stanza or a SIP request to try instead.
-    #[arg(value_name = "FILE", conflicts_with_all = ["from", "to"])]
-    file: Option<PathBuf>,
+    /// The type of the stanza, such as subscribe.
+    #[arg(long = "type", value_name = "TYPE")]
+    stanza_type: Option<String>,
+    /// Bytes of the text.
+    #[arg(long, value_name = "BYTES")]
+    size: Option<u32>,
 }
 
 /// Whom to write to.
@@ -224,42 +225,79 @@ impl Ladder {
 /// Why one sees the other as he does.
 pub(super) async fn explain(pair: &Pair, client: &Client, screen: &Screen) -> Ending {
     let answer = client.call(pair.put_on(Call::get(&["explain"]))).await?;
-    screen.show(&answer.body, |_| outline(&answer.body));
+    screen.show(&answer.body, |screen| {
+        let mut text = String::new();
+        for path in ["remote_sees_local.text", "local_sees_remote.text"] {
+            text.push_str(&format!("{}\n", screen.paint(Tone::Head, &field(&answer.body, path))));
+        }
+        for (title, key) in [
+            ("Who may", "policy"),
+            ("The partner's user watches ours", "inbound"),
+            ("Our user watches the partner's", "outbound"),
+            ("Under way, and last", "events"),
+            ("What failed lately", "verdicts"),
+        ] {
+            let said = statements(&answer.body, key);
+            if !said.is_empty() {
+                text.push_str(&format!("{title}\n{said}"));
+            }
+        }
+        text
+    });
     Ok(Found::InOrder)
+}
+
+/// Statements, a line each.
+fn statements(body: &Json, key: &str) -> String {
+    items(body.get(key).unwrap_or(&Json::Null), "").iter().map(|said| format!("  {}\n", field(said, "text"))).collect()
 }
 
 impl Simulate {
     pub(super) async fn run(&self, client: &Client, screen: &Screen) -> Ending {
-        let mut body = Map::new();
-        match &self.file {
-            Some(file) => {
-                let size = std::fs::metadata(file).map_err(|error| Failure::file(file, error))?.len();
-                if size > MAX_SIMULATED {
-                    return Err(Failure::file(file, "this is larger than any stanza or request that is taken"));
-                }
-                let text = std::fs::read_to_string(file).map_err(|error| Failure::file(file, error))?;
-                body.insert("text".to_owned(), text.into());
-            }
-            None => {
-                body.insert("from".to_owned(), json!(self.from));
-                body.insert("to".to_owned(), json!(self.to));
-                body.insert("kind".to_owned(), json!(self.kind));
+        let mut body = json!({"from": self.from, "to": self.to, "kind": self.kind});
+        for (key, value) in [("type", self.stanza_type.as_deref().map(Json::from)), ("size", self.size.map(Json::from))] {
+            if let (Some(value), Some(body)) = (value, body.as_object_mut()) {
+                body.insert(key.to_owned(), value);
             }
         }
-        let answer = client.call(Call::post(&["simulate"], &Json::Object(body))).await?;
-        screen.show(&answer.body, |_| outline(&answer.body));
-        let passes = answer.body.get("passes").and_then(Json::as_bool);
-        Ok(Found::in_order(passes.unwrap_or(true)))
+        let answer = client.call(Call::post(&["simulate"], &body)).await?;
+        let passes = answer.body.get("passes").and_then(Json::as_bool).unwrap_or_default();
+        screen.show(&answer.body, |screen| {
+            let (tone, word) = if passes { (Tone::Good, "passes") } else { (Tone::Bad, "does not pass") };
+            let mut text = format!("{}: {}\n", screen.paint(tone, word), field(&answer.body, "outcome.text"));
+            text.push_str(&format!("by rule {}\n", field(&answer.body, "rule")));
+            text.push_str(&statements(&answer.body, "because"));
+            text
+        });
+        Ok(Found::in_order(passes))
     }
 }
 
 impl TestIm {
     pub(super) async fn run(&self, client: &Client, screen: &Screen) -> Ending {
-        let body = json!({"local": self.pair.local, "remote": self.pair.remote, "text": self.text});
+        let mut body = json!({"local": self.pair.local, "remote": self.pair.remote});
+        if let (Some(text), Some(body)) = (&self.text, body.as_object_mut()) {
+            body.insert("text".to_owned(), text.as_str().into());
+        }
         let answer = client.call(Call::post(&["test-im"], &body)).await?;
-        screen.show(&answer.body, |_| outline(&answer.body));
-        let is_delivered = answer.body.get("delivered").and_then(Json::as_bool);
-        Ok(Found::in_order(is_delivered.unwrap_or(false)))
+        let is_delivered = answer.body.get("is_delivered").and_then(Json::as_bool).unwrap_or_default();
+        screen.show(&answer.body, |screen| {
+            let mut text = String::new();
+            for rung in items(&answer.body, "rungs") {
+                let passed = rung.get("passed").and_then(Json::as_bool).unwrap_or_default();
+                let (tone, word) = if passed { (Tone::Good, "ok") } else { (Tone::Bad, "failed") };
+                let word = screen.paint(tone, &format!("{word:<6}"));
+                text.push_str(&format!("{word}  {:<11}  {}\n", field(rung, "rung"), field(rung, "text")));
+            }
+            let (tone, word) = if is_delivered { (Tone::Good, "delivered") } else { (Tone::Bad, "not delivered") };
+            text.push_str(&format!("{}: {}\n", screen.paint(tone, word), field(&answer.body, "outcome")));
+            let remedy = field(&answer.body, "remedy");
+            if !remedy.is_empty() {
+                text.push_str(&format!("  {remedy}\n"));
+            }
+            text
+        });
+        Ok(Found::in_order(is_delivered))
     }
 }
 
