@@ -280,7 +280,7 @@ def command():
     return 1 if failed or not passed else 0
 
 
-import faults  # noqa: E402  its steps come behind the ones above
+import faults  # noqa: E402, F401
 
 if __name__ == "__main__":
     environment.main(command)

@@ -83,6 +83,9 @@ pub(super) enum TokenVerb {
         /// What it may do; may be repeated.
         #[arg(long = "scope", value_name = "SCOPE", required = true, value_parser = PossibleValuesParser::new(SCOPES))]
         scopes: Vec<String>,
+        /// Whose it is, and what it may at most; without it, your own.
+        #[arg(long, value_name = "ACCOUNT")]
+        account: Option<String>,
         /// Days until it ends.
         #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=3650))]
         days: Option<u32>,
@@ -224,8 +227,12 @@ impl AccountVerb {
 impl TokenVerb {
     pub(super) async fn run(&self, client: &Client, screen: &Screen) -> Ending {
         match self {
-            Self::New { name, scopes, days } => {
-                let body = json!({"name": name, "scopes": scopes, "days": days});
+            Self::New { name, scopes, account, days } => {
+                let mut body = json!({"name": name, "scopes": scopes});
+                let named = [("account", account.clone().map(Json::from)), ("days", days.map(Json::from))];
+                if let Some(body) = body.as_object_mut() {
+                    body.extend(named.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))));
+                }
                 let answer = client.call(Call::post(&["tokens"], &body)).await?;
                 screen.show(&answer.body, |screen| match field(&answer.body, "token") {
                     token if token.is_empty() => outline(&answer.body),
