@@ -13,10 +13,13 @@ use super::*;
 fn router() -> Router {
     Router::new()
         .route("/api/v1/status", get(async || ([(header::ETAG, "\"7\"")], r#"{"ready": true}"#)))
-        .route("/api/v1/settings", get(async |headers: header::HeaderMap| {
-            let token = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok().map(str::to_owned));
-            if token.as_deref() == Some("Bearer secret") { Ok("{}") } else { Err((StatusCode::UNAUTHORIZED, "{}")) }
-        }))
+        .route(
+            "/api/v1/settings",
+            get(async |headers: header::HeaderMap| {
+                let token = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok().map(str::to_owned));
+                if token.as_deref() == Some("Bearer secret") { Ok("{}") } else { Err((StatusCode::UNAUTHORIZED, "{}")) }
+            }),
+        )
         .route("/api/v1/queues", get(async || "<html>"))
         .route("/api/v1/backup", get(async || vec![7_u8; 3_000_000]))
         .route("/api/v1/archive", get(async || vec![b' '; MAX_ANSWER + 1]))
@@ -71,7 +74,8 @@ async fn over_tls(name: &str) -> (u16, PathBuf) {
             tokio::spawn(async move {
                 let Ok(stream) = acceptor.accept(stream).await else { return };
                 let service = hyper_util::service::TowerToHyperService::new(router());
-                let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+                let _ =
+                    hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
             });
         }
     });

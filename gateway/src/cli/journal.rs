@@ -92,7 +92,9 @@ impl Audit {
             let known = match self.known.as_ref().map(|known| known.split_once(':')) {
                 None => (None, None),
                 Some(Some((number, hash))) => (Some(number), Some(hash)),
-                Some(None) => return Err(Failure::Usage("--known wants NUMBER:HASH, as an earlier --verify said".to_owned())),
+                Some(None) => {
+                    return Err(Failure::Usage("--known wants NUMBER:HASH, as an earlier --verify said".to_owned()));
+                }
             };
             let call = Call::get(&["audit", "verify"]).query("seq", known.0).query("hash", known.1);
             let answer = client.call(call).await?;

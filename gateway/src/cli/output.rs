@@ -147,9 +147,11 @@ pub(super) fn line(value: &Json) -> String {
         Json::Number(number) => number.to_string(),
         Json::String(text) => plain(text),
         Json::Array(list) => list.iter().map(line).collect::<Vec<_>>().join(", "),
-        Json::Object(map) => {
-            map.iter().map(|(key, value)| format!("{}={}", plain(key), member(key, value))).collect::<Vec<_>>().join(" ")
-        }
+        Json::Object(map) => map
+            .iter()
+            .map(|(key, value)| format!("{}={}", plain(key), member(key, value)))
+            .collect::<Vec<_>>()
+            .join(" "),
     }
 }
 
@@ -213,7 +215,10 @@ mod tests {
     #[test]
     fn moments_are_shown_as_such_and_durations_as_numbers() {
         let value = json!({"at_ms": 1_700_000_000_123_u64, "took_ms": 12});
-        assert_eq!((field(&value, "at_ms"), field(&value, "took_ms")), ("2023-11-14T22:13:20Z".to_owned(), "12".to_owned()));
+        assert_eq!(
+            (field(&value, "at_ms"), field(&value, "took_ms")),
+            ("2023-11-14T22:13:20Z".to_owned(), "12".to_owned())
+        );
     }
 
     #[test]

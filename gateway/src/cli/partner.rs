@@ -275,7 +275,8 @@ fn edited(now: &[Json], add: &[String], remove: &[String]) -> Result<Json, Failu
 }
 
 fn table(partners: &[Json], screen: &Screen) -> String {
-    let mut table = Table::new(["DOMAIN", "TYPE", "TLS", "SASL", "DIALBACK", "METHODS", "ADDITIONAL", "FROM", "DESCRIPTION"]);
+    let mut table =
+        Table::new(["DOMAIN", "TYPE", "TLS", "SASL", "DIALBACK", "METHODS", "ADDITIONAL", "FROM", "DESCRIPTION"]);
     for partner in partners {
         let cell = |path: &str| field(partner, path).into();
         let is_suspended = !items(partner.get("suspended").unwrap_or(&Json::Null), "").is_empty();

@@ -18,9 +18,13 @@ fn the_command_line_is_sound() {
 type Asked = (String, Option<String>, Json);
 
 /// An interface that takes everything, and notes it.
-async fn answer(State(asked): State<Arc<Mutex<Vec<Asked>>>>, request: Request) -> ([(header::HeaderName, &'static str); 1], String) {
+async fn answer(
+    State(asked): State<Arc<Mutex<Vec<Asked>>>>,
+    request: Request,
+) -> ([(header::HeaderName, &'static str); 1], String) {
     let (parts, body) = request.into_parts();
-    let target = format!("{} {}", parts.method, parts.uri.path_and_query().unwrap().as_str().trim_start_matches("/api/v1/"));
+    let target =
+        format!("{} {}", parts.method, parts.uri.path_and_query().unwrap().as_str().trim_start_matches("/api/v1/"));
     let version = parts.headers.get(header::IF_MATCH).map(|value| value.to_str().unwrap().to_owned());
     let body: Bytes = axum::body::to_bytes(body, 1_000_000).await.unwrap();
     asked.lock().unwrap().push((target, version, serde_json::from_slice(&body).unwrap_or(Json::Null)));
@@ -196,7 +200,13 @@ async fn what_is_saved_is_only_its_owner_s_and_replaces_nothing_unasked() {
 
 #[test]
 fn a_lie_about_the_command_line_is_found_before_anything_is_asked() {
-    for line in ["partner new", "partner set a.example --tls-negotiation Sometimes", "partner get a b", "tap --count x", "--socket a --server b status"] {
+    for line in [
+        "partner new",
+        "partner set a.example --tls-negotiation Sometimes",
+        "partner get a b",
+        "tap --count x",
+        "--socket a --server b status",
+    ] {
         assert!(Line::try_parse_from(std::iter::once("causeway").chain(line.split(' '))).is_err(), "{line}");
     }
 }

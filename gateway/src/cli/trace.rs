@@ -255,7 +255,8 @@ fn statements(body: &Json, key: &str) -> String {
 impl Simulate {
     pub(super) async fn run(&self, client: &Client, screen: &Screen) -> Ending {
         let mut body = json!({"from": self.from, "to": self.to, "kind": self.kind});
-        for (key, value) in [("type", self.stanza_type.as_deref().map(Json::from)), ("size", self.size.map(Json::from))] {
+        for (key, value) in [("type", self.stanza_type.as_deref().map(Json::from)), ("size", self.size.map(Json::from))]
+        {
             if let (Some(value), Some(body)) = (value, body.as_object_mut()) {
                 body.insert(key.to_owned(), value);
             }
