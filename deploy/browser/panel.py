@@ -47,17 +47,23 @@ class Panel:
     async def sign_in(self, name, password):
         """Signs in, whether or not that succeeds."""
         await self.go("/sign-in")
-        await self.fill("sign-in-name", name)
-        await self.fill("sign-in-password", password)
-        await self.press("sign-in")
+        await self.page.locator("#main [name=name]").fill(name)
+        await self.page.locator("#main [name=password]").fill(password)
+        await self.submit()
 
-    async def fill(self, label, value, **values):
-        """Writes into the field with this label."""
-        await self.page.get_by_label(text(label, **values), exact=True).fill(value)
+    async def is_signed_in(self):
+        """Whether the page says who is signed in."""
+        return await self.page.locator("header form[action='/sign-out']").count() == 1
 
-    async def choose(self, label, value):
-        """Chooses an option of the list with this label by its value."""
-        await self.page.get_by_label(text(label), exact=True).select_option(value)
+    async def write(self, **fields):
+        """Writes into fields by their names."""
+        for name, value in fields.items():
+            await self.page.locator(f"main [name={name}]").first.fill(value)
+
+    async def submit(self):
+        """Presses the page's button, and waits for what comes of it."""
+        await self.page.locator("main form button").first.click()
+        await self.page.wait_for_load_state("networkidle")
 
     async def press(self, name, **values):
         """Presses the button with this text, and waits for what comes of it."""

@@ -17,7 +17,7 @@ def _all(language):
     return found
 
 
-def text(name, language="en", **values):
+def text(name, language="en", /, **values):
     """A text of one line; `{ $key }` in it becomes the value given."""
     words = _all(language)[name]
     return re.sub(r"\{ \$(\w+) \}", lambda found: str(values[found.group(1)]), words)
