@@ -39,7 +39,7 @@ use crate::reload::Reload;
 use crate::shell::{Shell, now};
 use crate::snapshot::{DialbackSecrets, snapshot};
 use crate::store::sqlite::SqliteStore;
-use crate::trace::{Operator, Recorder};
+use crate::trace::Recorder;
 
 mod msrp;
 
@@ -181,8 +181,6 @@ pub async fn run(config: Config, path: PathBuf) -> Result<(), StartError> {
     let drained = Arc::new(Notify::new());
     let store_works = Arc::new(AtomicBool::new(true));
     let recorder = Arc::new(Recorder::default());
-    let (operator, orders) =
-        Operator::new(Arc::clone(&recorder), Arc::clone(&store) as _, links.clone(), live.settings.subscribe());
     let shell = Shell {
         engine: Engine::new(Arc::clone(&live.settings.borrow()), Arc::clone(&metrics), IdSource::os()),
         links: links.clone(),
@@ -198,7 +196,6 @@ pub async fn run(config: Config, path: PathBuf) -> Result<(), StartError> {
         metrics,
         complaints: Rarely::default(),
         recorder: Arc::clone(&recorder),
-        orders,
     };
     let engine = tokio::spawn(shell.run());
     let (ready_links, ready_settings) = (links.clone(), live.settings.subscribe());
@@ -211,7 +208,6 @@ pub async fn run(config: Config, path: PathBuf) -> Result<(), StartError> {
         store: operators,
         pairs: store,
         recorder,
-        operator,
         links: links.clone(),
         settings: live.settings.subscribe(),
         legs: Arc::clone(&legs),
@@ -456,6 +452,12 @@ fn engine_settings(config: &Config, pool: Pool, tls: Option<&SipTls>) -> Result<
         domains,
         partner_domains,
     })
+}
+
+/// What the engine would work by without a pool, for tests of what reads it.
+#[cfg(test)]
+pub(crate) fn settings_without_pool(config: &Config) -> Settings {
+    engine_settings(config, Pool { targets: Vec::new(), sessions: SessionSettings::default() }, None).unwrap()
 }
 
 /// The transports that we listen on, the safest first; towards the pool each of them works.

@@ -244,7 +244,7 @@ impl InForce {
     }
 }
 
-fn is_about(what: &StoredKey, subject: &Subject) -> bool {
+pub(crate) fn is_about(what: &StoredKey, subject: &Subject) -> bool {
     match (what, subject) {
         (StoredKey::Partner(one), Subject::Partner(other)) | (StoredKey::Policy(one), Subject::Policy(other)) => {
             one == other

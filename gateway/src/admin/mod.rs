@@ -1,6 +1,7 @@
 //! What operators touch over HTTP, and what it rests on.
 
 pub mod administration;
+pub mod api;
 pub mod backup;
 pub mod change;
 pub mod desk;

@@ -4,12 +4,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use causeway_shared::health::Leg;
 use serde_json::{Map, Value};
 use tokio::sync::{mpsc, watch};
 
 use super::administration::{Administration, Author, InForce, TAKE_UP_QUEUE, TakeUp};
 use super::change::stored;
+use super::desk::Desk;
 use super::journal::ActorKind;
+use super::login::Login;
 use super::store::AsyncStore;
 use crate::config::Config;
 use crate::dev_certs::Order;
@@ -31,6 +34,8 @@ pub(crate) struct Rig {
     _folder: Folder,
     pub(crate) operators: AsyncStore,
     pub(crate) administration: Administration,
+    store: Arc<SqliteStore>,
+    links: Links,
     _shutdown: watch::Sender<bool>,
 }
 
@@ -51,7 +56,7 @@ impl Rig {
         order.make().unwrap();
         let text: Arc<str> = format!("{}\n{more}", smallest(&folder.0)).into();
         let store = Arc::new(SqliteStore::open(folder.0.join("store.sqlite")).unwrap());
-        let operators = AsyncStore::new(store);
+        let operators = AsyncStore::new(Arc::clone(&store) as _);
         let first = read(&text, &operators).await;
         let config = Arc::clone(&first.config);
         let (in_force, in_force_changes) = watch::channel(Arc::new(first));
@@ -66,8 +71,25 @@ impl Rig {
             allowed_edges: watch::channel(Arc::new(Vec::new())).1,
         };
         let (links, _events) = Links::start(link, shutting_down);
-        let administration = Administration::new(operators.clone(), in_force_changes, take_up, links);
-        Self { _folder: folder, operators, administration, _shutdown: shutdown }
+        let administration = Administration::new(operators.clone(), in_force_changes, take_up, links.clone());
+        Self { _folder: folder, operators, administration, store, links, _shutdown: shutdown }
+    }
+
+    /// All of it, for what operators touch.
+    pub(crate) fn desk(&self) -> Arc<Desk> {
+        let config = &self.administration.in_force().config;
+        let settings = crate::run::settings_without_pool(config);
+        let panel = watch::channel(Arc::new(config.panel.clone())).1;
+        Arc::new(Desk {
+            administration: self.administration.clone(),
+            login: Login::new(self.operators.clone(), panel),
+            store: self.operators.clone(),
+            pairs: Arc::clone(&self.store) as _,
+            recorder: Arc::default(),
+            links: self.links.clone(),
+            settings: watch::channel(Arc::new(settings)).1,
+            legs: Arc::new(|| vec![Leg::new("store", true, "it answers")]),
+        })
     }
 }
 

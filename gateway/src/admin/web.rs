@@ -16,7 +16,7 @@ use crate::config::PanelConfig;
 
 /// The interface and the pages, besides those for signing in.
 fn inside(desk: Arc<Desk>) -> Router {
-    Router::new().with_state(desk)
+    super::api::router(desk)
 }
 
 /// All routes with the layers before them.

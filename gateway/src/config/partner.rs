@@ -138,8 +138,11 @@ fn options(section: &mut Section) -> StreamOptions {
     }
 }
 
-/// Certificates as PEM; the text stays as it is, so that it can be shown again.
+/// Certificates as PEM; the text stays as it is, so that it can be shown again. An empty one names none.
 fn pem(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() {
+        return Ok(String::new());
+    }
     let found = CertificateDer::pem_slice_iter(text.as_bytes()).collect::<Result<Vec<_>, _>>();
     match found.map_err(|error| error.to_string())?.as_slice() {
         [] => Err("there is no certificate in it".to_owned()),

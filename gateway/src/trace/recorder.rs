@@ -81,7 +81,6 @@ impl Recorder {
             | Input::Page(..)
             | Input::Swept(_)
             | Input::Settings(_)
-            | Input::Operator(..)
             | Input::DeadlinePassed => {}
         }
     }

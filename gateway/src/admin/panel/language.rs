@@ -26,7 +26,7 @@ macro_rules! areas {
 }
 
 /// Name and texts of each area, in the order of [`Language::ALL`].
-static AREAS: &[(&str, [&str; 4])] = &areas!["frame", "login"];
+static AREAS: &[(&str, [&str; 4])] = &areas!["api", "frame", "login"];
 
 /// A language of the panel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -169,6 +169,15 @@ impl Texts {
     /// Whether there is a text of this key.
     pub fn has(self, key: &str) -> bool {
         BUNDLES.get(Language::English.index()).is_some_and(|bundle| bundle.has_message(key))
+    }
+
+    /// A text with arguments that are text, if there is one of that key.
+    pub fn known<N: AsRef<str>, V: AsRef<str>>(self, key: &str, arguments: &[(N, V)]) -> Option<String> {
+        let mut given = FluentArgs::new();
+        for (name, value) in arguments {
+            given.set(name.as_ref().to_owned(), argument(value.as_ref()));
+        }
+        [self.language, Language::English].into_iter().find_map(|language| formatted(language, key, Some(&given)))
     }
 
     /// A moment in UTC, to the second, for people. Machines get it in the attribute `datetime`.

@@ -1,0 +1,8 @@
+//! The interface over real sockets, on a store of its own.
+
+mod client;
+mod documents;
+mod fuzz;
+mod journal;
+mod manners;
+mod openapi;
