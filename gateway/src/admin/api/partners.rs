@@ -84,9 +84,8 @@ async fn list(_: By<Read>, State(desk): State<Arc<Desk>>, Asked(which): Asked<Wh
     let limit = page(which.limit, MAX_PAGE)?;
     let in_force = desk.administration.in_force();
     let after = which.after.unwrap_or_default();
-    let fits = |domain: &String| {
-        *domain > after && which.filter.as_ref().is_none_or(|pattern| matches(pattern, domain))
-    };
+    let fits =
+        |domain: &String| *domain > after && which.filter.as_ref().is_none_or(|pattern| matches(pattern, domain));
     let mut domains: Vec<String> = domains(&in_force).into_iter().filter(fits).collect();
     let next = if domains.len() > limit { domains.get(limit - 1).cloned() } else { None };
     domains.truncate(limit);

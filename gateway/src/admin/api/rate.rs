@@ -61,7 +61,9 @@ impl Rates {
             tables.addresses.take(&address, now)?;
         }
         match actor {
-            Some(actor) if actor.kind != ActorKind::Local => tables.actors.take(&(actor.kind.as_str(), actor.name.clone()), now),
+            Some(actor) if actor.kind != ActorKind::Local => {
+                tables.actors.take(&(actor.kind.as_str(), actor.name.clone()), now)
+            }
             Some(_) | None => Ok(()),
         }
     }

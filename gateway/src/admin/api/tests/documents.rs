@@ -80,7 +80,10 @@ async fn a_dry_run_tells_what_would_be_and_stores_nothing() {
     let new = json!({"domain": "fabrikam.example"});
     let tried = client.post("/api/v1/partners?dry_run=true", &new).await;
     assert_eq!((tried.status, tried.field("location")), (StatusCode::OK, ""));
-    assert_eq!((&tried.json()["dry_run"], tried.json()["changed"].as_array().unwrap().is_empty()), (&json!(true), false));
+    assert_eq!(
+        (&tried.json()["dry_run"], tried.json()["changed"].as_array().unwrap().is_empty()),
+        (&json!(true), false)
+    );
     assert_eq!(client.get(FABRIKAM).await.status, StatusCode::NOT_FOUND);
     fabrikam(&client).await;
     let removed = client.send("DELETE", &format!("{FABRIKAM}?dry_run=true"), "*", &json!({})).await;
@@ -150,7 +153,8 @@ async fn every_mistake_of_a_document_is_named_by_its_key() {
     let mut keys: Vec<_> = answer.faults().into_iter().map(|(key, _)| key).collect();
     keys.sort();
     keys.dedup();
-    let wanted = ["additional_domains", "bidi", "connection_limit", "partner_type", "proxy_fqdn", "tls", "trust_anchors"];
+    let wanted =
+        ["additional_domains", "bidi", "connection_limit", "partner_type", "proxy_fqdn", "tls", "trust_anchors"];
     assert_eq!(keys, wanted);
     assert!(answer.json()["faults"].as_array().unwrap().iter().all(|fault| fault["message"] != ""));
 }

@@ -57,7 +57,10 @@ fn value() -> impl Strategy<Value = Value> {
         prop_oneof!["[a-z]{1,5}\\.example", "Tag:[a-z]{0,3}", "Required|NotSupported|Optional"].prop_map(Value::from),
     ];
     leaf.prop_recursive(3, 24, 6, |inner| {
-        prop_oneof![vec(inner.clone(), 0..5).prop_map(Value::from), btree_map(key(), inner, 0..5).prop_map(|m| json!(m))]
+        prop_oneof![
+            vec(inner.clone(), 0..5).prop_map(Value::from),
+            btree_map(key(), inner, 0..5).prop_map(|m| json!(m))
+        ]
     })
 }
 

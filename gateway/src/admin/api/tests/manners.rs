@@ -69,7 +69,8 @@ async fn texts_are_in_the_language_of_the_request_and_codes_are_not() {
     let client = Client::administrator(&rig, "anna").await;
     let mut titles = Vec::new();
     for language in ["en", "es", "ru", "zh-CN", "de"] {
-        let answer = client.ask("GET", "/api/v1/partners/no.example", &[("accept-language", language)], b"").await.json();
+        let answer =
+            client.ask("GET", "/api/v1/partners/no.example", &[("accept-language", language)], b"").await.json();
         assert_eq!((&answer["code"], &answer["type"]), (&json!("absent"), &json!("urn:causeway:problem:absent")));
         titles.push(answer["title"].as_str().unwrap().to_owned());
     }

@@ -82,7 +82,8 @@ async fn every_described_operation_is_served_and_takes_the_scope_that_it_names()
             continue;
         }
         let name = format!("{method} {path}");
-        let real = path.split('/').map(|part| if part.starts_with('{') { "x" } else { part }).collect::<Vec<_>>().join("/");
+        let real =
+            path.split('/').map(|part| if part.starts_with('{') { "x" } else { part }).collect::<Vec<_>>().join("/");
         assert_eq!(nobody.ask(&method, &real, &[], b"").await.status, 401, "{name}");
         let scopes = operation["security"][0]["token"].as_array().unwrap();
         let Some(scope) = scopes.first().and_then(Value::as_str) else {
@@ -102,7 +103,8 @@ async fn methods_that_are_not_described_are_refused() {
     let client = Client::administrator(&rig, "anna").await;
     let known = operations();
     for (_, path, _) in &known {
-        let real = path.split('/').map(|part| if part.starts_with('{') { "x" } else { part }).collect::<Vec<_>>().join("/");
+        let real =
+            path.split('/').map(|part| if part.starts_with('{') { "x" } else { part }).collect::<Vec<_>>().join("/");
         for method in METHODS.map(str::to_uppercase) {
             if !known.iter().any(|(other, at, _)| *other == method && at == path) {
                 assert_eq!(client.ask(&method, &real, &[], b"").await.status, 405, "{method} {path}");
