@@ -16,7 +16,7 @@ use crate::config::PanelConfig;
 
 /// The interface and the pages, besides those for signing in.
 fn inside(desk: Arc<Desk>) -> Router {
-    super::api::router(desk)
+    super::api::router(Arc::clone(&desk)).merge(panel::pages(desk))
 }
 
 /// All routes with the layers before them.

@@ -82,7 +82,8 @@ const fn entry(href: &'static str, text: &'static str, scope: Scope) -> Entry {
 }
 
 /// The pages in the order of the navigation; who may not see one is not shown it.
-const NAVIGATION: [Entry; 1] = [entry("/accounts", "nav-accounts", Scope::Accounts)];
+const NAVIGATION: [Entry; 2] =
+    [entry("/partners", "partners-title", Scope::Read), entry("/accounts", "nav-accounts", Scope::Accounts)];
 
 /// An entry of the navigation as it is shown.
 #[derive(Debug, Clone)]

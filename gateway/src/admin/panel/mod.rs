@@ -3,18 +3,28 @@
 //!
 //! One file per page; `templates/` has their HTML, `locales/` their words, `assets/` style sheet and script.
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::routing::{get, post};
 
+use super::desk::Desk;
 use super::login::Login;
 
 mod accounts;
 pub mod assets;
 pub mod dress;
+mod entry;
 pub mod faults;
 pub mod language;
 pub mod layout;
+#[cfg(test)]
+mod page_rig;
+pub mod partners;
+mod sheet;
 mod sign_in;
+mod slip;
+mod told;
 mod whoami;
 
 /// The pages for signing in and for accounts, and what all pages load.
@@ -34,4 +44,9 @@ pub fn routes(login: Login) -> Router {
         .route("/tokens", post(accounts::create_token))
         .route("/tokens/{id}/revoke", post(accounts::revoke_token))
         .with_state(login)
+}
+
+/// The pages of what runs.
+pub fn pages(desk: Arc<Desk>) -> Router {
+    partners::routes().with_state(desk)
 }

@@ -1,0 +1,79 @@
+# What the validator finds, by its codes; refusals as a whole; receipts.
+faults-count = { $count ->
+    [one] There is { $count } mistake. Nothing has been changed.
+   *[other] There are { $count } mistakes. Nothing has been changed.
+}
+fault-other = This cannot be taken:
+fault-wrong-type = This is not the kind of value that belongs here.
+fault-empty = This is empty. Write, for example, { $example }.
+fault-missing = This is missing.
+fault-unparsable = “{ $found }” cannot be used here.
+fault-number-range = Write a whole number from { $min } to { $max }.
+fault-choice = “{ $found }” is not known. Choose one of { $allowed }.
+fault-choice-unknown = Choose one of the words offered for TLS and for SASL.
+fault-unknown-key = The parameter { $key } is not known. Remove it.
+fault-own-domain = { $domain } is one of our own domains. A partner is always somebody else: remove it here.
+fault-duplicate-domain = { $domain } belongs to the partner { $owner } already. Name each domain once.
+fault-look-alike = { $domain } looks like { $other }. Check each letter; if it is the domain that you mean, say so below.
+fault-mixed-scripts = { $domain } mixes letters of several scripts, as deceptive domains do. Check each letter; if it is the domain that you mean, say so below.
+fault-too-long = This is too long. Write at most { $max } characters.
+fault-more-than = This is more than { $other } allows. Write at most { $max }.
+fault-not-less-than = This must be less than { $other }. Write less than { $max }.
+fault-too-short = This is too short. Write at least { $min } characters, such as the output of “openssl rand -hex 32”.
+fault-names-a-file = { $key } names a file of one machine; only gateway.toml may have it. Write the content instead.
+fault-declared = gateway.toml has this. Change it there.
+fault-other-identity = This names another one. Its name cannot be changed: make a new one and remove this.
+fault-duplicate-policy = There is a policy { $identity } already. Edit that one.
+fault-unknown-policy = There is no policy “Tag:{ $policy }”. Make it first, or choose another.
+fault-sasl-without-tls = SASL needs TLS, which is Not supported, and dialback is off. Set SASL to Not supported and turn dialback on, or allow TLS.
+fault-no-method = SASL is Not supported and dialback is off, so that nothing could prove the partner’s domain. Turn dialback on or allow SASL.
+fault-strict-required = The gateway settings say that SASL Required means SASL alone (strict_required), and without TLS there is no SASL. Allow TLS, or set SASL to Not supported.
+fault-below-floor = The gateway settings demand a stronger method than these settings leave (min_s2s_method). Allow TLS and SASL for this partner.
+fault-needs-force = SASL needs TLS, which is Not supported, so that SASL can never be used. Set SASL to Not supported.
+expect-domain = Write a domain name such as fabrikam.example: no address, no user, no wildcard.
+expect-additional-domains = Write one domain name on each line: no addresses, no users, no wildcards.
+expect-proxy-fqdn = Write a host or host:port such as xmpp.fabrikam.example:5269.
+expect-trust-anchors-pem = Paste up to 16 certificates as PEM, each with its lines BEGIN CERTIFICATE and END CERTIFICATE.
+expect-pins = Write 64 hexadecimal digits on each line; colons between them are allowed.
+expect-identity = Write Global, Site: with one of our domains, or Tag: with a name of your choice.
+expect-user = Write the address of a local user, such as alice@contoso.example.
+expect-users = Write addresses of local users, such as alice@contoso.example.
+expect-policy = Choose a policy for users.
+warning-dialback-ineffective = Dialback has no effect here: with TLS and SASL both Required, the certificate alone counts.
+warning-sasl-requires-tls = SASL needs TLS. With TLS Optional the negotiation can fail where the partner offers no TLS.
+warning-sasl-impossible-without-tls = SASL cannot be used while TLS is Not supported. Set SASL to Not supported.
+warning-plaintext-permitted = Streams without encryption are permitted: whoever is on the way can read and change messages.
+warning-weak-identity = No certificate proves the partner’s identity, only DNS does. Whoever controls its DNS answers can pose as the partner.
+warning-look-alike = A domain of this partner looks like another one.
+warning-mixed-scripts = A domain of this partner mixes letters of several scripts.
+warning-no-federation-access = EnableXmppAccess has no effect while EnableFederationAccess is off: the user needs both.
+warning-no-global-policy = No policy is Global: users whom neither a grant nor the policy of their site lets may not reach XMPP partners.
+warning-no-dialback-passphrase = There is no DialbackPassphrase: each gateway makes its own secret, so that dialback fails now and then with several gateways.
+refusal-absent = There is no { $name }. Somebody may have removed it.
+refusal-exists = There is { $name } already. Edit that one.
+refusal-declared = { $name } is declared in gateway.toml. Change it there.
+refusal-stale = { $by } changed { $name } at { $moment }, after you opened this page. Nothing of yours has been saved. Look again.
+refusal-busy = Others change the configuration at this moment. Nothing has been changed; try again.
+refusal-store = The store did not take the change. Nothing has been changed; try again, and see the gateway’s log.
+refusal-not-in-force = The change is stored, but the gateway does not work by it yet.
+refused-title = Nothing was changed
+go-back = Go back
+receipt-nothing = Everything was so already. Nothing has changed.
+receipt-done = { $count ->
+    [one] { $count } value has changed. It is in force.
+   *[other] { $count } values have changed. They are in force.
+}
+receipt-new-streams-text = What is marked “new streams” counts for streams that are opened from now on; live ones stay as they are.
+receipt-changed = What has changed
+receipt-field = Parameter
+receipt-before = Before
+receipt-after = Now
+receipt-applies = Applies
+applies-now = now
+applies-new-streams = new streams
+receipt-edges = Edges
+receipt-no-edges = No edge is attached. Each gets the change when it attaches.
+edge-in-force = works by it
+edge-not-yet = not yet
+value-none = none
+value-secret = (secret)

@@ -1,0 +1,79 @@
+# Lo que encuentra la validación, por sus códigos; rechazos en conjunto; resguardos.
+faults-count = { $count ->
+    [one] Hay { $count } error. No se ha cambiado nada.
+   *[other] Hay { $count } errores. No se ha cambiado nada.
+}
+fault-other = Esto no se puede aceptar:
+fault-wrong-type = Este no es el tipo de valor que corresponde aquí.
+fault-empty = Está vacío. Escriba, por ejemplo, { $example }.
+fault-missing = Falta este dato.
+fault-unparsable = «{ $found }» no se puede usar aquí.
+fault-number-range = Escriba un número entero de { $min } a { $max }.
+fault-choice = «{ $found }» no se conoce. Elija uno de { $allowed }.
+fault-choice-unknown = Elija una de las palabras que se ofrecen para TLS y para SASL.
+fault-unknown-key = El parámetro { $key } no se conoce. Quítelo.
+fault-own-domain = { $domain } es uno de nuestros propios dominios. Un socio es siempre otra organización: quítelo aquí.
+fault-duplicate-domain = { $domain } ya pertenece al socio { $owner }. Indique cada dominio una sola vez.
+fault-look-alike = { $domain } se parece a { $other }. Compruebe cada letra; si es el dominio que quiere decir, indíquelo abajo.
+fault-mixed-scripts = { $domain } mezcla letras de varias escrituras, como hacen los dominios engañosos. Compruebe cada letra; si es el dominio que quiere decir, indíquelo abajo.
+fault-too-long = Es demasiado largo. Escriba como máximo { $max } caracteres.
+fault-more-than = Es más de lo que permite { $other }. Escriba como máximo { $max }.
+fault-not-less-than = Debe ser menor que { $other }. Escriba menos de { $max }.
+fault-too-short = Es demasiado corto. Escriba al menos { $min } caracteres, por ejemplo la salida de «openssl rand -hex 32».
+fault-names-a-file = { $key } nombra un archivo de una máquina; solo puede estar en gateway.toml. Escriba el contenido en su lugar.
+fault-declared = Está en gateway.toml. Cámbielo allí.
+fault-other-identity = Aquí se nombra otro. El nombre no se puede cambiar: cree uno nuevo y elimine este.
+fault-duplicate-policy = Ya hay una directiva { $identity }. Modifique esa.
+fault-unknown-policy = No hay ninguna directiva «Tag:{ $policy }». Créela primero o elija otra.
+fault-sasl-without-tls = SASL necesita TLS, que figura como No admitido, y la devolución de llamada está desactivada. Ponga SASL en «No admitido» y active la devolución de llamada, o admita TLS.
+fault-no-method = SASL figura como No admitido y la devolución de llamada está desactivada, de modo que nada podría demostrar el dominio del socio. Active la devolución de llamada o admita SASL.
+fault-strict-required = Los ajustes de la pasarela dicen que SASL Necesario significa solo SASL (strict_required), y sin TLS no hay SASL. Admita TLS o ponga SASL en «No admitido».
+fault-below-floor = Los ajustes de la pasarela exigen un método más fuerte que los que quedan aquí (min_s2s_method). Admita TLS y SASL para este socio.
+fault-needs-force = SASL necesita TLS, que figura como No admitido, de modo que SASL nunca se podrá usar. Ponga SASL en «No admitido».
+expect-domain = Escriba un nombre de dominio como fabrikam.example: sin direcciones, usuarios ni comodines.
+expect-additional-domains = Escriba un nombre de dominio por línea: sin direcciones, usuarios ni comodines.
+expect-proxy-fqdn = Escriba un host o host:puerto, como xmpp.fabrikam.example:5269.
+expect-trust-anchors-pem = Pegue hasta 16 certificados en formato PEM, cada uno con sus líneas BEGIN CERTIFICATE y END CERTIFICATE.
+expect-pins = Escriba 64 cifras hexadecimales por línea; se admiten dos puntos entre ellas.
+expect-identity = Escriba Global, Site: con uno de nuestros dominios o Tag: con un nombre a su elección.
+expect-user = Escriba la dirección de un usuario local, como alice@contoso.example.
+expect-users = Escriba direcciones de usuarios locales, como alice@contoso.example.
+expect-policy = Elija una directiva de usuario.
+warning-dialback-ineffective = La devolución de llamada no tiene efecto aquí: con TLS y SASL en «Necesario» solo cuenta el certificado.
+warning-sasl-requires-tls = SASL necesita TLS. Con TLS Opcional la negociación puede fallar si el socio no ofrece TLS.
+warning-sasl-impossible-without-tls = SASL no se puede usar mientras TLS figure como No admitido. Ponga SASL en «No admitido».
+warning-plaintext-permitted = Se permiten flujos sin cifrado: quien esté en el camino puede leer y cambiar los mensajes.
+warning-weak-identity = Ningún certificado demuestra la identidad del socio, solo DNS. Quien controle sus respuestas de DNS puede hacerse pasar por él.
+warning-look-alike = Un dominio de este socio se parece a otro.
+warning-mixed-scripts = Un dominio de este socio mezcla letras de varias escrituras.
+warning-no-federation-access = EnableXmppAccess no tiene efecto mientras EnableFederationAccess esté desactivado: el usuario necesita ambos.
+warning-no-global-policy = Ninguna directiva es Global: los usuarios a quienes no se lo permita una concesión ni la directiva de su sitio no pueden llegar a los socios XMPP.
+warning-no-dialback-passphrase = No hay DialbackPassphrase: cada pasarela crea su propio secreto, de modo que con varias pasarelas la devolución de llamada falla de vez en cuando.
+refusal-absent = No existe { $name }. Puede que alguien lo haya eliminado.
+refusal-exists = { $name } ya existe. Modifique ese.
+refusal-declared = { $name } está declarado en gateway.toml. Cámbielo allí.
+refusal-stale = { $by } cambió { $name } el { $moment }, después de que usted abriera esta página. No se ha guardado nada de lo suyo. Vuelva a mirarlo.
+refusal-busy = Otras personas están cambiando la configuración en este momento. No se ha cambiado nada; inténtelo de nuevo.
+refusal-store = El almacén no aceptó el cambio. No se ha cambiado nada; inténtelo de nuevo y consulte el registro de la pasarela.
+refusal-not-in-force = El cambio está guardado, pero la pasarela todavía no trabaja con él.
+refused-title = No se ha cambiado nada
+go-back = Volver
+receipt-nothing = Todo estaba ya así. No ha cambiado nada.
+receipt-done = { $count ->
+    [one] Ha cambiado { $count } valor. Está en vigor.
+   *[other] Han cambiado { $count } valores. Están en vigor.
+}
+receipt-new-streams-text = Lo marcado como «flujos nuevos» vale para los flujos que se abran desde ahora; los activos quedan como están.
+receipt-changed = Qué ha cambiado
+receipt-field = Parámetro
+receipt-before = Antes
+receipt-after = Ahora
+receipt-applies = Se aplica
+applies-now = ahora
+applies-new-streams = flujos nuevos
+receipt-edges = Servidores perimetrales
+receipt-no-edges = No hay ningún servidor perimetral conectado. Cada uno recibe el cambio al conectarse.
+edge-in-force = ya lo aplica
+edge-not-yet = todavía no
+value-none = ninguno
+value-secret = (secreto)
