@@ -71,6 +71,8 @@ pub struct Config {
     pub presence: PresenceSettings,
     /// The dialback secret, where it is written instead of kept in a file.
     pub dialback_secret: Option<Secret>,
+    /// EnableLoggingAllMessageBodies: whether logs, traces and the panel show what people write.
+    pub logs_bodies: bool,
     /// Least method and strictness, for all partners.
     pub method_rules: MethodRules,
     /// Which local users may.
@@ -170,6 +172,11 @@ impl Config {
         if access.is_closed() && grant_files.is_empty() {
             warn("external_access_policy", "no local user may reach XMPP partners");
         }
+        if rules.logs_bodies {
+            let text = "message bodies are written to the logs and shown in the panel";
+            let key = "gateway_settings.enable_logging_all_message_bodies".to_owned();
+            warnings.push(ConfigWarning { key, text: text.to_owned(), code: "bodies-logged" });
+        }
         let mut admin = document.section("admin");
         let admin_listen = admin
             .parsed("listen", str::parse::<SocketAddr>, "write address:port, such as \"127.0.0.1:9090\"")
@@ -201,6 +208,7 @@ impl Config {
             settings,
             dialback_passphrase: rules.passphrase,
             dialback_secret: rules.secret,
+            logs_bodies: rules.logs_bodies,
             method_rules: rules.methods,
             messages,
             presence,

@@ -30,6 +30,19 @@ pub enum Counted {
 }
 
 impl Counted {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Subscribe, Self::Probe, Self::Message, Self::Query];
+
+    /// The name that operators read.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Subscribe => "subscribe",
+            Self::Probe => "probe",
+            Self::Message => "message",
+            Self::Query => "query",
+        }
+    }
+
     const fn index(self) -> usize {
         match self {
             Self::Subscribe => 0,
@@ -77,7 +90,8 @@ impl Default for WatchLimits {
 }
 
 impl QuotaLimits {
-    const fn of(&self, what: Counted) -> u32 {
+    /// The limit of something.
+    pub const fn of(&self, what: Counted) -> u32 {
         match what {
             Counted::Subscribe => self.subscribe,
             Counted::Probe => self.probe,
@@ -147,6 +161,17 @@ impl Quotas {
                 None => self.partners.entry(partner.clone()).or_default(),
             }
             .take(what, limit.saturating_mul(PARTNER_FACTOR))
+    }
+}
+
+impl Quotas {
+    /// How often a user, and all users of his partner, have done something in this minute.
+    pub fn used(&self, user: &BareJid, partner: &DomainName, what: Counted, now_ms: u64) -> (u32, u32) {
+        if now_ms.saturating_sub(self.since_ms) >= WINDOW_MS || now_ms < self.since_ms {
+            return (0, 0);
+        }
+        let of = |tally: Option<&Tally>| tally.and_then(|tally| tally.0.get(what.index())).copied().unwrap_or_default();
+        (of(self.users.get(user)), of(self.partners.get(partner)))
     }
 }
 

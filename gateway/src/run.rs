@@ -39,7 +39,7 @@ use crate::reload::Reload;
 use crate::shell::{Shell, now};
 use crate::snapshot::{DialbackSecrets, snapshot};
 use crate::store::sqlite::SqliteStore;
-use crate::trace::Recorder;
+use crate::trace::{Operator, Recorder};
 
 mod msrp;
 
@@ -181,6 +181,8 @@ pub async fn run(config: Config, path: PathBuf) -> Result<(), StartError> {
     let drained = Arc::new(Notify::new());
     let store_works = Arc::new(AtomicBool::new(true));
     let recorder = Arc::new(Recorder::default());
+    let (operator, orders) =
+        Operator::new(Arc::clone(&recorder), Arc::clone(&store) as _, links.clone(), live.settings.subscribe());
     let shell = Shell {
         engine: Engine::new(Arc::clone(&live.settings.borrow()), Arc::clone(&metrics), IdSource::os()),
         links: links.clone(),
@@ -196,6 +198,7 @@ pub async fn run(config: Config, path: PathBuf) -> Result<(), StartError> {
         metrics,
         complaints: Rarely::default(),
         recorder: Arc::clone(&recorder),
+        orders,
     };
     let engine = tokio::spawn(shell.run());
     let (ready_links, ready_settings) = (links.clone(), live.settings.subscribe());
@@ -208,6 +211,7 @@ pub async fn run(config: Config, path: PathBuf) -> Result<(), StartError> {
         store: operators,
         pairs: store,
         recorder,
+        operator,
         links: links.clone(),
         settings: live.settings.subscribe(),
         legs: Arc::clone(&legs),

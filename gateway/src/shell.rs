@@ -1,5 +1,6 @@
 //! The loop around the engine: feeds it what came, performs what it asks. It decides nothing.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -8,14 +9,16 @@ use causeway_sip::endpoint::Input as SipInput;
 use causeway_sip::msrp::switch;
 use causeway_sip::transport::msrp::MsrpTransport;
 use causeway_sip::transport::{Inbound, Rarely, Transport};
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 
+use crate::engine::operator::{Reply, Ticket};
 use crate::engine::{CLAIM_TIME, Engine, Input, Now, Outputs, PAGE, Settings};
 use crate::link::{LinkEvent, Links};
 use crate::metrics::Metrics;
 use crate::presence::record::PairKey;
 use crate::store::Store;
 use crate::trace::Recorder;
+use crate::trace::operator::Asked;
 
 /// Inputs taken before the outputs are performed: writes and commits are shared by what came together.
 const TURN: usize = 64;
@@ -50,6 +53,38 @@ pub struct Shell {
     pub complaints: Rarely,
     /// Notes what passes.
     pub recorder: Arc<Recorder>,
+    /// What operators want of the engine.
+    pub orders: mpsc::Receiver<Asked>,
+}
+
+/// Orders of operators under way; of more the newest get no answer. Each ends within seconds.
+const MAX_ORDERS: usize = 64;
+
+/// Operators who wait, by the order.
+#[derive(Debug, Default)]
+struct Waiting {
+    last: u64,
+    answers: HashMap<Ticket, oneshot::Sender<Reply>>,
+}
+
+impl Waiting {
+    /// The order as the engine gets it. Whoever is refused learns it by the end of his channel.
+    fn admit(&mut self, (order, answer): Asked) -> Option<Input> {
+        self.answers.retain(|_, answer| !answer.is_closed());
+        if self.answers.len() >= MAX_ORDERS {
+            return None;
+        }
+        self.last += 1;
+        self.answers.insert(Ticket(self.last), answer);
+        Some(Input::Operator(Ticket(self.last), order))
+    }
+
+    fn answer(&mut self, ticket: Ticket, reply: Reply) {
+        // Whoever asked may have gone away: then nobody wants the answer.
+        if let Some(answer) = self.answers.remove(&ticket) {
+            drop(answer.send(reply));
+        }
+    }
 }
 
 /// Where the store's threads leave their answers. There are never more of them than calls under way.
@@ -82,6 +117,7 @@ impl Shell {
         let mailbox = Arc::new(Mailbox::default());
         let mut out = Outputs::default();
         let mut is_draining = false;
+        let mut waiting = Waiting::default();
         self.engine.start(now(), &mut out);
         self.perform(&mut out, &mailbox);
         loop {
@@ -91,6 +127,7 @@ impl Shell {
                 Some(batch) = self.inbound.recv() => Some(sip_input(batch, &mut self.complaints)),
                 Some(batch) = received(&mut self.msrp) => Some(Input::Msrp(batch)),
                 () = mailbox.filled.notified() => None,
+                Some(asked) = self.orders.recv() => waiting.admit(asked),
                 changed = self.settings.changed() => match changed {
                     Ok(()) => Some(Input::Settings(Arc::clone(&self.settings.borrow_and_update()))),
                     Err(_) => return,
@@ -108,6 +145,7 @@ impl Shell {
             }
             self.take_what_is_there(at, &mailbox, &mut out);
             self.perform(&mut out, &mailbox);
+            out.replies.drain(..).for_each(|(ticket, reply)| waiting.answer(ticket, reply));
             if is_draining && self.engine.under_way() == 0 && self.links.load().2 == 0 {
                 self.drained.notify_one();
             }

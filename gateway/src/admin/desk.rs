@@ -11,7 +11,7 @@ use super::store::AsyncStore;
 use crate::engine::Settings;
 use crate::link::Links;
 use crate::store::Store;
-use crate::trace::Recorder;
+use crate::trace::{Operator, Recorder};
 
 /// What the gateway stands on, at this moment.
 pub type Legs = Arc<dyn Fn() -> Vec<Leg> + Send + Sync>;
@@ -28,10 +28,19 @@ pub struct Desk {
     pub pairs: Arc<dyn Store>,
     /// What passed lately.
     pub recorder: Arc<Recorder>,
+    /// Explaining, simulating, test messages, removing.
+    pub operator: Operator,
     /// The edges: streams, verdicts, probes.
     pub links: Links,
     /// What the engine works by.
     pub settings: watch::Receiver<Arc<Settings>>,
     /// Readiness.
     pub legs: Legs,
+}
+
+impl Desk {
+    /// Whether what people write is shown (EnableLoggingAllMessageBodies).
+    pub fn shows_bodies(&self) -> bool {
+        self.administration.in_force().config.logs_bodies
+    }
 }

@@ -141,6 +141,8 @@ pub struct SettingsDocument {
     pub min_s2s_method: String,
     /// Whether SASL Required means SASL and nothing else, in every row.
     pub strict_required: bool,
+    /// EnableLoggingAllMessageBodies: whether logs, traces and the panel show what people write.
+    pub enable_logging_all_message_bodies: bool,
     /// Whether a DialbackPassphrase is set. The passphrase itself is never shown; write it as `dialback_passphrase`.
     pub has_dialback_passphrase: bool,
 }
@@ -159,6 +161,7 @@ impl SettingsDocument {
             subscribe_expires_secs: config.presence.expires_s,
             min_s2s_method: config.method_rules.floor.as_str().to_owned(),
             strict_required: config.method_rules.strict_required,
+            enable_logging_all_message_bodies: config.logs_bodies,
             has_dialback_passphrase: config.dialback_passphrase.is_some() || config.dialback_secret.is_some(),
         }
     }

@@ -17,7 +17,9 @@ use super::store::AsyncStore;
 use crate::config::Config;
 use crate::dev_certs::Order;
 use crate::link::{LinkConfig, Links};
+use crate::store::Store;
 use crate::store::sqlite::SqliteStore;
+use crate::trace::{Operator, Recorder};
 
 /// A folder of its own, gone at the end.
 pub(crate) struct Folder(pub(crate) PathBuf);
@@ -80,14 +82,21 @@ impl Rig {
         let config = &self.administration.in_force().config;
         let settings = crate::run::settings_without_pool(config);
         let panel = watch::channel(Arc::new(config.panel.clone())).1;
+        let recorder = Arc::<Recorder>::default();
+        let settings = watch::channel(Arc::new(settings)).1;
+        let pairs = Arc::clone(&self.store) as Arc<dyn Store>;
+        // No engine runs: what only it can answer, nobody answers.
+        let (operator, _) =
+            Operator::new(Arc::clone(&recorder), Arc::clone(&pairs), self.links.clone(), settings.clone());
         Arc::new(Desk {
             administration: self.administration.clone(),
             login: Login::new(self.operators.clone(), panel),
             store: self.operators.clone(),
-            pairs: Arc::clone(&self.store) as _,
-            recorder: Arc::default(),
+            pairs,
+            recorder,
+            operator,
             links: self.links.clone(),
-            settings: watch::channel(Arc::new(settings)).1,
+            settings,
             legs: Arc::new(|| vec![Leg::new("store", true, "it answers")]),
         })
     }

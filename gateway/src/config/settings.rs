@@ -15,6 +15,7 @@ pub(super) struct Rules {
     pub(super) methods: MethodRules,
     pub(super) passphrase: Option<PathBuf>,
     pub(super) secret: Option<Secret>,
+    pub(super) logs_bodies: bool,
 }
 
 /// Reads the section.
@@ -58,6 +59,7 @@ pub(super) fn read(mut section: Section, presence: Section) -> (GatewaySettings,
             strict_required: section.flag("strict_required", false),
         },
         passphrase: section.text("dialback_passphrase_file").map(PathBuf::from),
+        logs_bodies: section.flag("enable_logging_all_message_bodies", false),
         secret: section.text("dialback_passphrase").and_then(|text| secret(&section, &text)),
     };
     section.finish();

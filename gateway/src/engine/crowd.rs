@@ -70,7 +70,6 @@ impl Crowd {
     }
 
     /// Held requests of a domain.
-    #[cfg(test)]
     pub(super) fn held_of(&self, domain: &DomainName) -> u64 {
         self.held.get(domain).copied().unwrap_or_default()
     }

@@ -3,7 +3,7 @@
 //! [`Engine`] owns the SIP endpoint and knows every stanza and request under way, so that each accepted one ends exactly
 //! once: delivered, or answered with the reason. One file per road: `messages` (pager messages), `pairs` (presence,
 //! through the store), `requests` (SIP in and out, next hops), `sessions` (chats in INVITE dialogs), `queries` (iq),
-//! `echo` (the echo contact). `lanes`, `records` and `conversations` are its memory. The shell is `crate::shell`.
+//! `echo` (the echo contact), `operator` (what is asked from inside). `lanes`, `records` and `conversations` are its memory. The shell is `crate::shell`.
 //!
 //! Not here: what a message or document means in the other protocol (`translate`), what a pair's state becomes
 //! (`presence`), whether something may pass (`policy`).
@@ -39,6 +39,7 @@ mod echo;
 mod lanes;
 mod messages;
 mod msrp;
+pub mod operator;
 mod pairs;
 mod queries;
 mod reach;
@@ -82,6 +83,8 @@ pub enum Input {
     Swept(Result<Vec<Pair>, StoreError>),
     /// The configuration changed.
     Settings(Arc<Settings>),
+    /// An operator wants something.
+    Operator(operator::Ticket, operator::Order),
     /// [`Engine::deadline`] has passed.
     DeadlinePassed,
 }
@@ -109,6 +112,8 @@ pub struct Outputs {
     pub sweep: Option<Option<PairKey>>,
     /// What operators should know.
     pub verdicts: Vec<Verdict>,
+    /// What became of operators' orders.
+    pub replies: Vec<(operator::Ticket, operator::Reply)>,
 }
 
 /// A reading of all records of a domain, page by page, to tell each pair something.
@@ -170,6 +175,7 @@ pub struct Engine {
     quotas: Quotas,
     /// What users of partners ask of the echo contact.
     echoes: Quotas,
+    tests: operator::Tests,
     last_key: u64,
     next_claim: Option<Instant>,
     /// Rounds with the last pair that was read; the first is being read.
@@ -193,6 +199,8 @@ enum StanzaPurpose {
     Presence(PairKey, u32),
     /// A ping of a domain that did not answer.
     Ping(DomainPair),
+    /// A test message of an operator, with its `id`.
+    Test(operator::Ticket, String),
     /// A chat state or receipt; nobody waits.
     Unasked,
     /// A text of a stream whose sender may want a report.
@@ -221,6 +229,7 @@ impl Engine {
             sessions: sessions::Sessions::default(),
             quotas: Quotas::default(),
             echoes: Quotas::default(),
+            tests: operator::Tests::default(),
             last_key: 0,
             next_claim: None,
             rounds: VecDeque::new(),
@@ -269,6 +278,7 @@ impl Engine {
             Input::Page(round, page) => self.page_read(&round, page, now, out),
             Input::Swept(page) => self.swept(page, now, out),
             Input::Settings(settings) => self.settings_changed(settings, now, out),
+            Input::Operator(ticket, order) => self.ordered(ticket, order, now, out),
             Input::DeadlinePassed => self.deadline_passed(now, out),
         }
         self.metrics.sessions(self.sessions.len());
@@ -367,6 +377,7 @@ impl Engine {
             Some(StanzaPurpose::Stream(stream, receipt)) => {
                 self.stream_message_ended(stream, receipt, outcome, now, out);
             }
+            Some(StanzaPurpose::Test(ticket, id)) => Self::test_ended(ticket, id, outcome, out),
             Some(StanzaPurpose::Unasked) | None => {}
         }
     }
@@ -414,3 +425,5 @@ impl Engine {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) use tests::settings_for_test;

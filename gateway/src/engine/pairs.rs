@@ -11,6 +11,7 @@ use causeway_sip::message::Request;
 
 use super::crowd::{Crowd, Place};
 use super::messages::{ANSWER_PATIENCE, Answered, Due};
+use super::operator::{Removed, Reply, Ticket};
 use super::records::{Offer, Records, Setback};
 use super::requests::{Purpose, Route};
 use super::{CLAIM_INTERVAL, CLAIM_LIMIT, Engine, Now, Outputs, StanzaPurpose};
@@ -89,6 +90,8 @@ pub(super) enum Origin {
     Stanza(Receipt),
     /// A SIP request, answered by the step.
     Request(ServerTransaction, Request),
+    /// An operator, who hears what there was before.
+    Operator(Ticket, Removed),
 }
 
 impl PairEvent {
@@ -217,10 +220,11 @@ impl Engine {
         key: &PairKey,
         held: Held,
         input: PairInput,
-        origin: Origin,
+        mut origin: Origin,
         now: Now,
         out: &mut Outputs,
     ) -> bool {
+        Self::note_removed(&mut origin, &held.pair);
         let random = self.endpoint.ids().number();
         let context = self.context_of(key, held.counted.is_watched, random, now);
         let mut after = held.pair.clone();
@@ -323,6 +327,10 @@ impl Engine {
                 None
             }
             Origin::Request(transaction, request) => Some((transaction, request)),
+            Origin::Operator(ticket, removed) => {
+                out.replies.push((ticket, Reply::Removed(removed)));
+                None
+            }
         };
         for effect in effects {
             match effect {
@@ -516,6 +524,7 @@ impl Engine {
                 Origin::Nobody => {}
                 Origin::Stanza(receipt) => out.finished.push((receipt, failed())),
                 Origin::Request(transaction, request) => self.respond_unable(transaction, &request, now, out),
+                Origin::Operator(ticket, _) => out.replies.push((ticket, Reply::Failed(why))),
             },
         }
     }

@@ -35,32 +35,7 @@ impl Rig {
     }
 
     fn with(change: impl FnOnce(&mut Settings)) -> Self {
-        let sent_by = SentBy::new(TransportKind::Tcp, "127.0.0.1:5060").unwrap();
-        let mut domains = Domains::default();
-        let domain = |name| DomainName::parse(name).unwrap();
-        domains.add_local(domain("contoso.example"));
-        domains.add_partner(&domain("fabrikam.example"), &[], PartnerType::Federated);
-        domains.add_partner(&domain("litware.example"), &[], PartnerType::Federated);
-        domains.add_partner(&domain("wingtip.example"), &[], PartnerType::PublicUnverified);
-        let mut settings = Settings {
-            endpoint: EndpointConfig { sessions: Some(SessionConfig::default()), ..EndpointConfig::new(vec![sent_by]) },
-            contact: Uri::parse(Bytes::from_static(b"sip:127.0.0.1:5060;transport=tcp")).unwrap(),
-            pool: vec![pool("127.0.0.9:5060"), pool("127.0.0.8:5060")],
-            sessions: SessionSettings::default(),
-            transports: vec![TransportKind::Tcp],
-            max_message_bytes: 16_384,
-            msrp: None,
-            max_stanza_bytes: 10_000,
-            messages: crate::chat::MessageSettings::default(),
-            presence: PresenceSettings::default(),
-            access: ExternalAccess::global(true),
-            quotas: crate::quota::QuotaLimits::default(),
-            watches: crate::quota::WatchLimits::default(),
-            directory: Arc::default(),
-            echo: None,
-            domains,
-            partner_domains: vec![domain("fabrikam.example"), domain("wingtip.example")],
-        };
+        let mut settings = settings_for_test();
         change(&mut settings);
         Self {
             engine: Engine::new(Arc::new(settings), Arc::default(), IdSource::counting()),
@@ -79,7 +54,8 @@ impl Rig {
         let mut fresh = Outputs::default();
         self.engine.handle(input, self.now, &mut fresh);
         recorder.sent(&fresh, self.now.unix_ms);
-        let Outputs { sip, msrp, stanzas, finished, loads, commits, claim_due, pages, sweep, verdicts } = fresh;
+        let Outputs { sip, msrp, stanzas, finished, loads, commits, claim_due, pages, sweep, verdicts, replies } =
+            fresh;
         self.out.sip.extend(sip);
         self.out.msrp.extend(msrp);
         self.out.stanzas.extend(stanzas);
@@ -90,6 +66,7 @@ impl Rig {
         self.out.pages.extend(pages);
         self.out.sweep = sweep.or(self.out.sweep.take());
         self.out.verdicts.extend(verdicts);
+        self.out.replies.extend(replies);
     }
 
     /// Plays the store until it is asked nothing more.
@@ -219,6 +196,36 @@ impl Rig {
 
     fn finished(&mut self) -> Vec<u64> {
         self.out.finished.drain(..).map(|(receipt, _)| receipt.seq()).collect()
+    }
+}
+
+/// A federated partner, one whose strangers may do nothing, and a pool of two.
+pub(crate) fn settings_for_test() -> Settings {
+    let sent_by = SentBy::new(TransportKind::Tcp, "127.0.0.1:5060").unwrap();
+    let mut domains = Domains::default();
+    let domain = |name| DomainName::parse(name).unwrap();
+    domains.add_local(domain("contoso.example"));
+    domains.add_partner(&domain("fabrikam.example"), &[], PartnerType::Federated);
+    domains.add_partner(&domain("litware.example"), &[], PartnerType::Federated);
+    domains.add_partner(&domain("wingtip.example"), &[], PartnerType::PublicUnverified);
+    Settings {
+        endpoint: EndpointConfig { sessions: Some(SessionConfig::default()), ..EndpointConfig::new(vec![sent_by]) },
+        contact: Uri::parse(Bytes::from_static(b"sip:127.0.0.1:5060;transport=tcp")).unwrap(),
+        pool: vec![pool("127.0.0.9:5060"), pool("127.0.0.8:5060")],
+        sessions: SessionSettings::default(),
+        transports: vec![TransportKind::Tcp],
+        max_message_bytes: 16_384,
+        msrp: None,
+        max_stanza_bytes: 10_000,
+        messages: crate::chat::MessageSettings::default(),
+        presence: PresenceSettings::default(),
+        access: ExternalAccess::global(true),
+        quotas: crate::quota::QuotaLimits::default(),
+        watches: crate::quota::WatchLimits::default(),
+        directory: Arc::default(),
+        echo: None,
+        domains,
+        partner_domains: vec![domain("fabrikam.example"), domain("wingtip.example")],
     }
 }
 
@@ -627,6 +634,7 @@ mod echo;
 mod injection;
 mod loops;
 mod messages;
+mod operator;
 mod oracle;
 mod queries;
 mod quotas;

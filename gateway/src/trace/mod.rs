@@ -17,14 +17,19 @@ use causeway_sip::endpoint::SendTag;
 use causeway_sip::target::{Destination, TransportKind};
 
 pub mod event;
+pub mod explain;
 pub mod ladder;
+pub mod operator;
 mod read;
 pub mod recorder;
 pub mod redact;
 pub mod ring;
+pub mod simulate;
+pub mod statement;
 pub mod tap;
 
 pub use event::Event;
+pub use operator::Operator;
 pub use recorder::Recorder;
 
 /// What is known about an event beside its bytes, as it is noted on the message path: small, and cloned by counting.

@@ -16,6 +16,7 @@ use super::event::{Ended, Event, Kind, Leg, Ties, Way};
 use super::redact::{self, unread};
 use super::ring::Raw;
 use crate::policy;
+use crate::presence::record::PairKey;
 use crate::translate::address;
 use crate::translate::canonical::Node;
 use crate::translate::message::{self, StanzaKey};
@@ -141,6 +142,17 @@ impl<'r> Head<'r> {
         };
         head.sip = Some(message);
         head
+    }
+
+    /// Whether it is between the two.
+    pub(super) fn concerns(&self, key: &PairKey) -> bool {
+        self.local.as_ref() == Some(&key.local) && self.remote.as_ref() == Some(&key.remote)
+    }
+
+    /// Whether it is a stanza that says that another one was not delivered.
+    pub(super) fn is_error(&self) -> bool {
+        let node = if self.leg == Leg::Xmpp { Node::parse(&self.raw.bytes) } else { None };
+        node.is_some_and(|node| node.attribute("type").as_deref() == Some("error"))
     }
 
     /// The event as it is shown.

@@ -81,6 +81,7 @@ impl Recorder {
             | Input::Page(..)
             | Input::Swept(_)
             | Input::Settings(_)
+            | Input::Operator(..)
             | Input::DeadlinePassed => {}
         }
     }
