@@ -12,6 +12,8 @@ pub enum Leg {
     Xmpp,
     /// Between the gateway and the pool.
     Sip,
+    /// Message streams of sessions, between the gateway and the pool.
+    Msrp,
     /// Inside of the gateway or an edge: verdicts.
     Inside,
 }
@@ -36,9 +38,9 @@ pub enum Kind {
     Presence,
     /// An iq.
     Iq,
-    /// A SIP request, with its method.
+    /// A SIP or MSRP request, with its method.
     Request(String),
-    /// A SIP response, with its status and the method that it answers.
+    /// A response, with its status and the method that it answers; of MSRP without it.
     Response(u16, String),
     /// How a stanza or SIP message ended.
     Outcome,
@@ -80,6 +82,9 @@ pub struct Ties {
     /// The id of the trace (W3C Trace Context), in hex.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trace: Option<String>,
+    /// The MSRP sessions that it names.
+    #[serde(skip)]
+    pub(super) sessions: Vec<String>,
     /// The tag of what the transports were given, for what could not be written.
     #[serde(skip)]
     pub(super) tag: Option<u64>,

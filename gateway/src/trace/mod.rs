@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use causeway_shared::link::{PairContext, TraceContext};
-use causeway_shared::verdict::{Direction, Rung, Side};
+use causeway_shared::verdict::{Code, Direction, Rung, Side};
 use causeway_shared::xmpp::stanza_error::StanzaCondition;
 use causeway_sip::endpoint::SendTag;
 use causeway_sip::target::{Destination, TransportKind};
@@ -19,6 +19,7 @@ use causeway_sip::target::{Destination, TransportKind};
 pub mod event;
 pub mod explain;
 pub mod ladder;
+mod msrp;
 pub mod operator;
 mod read;
 pub mod recorder;
@@ -92,8 +93,15 @@ pub enum Fact {
         /// Which.
         tag: SendTag,
     },
+    /// A frame of a message stream; the bytes are its head.
+    Msrp {
+        /// Whether it came.
+        is_in: bool,
+    },
     /// Something failed or was refused. The bytes are four lines: domain, partner, cause, remedy.
     Verdict {
+        /// Of which kind it is.
+        code: Option<Code>,
         /// How far it came.
         rung: Rung,
         /// Who can mend it.

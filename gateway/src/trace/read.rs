@@ -3,9 +3,11 @@
 //!
 //! [`Head`] is enough to decide whether an event is wanted; [`Head::event`] makes the rest of it.
 
+use bytes::Bytes;
 use causeway_shared::jid::{BareJid, Jid};
 use causeway_shared::link::TraceContext;
-use causeway_shared::verdict::{printable, unmistakable};
+use causeway_shared::verdict::{Code, printable, unmistakable};
+use causeway_sip::header::Headers;
 use causeway_sip::message::{Message, Request, Response};
 use causeway_sip::method::Method;
 use causeway_sip::parse::{Datagram, parse_datagram};
@@ -13,7 +15,8 @@ use causeway_sip::uri::Uri;
 
 use super::Fact;
 use super::event::{Ended, Event, Kind, Leg, Ties, Way};
-use super::redact::{self, unread};
+use super::msrp::{self, Frame};
+use super::redact::{self, unread, visible};
 use super::ring::Raw;
 use crate::policy;
 use crate::presence::record::PairKey;
@@ -65,6 +68,7 @@ impl<'r> Head<'r> {
             Fact::SipOut { tag, .. } => {
                 Self::sip(raw, Way::Out, Ties { tag: Some(tag.0).filter(|tag| *tag != 0), ..Ties::default() })
             }
+            Fact::Msrp { is_in } => Self::msrp(raw, if *is_in { Way::In } else { Way::Out }),
             Fact::SipUnsent { tag } => {
                 let ties = Ties { tag: Some(tag.0).filter(|tag| *tag != 0), ..Ties::default() };
                 Self::new(raw, Kind::Outcome, Leg::Sip, Way::In, ties)
@@ -104,6 +108,18 @@ impl<'r> Head<'r> {
         head
     }
 
+    fn msrp(raw: &'r Raw, way: Way) -> Self {
+        let mut head = Self::new(raw, Kind::Unreadable, Leg::Msrp, way, Ties::default());
+        let Some(frame) = Frame::read(&raw.bytes) else { return head };
+        head.ties.sessions = frame.sessions().collect();
+        head.ties.branch = Some(frame.transaction.to_owned());
+        head.kind = match frame.status() {
+            Some(status) => Kind::Response(status, String::new()),
+            None => Kind::Request(frame.what.to_owned()),
+        };
+        head
+    }
+
     fn sip(raw: &'r Raw, way: Way, ties: Ties) -> Self {
         let mut head = Self::new(raw, Kind::Unreadable, Leg::Sip, way, ties);
         let Ok(Datagram::Message(message)) = parse_datagram(raw.bytes.clone()) else { return head };
@@ -133,6 +149,9 @@ impl<'r> Head<'r> {
             (Message::Response(_), true) => (bare(from), bare(to.map(|(_, uri)| uri))),
             (Message::Request(_) | Message::Response(_), false) => (bare(to.map(|(_, uri)| uri)), bare(from)),
         };
+        if is_description(headers) {
+            head.ties.sessions = msrp::described(body_of(&message));
+        }
         head.kind = match &message {
             Message::Request(request) => Kind::Request(request.method.as_str().to_owned()),
             Message::Response(response) => {
@@ -157,6 +176,10 @@ impl<'r> Head<'r> {
 
     /// The event as it is shown.
     pub(super) fn event(&self, show_bodies: bool) -> Event {
+        let mut ties = self.ties.clone();
+        for text in [&mut ties.id, &mut ties.call_id, &mut ties.branch] {
+            *text = text.take().map(|text| printable(&text));
+        }
         let user = |user: &Option<BareJid>| user.as_ref().map(|user| unmistakable(user.as_str()));
         Event {
             number: self.raw.number,
@@ -173,9 +196,9 @@ impl<'r> Head<'r> {
                 _ => None,
             },
             label: printable(&self.label()),
-            ties: self.ties.clone(),
+            ties,
             ended: self.ended(),
-            text: self.text(show_bodies),
+            text: visible(&self.text(show_bodies)),
         }
     }
 
@@ -190,6 +213,7 @@ impl<'r> Head<'r> {
             | Fact::StanzaOut { .. }
             | Fact::StanzaOutEnded { .. }
             | Fact::SipUnsent { .. }
+            | Fact::Msrp { .. }
             | Fact::Verdict { .. } => None,
         }
     }
@@ -204,6 +228,7 @@ impl<'r> Head<'r> {
             | Fact::SipIn { .. }
             | Fact::SipOut { .. }
             | Fact::SipUnsent { .. }
+            | Fact::Msrp { .. }
             | Fact::Verdict { .. }
             | Fact::Edge { .. } => None,
         }
@@ -225,9 +250,11 @@ impl<'r> Head<'r> {
             (_, Some(Message::Request(request))) => request_label(request),
             (_, Some(Message::Response(response))) => response_label(response),
             (Fact::SipIn { .. } | Fact::SipOut { .. }, None) => "what is no SIP message".to_owned(),
-            (Fact::Verdict { rung, side, .. }, _) => {
+            (Fact::Msrp { .. }, _) => msrp_label(&self.raw.bytes),
+            (Fact::Verdict { code, rung, side, .. }, _) => {
                 let cause = verdict_lines(self.raw).get(2).cloned().unwrap_or_default();
-                format!("{} ({}): {cause}", rung.as_str(), side.as_str())
+                let kind = code.map_or(rung.as_str(), Code::as_str);
+                format!("{kind} ({}): {cause}", side.as_str())
             }
             (Fact::Edge { is_up: true }, _) => format!("edge {} attached", String::from_utf8_lossy(&self.raw.bytes)),
             (Fact::Edge { is_up: false }, _) => format!("edge {} is gone", String::from_utf8_lossy(&self.raw.bytes)),
@@ -248,7 +275,7 @@ impl<'r> Head<'r> {
             }
             Fact::SipUnsent { .. } => Some(Ended { is_done: false, text: "it could not be sent".to_owned() }),
             Fact::Verdict { .. } => Some(Ended { is_done: false, text: printable(&self.label()) }),
-            Fact::SipIn { .. } | Fact::SipOut { .. } => match self.kind {
+            Fact::SipIn { .. } | Fact::SipOut { .. } | Fact::Msrp { .. } => match self.kind {
                 Kind::Response(status, _) if status >= 200 => {
                     Some(Ended { is_done: status < 300, text: printable(&self.label()) })
                 }
@@ -267,6 +294,7 @@ impl<'r> Head<'r> {
                 .unwrap_or_else(|| unread(raw.length)),
             (_, Some(message)) => redact::sip::redact(message, show_bodies),
             (Fact::SipIn { .. } | Fact::SipOut { .. }, None) => unread(raw.length),
+            (Fact::Msrp { .. }, _) => String::from_utf8_lossy(&raw.bytes).into_owned(),
             (Fact::Verdict { .. }, _) => verdict_lines(raw).get(2..).unwrap_or_default().join(" "),
             (
                 Fact::StanzaInEnded { .. } | Fact::StanzaOutEnded { .. } | Fact::SipUnsent { .. } | Fact::Edge { .. },
@@ -346,6 +374,24 @@ fn request_label(request: &Request) -> String {
             format!("SUBSCRIBE{} {}", expires.unwrap_or_default(), request.uri.as_str())
         }
         _ => format!("{} {}{cseq}", request.method.as_str(), request.uri.as_str()),
+    }
+}
+
+/// `MSRP SEND 1-120/120 text/plain`.
+fn msrp_label(head: &[u8]) -> String {
+    let Some(frame) = Frame::read(head) else { return "a frame of MSRP that cannot be read".to_owned() };
+    let parts = [Some("MSRP"), Some(frame.what), frame.byte_range, frame.content_type];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(" ")
+}
+
+fn is_description(headers: &Headers) -> bool {
+    headers.content_type().ok().flatten().is_some_and(|kind| kind.is("application", "sdp"))
+}
+
+const fn body_of(message: &Message) -> &Bytes {
+    match message {
+        Message::Request(request) => &request.body,
+        Message::Response(response) => &response.body,
     }
 }
 

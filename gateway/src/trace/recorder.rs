@@ -15,14 +15,19 @@ use causeway_shared::link::Outcome;
 use causeway_shared::verdict::Verdict;
 use causeway_shared::xmpp::stanza_error::StanzaCondition;
 use causeway_sip::endpoint::Input as SipInput;
+use causeway_sip::msrp::switch::{Input as MsrpInput, Output as MsrpOutput};
+use causeway_sip::target::Source;
 
 use super::ring::{MAX_BYTES, MAX_EVENT_BYTES, MAX_EVENTS, Page, Ring};
-use super::{Fact, SipPeer};
+use super::{Fact, SipPeer, msrp};
 use crate::engine::{Input, Outputs};
 use crate::link::LinkEvent;
 
 /// Live readers at once: each parses everything that it is to filter, so a few of them could take a whole core.
 pub const MAX_READERS: usize = 8;
+
+/// SIP messages of strangers that are noted in a second: enough to see that somebody forgot to configure a peer.
+const STRANGERS: u32 = 5;
 
 /// Events that are copied out under one lock.
 const PAGE_EVENTS: usize = 256;
@@ -40,6 +45,8 @@ struct Kept {
     ring: Ring,
     /// Where messages are printed before they are copied; keeps its room.
     scratch: BytesMut,
+    /// The second in which SIP messages of strangers were last noted, and how many.
+    strangers: (u64, u32),
 }
 
 impl Default for Recorder {
@@ -56,7 +63,8 @@ impl std::fmt::Debug for Recorder {
 
 impl Recorder {
     fn new(max_events: usize, max_bytes: usize) -> Self {
-        let kept = Kept { ring: Ring::new(max_events, max_bytes), scratch: BytesMut::with_capacity(MAX_EVENT_BYTES) };
+        let scratch = BytesMut::with_capacity(MAX_EVENT_BYTES);
+        let kept = Kept { ring: Ring::new(max_events, max_bytes), scratch, strangers: (0, 0) };
         Self { kept: Mutex::new(kept), readers: AtomicUsize::new(0) }
     }
 
@@ -73,8 +81,8 @@ impl Recorder {
                 let mut kept = self.kept();
                 inputs.iter().for_each(|input| kept.sip_input(input, at_ms));
             }
+            Input::Msrp(inputs) => self.msrp(inputs, at_ms),
             Input::Sip(_)
-            | Input::Msrp(_)
             | Input::Loaded(..)
             | Input::Committed(..)
             | Input::Claimed(_)
@@ -102,6 +110,7 @@ impl Recorder {
                     kept.ring.push(at_ms, fact, &stanza.xml);
                 }
             }
+            LinkEvent::Outcomes(outcomes) if outcomes.is_empty() => {}
             LinkEvent::Outcomes(outcomes) => {
                 let mut kept = self.kept();
                 for (key, outcome) in outcomes {
@@ -120,7 +129,8 @@ impl Recorder {
 
     /// Notes what a turn of the engine asks to be done.
     pub fn sent(&self, out: &Outputs, at_ms: u64) {
-        if out.sip.is_empty() && out.stanzas.is_empty() && out.finished.is_empty() && out.verdicts.is_empty() {
+        let is_silent = out.sip.is_empty() && out.stanzas.is_empty() && out.msrp.is_empty();
+        if is_silent && out.finished.is_empty() && out.verdicts.is_empty() {
             return;
         }
         let mut kept = self.kept();
@@ -135,7 +145,22 @@ impl Recorder {
             let (origin, key) = receipt.stanza_key();
             kept.ring.push(at_ms, Fact::StanzaInEnded { origin, key, condition }, text);
         }
+        for output in &out.msrp {
+            if let MsrpOutput::Write { bytes, .. } = output {
+                msrp::heads(bytes).for_each(|head| kept.ring.push(at_ms, Fact::Msrp { is_in: false }, head));
+            }
+        }
         out.verdicts.iter().for_each(|verdict| kept.verdict(verdict, at_ms));
+    }
+
+    fn msrp(&self, inputs: &[MsrpInput], at_ms: u64) {
+        for input in inputs {
+            // What is not noted is how connections come and go: SIP says so of the sessions.
+            if let MsrpInput::Bytes { bytes, .. } = input {
+                let mut kept = self.kept();
+                msrp::heads(bytes).for_each(|head| kept.ring.push(at_ms, Fact::Msrp { is_in: true }, head));
+            }
+        }
     }
 
     /// Copies out a few events from `from` on.
@@ -171,8 +196,22 @@ impl Drop for Place {
 }
 
 impl Kept {
+    /// Whether a message of this source is noted: of strangers only so many, so that they displace nothing.
+    fn admits(&mut self, source: &Source, at_ms: u64) -> bool {
+        if source.peer.is_some() {
+            return true;
+        }
+        let second = at_ms / 1_000;
+        if self.strangers.0 != second {
+            self.strangers = (second, 0);
+        }
+        self.strangers.1 += 1;
+        self.strangers.1 <= STRANGERS
+    }
+
     fn sip_input(&mut self, input: &SipInput, at_ms: u64) {
         match input {
+            SipInput::Received { source, .. } | SipInput::Malformed { source, .. } if !self.admits(source, at_ms) => {}
             SipInput::Received { message, source } => {
                 // What was parsed is printed again; the buffer that it came in is not kept.
                 self.scratch.clear();
@@ -200,8 +239,8 @@ impl Kept {
             // A line end of a peer's is a space, so that each part stays one line.
             self.scratch.extend(part.bytes().map(|byte| if byte == b'\n' { b' ' } else { byte }));
         }
-        let Verdict { rung, side, direction, .. } = verdict;
-        let fact = Fact::Verdict { rung: *rung, side: *side, direction: *direction };
+        let Verdict { code, rung, side, direction, .. } = verdict;
+        let fact = Fact::Verdict { code: *code, rung: *rung, side: *side, direction: *direction };
         self.ring.push(at_ms, fact, &self.scratch);
     }
 }
@@ -210,5 +249,75 @@ fn ended(outcome: &Outcome) -> (Option<StanzaCondition>, &[u8]) {
     match outcome {
         Outcome::Done => (None, &[]),
         Outcome::Failed(failure) => (Some(failure.condition), failure.text.as_bytes()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use bytes::Bytes;
+    use causeway_sip::endpoint::SendTag;
+    use causeway_sip::message::Message;
+    use causeway_sip::parse::{Datagram, parse_datagram};
+    use causeway_sip::target::{Destination, FlowId, Target, TransportKind};
+
+    use super::*;
+
+    const MESSAGE: &str = "MESSAGE sip:bob@fabrikam.example SIP/2.0\r\nVia: SIP/2.0/TCP 127.0.0.9;branch=z9hG4bKa\r\n\
+        Max-Forwards: 70\r\nFrom: <sip:alice@contoso.example>;tag=a\r\nTo: <sip:bob@fabrikam.example>\r\n\
+        Call-ID: 7f3a9c51\r\nCSeq: 1 MESSAGE\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\nhello";
+
+    fn message() -> Message {
+        match parse_datagram(Bytes::from_static(MESSAGE.as_bytes())) {
+            Ok(Datagram::Message(message)) => message,
+            other => panic!("no message: {other:?}"),
+        }
+    }
+
+    fn received(peer: Option<&str>) -> Input {
+        let source = Source {
+            flow: FlowId(1),
+            transport: TransportKind::Tcp,
+            local: "127.0.0.1:5060".parse().unwrap(),
+            remote: "127.0.0.9:5060".parse().unwrap(),
+            certificate: None,
+            peer: peer.map(Into::into),
+        };
+        Input::Sip(vec![SipInput::Received { message: message(), source }])
+    }
+
+    #[test]
+    fn strangers_displace_nothing() {
+        let recorder = Recorder::default();
+        (0..100).for_each(|_| recorder.received(&received(None), 5_000));
+        recorder.received(&received(None), 6_000);
+        recorder.received(&received(Some("pool")), 6_000);
+        assert_eq!(recorder.span(), (0, u64::from(STRANGERS) + 2));
+    }
+
+    #[test]
+    fn what_was_received_is_kept_as_it_was_written() {
+        let recorder = Recorder::default();
+        recorder.received(&received(Some("pool")), 5_000);
+        assert_eq!(recorder.page(0).events[0].bytes, MESSAGE.as_bytes());
+    }
+
+    #[test]
+    #[ignore = "it measures: run it optimised, with --nocapture"]
+    fn what_an_event_costs() {
+        const ROUNDS: u32 = 300_000;
+        let recorder = Recorder::default();
+        let target = Target { transport: TransportKind::Tcp, addr: "127.0.0.9:5060".parse().unwrap(), name: None };
+        let sip = vec![(Destination::Target(target), Bytes::from_static(MESSAGE.as_bytes()), SendTag(1))];
+        let (out, input) = (Outputs { sip, ..Outputs::default() }, received(Some("pool")));
+        let each = |what: &str, step: &dyn Fn()| {
+            (0..ROUNDS).for_each(|_| step());
+            let begun = Instant::now();
+            (0..ROUNDS).for_each(|_| step());
+            println!("{what}: {:?}", begun.elapsed() / ROUNDS);
+        };
+        each("a SIP message sent", &|| recorder.sent(&out, 1));
+        each("a SIP message received", &|| recorder.received(&input, 1));
     }
 }

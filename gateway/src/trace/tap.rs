@@ -44,7 +44,7 @@ pub struct FilterQuery {
     pub kind: Option<String>,
     /// `in` or `out`, seen from the gateway.
     pub direction: Option<String>,
-    /// `xmpp`, `sip` or `inside`.
+    /// `xmpp`, `sip`, `msrp` or `inside`.
     pub leg: Option<String>,
 }
 
@@ -105,9 +105,10 @@ impl Filter {
                 "out" => Some(Way::Out),
                 _ => None,
             })?,
-            leg: part("leg", query.leg.as_ref(), "xmpp, sip or inside", |text| match text {
+            leg: part("leg", query.leg.as_ref(), "xmpp, sip, msrp or inside", |text| match text {
                 "xmpp" => Some(Leg::Xmpp),
                 "sip" => Some(Leg::Sip),
+                "msrp" => Some(Leg::Msrp),
                 "inside" => Some(Leg::Inside),
                 _ => None,
             })?,
@@ -222,15 +223,16 @@ impl Tap {
 
     /// Whether an event is to be shown: one that fits, and what becomes of it.
     fn is_wanted(&mut self, head: &Head<'_>) -> bool {
-        let ties = [head.ties.stanza.as_ref(), head.ties.call_id.as_ref()];
+        let own = [head.ties.stanza.as_ref(), head.ties.call_id.as_ref()];
+        let ties = || own.into_iter().flatten().chain(&head.ties.sessions);
         let names_nobody = head.local.is_none() && head.remote.is_none();
-        let is_known = || ties.into_iter().flatten().any(|tie| self.ties.contains(tie));
+        let is_known = || ties().any(|tie| self.ties.contains(tie));
         let wanted = self.filter.fits(head) || (names_nobody && is_known() && self.filter.fits_form(head));
         if wanted {
             if self.ties.len() > REMEMBERED {
                 self.ties.clear();
             }
-            self.ties.extend(ties.into_iter().flatten().cloned());
+            self.ties.extend(ties().cloned());
         }
         wanted
     }
@@ -241,6 +243,7 @@ pub fn line(event: &Event) -> String {
     let leg = match event.leg {
         Leg::Xmpp => "xmpp",
         Leg::Sip => "sip",
+        Leg::Msrp => "msrp",
         Leg::Inside => "-",
     };
     let arrow = match event.way {

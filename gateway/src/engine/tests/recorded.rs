@@ -129,3 +129,22 @@ fn a_message_and_what_became_of_it_are_one_exchange() {
     let served = ladder.steps.iter().find(|step| step.label.starts_with("MESSAGE")).unwrap();
     assert_eq!(served.took_ms, Some(4));
 }
+
+#[test]
+fn the_stream_of_a_session_is_in_the_ladder_without_what_it_carries() {
+    let mut rig = recorded();
+    rig.receive_text(
+        "INVITE sip:bob@fabrikam.example SIP/2.0\nVia: SIP/2.0/TCP 127.0.0.9;branch=z9hG4bKi\nMax-Forwards: 70\n\
+         From: <sip:alice@contoso.example>;tag=a\nTo: <sip:bob@fabrikam.example>\nCall-ID: i\nCSeq: 1 INVITE\n\
+         Contact: <sip:alice@127.0.0.9;transport=tcp>\nContent-Type: application/sdp\nContent-Length: 40\n\n\
+         v=0\na=path:msrp://127.0.0.9:7777/s1a;tcp\n",
+    );
+    let frame = "MSRP t1x2 SEND\r\nTo-Path: msrp://gw.example:2856/ours;tcp\r\n\
+        From-Path: msrp://127.0.0.9:7777/s1a;tcp\r\nByte-Range: 1-5/5\r\nContent-Type: text/plain\r\n\r\nlunch\r\n-------t1x2$\r\n";
+    let connection = switch::ConnectionId::Accepted(1);
+    rig.handle(Input::Msrp(vec![switch::Input::Bytes { connection, bytes: frame.into() }]));
+    let ladder = ladder(&rig, Scope::Conversation, true);
+    let last = ladder.steps.last().unwrap();
+    assert_eq!(last.label, "MSRP SEND 1-5/5 text/plain");
+    assert!(!last.text.contains("lunch"), "{}", last.text);
+}

@@ -188,6 +188,8 @@ pub struct Builder {
     /// What the events of the pair bear, with the exchange.
     known: HashMap<Tie, u32>,
     call_ids: HashSet<String>,
+    /// MSRP sessions that the descriptions of the pair name.
+    sessions: HashSet<String>,
     exchanges: u32,
     edges: Vec<String>,
     partner_addresses: Vec<String>,
@@ -214,6 +216,7 @@ impl Builder {
             left_out: 0,
             known: HashMap::new(),
             call_ids: HashSet::new(),
+            sessions: HashSet::new(),
             exchanges: 0,
             edges: Vec::new(),
             partner_addresses: Vec::new(),
@@ -233,6 +236,7 @@ impl Builder {
         if let Some(call_id) = &head.ties.call_id {
             self.call_ids.insert(call_id.clone());
         }
+        self.sessions.extend(head.ties.sessions.iter().cloned());
         if let Some(address) = head.partner_address() {
             note(&mut self.partner_addresses, address);
         }
@@ -240,7 +244,7 @@ impl Builder {
         match (event.leg, &event.peer) {
             (Leg::Xmpp, Some(edge)) if event.kind != Kind::Edge => note(&mut self.edges, edge),
             (Leg::Sip, Some(address)) => note(&mut self.pool_addresses, address),
-            (Leg::Xmpp | Leg::Sip | Leg::Inside, _) => {}
+            (Leg::Xmpp | Leg::Sip | Leg::Msrp | Leg::Inside, _) => {}
         }
         let exchange = self.exchange_of(&event);
         self.mark(&event, exchange);
@@ -255,6 +259,9 @@ impl Builder {
         let Query { local, remote, scope, .. } = &self.query;
         let is_pair = head.local.as_ref() == Some(local) && head.remote.as_ref() == Some(remote);
         let has_call_id = head.ties.call_id.as_ref().is_some_and(|call_id| self.call_ids.contains(call_id));
+        if head.leg == Leg::Msrp {
+            return head.ties.sessions.iter().any(|session| self.sessions.contains(session));
+        }
         match &head.kind {
             Kind::Message => is_pair && *scope != Scope::Subscription,
             Kind::Presence => is_pair && *scope != Scope::Conversation,
@@ -366,6 +373,7 @@ fn ties(ties: &Ties) -> Vec<Tie> {
 /// Whether an event of this kind says how a step ended.
 fn answers(kind: &Kind, ties: &Ties, step: &Step) -> bool {
     match kind {
+        Kind::Response(..) if ties.call_id.is_none() => step.ties.branch == ties.branch,
         Kind::Response(..) => step.ties.call_id == ties.call_id && step.ties.cseq == ties.cseq,
         Kind::Outcome if ties.tag.is_some() => step.ties.tag == ties.tag,
         Kind::Outcome => step.ties.stanza == ties.stanza,
@@ -386,8 +394,8 @@ fn step(event: Event, exchange: u32) -> Step {
         (Kind::Outcome, Leg::Xmpp | Leg::Inside, Way::Out) => (Role::Gateway, Role::Edge, Style::Answer),
         (Kind::Response(..) | Kind::Outcome, _, Way::In) => (Role::Pool, Role::Gateway, Style::Answer),
         (Kind::Response(..) | Kind::Outcome, _, Way::Out) => (Role::Gateway, Role::Pool, Style::Answer),
-        (_, Leg::Sip, Way::In) => (Role::Pool, Role::Gateway, Style::Arrow),
-        (_, Leg::Sip, Way::Out) => (Role::Gateway, Role::Pool, Style::Arrow),
+        (_, Leg::Sip | Leg::Msrp, Way::In) => (Role::Pool, Role::Gateway, Style::Arrow),
+        (_, Leg::Sip | Leg::Msrp, Way::Out) => (Role::Gateway, Role::Pool, Style::Arrow),
         (_, Leg::Xmpp | Leg::Inside, Way::In) => (Role::Partner, Role::Gateway, Style::Arrow),
         (_, Leg::Xmpp | Leg::Inside, Way::Out) => (Role::Gateway, Role::Partner, Style::Arrow),
     };

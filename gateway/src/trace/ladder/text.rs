@@ -36,7 +36,7 @@ pub fn draw(ladder: &Ladder, with_texts: bool) -> String {
         for step in &ladder.steps {
             let _infallible = writeln!(out, "\n{} {}", stamp(step.at_ms).1, unmistakable(&step.label));
             for text in step.text.lines() {
-                let _infallible = writeln!(out, "    {}", text.replace(|c: char| c.is_control(), " "));
+                let _infallible = writeln!(out, "    {text}");
             }
         }
     }

@@ -14,7 +14,32 @@ pub fn hidden(text: &str) -> String {
     }
 }
 
+/// A text of a peer's in lines, without what moves a cursor or turns the direction of writing.
+pub fn visible(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        match c {
+            '\n' | '\t' => out.push(c),
+            '\r' => {}
+            _ if c.is_control() || turns => out.extend(c.escape_unicode()),
+            _ => out.push(c),
+        }
+    }
+    out
+}
+
 /// What stands for bytes that could not be read.
 pub fn unread(length: usize) -> String {
     format!("[{length} bytes]")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_text_moves_the_cursor_or_turns_around() {
+        assert_eq!(visible("a\r\nb\u{1b}[2J\u{202e}c\t\u{fc}"), "a\nb\\u{1b}[2J\\u{202e}c\t\u{fc}");
+    }
 }
