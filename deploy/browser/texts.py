@@ -23,6 +23,11 @@ def text(name, language="en", /, **values):
     return re.sub(r"\{ \$(\w+) \}", lambda found: str(values[found.group(1)]), words)
 
 
+def piece(name, language="en"):
+    """The longest part of a text that says the same whatever is filled in."""
+    return max(re.split(r"\{[^}]*\}", _all(language)[name]), key=len).strip()
+
+
 def names(language="en"):
     """The names of all texts."""
     return set(_all(language))
