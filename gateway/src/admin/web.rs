@@ -20,7 +20,7 @@ fn inside(desk: Arc<Desk>) -> Router {
 }
 
 /// All routes with the layers before them.
-fn router(login: Login, bodies_shown: BodiesShown, inside: Router) -> Router {
+pub(crate) fn router(login: Login, bodies_shown: BodiesShown, inside: Router) -> Router {
     let gate_state = Gate::new(login.clone(), bodies_shown);
     panel::routes(login)
         .merge(inside)

@@ -48,6 +48,11 @@ pub fn state(is_secure: bool, value: &str, life: Duration) -> HeaderValue {
     written(state_name(is_secure), value, is_secure, "Lax", Some(life))
 }
 
+/// Takes that cookie away.
+pub fn no_state(is_secure: bool) -> HeaderValue {
+    written(state_name(is_secure), "", is_secure, "Lax", Some(Duration::ZERO))
+}
+
 /// A choice that is no secret.
 pub fn choice(is_secure: bool, name: &str, value: &str) -> HeaderValue {
     written(name, value, is_secure, "Strict", Some(CHOICE_LIFE))

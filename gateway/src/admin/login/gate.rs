@@ -206,7 +206,7 @@ fn carries_token(headers: &HeaderMap, body: &Bytes, session: &Session) -> bool {
     if !kind.starts_with("application/x-www-form-urlencoded") {
         return false;
     }
-    // Base64url is the same with and without percent-encoding.
+    // Base64url: forms encode none of its characters.
     let mut fields = body.split(|byte| *byte == b'&').filter_map(|field| std::str::from_utf8(field).ok());
     let token = fields.find_map(|field| field.strip_prefix(FIELD).and_then(|rest| rest.strip_prefix('=')));
     token.is_some_and(|token| session.is_form(token))

@@ -21,6 +21,7 @@ mod actor;
 mod attempts;
 pub mod cookies;
 pub mod gate;
+pub mod oidc;
 mod password;
 mod secret;
 mod session;
@@ -45,12 +46,14 @@ pub struct Login {
     store: AsyncStore,
     panel: watch::Receiver<Arc<PanelConfig>>,
     attempts: Arc<Mutex<attempts::Attempts>>,
+    /// The identity provider, as it was last described.
+    provider: Arc<tokio::sync::Mutex<Option<Arc<oidc::Provider>>>>,
 }
 
 impl Login {
     /// Works with what the store keeps, by the configuration of the moment.
     pub fn new(store: AsyncStore, panel: watch::Receiver<Arc<PanelConfig>>) -> Self {
-        Self { store, panel, attempts: Arc::default() }
+        Self { store, panel, attempts: Arc::default(), provider: Arc::default() }
     }
 
     /// The configuration of the moment.

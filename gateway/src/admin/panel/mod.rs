@@ -9,7 +9,7 @@ use axum::Router;
 use axum::routing::{get, post};
 
 use super::desk::Desk;
-use super::login::Login;
+use super::login::{Login, oidc};
 
 mod accounts;
 pub mod assets;
@@ -32,6 +32,8 @@ pub fn routes(login: Login) -> Router {
     Router::new()
         .route("/assets/{hash}/{name}", get(assets::asset))
         .route("/sign-in", get(sign_in::form).post(sign_in::sign_in))
+        .route("/sign-in/oidc", get(sign_in::elsewhere))
+        .route(oidc::CALLBACK, get(sign_in::callback))
         .route("/sign-out", post(sign_in::sign_out))
         .route("/setup", get(sign_in::set_up_form).post(sign_in::set_up))
         .route("/preferences", post(sign_in::preferences))

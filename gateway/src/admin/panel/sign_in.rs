@@ -2,7 +2,7 @@
 
 use askama::Template;
 use axum::extract::{Query, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use axum::{Extension, Form};
 use serde::Deserialize;
@@ -12,7 +12,7 @@ use super::faults::Faults;
 use super::language::{Language, Texts};
 use super::layout::{Frame, Theme, local_path, page, see_other};
 use crate::admin::login::gate::Client;
-use crate::admin::login::{Actor, ActorKind, Denied, Login, Scopes, Session, SignInRefused, cookies};
+use crate::admin::login::{Actor, ActorKind, Denied, Login, Scopes, Session, SignInRefused, cookies, oidc};
 
 #[derive(Template)]
 #[template(path = "sign-in.html")]
@@ -123,6 +123,61 @@ pub(super) fn signed_out(login: &Login) -> Response {
     let mut response = see_other("/sign-in?said=signed-out");
     response.headers_mut().append(header::SET_COOKIE, cookies::no_session(login.config().is_secure()));
     response
+}
+
+/// To the identity provider.
+pub(super) async fn elsewhere(
+    State(login): State<Login>,
+    Query(query): Query<SignInQuery>,
+) -> Result<Response, Denied> {
+    let begun = login.begin_elsewhere(local_path(&query.next)).await?;
+    let mut response = see_other(&begun.url);
+    let cookie = cookies::state(login.config().is_secure(), &begun.cookie, oidc::PATIENCE);
+    response.headers_mut().append(header::SET_COOKIE, cookie);
+    Ok(response)
+}
+
+/// What the provider sends back.
+#[derive(Deserialize)]
+pub(super) struct Callback {
+    #[serde(default)]
+    code: String,
+    #[serde(default)]
+    state: String,
+}
+
+#[derive(Template)]
+#[template(path = "continue.html")]
+struct ContinuePage {
+    t: Texts,
+    frame: Frame,
+    next: String,
+}
+
+/// Back from the identity provider.
+pub(super) async fn callback(
+    State(login): State<Login>,
+    Extension(Client(address)): Extension<Client>,
+    Query(back): Query<Callback>,
+    headers: HeaderMap,
+    frame: Frame,
+) -> Result<Response, Denied> {
+    let is_secure = login.config().is_secure();
+    let cookie = cookies::read(&headers, cookies::state_name(is_secure)).unwrap_or_default();
+    let mut response = match login.finish_elsewhere(cookie, back.code, &back.state, address).await {
+        Ok((ticket, next)) => {
+            // Browsers keep the session's cookie back while they follow a redirection that began elsewhere: a page of ours
+            // leads on.
+            let shown = ContinuePage { t: frame.t, frame, next: local_path(&next).to_owned() };
+            let mut response = page(StatusCode::OK, &shown);
+            response.headers_mut().append(header::SET_COOKIE, cookies::session(is_secure, ticket.expose()));
+            response
+        }
+        Err(SignInRefused::Refused) => see_other("/sign-in?said=refused"),
+        Err(SignInRefused::Denied(denied)) => return Err(denied),
+    };
+    response.headers_mut().append(header::SET_COOKIE, cookies::no_state(is_secure));
+    Ok(response)
 }
 
 #[derive(Template)]
