@@ -135,8 +135,7 @@ impl Provider {
         let secret = config.load_secret()?.map(|secret| String::from_utf8_lossy(secret.expose()).into_owned());
         let url = |error: openidconnect::url::ParseError| Fault::Url(error.to_string());
         let issuer = IssuerUrl::new(config.issuer.clone()).map_err(url)?;
-        let fetch = |request| http.fetch(request);
-        let metadata = CoreProviderMetadata::discover_async(issuer, &fetch).await;
+        let metadata = CoreProviderMetadata::discover_async(issuer, &http).await;
         let metadata = metadata.map_err(|error| Fault::Discovery(told(&error)))?;
         let redirect = RedirectUrl::new(format!("{public_url}{CALLBACK}")).map_err(url)?;
         let id = ClientId::new(config.client_id.clone());
@@ -156,10 +155,9 @@ impl Provider {
     }
 
     async fn redeem(&self, ticket: &Ticket, code: String) -> Result<Vouched, Fault> {
-        let fetch = |request| self.http.fetch(request);
         let exchange = self.client.exchange_code(AuthorizationCode::new(code));
         let exchange = exchange.map_err(|error| Fault::Exchange(error.to_string()))?;
-        let tokens = exchange.set_pkce_verifier(verifier(ticket)).request_async(&fetch).await;
+        let tokens = exchange.set_pkce_verifier(verifier(ticket)).request_async(&self.http).await;
         let tokens = tokens.map_err(|error| Fault::Exchange(told(&error)))?;
         let token = tokens.id_token().ok_or(Fault::NoIdToken)?;
         let nonce = Nonce::new(ticket.derived("nonce"));

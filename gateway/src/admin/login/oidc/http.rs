@@ -1,6 +1,7 @@
 //! The few requests to an identity provider: each over a connection of its own, with an end in time and size, and never to
 //! anywhere else, for redirects are not followed.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Bytes;
 use hyper::header::{HOST, HeaderValue};
 use hyper_util::rt::TokioIo;
-use openidconnect::{HttpRequest, HttpResponse};
+use openidconnect::{AsyncHttpClient, HttpRequest, HttpResponse};
 use rustls::RootCertStore;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -52,11 +53,6 @@ impl Http {
         Ok(Self { tls: TlsConnector::from(Arc::new(config)) })
     }
 
-    /// Sends a request and reads the answer.
-    pub(super) async fn fetch(&self, request: HttpRequest) -> Result<HttpResponse, HttpFault> {
-        tokio::time::timeout(PATIENCE, self.ask(request)).await.map_err(|_| HttpFault::Silent)?
-    }
-
     async fn ask(&self, request: HttpRequest) -> Result<HttpResponse, HttpFault> {
         let uri = request.uri().clone();
         let no_url = || HttpFault::Url(uri.to_string());
@@ -74,6 +70,18 @@ impl Http {
         }
         let name = ServerName::try_from(plain_host.to_owned()).map_err(|_| no_url())?;
         exchange(self.tls.connect(name, stream).await?, request).await
+    }
+}
+
+impl<'c> AsyncHttpClient<'c> for Http {
+    type Error = HttpFault;
+    type Future = Pin<Box<dyn Future<Output = Result<HttpResponse, HttpFault>> + Send + 'c>>;
+
+    fn call(&'c self, request: HttpRequest) -> Self::Future {
+        Box::pin(async move {
+            let answer = tokio::time::timeout(PATIENCE, self.ask(request));
+            answer.await.map_err(|_| HttpFault::Silent)?
+        })
     }
 }
 
