@@ -63,7 +63,8 @@ impl Web {
     /// Serves until `shutdown` becomes true.
     pub fn start(self, desk: Arc<Desk>, shutdown: watch::Receiver<bool>) {
         let Self { login, panel, tls } = self;
-        let bodies_shown: BodiesShown = Arc::new(|| false);
+        let shown = Arc::clone(&desk);
+        let bodies_shown: BodiesShown = Arc::new(move || shown.shows_bodies());
         tokio::spawn(login.clone().tidy());
         tokio::spawn(tell_set_up_link(login.clone()));
         tokio::spawn(serve::serve(router(login, bodies_shown, inside(desk)), panel, tls, shutdown));

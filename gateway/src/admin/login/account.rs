@@ -76,6 +76,10 @@ fn is_working_administrator(account: &Account) -> bool {
     !account.is_disabled && can_sign_in && role(account) == Some(Role::Administrator)
 }
 
+fn stale(account: &Account) -> Refusal {
+    Refusal::Stale { object: account.name.clone(), version: account.version, by: String::new(), at_ms: account.changed_at_ms }
+}
+
 impl Login {
     /// All accounts by name.
     pub async fn accounts(&self) -> Result<Vec<Account>, Refusal> {
@@ -144,10 +148,14 @@ impl Login {
     /// Changes an account. It counts from the account's next request on.
     pub async fn change_account(&self, actor: &Actor, name: &str, change: AccountChange) -> Result<Account, Refusal> {
         let has_password = change.password.is_some();
-        let changed = self.changed_account(actor, name, change).await;
+        let changed = self.changed_account(name, change).await;
         let account = self.noted(actor, "account.change", name, changed).await?;
         if has_password || account.is_disabled {
             self.store.remove_logins_of(account.name.clone(), None).await?;
+        }
+        if has_password {
+            // Nobody has guessed the new one, and its owner shall not wait for the pauses of the old one.
+            self.store.clear_sign_in_failures(account.name.clone()).await?;
         }
         let detail =
             json!({ "roles": account.roles, "disabled": account.is_disabled, "password": has_password }).to_string();
@@ -155,7 +163,7 @@ impl Login {
         Ok(account)
     }
 
-    async fn changed_account(&self, _: &Actor, name: &str, change: AccountChange) -> Result<Account, Refusal> {
+    async fn changed_account(&self, name: &str, change: AccountChange) -> Result<Account, Refusal> {
         let before = self.account(name).await?.ok_or_else(|| Refusal::Absent(name.to_owned()))?;
         let mut account = before.clone();
         if let Some(role) = change.role {
@@ -185,7 +193,7 @@ impl Login {
         account.changed_at_ms = now().unix_ms;
         match self.store.put_account(account.clone()).await? {
             PutOutcome::Stored { version } => Ok(Account { version, ..account }),
-            PutOutcome::Conflict => Err(self.stale(&before)),
+            PutOutcome::Conflict => Err(stale(&before)),
         }
     }
 
@@ -205,7 +213,7 @@ impl Login {
             return Err(Refusal::Faults(vec![last]));
         }
         let version = if_version.unwrap_or(before.version);
-        if self.store.remove_account(name.to_owned(), version).await? { Ok(()) } else { Err(self.stale(&before)) }
+        if self.store.remove_account(name.to_owned(), version).await? { Ok(()) } else { Err(stale(&before)) }
     }
 
     /// Changes one's own password, which ends all other sessions of the account.
@@ -232,7 +240,7 @@ impl Login {
         let password_hash = Some(password::hash(new).await.map_err(|_| Refusal::Busy)?);
         let changed = Account { password_hash, changed_at_ms: now().unix_ms, ..account.clone() };
         if self.store.put_account(changed).await? == PutOutcome::Conflict {
-            return Err(self.stale(account));
+            return Err(stale(account));
         }
         self.store.remove_logins_of(name.clone(), Some(session.hash)).await?;
         self.store.append_journal(vec![actor.entry("account.password", name, Outcome::Done, "{}".to_owned())]).await?;
@@ -250,15 +258,6 @@ impl Login {
         let accounts = self.store.accounts().await?;
         let others = accounts.iter().any(|other| other.name != account.name && is_working_administrator(other));
         Ok((!others).then(|| fault("role", "account-last", [])))
-    }
-
-    fn stale(&self, account: &Account) -> Refusal {
-        Refusal::Stale {
-            object: account.name.clone(),
-            version: account.version,
-            by: String::new(),
-            at_ms: account.changed_at_ms,
-        }
     }
 
     /// Notes a refusal before it is answered.
