@@ -223,7 +223,9 @@ impl Door {
                                 Ok(Err(error)) => {
                                     tracing::debug!(%address, %error, "no TLS with a client of the panel")
                                 }
-                                Err(_) => { tracing::debug!(%address, "a client of the panel was slow with TLS"); }
+                                Err(_) => {
+                                    tracing::debug!(%address, "a client of the panel was slow with TLS");
+                                }
                             }
                         }
                     }

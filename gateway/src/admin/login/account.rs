@@ -77,7 +77,12 @@ fn is_working_administrator(account: &Account) -> bool {
 }
 
 fn stale(account: &Account) -> Refusal {
-    Refusal::Stale { object: account.name.clone(), version: account.version, by: String::new(), at_ms: account.changed_at_ms }
+    Refusal::Stale {
+        object: account.name.clone(),
+        version: account.version,
+        by: String::new(),
+        at_ms: account.changed_at_ms,
+    }
 }
 
 impl Login {

@@ -316,8 +316,7 @@ impl Login {
             return Err(refused(Fault::NoRole));
         }
         let is_taken = self.store.account(vouched.name.clone()).await.map_err(store)?.is_some();
-        let name =
-            if is_taken { format!("{}-{}", vouched.name, mark(&vouched.subject)) } else { vouched.name.clone() };
+        let name = if is_taken { format!("{}-{}", vouched.name, mark(&vouched.subject)) } else { vouched.name.clone() };
         let account = Account {
             name,
             roles,

@@ -18,9 +18,9 @@ use tokio::sync::watch;
 
 use super::{Actor, Login, NewAccount, NewToken, Role, Scope, Scopes};
 use crate::admin::panel::language::Language;
+use crate::admin::serve;
 use crate::admin::store::AsyncStore;
 use crate::admin::web::router;
-use crate::admin::serve;
 use crate::config::PanelConfig;
 use crate::config::panel::SessionLife;
 use crate::store::sqlite::SqliteStore;
@@ -213,6 +213,12 @@ impl Browser {
 fn percent(text: &str) -> String {
     // As browsers encode forms.
     text.bytes()
-        .map(|byte| if byte.is_ascii_alphanumeric() || b"-_.".contains(&byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .map(|byte| {
+            if byte.is_ascii_alphanumeric() || b"-_.".contains(&byte) {
+                char::from(byte).to_string()
+            } else {
+                format!("%{byte:02X}")
+            }
+        })
         .collect()
 }

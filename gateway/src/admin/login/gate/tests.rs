@@ -38,7 +38,8 @@ async fn every_page_carries_the_headers_that_browsers_protect_by() {
     let panel = Panel::new().await;
     panel.account("alice", Role::Administrator).await;
     let mut browser = panel.signed_in("alice").await;
-    for path in ["/sign-in", "/setup?token=x", "/whoami", "/accounts", "/accounts/alice", "/nothing", "/api/v1/status"] {
+    for path in ["/sign-in", "/setup?token=x", "/whoami", "/accounts", "/accounts/alice", "/nothing", "/api/v1/status"]
+    {
         let answer = browser.get(path).await;
         let policy = answer.header("content-security-policy");
         assert!(policy.starts_with("default-src 'none'; script-src 'self';"), "{path}: {policy}");
@@ -79,7 +80,10 @@ async fn a_form_without_the_token_of_its_session_changes_nothing() {
         let mut fields = form.to_vec();
         fields.extend(token.map(|token| ("csrf", token)));
         assert_eq!(alice.post("/accounts", &fields).await.status, StatusCode::FORBIDDEN, "{token:?}");
-        assert_eq!(alice.clone().with("x-csrf-token", "x").post("/accounts", &fields).await.status, StatusCode::FORBIDDEN);
+        assert_eq!(
+            alice.clone().with("x-csrf-token", "x").post("/accounts", &fields).await.status,
+            StatusCode::FORBIDDEN
+        );
     }
     assert!(panel.login.account("carol").await.unwrap().is_none());
     let token = alice.get("/whoami").await.csrf();
@@ -94,7 +98,9 @@ async fn a_request_that_another_site_begins_changes_nothing() {
     let mut alice = panel.signed_in("alice").await;
     let csrf = alice.get("/whoami").await.csrf();
     let own = format!("http://{}", panel.at);
-    let status = async |browser: &Browser| browser.clone().post("/preferences", &[("csrf", &csrf), ("theme", "dark")]).await.status;
+    let status = async |browser: &Browser| {
+        browser.clone().post("/preferences", &[("csrf", &csrf), ("theme", "dark")]).await.status
+    };
     for site in ["cross-site", "same-site", "none"] {
         alice.site = Some(site.to_owned());
         assert_eq!(status(&alice).await, StatusCode::FORBIDDEN, "{site}");
@@ -173,7 +179,8 @@ async fn a_change_of_role_and_a_disabled_account_count_at_once() {
     let mut program = panel.browser().with("authorization", &format!("Bearer {token}"));
     assert_eq!(alice.get("/accounts").await.status, StatusCode::OK);
     assert!(program.get("/api/v1/status").await.body.ends_with(" read write"));
-    let change = |change| panel.login.change_account(LOCAL.get_or_init(|| Actor::local(Language::English)), "alice", change);
+    let change =
+        |change| panel.login.change_account(LOCAL.get_or_init(|| Actor::local(Language::English)), "alice", change);
     change(AccountChange { role: Some(Role::ViewOnlyAdministrator), ..AccountChange::default() }).await.unwrap();
     assert_eq!(alice.get("/accounts").await.status, StatusCode::FORBIDDEN);
     assert!(program.get("/api/v1/status").await.body.ends_with(" read"), "a token may not more than its account");
@@ -196,7 +203,10 @@ async fn tokens_are_refused_when_wrong_revoked_or_expired_and_need_no_page_of_ou
     let answer = program.post("/api/v1/status", &[("x", "y")]).await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
     for wrong in ["Bearer cwy_", &format!("Bearer {secret}x"), "Bearer x", &format!("Bearer cwy_{}", "A".repeat(43))] {
-        assert_eq!(panel.browser().with("authorization", wrong).get("/api/v1/status").await.status, StatusCode::UNAUTHORIZED);
+        assert_eq!(
+            panel.browser().with("authorization", wrong).get("/api/v1/status").await.status,
+            StatusCode::UNAUTHORIZED
+        );
     }
     let token = panel.login.tokens(Some("alice")).await.unwrap().remove(0);
     assert!(token.last_used_ms.is_some());
@@ -206,7 +216,10 @@ async fn tokens_are_refused_when_wrong_revoked_or_expired_and_need_no_page_of_ou
     let expired = crate::store::operator::Token { token_hash: ticket.hash(), expires_ms: Some(1), ..token };
     panel.store.put_token(expired).await.unwrap();
     let secret = format!("Bearer cwy_{}", ticket.expose());
-    assert_eq!(panel.browser().with("authorization", &secret).get("/api/v1/status").await.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(
+        panel.browser().with("authorization", &secret).get("/api/v1/status").await.status,
+        StatusCode::UNAUTHORIZED
+    );
 }
 
 #[tokio::test]
@@ -246,7 +259,11 @@ async fn guessing_locks_an_account_for_a_while_and_nobody_learns_which_accounts_
         assert_eq!((known.status, strip(known.body, "alice")), unknown);
     }
     let right = guesser.sign_in("alice", PASSWORD).await;
-    assert_eq!((right.status, strip(right.body, "alice")), unknown, "the account is locked, and says so no more than before");
+    assert_eq!(
+        (right.status, strip(right.body, "alice")),
+        unknown,
+        "the account is locked, and says so no more than before"
+    );
     let locked = panel.login.account("alice").await.unwrap().unwrap();
     assert!(locked.locked_until_ms > locked.changed_at_ms && locked.failures == 5);
     // What was tried is in the journal, and no password is.
@@ -282,7 +299,9 @@ async fn the_first_account_is_made_by_a_link_that_works_once() {
     assert!(browser.get(&path(&link)).await.body.contains("name=\"token\""));
     let token = link.split_once("token=").unwrap().1;
     let form = |name, password, again| [("token", token), ("name", name), ("password", password), ("again", again)];
-    for (name, password, again) in [("alice", "short", "short"), ("a b", PASSWORD, PASSWORD), ("alice", PASSWORD, "other")] {
+    for (name, password, again) in
+        [("alice", "short", "short"), ("a b", PASSWORD, PASSWORD), ("alice", PASSWORD, "other")]
+    {
         assert_eq!(browser.post("/setup", &form(name, password, again)).await.status, StatusCode::UNPROCESSABLE_ENTITY);
     }
     assert_eq!(browser.post("/setup", &form("alice", PASSWORD, PASSWORD)).await.status, StatusCode::SEE_OTHER);

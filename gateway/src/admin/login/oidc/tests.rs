@@ -4,9 +4,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _, RSA_PKCS1_SHA256, RsaKeyPair,
-};
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _, RSA_PKCS1_SHA256, RsaKeyPair};
 use axum::extract::State;
 use axum::routing::{get, post};
 use axum::{Form, Json, Router};
@@ -226,7 +224,11 @@ async fn an_answer_counts_once_for_the_browser_that_asked_and_with_its_nonce() {
     vouch(&provider, &asked["nonce"], &json!(["admins"]));
     let back = come_back(&mut victim, &asked["state"]).await;
     assert_eq!(back.header("location"), "/sign-in?said=refused", "another browser");
-    assert_eq!(come_back(&mut attacker.clone(), "x").await.header("location"), "/sign-in?said=refused", "another state");
+    assert_eq!(
+        come_back(&mut attacker.clone(), "x").await.header("location"),
+        "/sign-in?said=refused",
+        "another state"
+    );
     vouch(&provider, "another nonce", &json!(["admins"]));
     let back = come_back(&mut attacker.clone(), &asked["state"]).await;
     assert_eq!(back.header("location"), "/sign-in?said=refused", "another nonce");
