@@ -73,6 +73,8 @@ pub struct Config {
     pub dialback_secret: Option<Secret>,
     /// EnableLoggingAllMessageBodies: whether logs, traces and the panel show what people write.
     pub logs_bodies: bool,
+    /// How long the archive keeps messages, of partners whose messages are kept.
+    pub archive_retention_days: u32,
     /// Least method and strictness, for all partners.
     pub method_rules: MethodRules,
     /// Which local users may.
@@ -210,6 +212,7 @@ impl Config {
             dialback_secret: rules.secret,
             logs_bodies: rules.logs_bodies,
             method_rules: rules.methods,
+            archive_retention_days: rules.archive_retention_days,
             messages,
             presence,
             access,

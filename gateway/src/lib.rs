@@ -1,6 +1,7 @@
 //! The gateway: decides and translates between the link to the edges and the SIP pool.
 
 pub mod admin;
+pub mod archive;
 pub mod body;
 pub mod chat;
 pub mod cli;

@@ -61,6 +61,8 @@ pub struct Metrics {
     to_xmpp: Counter,
     refused: Counter,
     late_errors: Counter,
+    archived: Counter,
+    archive_lost: Counter,
     encrypted: Family<EncryptionLabels, Counter>,
     notifies_out: Counter,
     presences_out: Counter,
@@ -91,6 +93,9 @@ impl Metrics {
         add("causeway_messages_delivered_to_xmpp", "Messages written to partners", &metrics.to_xmpp);
         add("causeway_messages_refused", "Messages that ended in an error", &metrics.refused);
         add("causeway_late_errors", "Errors of partners for messages accepted before", &metrics.late_errors);
+        add("causeway_messages_archived", "Messages kept in the archive", &metrics.archived);
+        let help = "Messages that should be in the archive and are not, because the store was too slow or failed";
+        add("causeway_archive_lost", help, &metrics.archive_lost);
         add("causeway_notifies_sent", "NOTIFY requests sent", &metrics.notifies_out);
         add("causeway_presences_sent", "Presence stanzas sent", &metrics.presences_out);
         add("causeway_sip_refused", "SIP requests refused before they had a meaning", &metrics.sip_refused);
@@ -210,6 +215,21 @@ impl Metrics {
     pub(crate) fn iq_answered(&self, reply: &Reply) {
         let outcome = if reply.is_result { "result" } else { "error" };
         self.iqs_answered.get_or_create(&IqLabels { topic: reply.topic.as_str(), outcome }).inc();
+    }
+
+    /// Messages are in the archive.
+    pub(crate) fn archived(&self, messages: u64) {
+        self.archived.inc_by(messages);
+    }
+
+    /// Messages should be in the archive and are not.
+    pub(crate) fn archive_lost(&self, messages: u64) {
+        self.archive_lost.inc_by(messages);
+    }
+
+    /// How many messages are in the archive since the start, and how many should be and are not.
+    pub fn archive_counts(&self) -> (u64, u64) {
+        (self.archived.get(), self.archive_lost.get())
     }
 
     /// A verdict of this gateway.

@@ -27,6 +27,8 @@ use crate::admin::change::stored;
 use crate::admin::desk::{Desk, Legs};
 use crate::admin::store::AsyncStore;
 use crate::admin::web::Web;
+use crate::admin::{self, housekeeping};
+use crate::archive::BodySettings;
 use crate::config::files::{FileFault, SipTls};
 use crate::config::{Config, EchoConfig, SipTlsFiles};
 use crate::engine::{Engine, SessionSettings, Settings};
@@ -51,6 +53,9 @@ const REVISION_INTERVAL: Duration = Duration::from_secs(5);
 
 /// How long the last acknowledgements may take to reach the edges.
 const LINK_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long the last messages may take to reach the archive.
+const ARCHIVE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Why the gateway does not start, or does not take a new configuration.
 #[derive(Debug, thiserror::Error)]
@@ -183,6 +188,9 @@ pub async fn run(config: Config, path: PathBuf) -> Result<(), StartError> {
     let recorder = Arc::new(Recorder::default());
     let (operator, orders) =
         Operator::new(Arc::clone(&recorder), Arc::clone(&store) as _, links.clone(), live.settings.subscribe());
+    let (archive, archiving) = admin::archive::archive(operators.clone(), &metrics);
+    let archiving = tokio::spawn(archiving.run());
+    tokio::spawn(housekeeping::run(operators.clone(), in_force_changes.clone()));
     let shell = Shell {
         engine: Engine::new(Arc::clone(&live.settings.borrow()), Arc::clone(&metrics), IdSource::os()),
         links: links.clone(),
@@ -199,6 +207,7 @@ pub async fn run(config: Config, path: PathBuf) -> Result<(), StartError> {
         complaints: Rarely::default(),
         recorder: Arc::clone(&recorder),
         orders,
+        archive,
     };
     let engine = tokio::spawn(shell.run());
     let (ready_links, ready_settings) = (links.clone(), live.settings.subscribe());
@@ -233,6 +242,10 @@ pub async fn run(config: Config, path: PathBuf) -> Result<(), StartError> {
     shutdown.send_replace(true);
     engine.abort();
     let _aborted = engine.await;
+    // The engine is gone, and with it what it had to say.
+    if tokio::time::timeout(ARCHIVE_PATIENCE, archiving).await.is_err() {
+        tracing::error!("messages are missing in the archive: the store did not take them in time");
+    }
     Ok(())
 }
 
@@ -437,6 +450,8 @@ fn engine_settings(config: &Config, pool: Pool, tls: Option<&SipTls>) -> Result<
         domains.add_partner(&partner.domain, &partner.additional_domains, partner.partner_type);
         partner_domains.extend(std::iter::once(&partner.domain).chain(&partner.additional_domains).cloned());
     }
+    let archived = config.partners.iter().filter(|partner| partner.is_archived);
+    let archived = archived.map(|partner| partner.domain.clone()).collect();
     Ok(Settings {
         endpoint: EndpointConfig { sessions: Some(SessionConfig::default()), ..EndpointConfig::new(sent_by) },
         contact: contact.clone(),
@@ -447,6 +462,7 @@ fn engine_settings(config: &Config, pool: Pool, tls: Option<&SipTls>) -> Result<
         msrp: msrp::switch_config(config, tls),
         max_stanza_bytes: 10_000,
         messages: config.messages.clone(),
+        bodies: BodySettings { archived, are_logged: config.logs_bodies },
         presence: config.presence.clone(),
         access: config.access.clone(),
         quotas: config.quotas,

@@ -11,6 +11,7 @@ use causeway_sip::transport::msrp::MsrpTransport;
 use causeway_sip::transport::{Inbound, Rarely, Transport};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
+use crate::admin::archive::Archive;
 use crate::engine::operator::{Reply, Ticket};
 use crate::engine::{CLAIM_TIME, Engine, Input, Now, Outputs, PAGE, Settings};
 use crate::link::{LinkEvent, Links};
@@ -51,6 +52,8 @@ pub struct Shell {
     pub metrics: Arc<Metrics>,
     /// How often connections that come to nothing are logged.
     pub complaints: Rarely,
+    /// Keeps messages of partners whose messages are kept.
+    pub archive: Archive,
     /// Notes what passes.
     pub recorder: Arc<Recorder>,
     /// What operators want of the engine.
@@ -203,6 +206,7 @@ impl Shell {
             if !out.finished.is_empty() {
                 self.links.finish(out.finished.drain(..));
             }
+            out.archived.drain(..).for_each(|message| self.archive.keep(message));
             for verdict in out.verdicts.drain(..) {
                 let domains = &self.settings.borrow().domains;
                 self.metrics.verdict(&self.links.verdicts().own(verdict, domains));

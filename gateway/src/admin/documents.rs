@@ -48,6 +48,9 @@ pub struct PartnerDocument {
     #[serde(default)]
     #[schema(max_length = 1024)]
     pub description: String,
+    /// Whether its messages are kept in the archive.
+    #[serde(default)]
+    pub archive: bool,
     /// Whether private and loopback addresses may be dialled.
     pub allow_private_addresses: bool,
     /// Files of authorities, which only gateway.toml can name.
@@ -95,6 +98,7 @@ impl PartnerDocument {
             connection_limit: partner.connection_limit,
             proxy_fqdn: partner.proxy_fqdn.clone(),
             description: partner.description.clone(),
+            archive: partner.is_archived,
             allow_private_addresses: partner.allow_private_addresses,
             trust_anchors: partner.trust_anchors.iter().map(|path| path.display().to_string()).collect(),
             trust_anchors_pem: partner.trust_anchors_pem.clone(),
@@ -143,6 +147,9 @@ pub struct SettingsDocument {
     pub strict_required: bool,
     /// EnableLoggingAllMessageBodies: whether logs, traces and the panel show what people write.
     pub enable_logging_all_message_bodies: bool,
+    /// How long the archive keeps messages, in days.
+    #[schema(minimum = 1, maximum = 36_500, default = 365)]
+    pub archive_retention_days: u32,
     /// Whether a DialbackPassphrase is set. The passphrase itself is never shown; write it as `dialback_passphrase`.
     pub has_dialback_passphrase: bool,
 }
@@ -162,6 +169,7 @@ impl SettingsDocument {
             min_s2s_method: config.method_rules.floor.as_str().to_owned(),
             strict_required: config.method_rules.strict_required,
             enable_logging_all_message_bodies: config.logs_bodies,
+            archive_retention_days: config.archive_retention_days,
             has_dialback_passphrase: config.dialback_passphrase.is_some() || config.dialback_secret.is_some(),
         }
     }

@@ -2,10 +2,12 @@
 
 pub mod administration;
 pub mod api;
+pub mod archive;
 pub mod backup;
 pub mod change;
 pub mod desk;
 pub mod documents;
+pub mod housekeeping;
 pub mod journal;
 pub mod login;
 pub mod panel;

@@ -40,6 +40,8 @@ pub struct Partner {
     pub proxy_fqdn: Option<String>,
     /// Description.
     pub description: String,
+    /// Whether its messages are kept in the archive.
+    pub is_archived: bool,
     /// Whether private and loopback addresses may be dialled.
     pub allow_private_addresses: bool,
     /// PEM files of authorities for this partner's domains only.
@@ -98,6 +100,7 @@ pub(super) fn read(
         section.fault("description", ("too-long", [("max", MAX_DESCRIPTION.to_string())]), "it is too long", expected);
     }
     let keep_alive = section.flag("enable_keep_alive", true);
+    let is_archived = section.flag("archive", false);
     let allow_private_addresses = section.flag("allow_private_addresses", false);
     let trust_anchors = section.texts("trust_anchors").into_iter().map(PathBuf::from).collect();
     let pasted = section.parsed("trust_anchors_pem", pem, "paste certificates as PEM, with their BEGIN and END lines");
@@ -116,6 +119,7 @@ pub(super) fn read(
         connection_limit,
         proxy_fqdn,
         description,
+        is_archived,
         allow_private_addresses,
         trust_anchors,
         trust_anchors_pem: pasted.unwrap_or_default(),

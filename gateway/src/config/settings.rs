@@ -16,6 +16,7 @@ pub(super) struct Rules {
     pub(super) passphrase: Option<PathBuf>,
     pub(super) secret: Option<Secret>,
     pub(super) logs_bodies: bool,
+    pub(super) archive_retention_days: u32,
 }
 
 /// Reads the section.
@@ -61,6 +62,7 @@ pub(super) fn read(mut section: Section, presence: Section) -> (GatewaySettings,
         passphrase: section.text("dialback_passphrase_file").map(PathBuf::from),
         logs_bodies: section.flag("enable_logging_all_message_bodies", false),
         secret: section.text("dialback_passphrase").and_then(|text| secret(&section, &text)),
+        archive_retention_days: section.number("archive_retention_days", 365, 1..=36_500),
     };
     section.finish();
     (settings, rules, presence)

@@ -20,12 +20,14 @@ use super::lanes::Admission as Lane;
 use super::pairs::PairEvent;
 use super::requests::{Purpose, Route};
 use super::{Engine, Now, Outputs, StanzaPurpose};
+use crate::archive::{self, Noted};
 use crate::body::cpim::Wishes;
 use crate::link::{Receipt, StanzaIn, StanzaOut};
 use crate::policy::{self, Admission, Intent, PartnerEntry, Standing};
 use crate::presence::record::PairKey;
 use crate::presence::{Answer, PairInput};
 use crate::quota::Counted;
+use crate::store::operator::{ArchivedDirection, ArchivedKind, ArchivedMessage};
 use crate::translate::error::{self, SipFailure};
 use crate::translate::message::{self, FromXmpp, MessageType, StanzaKey, ToSipContext};
 use crate::translate::message_stanza::{Meaning, StanzaContent};
@@ -58,6 +60,8 @@ pub(super) struct Pager {
     pub(super) is_rerouted: bool,
     /// Why it may not go by itself, if it may not.
     pub(super) too_long: Option<Box<StanzaError>>,
+    /// What is kept of it, if it is archived.
+    pub(super) archived: Option<Box<ArchivedMessage>>,
 }
 
 impl Pager {
@@ -212,6 +216,7 @@ impl Engine {
                     state: content.chat_state.filter(|_| settings.chat_states),
                 };
                 let wants_receipt = content.wants_receipt && settings.receipts_from_200;
+                let archived = self.note_to_sip(content, &pair, &partner);
                 self.conversations.written(&pair, &from, written, now);
                 self.sign_of_life(&pair, now, out);
                 let wrapped = translated.message_id.map(|message_id| {
@@ -237,6 +242,7 @@ impl Engine {
                     request: Some((translated.request, translated.branch)),
                     is_rerouted: false,
                     too_long: translated.too_long,
+                    archived,
                 };
                 self.deliver(pager, now, out);
             }
@@ -257,6 +263,29 @@ impl Engine {
                 self.refuse_unread(stanza, content, &error, out);
             }
         }
+    }
+
+    /// What is kept of a partner's message, if anything is.
+    fn note_to_sip(
+        &self,
+        content: &StanzaContent<'_>,
+        pair: &PairKey,
+        partner: &PartnerEntry,
+    ) -> Option<Box<ArchivedMessage>> {
+        let bodies = &self.settings.bodies;
+        if !bodies.want(&partner.primary) {
+            return None;
+        }
+        bodies.note(Noted {
+            partner: &partner.primary,
+            local: &pair.local,
+            remote: &pair.remote,
+            direction: ArchivedDirection::Inbound,
+            // A session that takes it says so.
+            kind: ArchivedKind::Pager,
+            body: content.body.as_deref().or(content.subject.as_deref()).unwrap_or_default(),
+            stanza_id: content.id.as_deref(),
+        })
     }
 
     /// What a wrapping asks for on behalf of the XMPP user, if messages are wrapped for this SIP user.
@@ -297,6 +326,9 @@ impl Engine {
     }
 
     fn send_message(&mut self, mut pager: Pager, now: Now, out: &mut Outputs) {
+        if let Some(archived) = &mut pager.archived {
+            archived.kind = ArchivedKind::Pager;
+        }
         let Some((request, branch)) = pager.request.take() else {
             return match pager.errand {
                 Errand::Stanza { receipt, .. } => out.finished.push((receipt, Outcome::Done)),
@@ -381,6 +413,10 @@ impl Engine {
         let Errand::Stanza { receipt, .. } = pager.errand else { return };
         self.metrics.message_to_sip_delivered();
         out.finished.push((receipt, Outcome::Done));
+        if let Some(archived) = pager.archived {
+            let outcome = (!is_final).then(|| archive::ACCEPTED.to_owned());
+            out.archived.push(ArchivedMessage { at_ms: now.unix_ms, outcome, ..*archived });
+        }
         if let Some(due) = due {
             let pair = PairKey { local: pager.to.bare(), remote: pager.from.bare() };
             self.tell(pair, due, now, out);

@@ -31,6 +31,7 @@ use crate::metrics::Metrics;
 use crate::presence::PairInput;
 use crate::presence::record::{Pair, PairKey};
 use crate::quota::Quotas;
+use crate::store::operator::ArchivedMessage;
 use crate::store::{Committed, PairChange, StoreError};
 
 mod conversations;
@@ -114,6 +115,8 @@ pub struct Outputs {
     pub verdicts: Vec<Verdict>,
     /// What became of operators' orders.
     pub replies: Vec<(operator::Ticket, operator::Reply)>,
+    /// Delivered messages that are archived.
+    pub archived: Vec<ArchivedMessage>,
 }
 
 /// A reading of all records of a domain, page by page, to tell each pair something.
@@ -203,8 +206,8 @@ enum StanzaPurpose {
     Test(operator::Ticket, String),
     /// A chat state or receipt; nobody waits.
     Unasked,
-    /// A text of a stream whose sender may want a report.
-    Stream(switch::SessionId, causeway_sip::msrp::session::Receipt),
+    /// A text of a stream whose sender may want a report, and what is kept of it.
+    Stream(switch::SessionId, causeway_sip::msrp::session::Receipt, Option<Box<ArchivedMessage>>),
 }
 
 impl Engine {
@@ -374,8 +377,8 @@ impl Engine {
                 self.presence_sent(pair, serial, outcome, now, out);
             }
             Some(StanzaPurpose::Ping(pair)) => self.delivery_ended(&pair, outcome, now, out),
-            Some(StanzaPurpose::Stream(stream, receipt)) => {
-                self.stream_message_ended(stream, receipt, outcome, now, out);
+            Some(StanzaPurpose::Stream(stream, receipt, archived)) => {
+                self.stream_message_ended(stream, receipt, archived, outcome, now, out);
             }
             Some(StanzaPurpose::Test(ticket, id)) => Self::test_ended(ticket, id, outcome, out),
             Some(StanzaPurpose::Unasked) | None => {}

@@ -9,6 +9,7 @@ use causeway_sip::msrp::switch::SwitchConfig;
 use causeway_sip::target::{Target, TransportKind};
 use causeway_sip::uri::Uri;
 
+use crate::archive::BodySettings;
 use crate::chat::MessageSettings;
 use crate::echo::EchoContact;
 use crate::iq::Directory;
@@ -72,6 +73,8 @@ pub struct Settings {
     pub max_stanza_bytes: usize,
     /// Choices about messages.
     pub messages: MessageSettings,
+    /// Whose texts are archived or logged.
+    pub bodies: BodySettings,
     /// Choices about presence.
     pub presence: PresenceSettings,
     /// Who may.

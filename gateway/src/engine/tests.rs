@@ -54,8 +54,20 @@ impl Rig {
         let mut fresh = Outputs::default();
         self.engine.handle(input, self.now, &mut fresh);
         recorder.sent(&fresh, self.now.unix_ms);
-        let Outputs { sip, msrp, stanzas, finished, loads, commits, claim_due, pages, sweep, verdicts, replies } =
-            fresh;
+        let Outputs {
+            sip,
+            msrp,
+            stanzas,
+            finished,
+            loads,
+            commits,
+            claim_due,
+            pages,
+            sweep,
+            verdicts,
+            replies,
+            archived,
+        } = fresh;
         self.out.sip.extend(sip);
         self.out.msrp.extend(msrp);
         self.out.stanzas.extend(stanzas);
@@ -67,6 +79,7 @@ impl Rig {
         self.out.sweep = sweep.or(self.out.sweep.take());
         self.out.verdicts.extend(verdicts);
         self.out.replies.extend(replies);
+        self.out.archived.extend(archived);
     }
 
     /// Plays the store until it is asked nothing more.
@@ -218,6 +231,7 @@ pub(crate) fn settings_for_test() -> Settings {
         msrp: None,
         max_stanza_bytes: 10_000,
         messages: crate::chat::MessageSettings::default(),
+        bodies: crate::archive::BodySettings::default(),
         presence: PresenceSettings::default(),
         access: ExternalAccess::global(true),
         quotas: crate::quota::QuotaLimits::default(),

@@ -255,6 +255,7 @@ fn usual(domain: &str) -> PartnerDocument {
         connection_limit: None,
         proxy_fqdn: None,
         description: String::new(),
+        archive: false,
         allow_private_addresses: false,
         trust_anchors: Vec::new(),
         trust_anchors_pem: String::new(),

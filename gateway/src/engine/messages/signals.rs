@@ -179,6 +179,7 @@ impl Engine {
             request: Some((request, message::branch_of_key(key))),
             is_rerouted: false,
             too_long: None,
+            archived: None,
         };
         self.deliver(pager, now, out);
     }

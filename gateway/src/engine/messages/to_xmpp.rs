@@ -15,11 +15,13 @@ use causeway_sip::method::Status;
 use causeway_sip::session::SessionId;
 use causeway_sip::uri::Uri;
 
+use crate::archive::Noted;
 use crate::body::cpim::Fields;
 use crate::engine::{Engine, Now, Outputs, StanzaPurpose};
 use crate::link::StanzaOut;
 use crate::policy::PartnerEntry;
 use crate::presence::record::PairKey;
+use crate::store::operator::{ArchivedDirection, ArchivedKind, ArchivedMessage};
 use crate::translate::address;
 use crate::translate::content::{Content, Reading};
 use crate::translate::error::{self, Purpose as Asked, Recipient};
@@ -36,6 +38,8 @@ pub(in crate::engine) struct Inquiry {
     to: Jid,
     /// The answer if it was delivered.
     success: Status,
+    /// What is kept of it, if it is archived.
+    archived: Option<Box<ArchivedMessage>>,
 }
 
 impl Engine {
@@ -90,16 +94,21 @@ impl Engine {
             chat_state: reply.state.filter(|_| with_states),
             thread: reply.thread.as_deref(),
         };
+        let kind = if session.is_some() { ArchivedKind::Session } else { ArchivedKind::Pager };
+        let mut archived = self.note_to_xmpp(&text.body, kind, pair, partner);
         match message::message_to_xmpp(&request, text, &from, &to, &context) {
             Ok(translated) => {
+                if let Some(archived) = &mut archived {
+                    archived.stanza_id = Some(translated.id.clone());
+                }
                 if let Some(wrapping) = translated.wrapping {
                     note_other_sender(&wrapping, pair);
                     self.notices.sip_asks(pair, &translated.id, wrapping, now.unix_ms);
                 }
                 let xml = translated.xml;
                 let key = self.next_key();
-                self.stanzas
-                    .insert(key, StanzaPurpose::Message(Inquiry { transaction, request, to: to.clone(), success }));
+                let inquiry = Inquiry { transaction, request, to: to.clone(), success, archived };
+                self.stanzas.insert(key, StanzaPurpose::Message(inquiry));
                 out.stanzas.push(StanzaOut {
                     key,
                     kind: StanzaKind::Message,
@@ -113,6 +122,30 @@ impl Engine {
             }
             Err(refusal) => self.message_unread(transaction, &request, refusal.into(), partner, now, out),
         }
+    }
+
+    /// What is kept of a SIP user's message, if anything is.
+    pub(in crate::engine) fn note_to_xmpp(
+        &self,
+        body: &str,
+        kind: ArchivedKind,
+        pair: &PairKey,
+        partner: &PartnerEntry,
+    ) -> Option<Box<ArchivedMessage>> {
+        let bodies = &self.settings.bodies;
+        if !bodies.want(&partner.primary) {
+            return None;
+        }
+        bodies.note(Noted {
+            partner: &partner.primary,
+            local: &pair.local,
+            remote: &pair.remote,
+            direction: ArchivedDirection::Outbound,
+            kind,
+            body,
+            // The translation gives it one.
+            stanza_id: None,
+        })
     }
 
     /// Answers what is not carried: with success, if it has expired.
@@ -146,10 +179,11 @@ impl Engine {
         now: Now,
         out: &mut Outputs,
     ) {
-        let Inquiry { transaction, request, to, success } = inquiry;
+        let Inquiry { transaction, request, to, success, archived } = inquiry;
         let response = match outcome {
             Outcome::Done => {
                 self.metrics.message_to_xmpp_delivered();
+                out.archived.extend(archived.map(|archived| ArchivedMessage { at_ms: now.unix_ms, ..*archived }));
                 Response::to(&request, success)
             }
             Outcome::Failed(failure) => {

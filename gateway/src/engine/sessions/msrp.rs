@@ -24,6 +24,7 @@ use crate::link::StanzaOut;
 use crate::presence::Answer;
 use crate::presence::record::PairKey;
 use crate::session::describe::{self, Offer, Unusable};
+use crate::store::operator::{ArchivedKind, ArchivedMessage};
 use crate::translate::content::{self, Content, ContentRefusal, Reading};
 use crate::translate::error::{self, Purpose as Asked, Recipient};
 use crate::translate::message_stanza::MessageStanza;
@@ -300,6 +301,12 @@ impl Engine {
         let stanza = stanza.with_text(&text, settings.markers, now.unix_ms);
         // The wrapping's Message-ID, if it has one.
         let stanza_id = stanza.id.unwrap_or_default().to_owned();
+        let talk = self.sessions.talks.get(&id);
+        let mut archived =
+            talk.and_then(|talk| self.note_to_xmpp(&text.body, ArchivedKind::Msrp, &pair, &talk.partner));
+        if let Some(archived) = &mut archived {
+            archived.stanza_id = Some(stanza_id.clone());
+        }
         let xml = stanza.to_xml();
         if xml.len() > self.settings.max_stanza_bytes {
             return self.report(stream, receipt, Status::MESSAGE_TOO_LARGE, now, out);
@@ -317,7 +324,7 @@ impl Engine {
             self.notices.sip_asks(&pair, &stanza_id, wrapping, now.unix_ms);
         }
         let key = self.next_key();
-        self.stanzas.insert(key, StanzaPurpose::Stream(stream, receipt));
+        self.stanzas.insert(key, StanzaPurpose::Stream(stream, receipt, archived));
         out.stanzas.push(StanzaOut {
             key,
             kind: StanzaKind::Message,
@@ -335,13 +342,17 @@ impl Engine {
         &mut self,
         stream: switch::SessionId,
         receipt: Receipt,
+        archived: Option<Box<ArchivedMessage>>,
         outcome: &Outcome,
         now: Now,
         out: &mut Outputs,
     ) {
         match outcome {
             // Success is what the XMPP user's client says of it (RFC 7573, section 7).
-            Outcome::Done => self.metrics.message_to_xmpp_delivered(),
+            Outcome::Done => {
+                self.metrics.message_to_xmpp_delivered();
+                out.archived.extend(archived.map(|archived| ArchivedMessage { at_ms: now.unix_ms, ..*archived }));
+            }
             Outcome::Failed(failure) => {
                 self.metrics.message_refused();
                 let answer = error::condition_to_status(failure.condition, Recipient::Bare, Asked::Conversation);

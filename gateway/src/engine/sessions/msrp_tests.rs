@@ -85,7 +85,7 @@ pub(super) fn transaction(written: &str) -> String {
     written[..start].rsplit(' ').next().unwrap().to_owned()
 }
 
-fn ok(transaction: &str, own: &str) -> String {
+pub(super) fn ok(transaction: &str, own: &str) -> String {
     format!("MSRP {transaction} 200 OK\r\nTo-Path: {own}\r\nFrom-Path: {PEER}\r\n-------{transaction}$\r\n")
 }
 

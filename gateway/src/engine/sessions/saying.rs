@@ -17,6 +17,7 @@ use crate::presence::record::PairKey;
 use crate::session::SessionForm;
 use crate::session::describe;
 use crate::session::line::Said;
+use crate::store::operator::ArchivedKind;
 use crate::translate::address;
 use crate::translate::message_stanza::MessageType;
 
@@ -119,7 +120,7 @@ impl Engine {
         (form != SessionForm::Pager).then(|| (form, (!sessions.is_uniform()).then_some(target)))
     }
 
-    pub(super) fn send_in_session(&mut self, id: SessionId, pager: Pager, now: Now, out: &mut Outputs) {
+    pub(super) fn send_in_session(&mut self, id: SessionId, mut pager: Pager, now: Now, out: &mut Outputs) {
         let Some((request, _)) = &pager.request else { return self.conclude(pager, &Answer::Unreachable, now, out) };
         let mut headers = Headers::default();
         for name in [HeaderName::ContentLanguage, HeaderName::Date] {
@@ -130,6 +131,9 @@ impl Engine {
         let content_type = request.headers.get(&HeaderName::ContentType).cloned();
         let body = content_type.map(|content_type| Description { content_type, body: request.body.clone() });
         let stream = self.sessions.talks.get(&id).and_then(|talk| talk.stream);
+        if let Some(archived) = &mut pager.archived {
+            archived.kind = if stream.is_some() { ArchivedKind::Msrp } else { ArchivedKind::Session };
+        }
         let token = self.next_key();
         let due = pager.due();
         self.requests.insert(token, Pending::of_session(id, pager));

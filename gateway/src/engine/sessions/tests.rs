@@ -596,6 +596,8 @@ fn an_answer_in_the_ack_without_a_chat_ends_the_session() {
 
 #[path = "any_sequence.rs"]
 mod any_sequence;
+#[path = "bodies_tests.rs"]
+mod bodies;
 #[path = "hostile_tests.rs"]
 mod hostile;
 #[path = "msrp_tests.rs"]
