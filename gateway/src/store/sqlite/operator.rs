@@ -130,20 +130,20 @@ impl Drop for Copy {
 impl SqliteStore {
     /// Work of minutes has a thread and a connection for itself, and there is one such work at a time.
     fn copy(&self, done: Done<()>, verb: impl FnOnce(&Connection) -> Sql<()> + Send + 'static) {
-        let job = OperatorJob::new(false, done, verb);
-        let Some(copy) = self.copying.begin() else {
-            let path = Arc::clone(&self.path);
-            let detail = "a backup is under way already; try again when it has ended".into();
-            return job.fail(StoreError { path, fault: StoreFault::Overloaded, detail });
-        };
         let path = Arc::clone(&self.path);
+        let Some(copy) = self.copying.begin() else {
+            let detail = "a backup is under way already; try again when it has ended".into();
+            return done(Err(StoreError { path, fault: StoreFault::Overloaded, detail }));
+        };
+        let job = OperatorJob::new(false, done, move |connection| {
+            // Whoever hears of its end may begin the next one.
+            let _copy = copy;
+            verb(connection)
+        });
         // If no thread can be started, the callback is dropped with the job: whoever waits hears of the end.
-        let _ = start(&self.path, "store-copy", move || {
-            match connect(&path) {
-                Ok(connection) => job.answer(&connection, &path),
-                Err(error) => job.fail(error),
-            }
-            drop(copy);
+        let _ = start(&self.path, "store-copy", move || match connect(&path) {
+            Ok(connection) => job.answer(&connection, &path),
+            Err(error) => job.fail(error),
         });
     }
 }
