@@ -42,7 +42,7 @@ conformance-check: ## The same table, compared with the tests that really run
 	CAUSEWAY_TESTS=$(CURDIR)/target/tests.json $(CARGO) nextest run -p causeway-tests --test conformance --run-ignored all
 
 .PHONY: interop
-interop: demo matrix-check interop-sip-check browser-check ## The demo's conversation, every negotiation, other people's SIP, and a browser, as tests
+interop: demo matrix-check interop-sip-check browser-check api-fuzz-check ## The demo's conversation, every negotiation, other people's SIP, a browser, and an attack on the API
 
 .PHONY: deny
 deny: ## Licences, sources and banned crates

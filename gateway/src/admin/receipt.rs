@@ -34,10 +34,8 @@ pub struct FieldChange {
     /// The key.
     pub key: String,
     /// Its value so far; `null` if there was none.
-    #[schema(value_type = Object)]
     pub before: Value,
     /// Its value now.
-    #[schema(value_type = Object)]
     pub after: Value,
     /// When it counts.
     pub applies: Applies,
