@@ -21,6 +21,7 @@ use crate::expiry;
 use crate::link::server::LinkConfig;
 use crate::link::{self, server};
 use crate::listen;
+use crate::live::certificates::Certificates;
 use crate::metrics::Tasks;
 use crate::reload::Reload;
 use crate::resolve::{DnsFault, HickoryDns, Resolver};
@@ -177,6 +178,7 @@ fn health(edge: &Arc<Edge>) -> Health {
     let mut registry = Registry::default();
     edge.metrics.register(&mut registry);
     registry.register_collector(Box::new(Tasks(tokio::runtime::Handle::current().metrics())));
+    registry.register_collector(Box::new(Certificates(Arc::clone(edge))));
     let verdicts = edge.link.verdicts();
     let edge = Arc::clone(edge);
     let draining = edge.draining();

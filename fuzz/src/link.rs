@@ -1,25 +1,27 @@
 //! Target `link`: the frames of a hostile gateway or edge.
 //!
 //! Invariants, besides not panicking: a frame that is accepted is, written and read once more, the same; a snapshot
-//! that is accepted can be put in force; what an edge says of its partners' verdicts is bounded.
+//! that is accepted can be put in force; what an edge says of its partners' verdicts and of its streams is bounded.
 //!
 //! The first byte of an input chooses the kind of message; the rest is protobuf.
 
 use causeway_edge_proxy::policy::Federation;
 use causeway_proto::link::v1 as proto;
 use causeway_shared::link::convert;
+use causeway_shared::live::PART;
 use prost::Message;
 
 /// Panics if an invariant does not hold for this input.
 pub fn check(data: &[u8]) {
     let [choice, bytes @ ..] = data else { return };
-    match choice % 6 {
+    match choice % 7 {
         0 => with(bytes, stanza),
         1 => with(bytes, context),
         2 => with(bytes, snapshot),
         3 => with(bytes, verdict),
         4 => with(bytes, gateway_frame),
-        _ => with(bytes, edge_frame),
+        5 => with(bytes, edge_frame),
+        _ => with(bytes, report),
     }
 }
 
@@ -63,17 +65,35 @@ fn verdict(frame: proto::Verdict) {
     assert!(written.encoded_len() <= 65_536, "a verdict of {} bytes", written.encoded_len());
 }
 
+fn report(frame: proto::Report) {
+    let part = convert::report_part_from_proto(frame);
+    assert!(part.streams.len() <= PART && part.queues.len() <= PART, "a part has its bounds whoever sends it");
+    let written = convert::report_part_to_proto(&part);
+    // Room for every field of every stream at its bound.
+    assert!(written.encoded_len() <= 8 * 1024 * 1024, "a part of {} bytes", written.encoded_len());
+    let read = convert::report_part_from_proto(written);
+    assert_eq!((read.unreadable, &read.streams, &read.queues), (0, &part.streams, &part.queues));
+}
+
 fn gateway_frame(frame: proto::GatewayFrame) {
     if let Some(part) = frame.snapshot {
         snapshot(part);
     }
     frame.stanzas.into_iter().for_each(stanza);
     let _ = frame.acks.map(|acks| convert::failures_from_proto(acks.failures));
+    for request in frame.report_requests.into_iter().filter_map(convert::report_request_from_proto) {
+        let written = convert::report_request_to_proto(&request);
+        assert_eq!(convert::report_request_from_proto(written), Some(request));
+    }
+    for close in frame.close_requests.into_iter().map(convert::close_from_proto) {
+        assert_eq!(convert::close_from_proto(convert::close_to_proto(&close)), close);
+    }
 }
 
 fn edge_frame(frame: proto::EdgeFrame) {
     frame.contexts.into_iter().for_each(context);
     frame.stanzas.into_iter().for_each(stanza);
     frame.verdicts.into_iter().for_each(verdict);
+    frame.report.into_iter().for_each(report);
     let _ = frame.acks.map(|acks| convert::failures_from_proto(acks.failures));
 }

@@ -2,7 +2,7 @@
 //!
 //! The task that owns a connection writes, and whoever asks reads: what changes with stanzas is plain atomics with one
 //! writer, what changes with the life of a stream is behind a lock of its own. So a report wakes no stream, and one
-//! that is stalled is in it like any other. [`report`] makes the answers.
+//! that is stalled is in it like any other. [`report`] makes the answers, [`certificates`] a metric.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
@@ -25,6 +25,7 @@ use crate::stream::identity::Proof;
 use crate::stream::lane::Lane;
 use crate::verdict::Direction;
 
+pub mod certificates;
 pub mod report;
 
 /// Numbers of streams that a second of the clock is worth: a later process begins above those of an earlier one, and
