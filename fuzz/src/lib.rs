@@ -17,6 +17,7 @@ pub mod cutter;
 pub mod dialback;
 mod grammar;
 pub mod header;
+pub mod import;
 pub mod initiating;
 pub mod link;
 pub mod media;

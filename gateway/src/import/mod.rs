@@ -42,7 +42,11 @@ pub fn read(name: &str, bytes: &[u8]) -> Result<Imported, ImportFault> {
         if let Some(twin) = twin {
             let remark = Remark::Twice { number: twin.number };
             next.document = None;
-            next.notes.push(Note { property: "Identity".to_owned(), found: next.identity.clone(), remark });
+            next.notes.push(Note {
+                property: "Identity".to_owned(),
+                found: value::Value::Text(next.identity.clone()).describe(),
+                remark,
+            });
         }
         imported.push(next);
     }

@@ -111,8 +111,7 @@ impl Mapping<'_> {
     pub(super) fn description(&mut self) {
         let Some(text) = self.object.text("Description") else { return };
         if text.chars().count() > MAX_DESCRIPTION {
-            let found = Value::Text(text.clone()).describe();
-            self.note("Description", &found, Remark::Cut { most: MAX_DESCRIPTION });
+            self.note("Description", &text, Remark::Cut { most: MAX_DESCRIPTION });
         }
         self.set("description", text.chars().take(MAX_DESCRIPTION).collect::<String>());
     }
@@ -197,7 +196,8 @@ impl Mapping<'_> {
     }
 
     pub(super) fn note(&mut self, property: &str, found: &str, remark: Remark) {
-        self.notes.push(Note { property: property.to_owned(), found: found.to_owned(), remark });
+        let found = Value::Text(found.to_owned()).describe();
+        self.notes.push(Note { property: property.to_owned(), found, remark });
     }
 
     fn unusable(&mut self, property: &str, found: &str, reason: String, expected: &'static str) {
