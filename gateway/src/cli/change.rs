@@ -93,21 +93,32 @@ pub(super) fn receipt_text(body: &Json, screen: &Screen) -> String {
     let object = field(body, "object");
     let changed = items(body.get("changed").unwrap_or(&Json::Null), "");
     let is_trial = body.get("dry_run").and_then(Json::as_bool).unwrap_or_default();
+    let all = |key: &str| changed.iter().all(|change| change.get(key).is_none_or(Json::is_null));
+    let (is_new, is_gone) = (all("before"), all("after"));
     let mut text = match (changed.is_empty(), is_trial) {
         (true, _) => format!("{object}: it was so already\n"),
-        (false, true) => format!("{object}: only tried out, nothing was changed. It would change:\n"),
-        (false, false) => match field(body, "version").as_str() {
-            "" | "0" => format!("{object}: done\n"),
-            version => format!("{object}: changed, now version {version}\n"),
-        },
+        (false, true) => format!("{object}: only tried out, nothing was changed. It would be:\n"),
+        (false, false) if is_gone => format!("{object}: removed\n"),
+        (false, false) => {
+            let word = if is_new { "made" } else { "changed" };
+            format!("{object}: {word}, now version {}\n", field(body, "version"))
+        }
     };
-    for change in changed {
-        let value = |key: &str| change.get(key).map(line).filter(|text| !text.is_empty()).unwrap_or("-".to_owned());
+    for change in changed.iter().filter(|_| !is_gone) {
+        let value = |key: &str| change.get(key).map(line).unwrap_or_default();
+        let (before, after) = (value("before"), value("after"));
         let when = match change.get("applies").and_then(Json::as_str) {
-            Some("new-streams") => "  (for streams opened from now on)",
+            Some("new-streams") if !is_new => "  (for streams opened from now on)",
             Some(_) | None => "",
         };
-        text.push_str(&format!("  {}: {} → {}{when}\n", field(change, "key"), value("before"), value("after")));
+        let shown = match (before.as_str(), after.as_str()) {
+            ("", "") => continue,
+            (_, after) if is_new => after.to_owned(),
+            ("", after) => format!("- → {after}"),
+            (before, "") => format!("{before} → -"),
+            (before, after) => format!("{before} → {after}"),
+        };
+        text.push_str(&format!("  {}: {shown}{when}\n", field(change, "key")));
     }
     for warning in items(body.get("warnings").unwrap_or(&Json::Null), "") {
         let word = screen.paint(Tone::Odd, "warning");
@@ -128,6 +139,19 @@ mod tests {
 
     use super::super::output::Format;
     use super::*;
+
+    #[test]
+    fn a_receipt_for_something_new_or_gone_is_short() {
+        let mut screen = Screen::new(Format::Table);
+        screen.colour = false;
+        let new = json!({"object": "a.example", "version": 1, "changed": [
+            {"key": "domain", "before": null, "after": "a.example", "applies": "now"},
+            {"key": "description", "before": null, "after": "", "applies": "now"},
+        ]});
+        assert_eq!(receipt_text(&new, &screen), "a.example: made, now version 1\n  domain: a.example\n");
+        let gone = json!({"object": "a.example", "version": 0, "changed": [{"key": "domain", "before": "a.example"}]});
+        assert_eq!(receipt_text(&gone, &screen), "a.example: removed\n");
+    }
 
     #[test]
     fn a_receipt_says_what_changed_and_when_it_counts() {

@@ -61,8 +61,13 @@ async fn partners(client: &Client) -> Result<Vec<String>, super::ending::Failure
 /// Shows a report for people, and says whether all of it is in order.
 fn report(title: &str, body: &Json, screen: &Screen) -> bool {
     let mut text = format!("{}\n", screen.paint(Tone::Head, title));
-    let mut in_order = true;
-    walk(body, screen, &mut text, &mut in_order);
+    let (mut in_order, mut steps) = (true, 0);
+    walk(body, screen, &mut text, &mut in_order, &mut steps);
+    if steps == 0 {
+        // Without an edge nobody has looked.
+        in_order = false;
+        text.push_str(&format!("  {}  nobody could look: see `causeway status`\n", screen.paint(Tone::Bad, "failed")));
+    }
     if !screen.is_json() {
         screen.print(&text);
     }
@@ -85,16 +90,23 @@ fn tone(step: &Json) -> Option<Tone> {
     }
 }
 
-fn walk(value: &Json, screen: &Screen, text: &mut String, in_order: &mut bool) {
+fn walk(value: &Json, screen: &Screen, text: &mut String, in_order: &mut bool, steps: &mut usize) {
     match value {
-        Json::Array(list) => list.iter().for_each(|value| walk(value, screen, text, in_order)),
+        Json::Array(list) => list.iter().for_each(|value| walk(value, screen, text, in_order, steps)),
         Json::Object(map) => {
             if let Some(tone) = tone(value) {
                 *in_order &= tone != Tone::Bad;
+                *steps += 1;
                 step(value, tone, screen, text);
             }
+            let refused = field(value, "refused");
+            if !refused.is_empty() {
+                *in_order = false;
+                *steps += 1;
+                text.push_str(&format!("  {}  {}  {refused}\n", screen.paint(Tone::Bad, "failed"), field(value, "edge")));
+            }
             for value in map.values().filter(|value| value.is_array() || value.is_object()) {
-                walk(value, screen, text, in_order);
+                walk(value, screen, text, in_order, steps);
             }
         }
         Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => {}
@@ -103,14 +115,14 @@ fn walk(value: &Json, screen: &Screen, text: &mut String, in_order: &mut bool) {
 
 fn step(step: &Json, tone: Tone, screen: &Screen, text: &mut String) {
     let member = |keys: &[&str]| keys.iter().map(|key| field(step, key)).find(|text| !text.is_empty());
-    let name = member(&["name", "rung", "what", "edge", "key", "code"]).unwrap_or_default();
+    let name = member(&["name", "rung", "check", "edge", "key", "code"]).unwrap_or_default();
     let word = match tone {
         Tone::Good => "ok",
         Tone::Odd => "warning",
         Tone::Bad => "failed",
         Tone::Usual | Tone::Head => "-",
     };
-    let said = member(&["text", "detail", "found", "message"]).unwrap_or_default();
+    let said = member(&["text", "what", "detail", "found", "message", "cause"]).unwrap_or_default();
     text.push_str(&format!("  {:<7}  {name}  {said}\n", screen.paint(tone, word)));
     if let Some(remedy) = member(&["remedy", "expected"]).filter(|_| tone != Tone::Good) {
         text.push_str(&format!("           {remedy}\n"));

@@ -122,6 +122,21 @@ pub(super) fn items<'v>(value: &'v Json, key: &str) -> &'v [Json] {
     value.as_array().or_else(|| value.get(key).and_then(Json::as_array)).map_or(&[], Vec::as_slice)
 }
 
+/// The objects of all lists under a key, however deep: what several edges have told.
+pub(super) fn all_under<'v>(value: &'v Json, key: &str) -> Vec<&'v Json> {
+    match value {
+        Json::Array(list) => list.iter().flat_map(|value| all_under(value, key)).collect(),
+        Json::Object(map) => map
+            .iter()
+            .flat_map(|(name, value)| match value.as_array() {
+                Some(list) if name == key => list.iter().collect(),
+                Some(_) | None => all_under(value, key),
+            })
+            .collect(),
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => Vec::new(),
+    }
+}
+
 /// A member of an object as one line of text; empty where there is none. Dots lead into objects.
 pub(super) fn field(value: &Json, path: &str) -> String {
     let found = path.split('.').try_fold(value, |value, key| value.get(key));
@@ -169,8 +184,9 @@ fn write_outline(value: &Json, depth: usize, text: &mut String) {
     let indent = "  ".repeat(depth);
     match value {
         Json::Object(map) => {
-            let width = map.keys().map(|key| key.chars().count()).max().unwrap_or_default();
-            for (key, value) in map.iter().filter(|(_, value)| !value.is_null()) {
+            let shown = || map.iter().filter(|(_, value)| !is_empty(value));
+            let width = shown().map(|(key, _)| key.chars().count()).max().unwrap_or_default();
+            for (key, value) in shown() {
                 if is_flat(value) || depth >= OUTLINE_DEPTH {
                     text.push_str(&format!("{indent}{:width$}  {}\n", plain(key), member(key, value)));
                 } else {
@@ -188,6 +204,17 @@ fn write_outline(value: &Json, depth: usize, text: &mut String) {
             }
         }
         other => text.push_str(&format!("{indent}{}\n", line(other))),
+    }
+}
+
+/// Whether it says nothing.
+fn is_empty(value: &Json) -> bool {
+    match value {
+        Json::Null => true,
+        Json::String(text) => text.is_empty(),
+        Json::Array(list) => list.is_empty(),
+        Json::Object(map) => map.is_empty(),
+        Json::Bool(_) | Json::Number(_) => false,
     }
 }
 
@@ -223,7 +250,7 @@ mod tests {
 
     #[test]
     fn an_outline_shows_any_answer() {
-        let value = json!({"domain": "a.example", "on": true, "list": [1, 2], "gone": null, "inner": {"key": "x"}});
+        let value = json!({"domain": "a.example", "on": true, "list": [1, 2], "gone": null, "none": [], "inner": {"key": "x"}});
         assert_eq!(outline(&value), "domain  a.example\ninner\n  key  x\nlist    1, 2\non      yes\n");
     }
 }

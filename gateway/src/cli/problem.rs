@@ -62,7 +62,8 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let title = if self.title.is_empty() { "the gateway refused" } else { &self.title };
         write!(f, "{title} ({})", self.status)?;
-        if !self.detail.is_empty() && self.detail != self.title {
+        // Where there are faults, the detail only says so.
+        if !self.detail.is_empty() && self.detail != self.title && self.faults.is_empty() {
             write!(f, ": {}", self.detail)?;
         }
         for Fault { key, text, found, expected } in &self.faults {

@@ -5,7 +5,7 @@ use serde_json::Value as Json;
 use super::change::Confirm;
 use super::client::{Call, Client};
 use super::ending::{Ending, Found};
-use super::output::{Screen, field, items, plain};
+use super::output::{Screen, Tone, all_under, field, items, line, plain};
 use super::table::Table;
 
 /// Which live streams.
@@ -56,41 +56,72 @@ impl Streams {
         }
         let call = Call::get(&["streams"]).query("partner", self.partner.as_deref());
         let answer = client.call(call).await?;
-        screen.show(&answer.body, |screen| {
-            let columns = [
-                ("EDGE", "edge"),
-                ("ID", "id"),
-                ("WAY", "direction"),
-                ("PARTNER", "partner"),
-                ("STATE", "state"),
-                ("METHOD", "method"),
-                ("TLS", "tls_version"),
-                ("IN", "stanzas_in"),
-                ("OUT", "stanzas_out"),
-                ("WAITING", "waiting"),
-                ("PEER", "peer_address"),
-            ];
-            Table::of(items(&answer.body, "streams"), &columns).text(screen, "there are no live streams")
-        });
+        screen.show(&answer.body, |screen| streams(&answer.body, screen));
         Ok(Found::InOrder)
     }
+}
+
+fn streams(body: &Json, screen: &Screen) -> String {
+    let mut table = Table::new(["EDGE", "ID", "WAY", "PARTNER", "STATE", "METHOD", "TLS", "IN", "OUT", "WAITING", "WITH"]);
+    for stream in all_under(body, "streams") {
+        let cell = |path: &str| field(stream, path).into();
+        let mut methods: Vec<String> = all_under(stream, "pairs").iter().map(|pair| field(pair, "method")).collect();
+        methods.sort();
+        methods.dedup();
+        table.row([
+            cell("edge"),
+            cell("id"),
+            cell("direction"),
+            cell("partner"),
+            cell("state"),
+            methods.join(", ").into(),
+            cell("tls_version"),
+            cell("stanzas_in"),
+            cell("stanzas_out"),
+            cell("waiting.stanzas"),
+            cell("peer"),
+        ]);
+    }
+    table.text(screen, "there are no live streams") + &silent(body, screen)
+}
+
+/// The edges that did not tell everything.
+fn silent(body: &Json, screen: &Screen) -> String {
+    let mut text = String::new();
+    for edge in all_under(body, "edges") {
+        let answer = field(edge, "answer");
+        if !matches!(answer.as_str(), "" | "whole" | "complete") {
+            let word = screen.paint(Tone::Odd, &answer);
+            text.push_str(&format!("edge {}: {word}  {}\n", field(edge, "edge"), field(edge, "refused")));
+        }
+    }
+    text
 }
 
 /// What waits, and for whom.
 pub(super) async fn queues(client: &Client, screen: &Screen) -> Ending {
     let answer = client.call(Call::get(&["queues"])).await?;
     screen.show(&answer.body, |screen| {
+        let body = &answer.body;
         let columns = [
-            ("WHERE", "edge"),
+            ("EDGE", "edge"),
             ("WAY", "direction"),
             ("PARTNER", "partner"),
-            ("DOMAIN", "remote_domain"),
-            ("LOCAL", "local_domain"),
-            ("STANZAS", "stanzas"),
-            ("BYTES", "bytes"),
-            ("OLDEST", "oldest_ms"),
+            ("DOMAIN", "remote"),
+            ("LOCAL", "local"),
+            ("STANZAS", "waiting.stanzas"),
+            ("BYTES", "waiting.bytes"),
+            ("OLDEST (ms)", "waiting.oldest_ms"),
         ];
-        Table::of(items(&answer.body, "queues"), &columns).text(screen, "nothing waits")
+        let mut text = Table::of(all_under(body, "queues"), &columns).text(screen, "nothing waits on the edges");
+        for (key, title) in [("links", "On this gateway, for edges"), ("partners", "On this gateway, for partners")] {
+            let waiting = items(body.get(key).unwrap_or(&Json::Null), "");
+            if !waiting.is_empty() {
+                text.push_str(&format!("{}\n", screen.paint(Tone::Head, title)));
+                waiting.iter().for_each(|one| text.push_str(&format!("  {}\n", line(one))));
+            }
+        }
+        text + &silent(body, screen)
     });
     Ok(Found::InOrder)
 }
@@ -110,22 +141,20 @@ pub(super) async fn verdicts(arguments: &OfPartner, client: &Client, screen: &Sc
 
 /// A verdict as a paragraph: what and where, then what to do.
 fn verdict_text(verdict: &Json, screen: &Screen) -> String {
-    use super::output::Tone;
     let member = |path: &str| field(verdict, path);
     let mut text =
         format!("{}  {}", screen.paint(Tone::Head, &member("partner")), screen.paint(Tone::Bad, &member("cause")));
-    for (name, path) in [("rung", "rung"), ("side", "side"), ("edge", "edge"), ("count", "count"), ("last", "last")] {
+    let known = [("rung", "rung"), ("side", "side"), ("edge", "edge"), ("times", "count"), ("last", "last_ms")];
+    for (name, path) in known {
         let value = member(path);
         if !value.is_empty() {
             text.push_str(&format!("  {name} {value}"));
         }
     }
     text.push('\n');
-    for path in ["text", "detail", "remedy"] {
-        let value = member(path);
-        if !value.is_empty() {
-            text.push_str(&format!("  {value}\n"));
-        }
+    let remedy = member("remedy");
+    if !remedy.is_empty() {
+        text.push_str(&format!("  {remedy}\n"));
     }
     text
 }
