@@ -194,9 +194,9 @@ async def operator_closes(cast):
 
 @step("operator, alice, eve@wingtip", "takes back what they agreed on", within=40)
 async def operator_parts(cast):
-    await causeway("pair", "remove", ALICE, EVE, "--force", said=["removed"])
+    await causeway("pair", "remove", ALICE, EVE, "--force", said=["inbound"])
     await until("eve is told", lambda: cast.eve.last_presence(ALICE, "unsubscribed"))
-    await causeway("pair", "remove", ALICE, EVE, "--force", said=["nothing"])
+    await causeway("pair", "remove", ALICE, EVE, "--force", said=["so already"])
     return "eve is told; a second time there is nothing to take back"
 
 

@@ -160,11 +160,11 @@ fn spelled(role: &str) -> Json {
 }
 
 /// The version of an account, so that nobody else's change is overwritten.
-async fn version(client: &Client, name: &str) -> Result<Option<String>, Failure> {
+async fn version(client: &Client, name: &str) -> Result<Json, Failure> {
     let answer = client.call(Call::get(&["accounts"])).await?;
     let account = items(&answer.body, "accounts").iter().find(|account| field(account, "name") == name);
     let account = account.ok_or_else(|| Failure::Usage(format!("there is no account \"{}\"", plain(name))))?;
-    Ok(Some(field(account, "version")).filter(|version| !version.is_empty()))
+    Ok(account.get("version").cloned().unwrap_or_default())
 }
 
 fn done(answer: &Answer, screen: &Screen, text: &str) -> Ending {
@@ -176,17 +176,17 @@ impl AccountVerb {
     pub(super) async fn run(&self, client: &Client, screen: &Screen) -> Ending {
         match self {
             Self::New { name, role, password } => {
-                let body = json!({"name": name, "role": spelled(role), "password": password.read()?});
+                let body = json!({"name": name, "roles": [spelled(role)], "password": password.read()?});
                 let answer = client.call(Call::post(&["accounts"], &body)).await?;
                 done(&answer, screen, &format!("{name} may sign in now"))
             }
             Self::Set { name, role, enabled, password, new_password } => {
                 let mut patch = Map::new();
                 if let Some(role) = role {
-                    patch.insert("role".to_owned(), spelled(role));
+                    patch.insert("roles".to_owned(), json!([spelled(role)]));
                 }
                 if let Some(enabled) = enabled {
-                    patch.insert("is_disabled".to_owned(), (!enabled).into());
+                    patch.insert("enabled".to_owned(), (*enabled).into());
                 }
                 if *password || new_password.password_file.is_some() {
                     patch.insert("password".to_owned(), new_password.read()?.into());
@@ -194,9 +194,8 @@ impl AccountVerb {
                 if patch.is_empty() {
                     return Err(Failure::Usage("nothing is to be changed; name what".to_owned()));
                 }
-                let version = version(client, name).await?;
-                let call = Call::patch(&["accounts", name], &Json::Object(patch)).if_version(version);
-                let answer = client.call(call).await?;
+                patch.insert("version".to_owned(), version(client, name).await?);
+                let answer = client.call(Call::patch(&["accounts", name], &Json::Object(patch))).await?;
                 done(&answer, screen, &format!("{name}: changed"))
             }
             Self::Get => {
@@ -207,7 +206,7 @@ impl AccountVerb {
                         ("ROLES", "roles"),
                         ("ENABLED", "enabled"),
                         ("LOCKED", "locked"),
-                        ("LAST SIGN-IN", "last_login"),
+                        ("CHANGED", "changed_at_ms"),
                     ];
                     Table::of(items(&answer.body, "accounts"), &columns).text(screen, "there are no accounts")
                 });
@@ -216,8 +215,7 @@ impl AccountVerb {
             Self::Remove { name, confirm, force } => {
                 let options = Options { force: *force, ..Options::default() };
                 confirm.ask(&format!("Remove the account {name}?"), &options)?;
-                let version = version(client, name).await?;
-                let answer = client.call(Call::delete(&["accounts", name]).if_version(version)).await?;
+                let answer = client.call(Call::delete(&["accounts", name])).await?;
                 done(&answer, screen, &format!("{name}: removed"))
             }
         }
@@ -251,8 +249,8 @@ impl TokenVerb {
                         ("NAME", "name"),
                         ("SCOPES", "scopes"),
                         ("BY", "account"),
-                        ("ENDS", "expires_at"),
-                        ("LAST USE", "last_used_at"),
+                        ("ENDS", "expires_at_ms"),
+                        ("LAST USE", "last_used_at_ms"),
                     ];
                     Table::of(items(&answer.body, "tokens"), &columns).text(screen, "there are no tokens")
                 });

@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use hyper::Method;
 use serde_json::json;
 
 use super::change::Confirm;
@@ -15,8 +16,8 @@ use super::output::{Screen, outline};
 /// Only its owner reads what was saved: it holds who knows whom, and secrets.
 const MODE: u32 = 0o600;
 
-/// Bytes of a backup that is sent back: the store of a million pairs has about a gigabyte.
-const MAX_BACKUP: u64 = 2 * 1024 * 1024 * 1024;
+/// Bytes of a backup that is sent back, as many as the gateway takes.
+const MAX_BACKUP: u64 = 256 * 1024 * 1024;
 
 /// Where to.
 #[derive(Debug, clap::Args)]
@@ -24,6 +25,9 @@ pub(super) struct Backup {
     /// The file to write.
     #[arg(value_name = "FILE")]
     file: PathBuf,
+    /// With the archived messages, for those who may read them.
+    #[arg(long)]
+    archive: bool,
     /// Replace the file if it exists.
     #[arg(long)]
     force: bool,
@@ -37,6 +41,9 @@ pub(super) struct Restore {
     file: PathBuf,
     #[command(flatten)]
     confirm: Confirm,
+    /// Only say what is in it (WhatIf).
+    #[arg(long, alias = "what-if", alias = "dry-run")]
+    whatif: bool,
     /// Restore without a question.
     #[arg(long)]
     force: bool,
@@ -44,7 +51,7 @@ pub(super) struct Restore {
 
 impl Backup {
     pub(super) async fn run(&self, client: &Client, screen: &Screen) -> Ending {
-        download(client, Call::get(&["backup"]), &self.file, self.force, screen).await?;
+        download(client, Call::get(&["backup"]).switch("archive", self.archive), &self.file, self.force, screen).await?;
         Ok(Found::InOrder)
     }
 }
@@ -53,14 +60,16 @@ impl Restore {
     pub(super) async fn run(&self, client: &Client, screen: &Screen) -> Ending {
         let size = std::fs::metadata(&self.file).map_err(|error| Failure::file(&self.file, error))?.len();
         if size > MAX_BACKUP {
-            return Err(Failure::file(&self.file, "this is larger than any backup"));
+            return Err(Failure::file(&self.file, "this is larger than the gateway takes over its interface"));
         }
         let bytes = std::fs::read(&self.file).map_err(|error| Failure::file(&self.file, error))?;
         let question = format!(
             "Replace partners, settings, policies, accounts and journal with what {} holds?",
             self.file.display()
         );
-        self.confirm.insist(&question, self.force)?;
+        if !self.whatif {
+            self.confirm.insist(&question, self.force)?;
+        }
         let answer =
             client.call(Call::post(&["restore"], &json!(null)).bytes("application/octet-stream", bytes)).await?;
         screen.show(&answer.body, |_| format!("restored\n{}", outline(&answer.body)));

@@ -3,7 +3,7 @@
 use serde_json::{Value as Json, json};
 
 use super::client::{Call, Client};
-use super::ending::{Ending, Found};
+use super::ending::{Ending, Failure, Found};
 use super::output::{Screen, Tone, field, items, outline};
 
 /// What to check. Without options: our own set-up, then every partner from every edge.
@@ -20,119 +20,116 @@ pub(super) struct Arguments {
 impl Arguments {
     pub(super) async fn run(&self, client: &Client, screen: &Screen) -> Ending {
         let mut in_order = true;
-        let mut all = json!({});
+        let mut all = serde_json::Map::new();
         if self.partner.is_empty() {
-            let answer = client.call(Call::get(&["check"])).await?;
-            in_order &= report("Our own set-up", &answer.body, screen);
-            set(&mut all, "own", answer.body);
+            let own = client.call(Call::get(&["check"])).await?.body;
+            in_order &= flag(&own, "in_order");
+            tell(screen, "Our own set-up", items(&own, "checks"), "");
+            all.insert("own".to_owned(), own);
         }
         if !self.own {
             let partners = if self.partner.is_empty() { partners(client).await? } else { self.partner.clone() };
             let mut probes = Vec::new();
-            for partner in partners {
-                if !screen.is_json() {
-                    screen.remark(&format!("probing {partner} from every edge ..."));
-                }
-                let call = Call::post(&["probes"], &json!({})).query("partner", Some(&partner));
-                let answer = client.call(call).await?;
-                in_order &= report(&partner, &answer.body, screen);
-                probes.push(json!({"partner": partner, "probe": answer.body}));
+            for partner in &partners {
+                let probe = probe(partner, client, screen).await?;
+                // A partner that only some edges reach is one that is sometimes not reached.
+                let edges = items(&probe, "probes");
+                in_order &= !edges.is_empty() && edges.iter().all(|edge| flag(edge, "reachable"));
+                probes.push(probe);
             }
-            set(&mut all, "partners", Json::Array(probes));
+            all.insert("partners".to_owned(), Json::Array(probes));
         }
         if screen.is_json() {
-            screen.show(&all, |_| String::new());
+            screen.show(&Json::Object(all), |_| String::new());
         }
         Ok(Found::in_order(in_order))
     }
 }
 
-fn set(all: &mut Json, key: &str, value: Json) {
-    if let Some(map) = all.as_object_mut() {
-        map.insert(key.to_owned(), value);
-    }
+fn flag(value: &Json, key: &str) -> bool {
+    value.get(key).and_then(Json::as_bool).unwrap_or_default()
 }
 
-async fn partners(client: &Client) -> Result<Vec<String>, super::ending::Failure> {
+async fn partners(client: &Client) -> Result<Vec<String>, Failure> {
     let answer = client.call(Call::get(&["partners"])).await?;
     Ok(items(&answer.body, "partners").iter().map(|partner| field(partner, "domain")).collect())
 }
 
-/// Shows a report for people, and says whether all of it is in order.
-fn report(title: &str, body: &Json, screen: &Screen) -> bool {
-    let mut text = format!("{}\n", screen.paint(Tone::Head, title));
-    let (mut in_order, mut steps) = (true, 0);
-    walk(body, screen, &mut text, &mut in_order, &mut steps);
-    if steps == 0 {
-        // Without an edge nobody has looked.
-        in_order = false;
-        text.push_str(&format!("  {}  nobody could look: see `causeway status`\n", screen.paint(Tone::Bad, "failed")));
-    }
+/// Has every edge walk the rungs to a partner. That none could is a finding like others, and the next one's turn comes.
+async fn probe(partner: &str, client: &Client, screen: &Screen) -> Result<Json, Failure> {
     if !screen.is_json() {
-        screen.print(&text);
+        screen.remark(&format!("probing {partner} from every edge ..."));
     }
-    in_order
-}
-
-/// How a step ended, whatever the kind of report calls it.
-fn tone(step: &Json) -> Option<Tone> {
-    let word = ["outcome", "result", "level", "state", "status"]
-        .into_iter()
-        .map(|key| field(step, key))
-        .find(|w| !w.is_empty());
-    let flag = ["ok", "in_order", "is_ok", "passed"].into_iter().find_map(|key| step.get(key).and_then(Json::as_bool));
-    match (word.as_deref(), flag) {
-        (Some("ok" | "passed" | "good" | "in-order" | "ready"), _) | (None, Some(true)) => Some(Tone::Good),
-        (Some("warning" | "skipped" | "unknown" | "odd"), _) => Some(Tone::Odd),
-        (Some("failed" | "error" | "bad" | "not-in-order" | "fault" | "down"), _) | (_, Some(false)) => Some(Tone::Bad),
-        (Some(_), _) => Some(Tone::Usual),
-        (None, None) => None,
-    }
-}
-
-fn walk(value: &Json, screen: &Screen, text: &mut String, in_order: &mut bool, steps: &mut usize) {
-    match value {
-        Json::Array(list) => list.iter().for_each(|value| walk(value, screen, text, in_order, steps)),
-        Json::Object(map) => {
-            if let Some(tone) = tone(value) {
-                *in_order &= tone != Tone::Bad;
-                *steps += 1;
-                step(value, tone, screen, text);
-            }
-            let refused = field(value, "refused");
-            if !refused.is_empty() {
-                *in_order = false;
-                *steps += 1;
-                text.push_str(&format!("  {}  {}  {refused}\n", screen.paint(Tone::Bad, "failed"), field(value, "edge")));
-            }
-            for value in map.values().filter(|value| value.is_array() || value.is_object()) {
-                walk(value, screen, text, in_order, steps);
-            }
+    let call = Call::post(&["probes"], &json!({})).query("partner", Some(partner));
+    let probe = match client.call(call).await {
+        Ok(answer) => answer.body,
+        Err(Failure::Refused(problem)) if problem.status == 409 => {
+            json!({"partner": partner, "reachable": false, "probes": [], "refused": problem.to_string()})
         }
-        Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => {}
+        Err(failure) => return Err(failure),
+    };
+    let edges = items(&probe, "probes");
+    if edges.is_empty() {
+        tell(screen, partner, &[], &field(&probe, "refused"));
     }
+    for edge in edges {
+        let title = format!("{partner} from {}", field(edge, "edge"));
+        tell(screen, &title, items(edge, "steps"), &field(edge, "refused"));
+    }
+    Ok(probe)
 }
 
-fn step(step: &Json, tone: Tone, screen: &Screen, text: &mut String) {
-    let member = |keys: &[&str]| keys.iter().map(|key| field(step, key)).find(|text| !text.is_empty());
-    let name = member(&["name", "rung", "check", "edge", "key", "code"]).unwrap_or_default();
-    let word = match tone {
-        Tone::Good => "ok",
-        Tone::Odd => "warning",
-        Tone::Bad => "failed",
-        Tone::Usual | Tone::Head => "-",
-    };
-    let said = member(&["text", "what", "detail", "found", "message", "cause"]).unwrap_or_default();
-    text.push_str(&format!("  {:<7}  {name}  {said}\n", screen.paint(tone, word)));
-    if let Some(remedy) = member(&["remedy", "expected"]).filter(|_| tone != Tone::Good) {
-        text.push_str(&format!("           {remedy}\n"));
+/// Shows steps for people, and why there are none.
+fn tell(screen: &Screen, title: &str, steps: &[Json], refused: &str) {
+    if screen.is_json() {
+        return;
     }
+    let mut text = format!("{}\n", screen.paint(Tone::Head, title));
+    for step in steps {
+        let member = |keys: &[&str]| keys.iter().map(|key| field(step, key)).find(|text| !text.is_empty());
+        let state = member(&["state"]).unwrap_or_default();
+        let tone = match state.as_str() {
+            "ok" => Tone::Good,
+            "failed" => Tone::Bad,
+            _ => Tone::Odd,
+        };
+        let name = member(&["name", "check", "rung"]).unwrap_or_default();
+        let said = member(&["text", "what", "detail", "found"]).unwrap_or_default();
+        text.push_str(&format!("  {}  {name:<12}  {said}\n", screen.paint(tone, &format!("{state:<7}"))));
+        if let Some(remedy) = member(&["remedy"]).filter(|_| tone != Tone::Good) {
+            text.push_str(&format!("           {remedy}\n"));
+        }
+    }
+    if !refused.is_empty() {
+        text.push_str(&format!("  {}   {refused}\n", screen.paint(Tone::Bad, "failed")));
+    }
+    screen.print(&text);
 }
 
 /// Readiness, and what needs attention.
 pub(super) async fn status(client: &Client, screen: &Screen) -> Ending {
-    let answer = client.call(Call::get(&["status"])).await?;
-    screen.show(&answer.body, |_| outline(&answer.body));
-    let is_ready = answer.body.get("ready").or_else(|| answer.body.get("is_ready")).and_then(Json::as_bool);
-    Ok(Found::in_order(is_ready.unwrap_or(true)))
+    let status = client.call(Call::get(&["status"])).await?.body;
+    let is_ready = flag(&status, "ready");
+    screen.show(&status, |screen| {
+        let (tone, word) = if is_ready { (Tone::Good, "ready") } else { (Tone::Bad, "not ready") };
+        let mut text = format!("{} is {}\n", field(&status, "gateway_id"), screen.paint(tone, word));
+        if flag(&status, "bodies_shown") {
+            let words = screen.paint(Tone::Bad, "what people write is shown and logged");
+            text.push_str(&format!("{words} (EnableLoggingAllMessageBodies)\n"));
+        }
+        for leg in items(status.get("legs").unwrap_or(&Json::Null), "") {
+            let (tone, word) = if flag(leg, "ready") { (Tone::Good, "ok    ") } else { (Tone::Bad, "failed") };
+            let word = screen.paint(tone, word);
+            text.push_str(&format!("  {word}  {:<6}  {}\n", field(leg, "name"), field(leg, "reason")));
+        }
+        let attention = items(status.get("attention").unwrap_or(&Json::Null), "");
+        if !attention.is_empty() {
+            text.push_str(&format!("{}\n", screen.paint(Tone::Head, "Needs attention")));
+            attention.iter().for_each(|item| text.push_str(&format!("  {}\n", field(item, "text"))));
+        }
+        let rest = ["domains", "partners", "edges", "version", "started_at_ms"];
+        let rest = rest.into_iter().filter_map(|key| Some((key.to_owned(), status.get(key)?.clone())));
+        text + &outline(&Json::Object(rest.collect()))
+    });
+    Ok(Found::in_order(is_ready))
 }

@@ -29,23 +29,37 @@ pub(super) enum Verb {
         /// Do it; without this it is only tried out.
         #[arg(long)]
         commit: bool,
+        /// Take over what does, though other objects do not; otherwise it is all or nothing.
+        #[arg(long)]
+        partial: bool,
+        /// Replace partners and policies that are there already.
+        #[arg(long)]
+        replace: bool,
+        /// What is refused as a likely slip is meant so.
+        #[arg(long)]
+        force: bool,
     },
 }
 
 impl Verb {
     pub(super) async fn run(&self, client: &Client, screen: &Screen) -> Ending {
-        let Self::Lync { files, commit } = self;
+        let Self::Lync { files, commit, partial, replace, force } = self;
         if files.len() > MAX_FILES {
             return Err(Failure::Usage(format!("{} files are too many; give {MAX_FILES} at most", files.len())));
         }
         let files = files.iter().map(read).collect::<Result<Vec<_>, _>>()?;
         let body = json!({"files": files, "dry_run": !commit});
-        let answer = client.call(Call::post(&["import", "lync"], &body).switch("dry_run", !commit)).await?;
+        let call = Call::post(&["import", "lync"], &body)
+            .switch("dry_run", !commit)
+            .switch("partial", *partial)
+            .switch("replace", *replace)
+            .switch("force", *force);
+        let answer = client.call(call).await?;
         screen.show(&answer.body, |screen| text(&answer.body, screen));
         if !commit {
             screen.remark("only tried out; add --commit to do it");
         }
-        Ok(Found::InOrder)
+        Ok(Found::in_order(answer.body.get("refused").and_then(Json::as_u64).unwrap_or_default() == 0))
     }
 }
 
@@ -71,7 +85,8 @@ fn text(body: &Json, screen: &Screen) -> String {
     for object in objects {
         let outcome = field(object, "outcome");
         let tone = match outcome.as_str() {
-            "refused" | "not-mapped" => Tone::Bad,
+            "refused" => Tone::Bad,
+            "not-mapped" => Tone::Odd,
             _ => Tone::Good,
         };
         text.push_str(&format!(
@@ -82,11 +97,24 @@ fn text(body: &Json, screen: &Screen) -> String {
         ));
         for key in ["notes", "faults", "warnings"] {
             for note in items(object.get(key).unwrap_or(&Json::Null), "") {
-                let said = ["text", "message"].into_iter().map(|key| field(note, key)).find(|text| !text.is_empty());
-                let said = said.unwrap_or_else(|| super::output::line(note));
-                text.push_str(&format!("    {said}\n"));
+                text.push_str(&format!("    {}\n", said(note)));
             }
         }
     }
+    let number = |key: &str| field(body, key);
+    text.push_str(&format!("{} taken over, {} refused\n", number("imported"), number("refused")));
     text
+}
+
+/// A remark on one line: what it is about, its value, and what became of it.
+fn said(note: &Json) -> String {
+    let member = |key: &str| field(note, key);
+    let about = [member("property"), member("key")].into_iter().find(|text| !text.is_empty()).unwrap_or_default();
+    let text = [member("text"), member("message")].into_iter().find(|text| !text.is_empty()).unwrap_or_default();
+    match (about.as_str(), member("found").as_str()) {
+        ("", _) => text,
+        (about, "") => format!("{about}: {text}"),
+        (about, found) if text.contains(found) => format!("{about}: {text}"),
+        (about, found) => format!("{about} ({found}): {text}"),
+    }
 }

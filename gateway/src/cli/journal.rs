@@ -139,7 +139,7 @@ impl Archive {
             let messages = items(&answer.body, "messages");
             let mut table = Table::new(["TIME", "FROM", "TO", "TEXT"]);
             for message in messages {
-                table.row(["at", "from", "to", "text"].map(|path| field(message, path).into()));
+                table.row(["at_ms", "from", "to", "text"].map(|path| field(message, path).into()));
             }
             table.text(screen, "nothing is archived; a partner's messages are if its settings say so")
         });

@@ -107,11 +107,11 @@ pub(super) async fn queues(client: &Client, screen: &Screen) -> Ending {
             ("EDGE", "edge"),
             ("WAY", "direction"),
             ("PARTNER", "partner"),
-            ("DOMAIN", "remote"),
-            ("LOCAL", "local"),
-            ("STANZAS", "waiting.stanzas"),
-            ("BYTES", "waiting.bytes"),
-            ("OLDEST (ms)", "waiting.oldest_ms"),
+            ("DOMAIN", "remote_domain"),
+            ("LOCAL", "local_domain"),
+            ("STANZAS", "stanzas"),
+            ("BYTES", "bytes"),
+            ("OLDEST (ms)", "oldest_ms"),
         ];
         let mut text = Table::of(all_under(body, "queues"), &columns).text(screen, "nothing waits on the edges");
         for (key, title) in [("links", "On this gateway, for edges"), ("partners", "On this gateway, for partners")] {
