@@ -70,9 +70,12 @@ impl Restore {
         if !self.whatif {
             self.confirm.insist(&question, self.force)?;
         }
-        let answer =
-            client.call(Call::post(&["restore"], &json!(null)).bytes("application/octet-stream", bytes)).await?;
-        screen.show(&answer.body, |_| format!("restored\n{}", outline(&answer.body)));
+        let call = Call::new(Method::POST, &["restore"]).bytes("application/octet-stream", bytes);
+        let answer = client.call(call.switch("dry_run", self.whatif)).await?;
+        screen.show(&answer.body, |_| {
+            let word = if self.whatif { "it could be restored" } else { "restored" };
+            format!("{word}\n{}", outline(&answer.body))
+        });
         Ok(Found::InOrder)
     }
 }
