@@ -51,7 +51,8 @@ pub(super) struct Restore {
 
 impl Backup {
     pub(super) async fn run(&self, client: &Client, screen: &Screen) -> Ending {
-        download(client, Call::get(&["backup"]).switch("archive", self.archive), &self.file, self.force, screen).await?;
+        download(client, Call::get(&["backup"]).switch("archive", self.archive), &self.file, self.force, screen)
+            .await?;
         Ok(Found::InOrder)
     }
 }

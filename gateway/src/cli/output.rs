@@ -250,7 +250,8 @@ mod tests {
 
     #[test]
     fn an_outline_shows_any_answer() {
-        let value = json!({"domain": "a.example", "on": true, "list": [1, 2], "gone": null, "none": [], "inner": {"key": "x"}});
+        let value =
+            json!({"domain": "a.example", "on": true, "list": [1, 2], "gone": null, "none": [], "inner": {"key": "x"}});
         assert_eq!(outline(&value), "domain  a.example\ninner\n  key  x\nlist    1, 2\non      yes\n");
     }
 }

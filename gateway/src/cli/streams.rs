@@ -62,7 +62,8 @@ impl Streams {
 }
 
 fn streams(body: &Json, screen: &Screen) -> String {
-    let mut table = Table::new(["EDGE", "ID", "WAY", "PARTNER", "STATE", "METHOD", "TLS", "IN", "OUT", "WAITING", "WITH"]);
+    let mut table =
+        Table::new(["EDGE", "ID", "WAY", "PARTNER", "STATE", "METHOD", "TLS", "IN", "OUT", "WAITING", "WITH"]);
     for stream in all_under(body, "streams") {
         let cell = |path: &str| field(stream, path).into();
         let mut methods: Vec<String> = all_under(stream, "pairs").iter().map(|pair| field(pair, "method")).collect();
