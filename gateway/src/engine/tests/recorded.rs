@@ -43,7 +43,7 @@ fn a_conversation_is_a_ladder() {
     assert_eq!(
         drawn,
         "\
-Conversation of alice@contoso.example (SIP) and bob@fabrikam.example (XMPP)
+Conversation of alice@contoso.example (SIP) and bob@fabrikam.example (XMPP), times in UTC
 fabrikam.example      edge1                     gateway                 SIP pool tcp:127.0.0.9:5060
 2030-03-17   |        |                            |                                              |
 17:46:40.000 |- <message type=chat id=m1> -------->|                                              |
@@ -82,7 +82,7 @@ fn a_subscription_is_a_ladder() {
     assert_eq!(
         drawn,
         "\
-Subscriptions of alice@contoso.example (SIP) and bob@fabrikam.example (XMPP)
+Subscriptions of alice@contoso.example (SIP) and bob@fabrikam.example (XMPP), times in UTC
 fabrikam.example      edge1                     gateway                 SIP pool tcp:127.0.0.9:5060
 2030-03-17   |        |                            |                                              |
 17:46:40.000 |        |                            |<- SUBSCRIBE 3600s sip:bob@fabrikam.example --|

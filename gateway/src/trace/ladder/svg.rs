@@ -80,6 +80,9 @@ fn sentence(ladder: &Ladder, step: &Step) -> String {
 }
 
 fn heads(ladder: &Ladder, height: u32, out: &mut String) {
+    if let Some(first) = ladder.steps.first() {
+        element(out, "<text class=\"dim\" x=\"8\" y=\"62\">", &format!("{} UTC", stamp(first.at_ms).0), "</text>");
+    }
     for role in Role::ALL {
         let Some(participant) = ladder.participant(role) else { continue };
         let x = lifeline(role);

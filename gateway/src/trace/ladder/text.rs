@@ -14,7 +14,7 @@ const WIDTH: usize = 99;
 
 /// The diagram, and with `with_texts` each step's whole text behind it.
 pub fn draw(ladder: &Ladder, with_texts: bool) -> String {
-    let mut out = format!("{}\n", ladder.title());
+    let mut out = format!("{}, times in UTC\n", ladder.title());
     if ladder.left_out > 0 {
         let _infallible = writeln!(out, "{} older steps are left out", ladder.left_out);
     }
