@@ -221,6 +221,11 @@ async fn verify(_: By<Read>, State(desk): State<Arc<Desk>>, Asked(known): Asked<
     Ok(Json(follow(&desk.store, known).await?))
 }
 
+/// The same for the panel; `None` if the store does not answer.
+pub async fn check_journal(store: &AsyncStore) -> Option<AuditCheck> {
+    follow(store, None).await.ok()
+}
+
 async fn follow(store: &AsyncStore, known: Option<(u64, Hash)>) -> Answer<AuditCheck> {
     // Asked first: what is appended meanwhile may be seen or not.
     let (end, end_hash) = store.journal_end().await?;

@@ -102,3 +102,14 @@ pub(super) fn word_label(t: Texts, word: &str) -> String {
         other => other.to_owned(),
     }
 }
+
+/// What is typed in a field, for people.
+pub(super) fn shown_value(t: Texts, field: &Field, sheet: &Sheet) -> String {
+    match (field.kind, sheet.value(field.key)) {
+        (Kind::Flag, _) => t.get(if sheet.is(field.key) { "yes" } else { "no" }),
+        (_, "") => t.get("value-none"),
+        (Kind::Secret, _) => t.get("value-secret"),
+        (Kind::Choice(_), word) => word_label(t, word),
+        (Kind::Line | Kind::Text | Kind::Lines | Kind::Number, text) => text.to_owned(),
+    }
+}

@@ -82,8 +82,13 @@ const fn entry(href: &'static str, text: &'static str, scope: Scope) -> Entry {
 }
 
 /// The pages in the order of the navigation; who may not see one is not shown it.
-const NAVIGATION: [Entry; 2] =
-    [entry("/partners", "partners-title", Scope::Read), entry("/accounts", "nav-accounts", Scope::Accounts)];
+const NAVIGATION: [Entry; 5] = [
+    entry("/partners", "partners-title", Scope::Read),
+    entry("/settings", "settings-title", Scope::Read),
+    entry("/policies", "policies-title", Scope::Read),
+    entry("/journal", "journal-title", Scope::Read),
+    entry("/accounts", "nav-accounts", Scope::Accounts),
+];
 
 /// An entry of the navigation as it is shown.
 #[derive(Debug, Clone)]

@@ -16,11 +16,14 @@ pub mod assets;
 pub mod dress;
 mod entry;
 pub mod faults;
+mod journal;
 pub mod language;
 pub mod layout;
 #[cfg(test)]
 mod page_rig;
 pub mod partners;
+mod policies;
+mod settings;
 mod sheet;
 mod sign_in;
 mod slip;
@@ -50,5 +53,6 @@ pub fn routes(login: Login) -> Router {
 
 /// The pages of what runs.
 pub fn pages(desk: Arc<Desk>) -> Router {
-    partners::routes().with_state(desk)
+    let pages = partners::routes().merge(settings::routes()).merge(policies::routes()).merge(journal::routes());
+    pages.with_state(desk)
 }

@@ -48,6 +48,7 @@ pub(super) const FIELDS: &[Field] = &[
     field("enable_keep_alive", "EnableKeepAlive", Kind::Flag),
     field("connection_limit", "ConnectionLimit", Kind::Number),
     field("proxy_fqdn", "ProxyFqdn", Kind::Line),
+    field("archive", "archive", Kind::Flag),
     field("use_public_trust", "use_public_trust", Kind::Flag),
     field("trust_anchors_pem", "trust_anchors_pem", Kind::Text),
     field("pins", "pins", Kind::Lines),

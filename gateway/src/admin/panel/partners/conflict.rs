@@ -1,9 +1,9 @@
 //! Two people edit one partner at once: the second sees what the first has changed beside what they typed themselves, and
 //! goes on deliberately. Nothing is overwritten that was not seen.
 
-use crate::admin::panel::entry::{label_key, word_label};
+use crate::admin::panel::entry::{label_key, shown_value};
 use crate::admin::panel::language::Texts;
-use crate::admin::panel::sheet::{Field, Kind, Sheet};
+use crate::admin::panel::sheet::Sheet;
 
 /// A field that somebody else has changed meanwhile.
 #[derive(Debug, PartialEq, Eq)]
@@ -39,24 +39,15 @@ impl Conflict {
             clashes.push(Clash {
                 label: t.get(&label_key("partner", key)),
                 parameter: field.parameter,
-                was: shown(t, field, seen),
-                now: shown(t, field, now),
-                typed: is_typed.then(|| shown(t, field, typed)),
+                was: shown_value(t, field, seen),
+                now: shown_value(t, field, now),
+                typed: is_typed.then(|| shown_value(t, field, typed)),
             });
             if !is_typed {
                 typed.set(key, now.value(key));
             }
         }
         Self { by, moment, clashes }
-    }
-}
-
-fn shown(t: Texts, field: &Field, sheet: &Sheet) -> String {
-    match (field.kind, sheet.value(field.key)) {
-        (Kind::Flag, _) => t.get(if sheet.is(field.key) { "yes" } else { "no" }),
-        (_, "") => t.get("value-none"),
-        (Kind::Choice(_), word) => word_label(t, word),
-        (Kind::Line | Kind::Text | Kind::Lines | Kind::Number | Kind::Secret, text) => text.to_owned(),
     }
 }
 

@@ -108,14 +108,15 @@ fn form(frame: Frame, in_force: &InForce, draft: Draft, remarks: Remarks) -> Res
     let types = ["Federated", "PublicVerified", "PublicUnverified"]
         .map(|word| (word, super::word_label(t, word), type_text(t, word), word == chosen));
     let files = draft.domain.as_deref().and_then(|domain| in_force.partner(domain));
-    let files = files.map(|partner| partner.trust_anchors.iter().map(|path| path.display().to_string()).collect());
+    let files = files.map(|partner| partner.trust_anchors.as_slice()).unwrap_or_default();
+    let files: Vec<String> = files.iter().map(|path| path.display().to_string()).collect();
     let is_alike = |told: &Told| matches!(told.code.as_str(), "look-alike" | "mixed-scripts");
     let template = FormPage {
         title,
         action: draft.domain.as_deref().map_or_else(|| "/partners/new".to_owned(), path),
         preview: Preview::of(t, &draft.sheet, in_force.config.method_rules),
         types: types.into(),
-        trust_files: files.unwrap_or_else(Vec::new).join(", "),
+        trust_files: files.join(", "),
         ask_force: remarks.faults.iter().any(is_alike) || draft.sheet.is("force"),
         confirmed: draft.confirmed.join(" "),
         summary: remarks.faults.clone(),

@@ -48,6 +48,7 @@ warning-look-alike = A domain of this partner looks like another one.
 warning-mixed-scripts = A domain of this partner mixes letters of several scripts.
 warning-no-federation-access = EnableXmppAccess has no effect while EnableFederationAccess is off: the user needs both.
 warning-no-global-policy = No policy is Global: users whom neither a grant nor the policy of their site lets may not reach XMPP partners.
+warning-bodies-logged = What people write goes into the logs and is shown in the panel. Make sure that you may do this where you are, and turn it off again when you are done.
 warning-no-dialback-passphrase = There is no DialbackPassphrase: each gateway makes its own secret, so that dialback fails now and then with several gateways.
 refusal-absent = There is no { $name }. Somebody may have removed it.
 refusal-exists = There is { $name } already. Edit that one.

@@ -48,6 +48,7 @@ warning-look-alike = Un dominio de este socio se parece a otro.
 warning-mixed-scripts = Un dominio de este socio mezcla letras de varias escrituras.
 warning-no-federation-access = EnableXmppAccess no tiene efecto mientras EnableFederationAccess esté desactivado: el usuario necesita ambos.
 warning-no-global-policy = Ninguna directiva es Global: los usuarios a quienes no se lo permita una concesión ni la directiva de su sitio no pueden llegar a los socios XMPP.
+warning-bodies-logged = Lo que escriben las personas pasa a los registros y se muestra en el panel. Asegúrese de que la ley se lo permite y desactívelo cuando termine.
 warning-no-dialback-passphrase = No hay DialbackPassphrase: cada pasarela crea su propio secreto, de modo que con varias pasarelas la devolución de llamada falla de vez en cuando.
 refusal-absent = No existe { $name }. Puede que alguien lo haya eliminado.
 refusal-exists = { $name } ya existe. Modifique ese.

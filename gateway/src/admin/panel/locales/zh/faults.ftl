@@ -45,6 +45,7 @@ warning-look-alike = 此伙伴的某个域看起来像另一个域。
 warning-mixed-scripts = 此伙伴的某个域混用了多种文字的字母。
 warning-no-federation-access = EnableFederationAccess 关闭时，EnableXmppAccess 不起作用：用户两者都需要。
 warning-no-global-policy = 没有 Global 策略：既未获授予策略、其站点策略也不允许的用户无法联系 XMPP 伙伴。
+warning-bodies-logged = 用户所写的内容会写入日志并显示在面板中。请确认在您所在之处允许这样做，完成后请关闭。
 warning-no-dialback-passphrase = 未设置 DialbackPassphrase：每个网关各自生成密钥，因此有多个网关时回拨会不时失败。
 refusal-absent = 没有 { $name }，可能已被他人删除。
 refusal-exists = { $name } 已存在。请编辑现有的。

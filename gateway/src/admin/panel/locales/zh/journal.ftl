@@ -1,0 +1,27 @@
+# 审核日志。
+journal-title = 审核日志
+journal-text = 谁更改了什么，或被拒绝了什么，最新的在前。每条记录都包含前一条的哈希值，因此无法不留痕迹地修改或删除。
+journal-verify = 验证链
+journal-export = 全部导出（NDJSON）
+journal-intact = 链完好：全部 { $count } 条记录都与写入时一致。
+journal-keep-hash = 请将最后一个哈希值另存他处，下次比较；它可以显示末尾是否被截断：
+journal-broken = 链在第 { $seq } 条记录处断开：日志与写入时不一致。
+journal-none = 没有符合条件的记录。
+journal-newest = 返回最新记录
+journal-older = 更早的记录
+journal-seq = 编号
+journal-moment = 时间
+journal-actor = 操作者
+journal-action = 操作
+journal-object = 对象
+journal-outcome = 结果
+journal-detail = 详细信息
+journal-hash = 哈希：
+journal-done = 已完成
+journal-refused = 已拒绝
+journal-dry-run = 仅试运行
+journal-account = 账户
+journal-token = 令牌
+journal-local = 网关所在计算机
+journal-anonymous = 未登录
+journal-system = 网关自身
