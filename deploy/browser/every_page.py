@@ -12,7 +12,7 @@ from texts import LANGUAGES, text
 _MOST = 80
 _PHONE = {"viewport": {"width": 360, "height": 740}, "is_mobile": True, "has_touch": True}
 #: What only a script may follow, or what is no page.
-_NO_PAGE = re.compile(r"\.(svg|txt|json|pem|csv|ndjson)$|/export|/download|/events|format=")
+_NO_PAGE = re.compile(r"\.(svg|txt|json|pem|csv|ndjson)$|^/api/|/ladder/|/export|/download|/events")
 
 
 def _kind(path):
@@ -34,7 +34,7 @@ async def _every_page(panel):
         yield path, response.status
         for href in await panel.page.locator("nav.side a, main a").evaluate_all("all => all.map(a => a.href)"):
             split = urllib.parse.urlsplit(href)
-            if href.startswith(world.PANEL) and not _NO_PAGE.search(href):
+            if href.startswith(world.PANEL) and not _NO_PAGE.search(split.path):
                 waiting.append(split.path + (f"?{split.query}" if split.query and _kind(split.path) == split.path else ""))
 
 

@@ -33,7 +33,7 @@ async def _fill(panel, **keys):
             await field.fill(value)
 
 
-async def _commit(panel):
+async def commit(panel):
     await panel.page.locator(_COMMIT).click()
     await panel.page.wait_for_load_state("networkidle")
 
@@ -63,7 +63,7 @@ async def bad_domains(stage):
     ]:
         await _open(panel)
         await _fill(panel, domain=typed)
-        await _commit(panel)
+        await commit(panel)
         said = await panel.content()
         require(piece(expected) in said, f"“{typed}”: not {expected}, but {said[:400]!r}")
         require(await panel.page.locator("#domain[aria-invalid=true]").count() == 1, f"“{typed}”: the field is not marked")
@@ -78,7 +78,7 @@ async def create_partner(stage):
     await _open(panel)
     await panel.picture("partner-new")
     await _fill(panel, domain=FABRIKAM, description="Prosody", partner_type="Federated", allow_private_addresses=True)
-    await _commit(panel)
+    await commit(panel)
     # A warning is asked about once.
     if await panel.page.locator("#confirm").count():
         await panel.press("confirm-commit")
@@ -104,7 +104,7 @@ async def refused_rows(stage):
         await panel.says(text("methods-row", row=row))
         shown = await panel.page.locator("#methods").inner_text()
         require(text("methods-none") in shown and "SASL" in shown, f"row {row}: {shown}")
-        await _commit(panel)
+        await commit(panel)
         require(await panel.page.locator("#faults").count() == 1, f"row {row} is not refused")
         await panel.picture(f"matrix-row-{row}")
         await panel.page.locator("#methods button[value^=remedy-]").first.click()
@@ -119,7 +119,7 @@ async def warnings(stage):
     panel = stage.operator
     await _open(panel)
     await _fill(panel, domain="adatum.example", tls_negotiation="Optional", sasl_negotiation="Required")
-    await _commit(panel)
+    await commit(panel)
     await panel.page.locator("#confirm").wait_for()
     said = await panel.page.locator("#confirm").inner_text()
     await panel.picture("partner-confirm")
@@ -136,7 +136,7 @@ async def edit_live(stage):
     before = observe.count("edge-proxy", "causeway_edge_streams_authenticated_total")
     await _open(panel, FABRIKAM)
     await _fill(panel, partner_type="PublicUnverified")
-    await _commit(panel)
+    await commit(panel)
     if await panel.page.locator("#confirm").count():
         await panel.press("confirm-commit")
     await _committed(panel, "partner-changed", FABRIKAM)
@@ -145,7 +145,7 @@ async def edit_live(stage):
     await observe.until("bob's message to a stranger is refused", lambda: stage.bob.error_for(refused))
     await _open(panel, FABRIKAM)
     await _fill(panel, partner_type="Federated")
-    await _commit(panel)
+    await commit(panel)
     if await panel.page.locator("#confirm").count():
         await panel.press("confirm-commit")
     await _committed(panel, "partner-changed", FABRIKAM)
@@ -163,14 +163,14 @@ async def two_editors(stage):
     await _open(first, FABRIKAM)
     await _open(second, FABRIKAM)
     await _fill(first, description="Prosody, first window")
-    await _commit(first)
+    await commit(first)
     await _fill(second, connection_limit="7")
-    await _commit(second)
+    await commit(second)
     await second.page.locator("#conflict").wait_for()
     await second.picture("partner-conflict")
     require(not (found := await second.barriers()), found)
     require("Prosody, first window" in await second.content(), "the second window does not show the first one's change")
-    await _commit(second)
+    await commit(second)
     await _committed(second, "partner-changed", FABRIKAM)
     await _open(first, FABRIKAM)
     kept = await first.page.locator("#description").input_value(), await first.page.locator("#connection_limit").input_value()
