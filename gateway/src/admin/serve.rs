@@ -221,11 +221,9 @@ impl Door {
                             match tokio::time::timeout(HANDSHAKE_PATIENCE, handshake).await {
                                 Ok(Ok(stream)) => talk(stream, router, peer, HEAD_PATIENCE, ending).await,
                                 Ok(Err(error)) => {
-                                    tracing::debug!(%address, %error, "no TLS with a client of the panel")
+                                    tracing::debug!(%address, %error, "no TLS with a client of the panel");
                                 }
-                                Err(_) => {
-                                    tracing::debug!(%address, "a client of the panel was slow with TLS");
-                                }
+                                Err(_) => tracing::debug!(%address, "a client of the panel was slow with TLS"),
                             }
                         }
                     }
