@@ -24,8 +24,10 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tower::Service as _;
 
+use self::patience::Patient;
 use crate::config::PanelConfig;
 
+mod patience;
 mod socket;
 
 /// Connections at once: some hundred operators and programs with a few each.
@@ -38,6 +40,10 @@ const MAX_CONNECTIONS_OF_PROXY: usize = MAX_CONNECTIONS;
 const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(10);
 /// Time for the head of a request, and for a connection without one.
 const HEAD_PATIENCE: Duration = Duration::from_secs(30);
+/// Time for a client to read on: pages are small, and a stream of events that nobody takes is worth nothing.
+const WRITE_PATIENCE: Duration = Duration::from_secs(60);
+/// Connections at once over the socket. Strangers cannot take them, however many they are.
+const MAX_LOCAL_CONNECTIONS: usize = 64;
 /// Bytes of a head: cookies and a few dozen fields.
 const MAX_HEAD: usize = 32 * 1024;
 /// Fields of a head.
@@ -195,7 +201,7 @@ impl Door {
         let (router, ending) = (self.router.clone(), self.ending.clone());
         match accepted {
             Accepted::Unix(stream) => {
-                let Some(pass) = self.gate.enter(None, MAX_CONNECTIONS) else { return };
+                let Some(pass) = self.gate.enter(None, 0) else { return };
                 connections.spawn(async move {
                     talk(stream, router, Peer::Local, HEAD_PATIENCE, ending).await;
                     drop(pass);
@@ -258,7 +264,7 @@ async fn talk(
         .header_read_timeout(patience)
         .max_headers(MAX_FIELDS)
         .max_buf_size(MAX_HEAD)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(Patient::new(stream, WRITE_PATIENCE)), service);
     let mut connection = std::pin::pin!(connection);
     let result = tokio::select! {
         result = connection.as_mut() => result,
@@ -275,12 +281,17 @@ async fn talk(
 /// Counts connections.
 struct Gate {
     places: Arc<Semaphore>,
+    local: Arc<Semaphore>,
     addresses: Arc<Mutex<HashMap<IpAddr, usize>>>,
 }
 
 impl Default for Gate {
     fn default() -> Self {
-        Self { places: Arc::new(Semaphore::new(MAX_CONNECTIONS)), addresses: Arc::default() }
+        Self {
+            places: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
+            local: Arc::new(Semaphore::new(MAX_LOCAL_CONNECTIONS)),
+            addresses: Arc::default(),
+        }
     }
 }
 
@@ -292,8 +303,10 @@ struct Pass {
 }
 
 impl Gate {
+    /// A place for a connection, of which an address may have so many; without an address it is of the socket.
     fn enter(&self, address: Option<IpAddr>, most: usize) -> Option<Pass> {
-        let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
+        let places = if address.is_some() { &self.places } else { &self.local };
+        let place = Arc::clone(places).try_acquire_owned().ok()?;
         if let Some(address) = address {
             let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
             let count = addresses.entry(address).or_default();

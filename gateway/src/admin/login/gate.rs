@@ -25,6 +25,8 @@ use crate::config::PanelConfig;
 
 /// Bytes of a body.
 const MAX_BODY: usize = 1024 * 1024;
+/// Bytes of a body from somebody who is nobody yet: the form of a sign-in.
+const MAX_STRANGERS_BODY: usize = 16 * 1024;
 /// Bytes of a backup that comes back, from whoever may restore one.
 const MAX_RESTORE: usize = 256 * 1024 * 1024;
 /// What takes such a body.
@@ -33,6 +35,8 @@ const RESTORE: &str = "/api/v1/restore";
 const BODY_PATIENCE: Duration = Duration::from_secs(60);
 /// Requests at once that wait for an answer.
 const MAX_REQUESTS: usize = 256;
+/// Requests at once over the socket, which strangers cannot take.
+const MAX_LOCAL_REQUESTS: usize = 32;
 /// The field of forms with the session's token.
 const FIELD: &str = "csrf";
 
@@ -45,18 +49,23 @@ pub struct Gate {
     login: Login,
     bodies_shown: BodiesShown,
     requests: Arc<Semaphore>,
+    local_requests: Arc<Semaphore>,
 }
 
 impl Gate {
     /// A gate before everything that is served.
     pub fn new(login: Login, bodies_shown: BodiesShown) -> Self {
-        Self { login, bodies_shown, requests: Arc::new(Semaphore::new(MAX_REQUESTS)) }
+        Self {
+            login,
+            bodies_shown,
+            requests: Arc::new(Semaphore::new(MAX_REQUESTS)),
+            local_requests: Arc::new(Semaphore::new(MAX_LOCAL_REQUESTS)),
+        }
     }
 }
 
 /// The layer. What it learns is in the extensions of the request: [`Actor`], [`Session`], [`Visit`], [`Client`].
 pub async fn gate(State(gate): State<Gate>, request: Request, next: Next) -> Response {
-    let Ok(_place) = gate.requests.try_acquire() else { return Denied::Busy.into_response() };
     // A body cannot be shared between threads, and waits until it is known who sends it.
     let (parts, body) = request.into_parts();
     let peer = parts.extensions.get::<Peer>().copied();
@@ -71,6 +80,9 @@ pub async fn gate(State(gate): State<Gate>, request: Request, next: Next) -> Res
         Ok(body) => Request::from_parts(parts, body),
         Err(denied) => return dressed(denied.into_response(), actor, &visit),
     };
+    // Whoever sends slowly has no place yet.
+    let places = if peer == Some(Peer::Local) { &gate.local_requests } else { &gate.requests };
+    let Ok(_place) = places.try_acquire() else { return dressed(Denied::Busy.into_response(), actor, &visit) };
     let extensions = request.extensions_mut();
     extensions.insert(Client(address));
     extensions.insert(visit.clone());
@@ -144,8 +156,11 @@ impl Gate {
         if is_cookie && !is_same_origin(&parts.headers, &self.login.config()) {
             return Err(Denied::Forged);
         }
-        let may_restore = actor.is_some_and(|actor| actor.may(Scope::Accounts));
-        let most = if may_restore && parts.uri.path() == RESTORE { MAX_RESTORE } else { MAX_BODY };
+        let most = match actor {
+            Some(actor) if actor.may(Scope::Accounts) && parts.uri.path() == RESTORE => MAX_RESTORE,
+            Some(_) => MAX_BODY,
+            None => MAX_STRANGERS_BODY,
+        };
         let announced = parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
         if announced.is_some_and(|length: usize| length > most) {
             return Err(Denied::TooLarge);

@@ -138,8 +138,11 @@ fn one_address_cannot_take_all_places() {
     assert!(gate.enter(Some(address), MAX_CONNECTIONS_PER_ADDRESS).is_some());
     passes.clear();
     assert!(gate.addresses.lock().unwrap().is_empty());
-    let all: Vec<_> = (0..MAX_CONNECTIONS).map(|_| gate.enter(None, 1).unwrap()).collect();
-    assert!(gate.enter(None, 1).is_none());
+    let all: Vec<_> = (0..MAX_CONNECTIONS)
+        .map(|number| gate.enter(Some(IpAddr::from(u32::try_from(number).unwrap().to_be_bytes())), 1).unwrap())
+        .collect();
+    assert!(gate.enter(Some(address), 1).is_none());
+    assert!(gate.enter(None, 0).is_some(), "the administrator of the machine still comes in");
     drop(all);
 }
 
@@ -167,4 +170,28 @@ async fn a_head_that_is_too_large_is_refused() {
     let mut answer = Vec::new();
     let _reset = stream.read_to_end(&mut answer).await;
     assert!(!answer.starts_with(b"HTTP/1.1 200"), "{}", header::COOKIE);
+}
+
+#[tokio::test]
+async fn an_answer_that_nobody_reads_ends_the_connection() {
+    let (_client, server) = tokio::io::duplex(16);
+    let mut patient = Patient::new(server, Duration::from_millis(50));
+    patient.write_all(&[0; 16]).await.unwrap();
+    let stuck = tokio::time::timeout(Duration::from_secs(5), patient.write_all(&[0; 1])).await.unwrap();
+    assert_eq!(stuck.unwrap_err().kind(), io::ErrorKind::TimedOut);
+}
+
+#[tokio::test]
+async fn a_client_that_reads_slowly_is_waited_for() {
+    let (mut client, server) = tokio::io::duplex(16);
+    let mut patient = Patient::new(server, Duration::from_millis(200));
+    let reading = async {
+        let mut buffer = [0; 8];
+        for _ in 0..8 {
+            tokio::time::sleep(Duration::from_millis(60)).await;
+            client.read_exact(&mut buffer).await.unwrap();
+        }
+    };
+    let writing = async { patient.write_all(&[0; 64]).await.unwrap() };
+    tokio::join!(reading, writing);
 }

@@ -241,9 +241,14 @@ async fn whoever_opens_the_socket_is_the_administrator_of_the_machine() {
 #[tokio::test]
 async fn a_body_that_is_too_large_is_refused_before_it_is_read() {
     let panel = Panel::new().await;
-    let large = "x".repeat(super::MAX_BODY + 1);
+    panel.account("alice", Role::Administrator).await;
+    let large = "x".repeat(super::MAX_STRANGERS_BODY);
     let answer = panel.browser().post("/sign-in", &[("name", &large)]).await;
     assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE);
+    let mut alice = panel.signed_in("alice").await;
+    assert_eq!(alice.submit("/whoami", "/preferences", &[("x", &large)]).await.status, StatusCode::SEE_OTHER);
+    let large = "x".repeat(super::MAX_BODY);
+    assert_eq!(alice.submit("/whoami", "/preferences", &[("x", &large)]).await.status, StatusCode::PAYLOAD_TOO_LARGE);
 }
 
 #[tokio::test]
