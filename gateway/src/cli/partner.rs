@@ -119,6 +119,9 @@ pub(super) struct Parameters {
     /// A note of yours.
     #[arg(long, value_name = "TEXT")]
     description: Option<String>,
+    /// Whether its messages are kept in the archive [default: false].
+    #[arg(long, value_name = "BOOL", value_parser = BoolishValueParser::new())]
+    archive: Option<bool>,
     /// Whether private and loopback addresses may be dialled [default: false].
     #[arg(long, value_name = "BOOL", value_parser = BoolishValueParser::new())]
     allow_private_addresses: Option<bool>,
@@ -170,6 +173,7 @@ impl Parameters {
         let flags = [
             ("support_dialback_negotiation", self.support_dialback_negotiation),
             ("enable_keep_alive", self.enable_keep_alive),
+            ("archive", self.archive),
             ("allow_private_addresses", self.allow_private_addresses),
             ("use_public_trust", self.use_public_trust),
             ("direct_tls", self.direct_tls),

@@ -58,6 +58,9 @@ pub(super) struct Parameters {
     /// Whether the text of messages is logged. It is audited, and shown as a banner.
     #[arg(long, value_name = "BOOL", value_parser = BoolishValueParser::new())]
     enable_logging_all_message_bodies: Option<bool>,
+    /// Days that the archive keeps messages, 1 to 36500.
+    #[arg(long, value_name = "DAYS")]
+    archive_retention_days: Option<u64>,
     /// Seconds of our subscriptions on the SIP side, 60 to 86400.
     #[arg(long, value_name = "SECONDS")]
     subscribe_expires: Option<u64>,
@@ -78,6 +81,7 @@ impl Parameters {
             ("stream_inactivity_timeout_secs", self.stream_inactivity_timeout),
             ("keep_alive_interval_secs", self.keep_alive_interval),
             ("subscription_refresh_interval_secs", self.subscription_refresh_interval),
+            ("archive_retention_days", self.archive_retention_days),
             ("subscribe_expires_secs", self.subscribe_expires),
         ];
         let flags = [
