@@ -2,7 +2,7 @@
 //!
 //! The shell hands it each input and the outputs of each turn. On that path it copies bytes and counts references,
 //! under a lock that a turn takes twice; nothing is parsed, formatted or allocated there. Parsing and redaction happen
-//! when somebody reads, page by page, so that a reader holds the lock for as long as a copy of [`PAGE_BYTES`] takes.
+//! when somebody reads, page by page, so that a reader holds the lock for as long as a copy of one page takes.
 //!
 //! Live readers read the same rings: each is a position in them. A reader that is too slow loses what was overwritten,
 //! learns how much that was, and holds up nobody.
