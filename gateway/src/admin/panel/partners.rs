@@ -199,9 +199,9 @@ fn row(t: Texts, document: &PartnerDocument, partner: Option<&Partner>) -> Row {
         kind: word_label(t, &document.partner_type),
         methods: methods.into_iter().map(|key| (short(key), t.get(&format!("method-{key}")))).collect(),
         negotiation: [
-            word_label(t, &document.tls_negotiation),
-            word_label(t, &document.sasl_negotiation),
-            t.get(if document.support_dialback_negotiation { "yes" } else { "no" }),
+            t.with("partners-tls", ("setting", word_label(t, &document.tls_negotiation))),
+            t.with("partners-sasl", ("setting", word_label(t, &document.sasl_negotiation))),
+            t.get(if document.support_dialback_negotiation { "partners-dialback" } else { "partners-no-dialback" }),
         ],
         from_file: false,
         suspended: None,

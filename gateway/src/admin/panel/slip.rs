@@ -63,7 +63,8 @@ fn lines(t: Texts, area: &str, receipt: &Receipt) -> Vec<Line> {
         after: shown(t, &change.after),
         new_streams: change.applies == Applies::NewStreams,
     };
-    receipt.changed.iter().map(line).collect()
+    // Whether there is a passphrase follows from the passphrase, which has its own line.
+    receipt.changed.iter().filter(|change| change.key != "has_dialback_passphrase").map(line).collect()
 }
 
 /// A value of a document for people.

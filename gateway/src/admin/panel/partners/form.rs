@@ -13,7 +13,7 @@ use causeway_shared::partner::NotValid;
 use super::conflict::Conflict;
 use super::negotiation::{self, Preview, Remedy};
 use super::{FIELDS, author, document, path, type_text, usual, version, view};
-use crate::admin::administration::{InForce, Options};
+use crate::admin::administration::{Author, InForce, Options};
 use crate::admin::change::{Change, Subject};
 use crate::admin::desk::Desk;
 use crate::admin::documents::Object;
@@ -326,6 +326,10 @@ async fn commit(desk: &Desk, actor: &Actor, frame: Frame, draft: Draft) -> Respo
         Err(Refusal::Faults(_)) => {
             let refused = desk.administration.change(&author, draft.change(), draft.options(false)).await;
             return match refused {
+                Err(Refusal::Faults(mut faults)) => {
+                    faults.extend(behind_the_domain(desk, &author, &draft, &faults).await);
+                    refuse(desk, frame, draft, Refusal::Faults(faults))
+                }
                 Err(refusal) => refuse(desk, frame, draft, refusal),
                 Ok(receipt) => committed(frame, &draft, &receipt),
             };
@@ -341,6 +345,25 @@ async fn commit(desk: &Desk, actor: &Actor, frame: Frame, draft: Draft) -> Respo
         Ok(receipt) => committed(frame, &draft, &receipt),
         Err(refusal) => refuse(desk, frame, draft, refusal),
     }
+}
+
+/// A domain that is none keeps the rest from being read: what else is wrong is asked for under a name that nobody has
+/// (RFC 2606), so that all mistakes are told at once.
+async fn behind_the_domain(desk: &Desk, author: &Author, draft: &Draft, faults: &[Fault]) -> Vec<Fault> {
+    let is_first = faults.iter().any(|fault| fault.key == "domain" && is_misread(fault));
+    if draft.domain.is_some() || !is_first {
+        return Vec::new();
+    }
+    let mut document = given(draft.sheet.document());
+    document.insert("domain".to_owned(), "partner.invalid".into());
+    match desk.administration.change(author, Change::NewPartner(document), draft.options(true)).await {
+        Err(Refusal::Faults(others)) => others.into_iter().filter(|fault| fault.key != "domain").collect(),
+        Err(_) | Ok(_) => Vec::new(),
+    }
+}
+
+fn is_misread(fault: &Fault) -> bool {
+    matches!(fault.code.as_str(), "unparsable" | "missing")
 }
 
 fn committed(frame: Frame, draft: &Draft, receipt: &crate::admin::receipt::Receipt) -> Response {

@@ -82,6 +82,7 @@ async fn a_partner_is_committed_and_its_receipt_says_what_changed_and_when_it_co
     let shown = browser.post("/partners/new", &typed(&[("connection_limit", "7"), ("description", "the shop")])).await;
     assert_eq!(shown.status, StatusCode::OK);
     assert!(shown.has("the shop") && shown.has("new streams"), "{}", shown.html);
+    shown.is_complete(browser.language);
     let partner = browser.rig.administration.in_force().partner("fabrikam.example").cloned().unwrap();
     assert_eq!((partner.connection_limit, partner.description.as_str()), (Some(7), "the shop"));
     assert!(browser.get("/partners?q=shop").await.has("fabrikam.example"), "the list finds it");
@@ -301,4 +302,18 @@ async fn a_partner_that_does_not_fit_the_file_any_more_is_shown_with_its_reason(
     assert!(browser.get("/partners").await.has("In force"));
     assert_eq!(browser.get("/partners/nobody.example").await.status, StatusCode::NOT_FOUND);
     assert_eq!(browser.get("/partners/%3Cscript%3E").await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn a_domain_that_is_none_does_not_hide_the_other_mistakes() {
+    let browser = Browser::new("").await;
+    for domain in ["a b", ""] {
+        let bad = [("domain", domain), ("connection_limit", "many"), ("tls_negotiation", "NotSupported")];
+        let shown = browser.post("/partners/new", &typed(&bad)).await;
+        assert_eq!(shown.status, StatusCode::UNPROCESSABLE_ENTITY);
+        for key in ["domain", "connection_limit", "sasl_negotiation"] {
+            assert!(shown.has(&format!("id=\"{key}-fault\"")), "{key}: {}", shown.html);
+        }
+        assert!(shown.has("There are 3 mistakes"), "{}", shown.html);
+    }
 }

@@ -100,6 +100,7 @@ async fn the_passphrase_is_typed_and_never_shown() {
     let shown = commit(&browser, &opened, &[("dialback_passphrase", secret)]).await;
     assert_eq!(shown.status, StatusCode::OK);
     assert!(!shown.has(secret) && shown.has("(secret)"), "{}", shown.html);
+    shown.is_complete(browser.language);
     let opened = browser.get("/settings").await;
     assert!(opened.has("A passphrase is set.") && !opened.has(secret));
     let removed = commit(&browser, &opened, &[("remove_dialback_passphrase", "true")]).await;

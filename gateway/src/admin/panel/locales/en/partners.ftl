@@ -17,6 +17,10 @@ partners-additional = { $count ->
     [one] and { $count } more domain
    *[other] and { $count } more domains
 }
+partners-tls = TLS: { $setting }
+partners-sasl = SASL: { $setting }
+partners-dialback = Dialback: on
+partners-no-dialback = Dialback: off
 partner-in-force = In force
 partner-suspended = Not in force
 partner-last-verdict = Last failure

@@ -17,6 +17,10 @@ partners-additional = { $count ->
     [one] y { $count } dominio más
    *[other] y { $count } dominios más
 }
+partners-tls = TLS: { $setting }
+partners-sasl = SASL: { $setting }
+partners-dialback = Devolución de llamada: activada
+partners-no-dialback = Devolución de llamada: desactivada
 partner-in-force = En vigor
 partner-suspended = Sin efecto
 partner-last-verdict = Último fallo

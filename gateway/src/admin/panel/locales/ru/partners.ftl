@@ -19,6 +19,10 @@ partners-additional = { $count ->
     [many] и ещё { $count } доменов
    *[other] и ещё { $count } домена
 }
+partners-tls = TLS: { $setting }
+partners-sasl = SASL: { $setting }
+partners-dialback = Обратный вызов: включён
+partners-no-dialback = Обратный вызов: выключен
 partner-in-force = Действует
 partner-suspended = Не действует
 partner-last-verdict = Последний сбой
