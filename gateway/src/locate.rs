@@ -51,6 +51,22 @@ impl Locator {
         Vec::new()
     }
 
+    /// Hosts and ports that a name publishes as SRV records, without the dot at the end.
+    pub async fn service(&self, name: &str) -> Vec<(String, u16)> {
+        let records = self.records(name, RecordType::SRV, |data| match data {
+            RData::SRV(srv) => Some((srv.target.to_ascii().trim_end_matches('.').to_owned(), srv.port)),
+            _ => None,
+        });
+        records.await
+    }
+
+    /// The addresses of a host.
+    pub async fn addresses(&self, host: &str) -> Vec<std::net::IpAddr> {
+        let mut answers = Answers::default();
+        self.ask(Lookup::Address(host.to_owned()), &mut answers).await;
+        answers.addresses.remove(host).unwrap_or_default()
+    }
+
     /// Adds the answer to a question; one that failed is an empty one.
     async fn ask(&self, question: Lookup, answers: &mut Answers) {
         match question {

@@ -3,8 +3,10 @@
 pub mod administration;
 pub mod api;
 pub mod archive;
+pub mod attention;
 pub mod backup;
 pub mod change;
+pub mod check;
 pub mod desk;
 pub mod documents;
 pub mod housekeeping;

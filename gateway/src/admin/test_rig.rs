@@ -1,7 +1,7 @@
 //! An administration on a store of its own, for tests: no edges, no pool, everything else as it runs.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use causeway_shared::health::Leg;
@@ -37,6 +37,7 @@ pub(crate) struct Rig {
     pub(crate) operators: AsyncStore,
     pub(crate) administration: Administration,
     store: Arc<SqliteStore>,
+    text: Arc<Mutex<Arc<str>>>,
     links: Links,
     _shutdown: watch::Sender<bool>,
 }
@@ -63,7 +64,8 @@ impl Rig {
         let config = Arc::clone(&first.config);
         let (in_force, in_force_changes) = watch::channel(Arc::new(first));
         let (take_up, wishes) = mpsc::channel(TAKE_UP_QUEUE);
-        tokio::spawn(follow(text, operators.clone(), in_force, wishes));
+        let text = Arc::new(Mutex::new(text));
+        tokio::spawn(follow(Arc::clone(&text), operators.clone(), in_force, wishes));
         let (shutdown, shutting_down) = watch::channel(false);
         let link = LinkConfig {
             gateway_id: "gateway-1".to_owned(),
@@ -74,7 +76,16 @@ impl Rig {
         };
         let (links, _events) = Links::start(link, shutting_down);
         let administration = Administration::new(operators.clone(), in_force_changes, take_up, links.clone());
-        Self { _folder: folder, operators, administration, store, links, _shutdown: shutdown }
+        Self { _folder: folder, operators, administration, store, text, links, _shutdown: shutdown }
+    }
+
+    /// Adds to the file while the gateway runs.
+    pub(crate) async fn declare(&self, more: &str) {
+        {
+            let mut text = self.text.lock().unwrap();
+            *text = format!("{text}\n{more}").into();
+        }
+        self.administration.take_up().await.unwrap();
     }
 
     /// All of it, for what operators touch.
@@ -104,13 +115,14 @@ impl Rig {
 
 /// What `run` does with a wish.
 async fn follow(
-    text: Arc<str>,
+    text: Arc<Mutex<Arc<str>>>,
     operators: AsyncStore,
     in_force: watch::Sender<Arc<InForce>>,
     mut wishes: mpsc::Receiver<TakeUp>,
 ) {
     while let Some(wish) = wishes.recv().await {
-        let fresh = Arc::new(read(&text, &operators).await);
+        let now = Arc::clone(&text.lock().unwrap());
+        let fresh = Arc::new(read(&now, &operators).await);
         in_force.send_replace(Arc::clone(&fresh));
         let _gone = wish.send(Ok(fresh));
     }

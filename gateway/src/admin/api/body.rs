@@ -53,7 +53,7 @@ pub async fn bounded(body: Body, limit: usize) -> Result<Bytes, Trouble> {
     to_bytes(body, limit).await.map_err(|_| Trouble::TooLarge { limit })
 }
 
-fn object(bytes: &[u8]) -> Result<Object, Trouble> {
+pub(super) fn object(bytes: &[u8]) -> Result<Object, Trouble> {
     serde_json::from_slice(bytes).map_err(|error| {
         let text = error.to_string();
         // The place is told by itself.

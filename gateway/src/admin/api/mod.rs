@@ -14,11 +14,20 @@ use utoipa_axum::router::OpenApiRouter;
 use super::desk::Desk;
 use super::login::Denied;
 
+pub mod accounts;
 pub mod answer;
+pub mod archive;
 pub mod audit;
+pub mod backup;
 pub mod body;
+pub mod certificates;
+pub mod check;
+pub mod events;
 pub mod grants;
+pub mod import;
+mod noted;
 pub mod openapi;
+pub mod pairs;
 pub mod partners;
 pub mod permission;
 pub mod policies;
@@ -26,6 +35,10 @@ pub mod problem;
 pub mod rate;
 pub mod settings;
 pub mod standing;
+pub mod status;
+pub mod streams;
+pub mod tokens;
+pub mod verdicts;
 pub mod whoami;
 
 #[cfg(test)]
@@ -45,6 +58,18 @@ fn resources() -> OpenApiRouter<Arc<Desk>> {
         .merge(policies::routes())
         .merge(grants::routes())
         .merge(audit::routes())
+        .merge(streams::routes())
+        .merge(verdicts::routes())
+        .merge(certificates::routes())
+        .merge(pairs::routes())
+        .merge(events::routes())
+        .merge(status::routes())
+        .merge(check::routes())
+        .merge(accounts::routes())
+        .merge(tokens::routes())
+        .merge(archive::routes())
+        .merge(import::routes())
+        .merge(backup::routes())
         .merge(openapi::routes());
     OpenApiRouter::with_openapi(openapi::frame()).nest(ROOT, resources)
 }

@@ -110,10 +110,10 @@ pub enum Trouble {
     Absent(String),
     /// There is one of that name, or somebody else has changed it.
     Conflict(String),
-    /// The gateway is not set up for this.
-    Unavailable(String),
     /// An edge or the SIP side did not do it.
     Elsewhere(String),
+    /// The engine did not answer, or stops.
+    Silent(String),
     /// Too many of this kind at once.
     Busy,
 }
@@ -150,8 +150,9 @@ impl Trouble {
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::VersionNeeded => StatusCode::PRECONDITION_REQUIRED,
             Self::Absent(_) => StatusCode::NOT_FOUND,
-            Self::Conflict(_) | Self::Unavailable(_) => StatusCode::CONFLICT,
+            Self::Conflict(_) => StatusCode::CONFLICT,
             Self::Elsewhere(_) => StatusCode::BAD_GATEWAY,
+            Self::Silent(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Busy => StatusCode::TOO_MANY_REQUESTS,
         }
     }
@@ -180,8 +181,8 @@ impl Trouble {
             Self::VersionNeeded => "version-needed",
             Self::Absent(_) => "absent",
             Self::Conflict(_) => "conflict",
-            Self::Unavailable(_) => "unavailable",
             Self::Elsewhere(_) => "elsewhere",
+            Self::Silent(_) => "silent",
             Self::Busy => "busy-here",
         }
     }
@@ -197,8 +198,8 @@ impl Trouble {
             Self::Refused(Refusal::Store(error)) => vec![("reason", error.to_string())],
             Self::Refused(Refusal::NotInForce(reason))
             | Self::Conflict(reason)
-            | Self::Unavailable(reason)
-            | Self::Elsewhere(reason) => vec![("reason", reason.clone())],
+            | Self::Elsewhere(reason)
+            | Self::Silent(reason) => vec![("reason", reason.clone())],
             Self::Parameter { name, reason } => vec![("name", name.clone()), ("reason", reason.clone())],
             Self::MediaType { wanted } => vec![("wanted", (*wanted).to_owned())],
             Self::Json { line, column, reason } => {
@@ -255,7 +256,7 @@ impl Trouble {
 }
 
 /// A mistake in the reader's language; English where there is no text for it.
-fn told(fault: &Fault, texts: Texts) -> FaultText {
+pub(super) fn told(fault: &Fault, texts: Texts) -> FaultText {
     let arguments: Vec<_> = fault.args.iter().collect();
     let message = match fault.code.as_str() {
         "other" => None,

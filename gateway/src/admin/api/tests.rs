@@ -5,4 +5,7 @@ mod documents;
 mod fuzz;
 mod journal;
 mod manners;
+mod import;
 mod openapi;
+mod operating;
+mod people;

@@ -27,10 +27,11 @@ use crate::config::PanelConfig;
 const MAX_BODY: usize = 1024 * 1024;
 /// Bytes of a body from somebody who is nobody yet: the form of a sign-in.
 const MAX_STRANGERS_BODY: usize = 16 * 1024;
-/// Bytes of a backup that comes back, from whoever may restore one.
-const MAX_RESTORE: usize = 256 * 1024 * 1024;
-/// What takes such a body.
-const RESTORE: &str = "/api/v1/restore";
+/// What takes larger bodies, from whoever may: a backup that comes back, and what another product exported.
+const LARGE: [(&str, Scope, usize); 2] = [
+    ("/api/v1/restore", Scope::Accounts, crate::admin::api::backup::MAX_RESTORE),
+    ("/api/v1/import/lync", Scope::Write, crate::admin::api::import::MAX_BODY),
+];
 /// Time for a body.
 const BODY_PATIENCE: Duration = Duration::from_secs(60);
 /// Requests at once that wait for an answer.
@@ -157,8 +158,10 @@ impl Gate {
             return Err(Denied::Forged);
         }
         let most = match actor {
-            Some(actor) if actor.may(Scope::Accounts) && parts.uri.path() == RESTORE => MAX_RESTORE,
-            Some(_) => MAX_BODY,
+            Some(actor) => {
+                let is_taken = |(path, scope, _): &&(&str, Scope, usize)| *path == parts.uri.path() && actor.may(*scope);
+                LARGE.iter().find(is_taken).map_or(MAX_BODY, |(.., most)| *most)
+            }
             None => MAX_STRANGERS_BODY,
         };
         let announced = parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());

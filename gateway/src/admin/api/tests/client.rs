@@ -7,6 +7,8 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::{Next, from_fn};
 use http_body_util::{BodyExt as _, Full};
+use hyper::Response;
+use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
@@ -77,6 +79,15 @@ impl Client {
         });
         tokio::spawn(async move { axum::serve(listener, router.layer(identify)).await });
         Self(address)
+    }
+
+    /// An answer that does not end by itself.
+    pub(super) async fn open(&self, path: &str) -> Response<Incoming> {
+        let stream = TcpStream::connect(self.0).await.unwrap();
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(connection);
+        let request = Request::builder().uri(path).header("host", "localhost").body(Full::<Bytes>::default()).unwrap();
+        sender.send_request(request).await.unwrap()
     }
 
     /// A request with fields and a body.

@@ -9,7 +9,7 @@ use super::client::Client;
 use crate::admin::test_rig::Rig;
 
 /// Keys that mean something, so that their values are looked at.
-const KEYS: [&str; 22] = [
+const KEYS: [&str; 30] = [
     "domain",
     "identity",
     "policy",
@@ -32,10 +32,18 @@ const KEYS: [&str; 22] = [
     "partner",
     "local",
     "name",
+    "from",
+    "to",
+    "kind",
+    "roles",
+    "scopes",
+    "password",
+    "files",
+    "content",
 ];
 
 /// What can be written.
-const ROUTES: [(&str, &str); 7] = [
+const ROUTES: [(&str, &str); 12] = [
     ("POST", "/api/v1/partners"),
     ("PUT", "/api/v1/partners/fabrikam.example"),
     ("PATCH", "/api/v1/partners/fabrikam.example?force=true"),
@@ -43,6 +51,11 @@ const ROUTES: [(&str, &str); 7] = [
     ("POST", "/api/v1/policies"),
     ("PUT", "/api/v1/policies/Tag:a"),
     ("PUT", "/api/v1/grants/alice@contoso.example"),
+    ("POST", "/api/v1/simulate"),
+    ("POST", "/api/v1/test-im"),
+    ("POST", "/api/v1/accounts"),
+    ("POST", "/api/v1/tokens"),
+    ("POST", "/api/v1/import/lync"),
 ];
 
 fn value() -> impl Strategy<Value = Value> {

@@ -32,9 +32,27 @@ problem-version-needed-title = Falta la versión
 problem-version-needed = Léalo primero y envíe su ETag como If-Match, para no deshacer el cambio de otra persona. If-Match: * cambia cualquier versión.
 problem-conflict-title = No se puede hacer en el estado actual
 problem-conflict = { $reason }
-problem-unavailable-title = Esta pasarela no está preparada para ello
-problem-unavailable = { $reason }
+problem-silent-title = La pasarela no responde
+problem-silent = { $reason }
 problem-elsewhere-title = Otra parte no lo hizo
 problem-elsewhere = { $reason }
 problem-busy-here-title = Demasiados a la vez
 problem-busy-here = Ya hay tantos en curso como se atienden a la vez. Inténtelo de nuevo cuando uno haya terminado.
+# What an operator should look at.
+attention-no-edge = No hay ningún borde conectado, así que nada pasa hacia los socios ni desde ellos ({ $reason }). Revise direcciones, certificados y cortafuegos de los bordes: causeway check.
+attention-no-sip = No se conoce ningún siguiente salto SIP ({ $reason }). Revise sip.next_hops y el DNS: causeway check.
+attention-no-store = El almacén no funciona: { $reason }. Revise el registro de la pasarela y el espacio de su disco.
+attention-suspended = «{ $what }» no está en vigor junto a gateway.toml tal como está ahora: { $reason }
+attention-edges-missing = Están conectados { $attached } de { $configured } bordes configurados. Revise direcciones, certificados y cortafuegos de los demás.
+attention-edge-behind = El borde { $edge } aún no trabaja con la configuración más reciente. Revise su registro.
+attention-certificate-over = El certificado para { $role } ha caducado. Ponga uno nuevo en su lugar; nada necesita reiniciarse.
+attention-certificate-ending = { $days ->
+    [one] El certificado para { $role } caduca en { $days } día. Ponga uno nuevo en su lugar; nada necesita reiniciarse.
+   *[other] El certificado para { $role } caduca en { $days } días. Ponga uno nuevo en su lugar; nada necesita reiniciarse.
+}
+attention-certificate-unreadable = No se puede leer el certificado para { $role }: { $reason }
+attention-partner-failures = { $partner }: { $cause }
+attention-bodies-shown = El texto de los mensajes se muestra y se registra. Desactive EnableLoggingAllMessageBodies cuando ya no lo necesite.
+attention-no-partner = No hay ningún socio, así que se rechaza todo dominio XMPP. Permita uno.
+attention-nobody-may = Ningún usuario puede llegar a socios XMPP. Una directiva de acceso externo debe decir quién puede.
+attention-no-account = Aún no hay ninguna cuenta. Cree la primera con el enlace del registro de la pasarela.

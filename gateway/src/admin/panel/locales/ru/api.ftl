@@ -34,9 +34,29 @@ problem-version-needed-title = Не указана версия
 problem-version-needed = Сначала прочитайте объект и отправьте его ETag в поле If-Match, чтобы не отменить чужое изменение. If-Match: * меняет любую версию.
 problem-conflict-title = В нынешнем состоянии это невозможно
 problem-conflict = { $reason }
-problem-unavailable-title = Этот шлюз для этого не настроен
-problem-unavailable = { $reason }
+problem-silent-title = Шлюз не отвечает
+problem-silent = { $reason }
 problem-elsewhere-title = Другая часть этого не сделала
 problem-elsewhere = { $reason }
 problem-busy-here-title = Слишком много одновременно
 problem-busy-here = Уже выполняется столько, сколько обслуживается одновременно. Попробуйте ещё раз, когда что-нибудь закончится.
+# What an operator should look at.
+attention-no-edge = Ни один пограничный узел не подключён, поэтому обмена с партнёрами нет ({ $reason }). Проверьте адреса, сертификаты и межсетевые экраны узлов: causeway check.
+attention-no-sip = Ни один следующий узел SIP не известен ({ $reason }). Проверьте sip.next_hops и DNS: causeway check.
+attention-no-store = Хранилище не работает: { $reason }. Проверьте журнал шлюза и место на диске.
+attention-suspended = «{ $what }» не действует рядом с нынешним gateway.toml: { $reason }
+attention-edges-missing = Подключено пограничных узлов: { $attached } из { $configured }. Проверьте адреса, сертификаты и межсетевые экраны остальных.
+attention-edge-behind = Узел { $edge } ещё не работает по новейшей конфигурации. Проверьте его журнал.
+attention-certificate-over = Срок сертификата для { $role } истёк. Замените его; перезапуск не нужен.
+attention-certificate-ending = { $days ->
+    [one] Сертификат для { $role } истекает через { $days } день. Замените его; перезапуск не нужен.
+    [few] Сертификат для { $role } истекает через { $days } дня. Замените его; перезапуск не нужен.
+    [many] Сертификат для { $role } истекает через { $days } дней. Замените его; перезапуск не нужен.
+   *[other] Сертификат для { $role } истекает через { $days } дня. Замените его; перезапуск не нужен.
+}
+attention-certificate-unreadable = Не удаётся прочитать сертификат для { $role }: { $reason }
+attention-partner-failures = { $partner }: { $cause }
+attention-bodies-shown = Тексты сообщений показываются и записываются. Выключите EnableLoggingAllMessageBodies, когда они больше не нужны.
+attention-no-partner = Партнёров нет, поэтому любой домен XMPP отклоняется. Разрешите хотя бы один.
+attention-nobody-may = Никому из пользователей не разрешён доступ к партнёрам XMPP. Укажите в политике внешнего доступа, кому он разрешён.
+attention-no-account = Учётных записей ещё нет. Создайте первую по ссылке из журнала шлюза.
