@@ -62,7 +62,12 @@ pub async fn attention(desk: &Desk, language: Language) -> Vec<Attention> {
     for own in ours(&in_force.config, now_ms).await {
         found.extend(own.certificate.map(|certificate| (own.role, certificate.days_left)).and_then(ending));
         found.extend(own.fault.map(|fault| {
-            item(Level::Failed, "certificate-unreadable", [("role", own.role.to_owned()), ("reason", fault)], "/certificates")
+            item(
+                Level::Failed,
+                "certificate-unreadable",
+                [("role", own.role.to_owned()), ("reason", fault)],
+                "/certificates",
+            )
         }));
     }
     found.extend(failures(desk, now_ms));
@@ -149,7 +154,12 @@ fn failures(desk: &Desk, now_ms: u64) -> Vec<Attention> {
             ("partner", kept.verdict.partner.clone()),
             ("cause", causeway_shared::verdict::printable(&kept.verdict.cause)),
         ];
-        found.push(item(Level::Warning, "partner-failures", args, format!("/verdicts?partner={}", kept.verdict.partner)));
+        found.push(item(
+            Level::Warning,
+            "partner-failures",
+            args,
+            format!("/verdicts?partner={}", kept.verdict.partner),
+        ));
         if found.len() == MAX_PARTNERS {
             break;
         }

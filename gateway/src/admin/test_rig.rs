@@ -1,8 +1,8 @@
 //! An administration on a store of its own, for tests: no edges, no pool, everything else as it runs.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 
 use causeway_shared::health::Leg;
 use serde_json::{Map, Value};

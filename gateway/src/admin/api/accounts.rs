@@ -182,7 +182,9 @@ fn language(code: Option<&str>) -> Result<Option<Language>, Trouble> {
     let Some(code) = code else { return Ok(None) };
     match Language::from_code(code) {
         Some(language) => Ok(Some(language)),
-        None => Err(Trouble::key("language", "other", format!("{:?} is none of ours", cut(code)), "write en, es, ru or zh")),
+        None => {
+            Err(Trouble::key("language", "other", format!("{:?} is none of ours", cut(code)), "write en, es, ru or zh"))
+        }
     }
 }
 

@@ -148,7 +148,11 @@ impl Which {
     responses((status = 200, description = "The messages.", body = MessagePage)),
     security(("token" = ["archive"]))
 )]
-async fn list(actor: By<Archive>, State(desk): State<Arc<Desk>>, Asked(which): Asked<Which>) -> Answer<Json<MessagePage>> {
+async fn list(
+    actor: By<Archive>,
+    State(desk): State<Arc<Desk>>,
+    Asked(which): Asked<Which>,
+) -> Answer<Json<MessagePage>> {
     let (filter, limit) = (which.filter(&desk)?, page(which.limit, MAX_ARCHIVE_PAGE)?);
     note(&desk, &actor, "archive.read", "", Outcome::Done, json!({ "filter": which })).await?;
     let messages = desk.store.archived(filter, which.after.unwrap_or(0), limit).await?;

@@ -130,7 +130,8 @@ async fn restore(
 
 async fn restored(desk: &Desk, bytes: Bytes, dry_run: bool) -> Answer<Restored> {
     let beside = desk.administration.in_force().config.store.clone();
-    let kept = blocking(move || Kept::write(&beside, &bytes)).await?.map_err(|error| Trouble::Silent(error.to_string()))?;
+    let kept =
+        blocking(move || Kept::write(&beside, &bytes)).await?.map_err(|error| Trouble::Silent(error.to_string()))?;
     let path = kept.0.clone();
     let (header, numbers) = blocking(move || backup::check(&path)).await?.map_err(broken)?;
     if !dry_run {
@@ -148,9 +149,12 @@ async fn restored(desk: &Desk, bytes: Bytes, dry_run: bool) -> Answer<Restored> 
 
 fn broken(error: RestoreError) -> Trouble {
     match error {
-        RestoreError::Broken(broken) => {
-            Trouble::key("body", "other", broken.to_string(), "send a backup as GET backup gives it, whole and unchanged")
-        }
+        RestoreError::Broken(broken) => Trouble::key(
+            "body",
+            "other",
+            broken.to_string(),
+            "send a backup as GET backup gives it, whole and unchanged",
+        ),
         RestoreError::Store(error) => error.into(),
     }
 }

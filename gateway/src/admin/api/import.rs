@@ -272,7 +272,9 @@ async fn judged(
         .into_iter()
         .map(|(file, object)| {
             let (change, subject, fault) = match change(&in_force, &object, replace) {
-                Some(Ok((change, subject))) if seen.insert(format!("{subject:?}")) => (Some(change), Some(subject), None),
+                Some(Ok((change, subject))) if seen.insert(format!("{subject:?}")) => {
+                    (Some(change), Some(subject), None)
+                }
                 Some(Ok((change, subject))) => (Some(change), Some(subject), Some(twice())),
                 Some(Err(fault)) => (None, None, Some(fault)),
                 None => (None, None, None),
@@ -361,7 +363,12 @@ fn change(in_force: &InForce, object: &ImportedObject, replace: bool) -> Option<
     let subject = match new.subject().0 {
         Ok(subject) => subject,
         Err(_) => {
-            return Some(Err(fault("domain", "other", "it has no name that is one here", "write it in the export, or make it by hand")));
+            return Some(Err(fault(
+                "domain",
+                "other",
+                "it has no name that is one here",
+                "write it in the export, or make it by hand",
+            )));
         }
     };
     if in_force.is_declared(&subject) {
@@ -372,7 +379,12 @@ fn change(in_force: &InForce, object: &ImportedObject, replace: bool) -> Option<
         (false, _, new) => new,
         (true, false, _) => {
             let found = format!("{} is there already", name(&subject));
-            return Some(Err(fault("", "other", &found, "leave it out of the export, or say that it is replaced (replace)")));
+            return Some(Err(fault(
+                "",
+                "other",
+                &found,
+                "leave it out of the export, or say that it is replaced (replace)",
+            )));
         }
         (true, true, Change::NewPartner(document)) => Change::PutPartner { domain: text("domain"), document },
         (true, true, Change::NewPolicy(document)) => Change::PutPolicy { identity: text("identity"), document },

@@ -22,11 +22,7 @@ use crate::link::{
 };
 
 pub(super) fn routes() -> OpenApiRouter<Arc<Desk>> {
-    OpenApiRouter::new()
-        .routes(routes!(edges))
-        .routes(routes!(streams))
-        .routes(routes!(close))
-        .routes(routes!(queues))
+    OpenApiRouter::new().routes(routes!(edges)).routes(routes!(streams)).routes(routes!(close)).routes(routes!(queues))
 }
 
 /// The edges.

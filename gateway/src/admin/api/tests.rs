@@ -3,9 +3,9 @@
 mod client;
 mod documents;
 mod fuzz;
+mod import;
 mod journal;
 mod manners;
-mod import;
 mod openapi;
 mod operating;
 mod people;

@@ -114,7 +114,12 @@ async fn create(actor: By<Accounts>, State(desk): State<Arc<Desk>>, body: Writte
     for word in &new.scopes {
         let scope = Scope::parse(word).ok_or_else(|| {
             let found: String = word.chars().take(100).collect();
-            Trouble::key("scopes", "other", format!("{found:?} is no scope"), "write read, write, operate, accounts or archive")
+            Trouble::key(
+                "scopes",
+                "other",
+                format!("{found:?} is no scope"),
+                "write read, write, operate, accounts or archive",
+            )
         })?;
         scopes = scopes.or(Scopes::of(&[scope]));
     }

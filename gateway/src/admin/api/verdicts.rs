@@ -124,7 +124,11 @@ struct Probe {
     ),
     security(("token" = ["operate"]))
 )]
-async fn probe(actor: By<Operate>, State(desk): State<Arc<Desk>>, Asked(probe): Asked<Probe>) -> Answer<Json<ProbeList>> {
+async fn probe(
+    actor: By<Operate>,
+    State(desk): State<Arc<Desk>>,
+    Asked(probe): Asked<Probe>,
+) -> Answer<Json<ProbeList>> {
     let partner = domain("partner", &probe.partner)?;
     if desk.settings.borrow().partner(&partner).is_none() {
         return Err(Trouble::Absent(partner.to_string()));

@@ -6,7 +6,11 @@ use crate::config::Config;
 pub(super) fn check(config: &Config) -> Vec<Check> {
     let mut found = Vec::new();
     found.push(match config.partners.len() {
-        0 => Check::warning("partners", "there is none: every XMPP domain is refused", "allow one: causeway partner new DOMAIN"),
+        0 => Check::warning(
+            "partners",
+            "there is none: every XMPP domain is refused",
+            "allow one: causeway partner new DOMAIN",
+        ),
         count => Check::ok("partners", format!("{count} in force")),
     });
     found.push(match config.access.is_closed() {

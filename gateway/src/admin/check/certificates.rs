@@ -34,8 +34,12 @@ pub async fn ours(config: &Config, now_ms: u64) -> Vec<OwnCertificate> {
     let (link, sip, panel) = (config.link.clone(), config.sip.tls.clone(), config.panel.tls.clone());
     let read = move || {
         let mut found = vec![own("link", &link.certificate, link.load().err().map(|fault| fault.to_string()), now_ms)];
-        found.extend(sip.map(|tls| own("sip", &tls.certificate, tls.load().err().map(|fault| fault.to_string()), now_ms)));
-        found.extend(panel.map(|tls| own("panel", &tls.certificate, tls.load().err().map(|fault| fault.to_string()), now_ms)));
+        found.extend(
+            sip.map(|tls| own("sip", &tls.certificate, tls.load().err().map(|fault| fault.to_string()), now_ms)),
+        );
+        found.extend(
+            panel.map(|tls| own("panel", &tls.certificate, tls.load().err().map(|fault| fault.to_string()), now_ms)),
+        );
         found
     };
     // Files may lie on a slow network.

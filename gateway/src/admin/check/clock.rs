@@ -23,7 +23,11 @@ fn judge(now_ms: u64, last_ms: u64) -> Check {
     }
     if last_ms > now_ms.saturating_add(TOLERANCE_MS) {
         let later = crate::translate::date::write_timestamp(last_ms);
-        return Check::failed("clock", format!("it is {shown}, and something was done at {later}: it was set back"), remedy);
+        return Check::failed(
+            "clock",
+            format!("it is {shown}, and something was done at {later}: it was set back"),
+            remedy,
+        );
     }
     Check::ok("clock", format!("it is {shown}"))
 }

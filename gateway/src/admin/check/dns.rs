@@ -48,7 +48,8 @@ fn judge(domain: &str, targets: &[(String, u16, usize)], own: usize) -> Check {
         return Check::failed(name, "its SRV record says that there is no XMPP service", remedy);
     }
     let shown: Vec<_> = targets.iter().map(|(host, port, _)| format!("{host}:{port}")).collect();
-    let lost: Vec<_> = targets.iter().filter(|(.., addresses)| *addresses == 0).map(|(host, ..)| host.as_str()).collect();
+    let lost: Vec<_> =
+        targets.iter().filter(|(.., addresses)| *addresses == 0).map(|(host, ..)| host.as_str()).collect();
     match lost.is_empty() {
         true => Check::ok(name, format!("partners are sent to {}; see that these are the edges", shown.join(", "))),
         false => Check::failed(name, format!("{} has no address", lost.join(", ")), "publish its address (A or AAAA)"),

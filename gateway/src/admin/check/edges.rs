@@ -21,10 +21,18 @@ pub(super) fn check(attached: &[EdgeFacts], configured: &[String], snapshot: u64
 fn one(edge: &EdgeFacts, snapshot: u64) -> Check {
     let name = format!("edge {}", edge.name);
     if edge.is_draining {
-        return Check::warning(name, format!("{} takes nothing new: it is going away", edge.address), "start it again if it is not meant to stop");
+        return Check::warning(
+            name,
+            format!("{} takes nothing new: it is going away", edge.address),
+            "start it again if it is not meant to stop",
+        );
     }
     if edge.applied < snapshot {
-        return Check::warning(name, format!("{} does not work by the newest configuration yet", edge.address), "look again in a moment, then at its log");
+        return Check::warning(
+            name,
+            format!("{} does not work by the newest configuration yet", edge.address),
+            "look again in a moment, then at its log",
+        );
     }
     Check::ok(name, format!("attached at {}", edge.address))
 }

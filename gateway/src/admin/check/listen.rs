@@ -17,7 +17,9 @@ pub(super) async fn check(config: &Config) -> Vec<Check> {
     let mut places: Vec<(String, SocketAddr)> = Vec::new();
     for (kind, address) in &config.sip.listen {
         match kind {
-            TransportKind::Tcp | TransportKind::Tls => places.push((format!("listener sip {kind} {address}"), *address)),
+            TransportKind::Tcp | TransportKind::Tls => {
+                places.push((format!("listener sip {kind} {address}"), *address))
+            }
             // Nothing tells whether a port of UDP is heard.
             TransportKind::Udp => {}
         }

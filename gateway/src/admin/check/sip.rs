@@ -46,7 +46,8 @@ pub(super) async fn check(desk: &Desk, config: &Config) -> Vec<Check> {
 async fn one(target: &Target, tls: Option<Arc<rustls::ClientConfig>>, domain: &str) -> Check {
     let name = format!("sip {}:{}", target.transport, target.addr);
     let begun = Instant::now();
-    let remedy = "see that it runs, that the firewall lets this gateway reach it, and that it knows this gateway as a peer";
+    let remedy =
+        "see that it runs, that the firewall lets this gateway reach it, and that it knows this gateway as a peer";
     match tokio::time::timeout(PATIENCE, asked(target, tls, domain)).await {
         Ok(Ok(line)) => Check::ok(name, format!("it answers OPTIONS: {line} ({} ms)", begun.elapsed().as_millis())),
         Ok(Err(error)) => Check::failed(name, error.to_string(), remedy),

@@ -159,7 +159,8 @@ impl Gate {
         }
         let most = match actor {
             Some(actor) => {
-                let is_taken = |(path, scope, _): &&(&str, Scope, usize)| *path == parts.uri.path() && actor.may(*scope);
+                let is_taken =
+                    |(path, scope, _): &&(&str, Scope, usize)| *path == parts.uri.path() && actor.may(*scope);
                 LARGE.iter().find(is_taken).map_or(MAX_BODY, |(.., most)| *most)
             }
             None => MAX_STRANGERS_BODY,
