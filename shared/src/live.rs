@@ -19,6 +19,9 @@ pub const PART: usize = 256;
 /// Pairs of domains in one part of a report: a stream of a hosting provider has dozens.
 pub const PART_PAIRS: usize = 4 * PART;
 
+/// Certificates of its own that an edge tells: one names several of our domains, and few edges have more than some.
+pub const MAX_OWN: usize = 64;
+
 /// What a report is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Subject {
@@ -50,7 +53,9 @@ pub struct Part {
     pub queues: Vec<Queue>,
     /// What was left out, for it is said in words that the reader does not know.
     pub unreadable: u32,
-    /// In the last part about streams.
+    /// The edge's own certificates, in the last part about streams.
+    pub own_certificates: Vec<CertificateFacts>,
+    /// Likewise.
     pub effect: Option<SnapshotEffect>,
     /// Whether nothing comes after it.
     pub is_last: bool,

@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use causeway_shared::link::Methods;
-use causeway_shared::live::{PART, PART_PAIRS, Part, Queue, Request, Stream, StreamState, Subject, Waiting};
-use causeway_shared::verdict::facts::TlsFacts;
+use causeway_shared::live::{MAX_OWN, PART, PART_PAIRS, Part, Queue, Request, Stream, StreamState, Subject, Waiting};
+use causeway_shared::verdict::facts::{CertificateFacts, TlsFacts};
 
 use super::Live;
 #[cfg(test)]
@@ -61,6 +61,8 @@ impl Iterator for Walk {
                 self.is_over = true;
                 part.is_last = true;
                 part.effect = Some(edge.streams.effect(at.federation.version));
+                let own = edge.tls.certificates();
+                part.own_certificates = own.iter().take(MAX_OWN).map(CertificateFacts::of).collect();
                 break;
             };
             // Nobody else holds what has ended meanwhile.

@@ -53,6 +53,8 @@ pub struct EdgeStreams {
     pub refused: String,
     /// Its streams, the oldest first.
     pub streams: Vec<LiveStream>,
+    /// The certificates that it shows to partners.
+    pub certificates: Vec<Certificate>,
     /// What the newest snapshot meant to the streams that were there.
     pub effect: Option<SnapshotEffect>,
 }

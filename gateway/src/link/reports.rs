@@ -10,12 +10,13 @@ use std::time::Duration;
 use causeway_shared::link::convert;
 use causeway_shared::link::pool::PeerId;
 use causeway_shared::live::{Close, CloseReason, Part, Queue, Request, SnapshotEffect, Stream, Subject};
+use causeway_shared::verdict::facts::CertificateFacts;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use super::Shared;
 use super::client::unix_ms;
-use super::live::{Answer, EdgeQueues, EdgeStreams, LiveStream};
+use super::live::{Answer, Certificate, EdgeQueues, EdgeStreams, LiveStream};
 
 /// How long an edge may take for its report: 10 000 streams take a tenth of a second, and somebody is looking.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -68,6 +69,7 @@ struct Gathered {
     refused: String,
     streams: Vec<Stream>,
     queues: Vec<Queue>,
+    own_certificates: Vec<CertificateFacts>,
     effect: Option<SnapshotEffect>,
     /// The answer to an order.
     is_known: Option<bool>,
@@ -96,6 +98,9 @@ impl Gathered {
         self.streams.extend(part.streams.into_iter().take(streams));
         self.queues.extend(part.queues.into_iter().take(queues));
         self.effect = part.effect.or(self.effect);
+        if !part.own_certificates.is_empty() {
+            self.own_certificates = part.own_certificates;
+        }
         self.has_ended |= part.is_last;
         self.refused = part.refused;
     }
@@ -193,7 +198,9 @@ pub(super) async fn streams(shared: &Shared, partner: Option<&str>) -> Vec<EdgeS
             gathered.streams.sort_by_key(|stream| stream.number);
             let answer = gathered.answer();
             let streams = gathered.streams.into_iter().map(|stream| LiveStream::new(&edge, stream, now_ms)).collect();
-            EdgeStreams { edge, answer, refused: gathered.refused, streams, effect: gathered.effect.map(Into::into) }
+            let certificates = gathered.own_certificates.iter().map(|facts| Certificate::new(facts, now_ms)).collect();
+            let effect = gathered.effect.map(Into::into);
+            EdgeStreams { edge, answer, refused: gathered.refused, streams, certificates, effect }
         })
         .collect();
     edges.sort_by(|one, other| one.edge.cmp(&other.edge));

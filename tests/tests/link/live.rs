@@ -124,6 +124,7 @@ fn ten_thousand_idle_streams_are_told_whole_and_those_of_one_partner_by_themselv
         told.iter().map(|edge| (edge.edge.as_str(), edge.answer)).collect::<Vec<_>>(),
         [("edge1", Answer::Complete)]
     );
+    assert_eq!(told[0].certificates[0].names, ["DNS:contoso.example"]);
     let ports: Vec<_> = told[0].streams.iter().map(|stream| stream.peer.unwrap().port()).collect();
     assert_eq!(ports, (0..10_000).collect::<Vec<_>>());
     let of_partner = gateway.block_on(gateway.links.streams(Some("fabrikam.example")));

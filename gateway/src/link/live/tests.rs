@@ -69,6 +69,7 @@ fn the_newest_certificate_of_each_server_is_told_and_a_live_one_before_any_verdi
         answer: Answer::Complete,
         refused: String::new(),
         streams,
+        certificates: Vec::new(),
         effect: None,
     };
     let verdicts =

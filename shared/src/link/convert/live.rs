@@ -9,8 +9,8 @@ use super::verdict::{certificate_from_proto, certificate_to_proto, sentence};
 use super::{FrameFault, domain, method_from_proto, method_to_proto, methods_from_proto, methods_to_proto};
 use crate::domain::DomainPair;
 use crate::live::{
-    Close, CloseReason, PART, PART_PAIRS, Pair, Part, Queue, Request, SnapshotEffect, Stream, StreamState, Subject,
-    Waiting,
+    Close, CloseReason, MAX_OWN, PART, PART_PAIRS, Pair, Part, Queue, Request, SnapshotEffect, Stream, StreamState,
+    Subject, Waiting,
 };
 use crate::verdict::Direction;
 use crate::verdict::facts::{CertificateFacts, Facts, TlsFacts, cut};
@@ -77,6 +77,7 @@ pub fn report_part_to_proto(part: &Part) -> proto::Report {
         certificates: certificates.into_iter().map(|certificate| certificate_to_proto(certificate)).collect(),
         queues: part.queues.iter().map(queue_to_proto).collect(),
         effect: part.effect.map(effect_to_proto),
+        own_certificates: part.own_certificates.iter().map(certificate_to_proto).collect(),
         is_last: part.is_last,
         refused: part.refused.clone(),
     }
@@ -85,7 +86,8 @@ pub fn report_part_to_proto(part: &Part) -> proto::Report {
 /// A part of a report from its frame form. What is said in words of a newer build is counted and left out: one stream
 /// that cannot be shown hides no other.
 pub fn report_part_from_proto(frame: proto::Report) -> Part {
-    let certificates: Vec<_> = frame.certificates.into_iter().take(PART).map(bounded_certificate).collect();
+    let certificates = frame.certificates.into_iter().take(PART);
+    let certificates: Vec<_> = certificates.map(|frame| bounded_certificate(frame).map(Arc::new)).collect();
     let mut unreadable = 0;
     let mut room = PART_PAIRS * 2;
     let mut streams = Vec::with_capacity(frame.streams.len().min(PART));
@@ -114,6 +116,7 @@ pub fn report_part_from_proto(frame: proto::Report) -> Part {
         queues,
         unreadable,
         effect: frame.effect.map(effect_from_proto),
+        own_certificates: frame.own_certificates.into_iter().take(MAX_OWN).filter_map(bounded_certificate).collect(),
         is_last: frame.is_last,
         refused: sentence(frame.refused),
     }
@@ -211,9 +214,9 @@ fn pair_from_proto(frame: &proto::LivePair) -> Result<Pair, FrameFault> {
 }
 
 /// One that breaks the contract is none.
-fn bounded_certificate(frame: proto::Certificate) -> Option<Arc<CertificateFacts>> {
+fn bounded_certificate(frame: proto::Certificate) -> Option<CertificateFacts> {
     let facts = Facts { certificate: certificate_from_proto(frame).ok(), ..Facts::default() }.bounded();
-    facts.certificate.map(Arc::new)
+    facts.certificate
 }
 
 fn queue_to_proto(queue: &Queue) -> proto::Queue {
@@ -324,6 +327,7 @@ mod tests {
                 .collect(),
             queues: vec![queue],
             unreadable: 0,
+            own_certificates: vec![CertificateFacts { subject: "CN=ours".to_owned(), ..CertificateFacts::default() }],
             effect: Some(SnapshotEffect { version: 3, partner_gone: 1, not_permitted: 2 }),
             is_last: true,
             refused: "busy".to_owned(),
