@@ -58,7 +58,7 @@ async def bad_domains(stage):
         ("bob@fabrikam.example", "fault-unparsable"),
         ("*.fabrikam.example", "fault-unparsable"),
         ("contoso.example", "fault-own-domain"),
-        ("wingtip.example", "fault-duplicate-domain"),
+        ("wingtip.example", "refusal-declared"),
         ("f\u0430brikam.example", "fault-mixed-scripts"),
     ]:
         await _open(panel)
