@@ -14,6 +14,42 @@ fn the_command_line_is_sound() {
     Line::command().debug_assert();
 }
 
+/// The long options of a verb and the verb below it.
+fn flags(verb: &str, below: &str) -> Vec<String> {
+    let command = Line::command();
+    let verb = command.find_subcommand(verb).and_then(|verb| verb.find_subcommand(below)).unwrap();
+    verb.get_arguments().filter_map(clap::Arg::get_long).map(|flag| flag.replace('-', "_")).collect()
+}
+
+#[test]
+fn every_key_that_an_operator_may_write_has_a_flag() {
+    let config = "gateway_id='g'\ndomains=['c.example']\n[link]\nedges=['127.0.0.1:1']\ncertificate='a'\nkey='b'\nca='c'\n\
+                  allowed_edges=['e']\n[sip]\ntcp=['127.0.0.1:5060']\ncontact='sip:127.0.0.1:5060;transport=tcp'\n\
+                  next_hops=['tcp:127.0.0.1:5070']\n[[sip.trusted_peers]]\nname='p'\naddresses=['127.0.0.1']\n\
+                  [[partner]]\ndomain='a.example'\n";
+    let (config, _) = crate::config::Config::parse(config, std::iter::empty()).unwrap();
+    let keys = |value: Json| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    let partner = keys(json!(crate::admin::documents::PartnerDocument::of(&config.partners[0])));
+    let (new, set) = (flags("partner", "new"), flags("partner", "set"));
+    for key in partner {
+        let flag = match key.as_str() {
+            "additional_domains" => "additional_domain",
+            "pins" => "pin",
+            "trust_anchors_pem" => "trust_anchors",
+            same => same,
+        };
+        assert!([&new, &set].iter().all(|flags| flags.iter().any(|known| known == flag)), "partner: no --{flag}");
+    }
+    let set = flags("settings", "set");
+    for key in keys(json!(crate::admin::documents::SettingsDocument::of(&config))) {
+        let flag = match key.as_str() {
+            "has_dialback_passphrase" => "dialback_passphrase_file",
+            other => other.strip_suffix("_secs").unwrap_or(other),
+        };
+        assert!(set.iter().any(|known| known == flag), "settings: no --{flag}");
+    }
+}
+
 /// What a request was: method and target, version, body.
 type Asked = (String, Option<String>, Json);
 
