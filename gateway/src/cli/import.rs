@@ -113,6 +113,8 @@ fn said(note: &Json) -> String {
     let text = [member("text"), member("message")].into_iter().find(|text| !text.is_empty()).unwrap_or_default();
     match (about.as_str(), member("found").as_str()) {
         ("", _) => text,
+        // The report of the file names both by itself.
+        (about, _) if text.starts_with(about) => text,
         (about, "") => format!("{about}: {text}"),
         (about, found) if text.contains(found) => format!("{about}: {text}"),
         (about, found) => format!("{about} ({found}): {text}"),
