@@ -36,7 +36,7 @@ pub(super) async fn check(config: &Config) -> Vec<Check> {
 /// `targets` are hosts, ports and how many addresses each has; `own` is how many the domain itself has.
 fn judge(domain: &str, targets: &[(String, u16, usize)], own: usize) -> Check {
     let name = format!("dns {domain}");
-    let remedy = format!("publish what `causeway dns {domain}` prints, with the edges' names");
+    let remedy = format!("publish what `causeway dns --domain {domain} --edge HOST` prints, with the edges' names");
     if targets.is_empty() {
         let found = "it publishes no SRV records for XMPP";
         return match own {
