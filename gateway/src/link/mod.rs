@@ -19,7 +19,7 @@ use crate::verdicts::{News, Verdicts};
 mod attach;
 mod client;
 mod hub;
-mod live;
+pub mod live;
 mod probes;
 mod reports;
 

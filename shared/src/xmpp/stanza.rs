@@ -308,6 +308,11 @@ fn write_start(tokens: &Tokenizer<'_>, out: &mut BytesMut) -> Result<(), StreamF
         return Ok(());
     }
     let prefixed = declare_prefixes(tokens, out)?;
+    // Declarations count where the canonical form is read.
+    let declarations = prefixed.len() + usize::from(element.namespace != tokens.outer_namespace());
+    if declarations + tokens.attributes().len() > tokens.limits().attributes {
+        return Err(TOO_MANY_ATTRIBUTES);
+    }
     for attribute in tokens.attributes() {
         match attribute.namespace {
             xml::NONE => write::attribute_open(out, attribute.local),
@@ -345,6 +350,8 @@ fn declare_prefixes(tokens: &Tokenizer<'_>, out: &mut BytesMut) -> Result<Vec<Na
 }
 
 const TOO_LARGE: StreamFault = StreamFault::new(StreamCondition::PolicyViolation, "the stanza is too large");
+const TOO_MANY_ATTRIBUTES: StreamFault =
+    StreamFault::new(StreamCondition::PolicyViolation, "an element has too many attributes");
 const NESTED_STREAM: StreamFault =
     StreamFault::new(StreamCondition::InvalidXml, "a name of the stream's namespace within a stanza");
 

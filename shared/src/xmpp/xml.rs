@@ -119,6 +119,11 @@ pub(super) struct Tokenizer<'a> {
 
 impl<'a> Tokenizer<'a> {
     /// Checks the encoding and prepares to read one element in a scope.
+    /// What bounds the reading.
+    pub(super) const fn limits(&self) -> &'a Limits {
+        self.limits
+    }
+
     pub(super) fn new(bytes: &'a [u8], scope: &'a StreamScope, limits: &'a Limits) -> Result<Self, StreamFault> {
         let text = std::str::from_utf8(bytes)
             .map_err(|_| StreamFault::new(StreamCondition::UnsupportedEncoding, "the bytes are not UTF-8"))?;

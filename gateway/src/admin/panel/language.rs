@@ -27,7 +27,7 @@ macro_rules! areas {
 
 /// Name and texts of each area, in the order of [`Language::ALL`].
 static AREAS: &[(&str, [&str; 4])] =
-    &areas!["api", "faults", "frame", "journal", "login", "partners", "policies", "settings"];
+    &areas!["api", "faults", "frame", "journal", "live", "login", "partners", "policies", "settings"];
 
 /// A language of the panel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -82,11 +82,19 @@ const fn entry(href: &'static str, text: &'static str, scope: Scope) -> Entry {
 }
 
 /// The pages in the order of the navigation; who may not see one is not shown it.
-const NAVIGATION: [Entry; 5] = [
+const NAVIGATION: [Entry; 13] = [
+    entry("/", "nav-overview", Scope::Read),
     entry("/partners", "partners-title", Scope::Read),
     entry("/settings", "settings-title", Scope::Read),
     entry("/policies", "policies-title", Scope::Read),
+    entry("/streams", "nav-streams", Scope::Read),
+    entry("/queues", "nav-queues", Scope::Read),
+    entry("/verdicts", "nav-verdicts", Scope::Read),
+    entry("/ladder", "nav-ladder", Scope::Read),
+    entry("/explain", "nav-explain", Scope::Read),
+    entry("/certificates", "nav-certificates", Scope::Read),
     entry("/journal", "journal-title", Scope::Read),
+    entry("/archive", "nav-archive", Scope::Archive),
     entry("/accounts", "nav-accounts", Scope::Accounts),
 ];
 

@@ -9,25 +9,34 @@ use axum::Router;
 use axum::routing::{get, post};
 
 use super::desk::Desk;
-use super::login::{Login, oidc};
+use super::journal::Outcome;
+use super::login::{Actor, Login, oidc};
 
 mod accounts;
+mod archive;
 pub mod assets;
+mod certificates;
 pub mod dress;
 mod entry;
+mod explain;
 pub mod faults;
 mod journal;
+mod ladder;
 pub mod language;
 pub mod layout;
+mod overview;
 #[cfg(test)]
 mod page_rig;
 pub mod partners;
 mod policies;
 mod settings;
+mod queues;
 mod sheet;
 mod sign_in;
 mod slip;
+mod streams;
 mod told;
+mod verdicts;
 mod whoami;
 
 /// The pages for signing in and for accounts, and what all pages load.
@@ -53,6 +62,25 @@ pub fn routes(login: Login) -> Router {
 
 /// The pages of what runs.
 pub fn pages(desk: Arc<Desk>) -> Router {
-    let pages = partners::routes().merge(settings::routes()).merge(policies::routes()).merge(journal::routes());
-    pages.with_state(desk)
+    partners::routes()
+        .merge(settings::routes())
+        .merge(policies::routes())
+        .merge(journal::routes())
+        .merge(overview::routes())
+        .merge(streams::routes())
+        .merge(queues::routes())
+        .merge(verdicts::routes())
+        .merge(certificates::routes())
+        .merge(ladder::routes())
+        .merge(explain::routes())
+        .merge(archive::routes())
+        .with_state(desk)
+}
+
+/// Notes in the journal what somebody did; what cannot be noted is logged.
+async fn note(desk: &Desk, actor: &Actor, action: &str, object: &str, outcome: Outcome) {
+    let entry = actor.entry(action, object, outcome, "{}".to_owned());
+    if let Err(error) = desk.store.append_journal(vec![entry]).await {
+        tracing::error!(%error, action, object, "the journal cannot be written");
+    }
 }

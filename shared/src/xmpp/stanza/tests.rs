@@ -108,6 +108,20 @@ fn namespaces_are_declared_where_they_change_and_nowhere_else() {
 }
 
 #[test]
+fn what_has_no_room_for_its_declarations_is_refused_so_that_the_canonical_form_can_be_read() {
+    let element = |plain: usize| {
+        let plain: String = (0..plain).map(|n| format!(" a{n}=''")).collect();
+        message(&format!("<x xmlns='urn:x' xmlns:p='urn:p' p:b=''{plain}/>"))
+    };
+    let most = Limits::default().attributes;
+    let (_, text) = read_in_stream(&element(most - 3)).unwrap();
+    assert!(read_with(text.as_bytes(), &StreamScope::server(), &Limits::default()).is_ok());
+    // Its name is in the namespace that its prefix has, so that it is declared twice in the canonical form.
+    let plain: String = (0..most - 2).map(|n| format!(" a{n}=''")).collect();
+    refused(&message(&format!("<p:x xmlns:p='urn:p' p:b=''{plain}/>")), StreamCondition::PolicyViolation);
+}
+
+#[test]
 fn both_addresses_must_be_there_and_be_addresses() {
     for stanza in [
         "<message to='a.example'/>",
