@@ -117,11 +117,7 @@ async fn show(
 }
 
 /// One message a line, as JSON.
-async fn export(
-    State(desk): State<Arc<Desk>>,
-    actor: Actor,
-    Query(wanted): Query<Wanted>,
-) -> Result<Response, Denied> {
+async fn export(State(desk): State<Arc<Desk>>, actor: Actor, Query(wanted): Query<Wanted>) -> Result<Response, Denied> {
     actor.require(Scope::Archive)?;
     super::note(&desk, &actor, "archive.export", &wanted.object(), Outcome::Done).await;
     let (mut after, mut lines, mut count) = (wanted.after(), String::new(), 0);

@@ -124,11 +124,7 @@ async fn show(
     Ok(page(status, &Page { t: frame.t, frame, wanted, faults, ladder }))
 }
 
-async fn as_svg(
-    State(desk): State<Arc<Desk>>,
-    actor: Actor,
-    Query(wanted): Query<Wanted>,
-) -> Result<Response, Denied> {
+async fn as_svg(State(desk): State<Arc<Desk>>, actor: Actor, Query(wanted): Query<Wanted>) -> Result<Response, Denied> {
     let ladder = asked(&desk, &actor, &wanted).await?;
     Ok(file("image/svg+xml", "ladder.svg", svg::draw(&ladder, Place::Alone)))
 }
@@ -158,7 +154,8 @@ async fn read(desk: &Desk, wish: Wish) -> Result<Ladder, Denied> {
 fn file(kind: &'static str, name: &str, text: String) -> Response {
     let named = HeaderValue::from_str(&format!("attachment; filename=\"{name}\""));
     let named = named.unwrap_or(HeaderValue::from_static("attachment"));
-    ([(header::CONTENT_TYPE, HeaderValue::from_static(kind)), (header::CONTENT_DISPOSITION, named)], text).into_response()
+    ([(header::CONTENT_TYPE, HeaderValue::from_static(kind)), (header::CONTENT_DISPOSITION, named)], text)
+        .into_response()
 }
 
 #[cfg(test)]

@@ -137,11 +137,7 @@ struct Closing {
     partner: String,
 }
 
-async fn close(
-    State(desk): State<Arc<Desk>>,
-    actor: Actor,
-    Form(closing): Form<Closing>,
-) -> Result<Response, Denied> {
+async fn close(State(desk): State<Arc<Desk>>, actor: Actor, Form(closing): Form<Closing>) -> Result<Response, Denied> {
     use crate::link::CloseFault;
     actor.require(Scope::Operate)?;
     let done = desk.links.close_stream(&closing.edge, closing.id, CloseReason::NoError).await;
