@@ -10,7 +10,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::permission::{By, Read};
-use crate::admin::check::certificates::{OwnCertificate, ours};
+use crate::admin::check::certificates::{OwnCertificate, of_edges, ours};
 use crate::admin::desk::Desk;
 use crate::link::{PartnerCertificate, partner_certificates};
 use crate::shell::now;
@@ -22,7 +22,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Desk>> {
 /// Certificates.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct CertificateList {
-    /// Ours, on this gateway.
+    /// Ours, on this gateway and on its edges.
     pub ours: Vec<OwnCertificate>,
     /// The newest that each server of a partner has shown.
     pub partners: Vec<PartnerCertificate>,
@@ -36,8 +36,9 @@ pub struct CertificateList {
 )]
 async fn list(_: By<Read>, State(desk): State<Arc<Desk>>) -> Json<CertificateList> {
     let now_ms = now().unix_ms;
-    let ours = ours(&desk.administration.in_force().config, now_ms).await;
+    let mut ours = ours(&desk.administration.in_force().config, now_ms).await;
     let streams = desk.links.streams(None).await;
+    ours.extend(of_edges(&streams));
     let partners = partner_certificates(&streams, &desk.links.verdicts().newest(), now_ms);
     Json(CertificateList { ours, partners })
 }

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use super::Check;
 use crate::config::Config;
-use crate::link::Certificate;
+use crate::link::{Certificate, EdgeStreams};
 
 /// Days before its end from which a certificate is a warning.
 const ENDING_DAYS: i64 = 30;
@@ -19,9 +19,9 @@ const ENDING_DAYS: i64 = 30;
 /// A certificate of ours.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct OwnCertificate {
-    /// What it is for: `link`, `sip` or `panel`.
+    /// What it is for: `link`, `sip` or `panel` on this gateway, `edge` for what an edge shows to partners.
     pub role: &'static str,
-    /// The file.
+    /// The file, or the edge.
     pub file: String,
     /// The certificate; `null` if it cannot be read.
     pub certificate: Option<Certificate>,
@@ -44,6 +44,17 @@ pub async fn ours(config: &Config, now_ms: u64) -> Vec<OwnCertificate> {
     };
     // Files may lie on a slow network.
     tokio::task::spawn_blocking(read).await.unwrap_or_default()
+}
+
+/// What the edges show to partners, as far as they have told.
+pub fn of_edges(edges: &[EdgeStreams]) -> impl Iterator<Item = OwnCertificate> {
+    let shown = edges.iter().flat_map(|edge| edge.certificates.iter().map(move |certificate| (edge, certificate)));
+    shown.map(|(edge, certificate)| OwnCertificate {
+        role: "edge",
+        file: edge.edge.clone(),
+        certificate: Some(certificate.clone()),
+        fault: None,
+    })
 }
 
 fn own(role: &'static str, file: &Path, fault: Option<String>, now_ms: u64) -> OwnCertificate {
