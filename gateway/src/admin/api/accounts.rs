@@ -133,8 +133,12 @@ struct AccountPatch {
     patch, path = "/accounts/{name}", tag = "accounts", operation_id = "account_set",
     params(("name" = String, Path, description = "Its name.")),
     request_body(content = AccountPatch, content_type = "application/merge-patch+json"),
-    responses((status = 200, description = "The account now.", body = AccountView,
-        headers(("ETag" = String, description = "Its version.")))),
+    responses(
+        (status = 200, description = "The account now.", body = AccountView,
+            headers(("ETag" = String, description = "Its version."))),
+        (status = 412, description = "Somebody else has changed it.", body = super::problem::Problem,
+            content_type = "application/problem+json"),
+    ),
     security(("token" = ["accounts"]))
 )]
 async fn change(

@@ -360,16 +360,9 @@ fn change(in_force: &InForce, object: &ImportedObject, replace: bool) -> Option<
         Kind::Policy => Change::NewPolicy(document.clone()),
         Kind::Unknown => return None,
     };
-    let subject = match new.subject().0 {
-        Ok(subject) => subject,
-        Err(_) => {
-            return Some(Err(fault(
-                "domain",
-                "other",
-                "it has no name that is one here",
-                "write it in the export, or make it by hand",
-            )));
-        }
+    let Ok(subject) = new.subject().0 else {
+        let found = "it has no name that is one here";
+        return Some(Err(fault("", "other", found, "write it in the export, or make it by hand")));
     };
     if in_force.is_declared(&subject) {
         return Some(Err(fault("", "declared", "gateway.toml declares it", "change it there")));

@@ -128,7 +128,11 @@ struct End {
 /// Removes what two users have agreed on: both are told, and may ask again.
 #[utoipa::path(
     delete, path = "/pairs", tag = "pairs", operation_id = "pair_remove", params(End),
-    responses((status = 200, description = "What was removed, or would be.", body = Receipt)),
+    responses(
+        (status = 200, description = "What was removed, or would be.", body = Receipt),
+        (status = 409, description = "The engine could not do it.", body = super::problem::Problem,
+            content_type = "application/problem+json"),
+    ),
     security(("token" = ["operate"]))
 )]
 async fn remove(actor: By<Operate>, State(desk): State<Arc<Desk>>, Asked(end): Asked<End>) -> Answer<Json<Receipt>> {

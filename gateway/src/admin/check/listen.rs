@@ -18,7 +18,7 @@ pub(super) async fn check(config: &Config) -> Vec<Check> {
     for (kind, address) in &config.sip.listen {
         match kind {
             TransportKind::Tcp | TransportKind::Tls => {
-                places.push((format!("listener sip {kind} {address}"), *address))
+                places.push((format!("listener sip {kind} {address}"), *address));
             }
             // Nothing tells whether a port of UDP is heard.
             TransportKind::Udp => {}
