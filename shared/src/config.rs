@@ -264,7 +264,8 @@ impl Section {
         match self.take(key)? {
             Value::String(text) => Some(text),
             other => {
-                self.fault(key, ("wrong-type", []), shown(&other), "write a text in quotes");
+                // Without its value, which may be a secret.
+                self.fault(key, ("wrong-type", []), format!("{} does not do", kind(&other)), "write a text in quotes");
                 None
             }
         }
@@ -475,6 +476,17 @@ fn syntax_error(text: &str, error: &toml::de::Error) -> ConfigError {
     ConfigError::new("", found, "mend the TOML syntax; nothing else was checked")
 }
 
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::String(_) => "a text",
+        Value::Integer(_) | Value::Float(_) => "a number",
+        Value::Boolean(_) => "true or false",
+        Value::Datetime(_) => "a date",
+        Value::Array(_) => "a list",
+        Value::Table(_) => "a section",
+    }
+}
+
 fn shown(value: &Value) -> String {
     match value {
         Value::String(text) => {
@@ -484,9 +496,7 @@ fn shown(value: &Value) -> String {
         Value::Integer(number) => format!("{number} does not do"),
         Value::Float(number) => format!("{number} does not do"),
         Value::Boolean(flag) => format!("{flag} does not do"),
-        Value::Datetime(_) => "a date does not do".to_owned(),
-        Value::Array(_) => "a list does not do".to_owned(),
-        Value::Table(_) => "a section does not do".to_owned(),
+        Value::Datetime(_) | Value::Array(_) | Value::Table(_) => format!("{} does not do", kind(value)),
     }
 }
 
@@ -553,7 +563,7 @@ mod tests {
         assert_eq!(
             mistakes,
             [
-                "link.listen: 5 does not do; write a text in quotes",
+                "link.listen: a number does not do; write a text in quotes",
                 "link.window: 0 does not do; write a whole number from 1 to 100",
                 "link.key: it is missing; write, for example, key = \"key.pem\"",
                 "partner[0].extra: the key is not known; remove it; known here are domain",

@@ -115,13 +115,13 @@ pub(super) async fn download(
 }
 
 async fn write(client: &Client, call: Call, part: &Path) -> Result<u64, Failure> {
-    let mut out: File = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(MODE)
-        .open(part)
-        .map_err(|error| Failure::file(part, error))?;
+    // One that is left over, or that somebody has put there, would keep its own mode and owner.
+    match std::fs::remove_file(part) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(Failure::file(part, error)),
+        Ok(()) | Err(_) => {}
+    }
+    let out = OpenOptions::new().write(true).create_new(true).mode(MODE).open(part);
+    let mut out: File = out.map_err(|error| Failure::file(part, error))?;
     let mut size = 0;
     client
         .pieces(call, |piece| {

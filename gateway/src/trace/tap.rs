@@ -5,7 +5,6 @@
 //! how many.
 
 use std::collections::HashSet;
-use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +15,6 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::event::{Event, Kind, Leg, Way};
-use super::ladder::stamp;
 use super::read::Head;
 use super::recorder::{MAX_READERS, Place, Recorder};
 
@@ -159,7 +157,6 @@ pub struct TooManyReaders;
 pub struct Tap {
     place: Place,
     filter: Filter,
-    show_bodies: bool,
     next: u64,
     /// Of what was shown.
     ties: HashSet<String>,
@@ -176,18 +173,19 @@ pub struct Batch {
 
 impl Recorder {
     /// Opens a live reader that shows what passes from now on.
-    pub fn subscribe(self: &Arc<Self>, filter: Filter, show_bodies: bool) -> Result<Tap, TooManyReaders> {
+    pub fn subscribe(self: &Arc<Self>, filter: Filter) -> Result<Tap, TooManyReaders> {
         let place = self.reader().ok_or(TooManyReaders)?;
         let next = self.span().1;
-        Ok(Tap { place, filter, show_bodies, next, ties: HashSet::new() })
+        Ok(Tap { place, filter, next, ties: HashSet::new() })
     }
 }
 
 impl Tap {
-    /// Waits until there is something to show, or something was left out.
-    pub async fn more(&mut self) -> Batch {
+    /// Waits until there is something to show, or something was left out. Whether bodies are shown is asked each time: the
+    /// setting may change while somebody watches.
+    pub async fn more(&mut self, shows_bodies: impl Fn() -> bool) -> Batch {
         loop {
-            let batch = self.take();
+            let batch = self.take(shows_bodies());
             if !batch.events.is_empty() || batch.left_out > 0 {
                 return batch;
             }
@@ -196,7 +194,7 @@ impl Tap {
     }
 
     /// What has come since the last look.
-    pub fn take(&mut self) -> Batch {
+    pub fn take(&mut self, show_bodies: bool) -> Batch {
         let recorder = Arc::clone(&self.place.recorder);
         let mut batch = Batch::default();
         let newest = recorder.span().1;
@@ -213,7 +211,7 @@ impl Tap {
             for raw in &page.events {
                 let head = Head::read(raw);
                 if self.is_wanted(&head) {
-                    batch.events.push(head.event(self.show_bodies));
+                    batch.events.push(head.event(show_bodies));
                 }
             }
             self.next = page.next;
@@ -236,29 +234,6 @@ impl Tap {
         }
         wanted
     }
-}
-
-/// An event as one line for a terminal.
-pub fn line(event: &Event) -> String {
-    let leg = match event.leg {
-        Leg::Xmpp => "xmpp",
-        Leg::Sip => "sip",
-        Leg::Msrp => "msrp",
-        Leg::Inside => "-",
-    };
-    let arrow = match event.way {
-        Way::In => ">",
-        Way::Out => "<",
-    };
-    let mut line = format!("{} {leg:4} {arrow} {}", stamp(event.at_ms).1, unmistakable(&event.label));
-    let user = |user: &Option<String>| user.clone().unwrap_or_else(|| "-".to_owned());
-    if event.local.is_some() || event.remote.is_some() {
-        let _infallible = write!(line, "  [{} {}]", user(&event.remote), user(&event.local));
-    }
-    if let Some(peer) = &event.peer {
-        let _infallible = write!(line, " {}", unmistakable(peer));
-    }
-    line
 }
 
 #[cfg(test)]
@@ -303,31 +278,28 @@ mod tests {
         let recorder = recorder();
         stanza(&recorder, 1, "bob@fabrikam.example");
         let mut tap =
-            recorder.subscribe(filter(|query| query.partner = Some("fabrikam.example".to_owned())), false).unwrap();
+            recorder.subscribe(filter(|query| query.partner = Some("fabrikam.example".to_owned()))).unwrap();
         stanza(&recorder, 2, "bob@fabrikam.example");
         stanza(&recorder, 3, "eve@wingtip.example");
         let outcomes = LinkEvent::Outcomes(vec![(2, Outcome::Done), (3, Outcome::Done)]);
         recorder.received(&Input::Link(outcomes), 8);
-        let events = tap.take().events;
-        let lines: Vec<String> = events.iter().map(line).collect();
-        assert_eq!(
-            lines,
-            [
-                "00:00:00.007 xmpp < <message>  [bob@fabrikam.example alice@contoso.example]",
-                "00:00:00.008 xmpp > delivered",
-            ]
-        );
+        let events = tap.take(false).events;
+        let told: Vec<_> = events.iter().map(|event| (event.at_ms, event.way, event.label.as_str())).collect();
+        assert_eq!(told, [(7, Way::Out, "<message>"), (8, Way::In, "delivered")]);
+        assert_eq!(events[0].remote.as_deref(), Some("bob@fabrikam.example"));
         assert!(events[0].text.contains("[2 characters]"), "{}", events[0].text);
-        assert!(tap.take().events.is_empty());
+        assert!(tap.take(false).events.is_empty());
+        stanza(&recorder, 4, "bob@fabrikam.example");
+        assert!(!tap.take(true).events[0].text.contains("[2 characters]"), "the setting is asked each time");
     }
 
     #[test]
     fn a_tap_that_falls_behind_says_how_much_it_left_out() {
         let recorder = recorder();
-        let mut tap = recorder.subscribe(Filter::default(), false).unwrap();
+        let mut tap = recorder.subscribe(Filter::default()).unwrap();
         (0..TURN + 10).for_each(|key| stanza(&recorder, key, "bob@fabrikam.example"));
         let begun = Instant::now();
-        let batch = tap.take();
+        let batch = tap.take(false);
         assert_eq!((batch.events.len() as u64, batch.left_out), (TURN, 10));
         assert!(begun.elapsed() < Duration::from_secs(60));
     }
@@ -336,10 +308,10 @@ mod tests {
     fn there_are_only_so_many_taps() {
         let recorder = recorder();
         let mut taps: Vec<_> =
-            (0..MAX_READERS).map(|_| recorder.subscribe(Filter::default(), false).unwrap()).collect();
-        assert_eq!(recorder.subscribe(Filter::default(), false).map(|_| ()), Err(TooManyReaders));
+            (0..MAX_READERS).map(|_| recorder.subscribe(Filter::default()).unwrap()).collect();
+        assert_eq!(recorder.subscribe(Filter::default()).map(|_| ()), Err(TooManyReaders));
         taps.pop();
-        assert!(recorder.subscribe(Filter::default(), false).is_ok());
+        assert!(recorder.subscribe(Filter::default()).is_ok());
     }
 
     #[test]

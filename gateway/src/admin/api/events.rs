@@ -1,7 +1,7 @@
 //! What passes, as it passes, and what has passed between two users: the tap and the ladder.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::body::{Body, Bytes};
@@ -25,6 +25,7 @@ use super::permission::{By, Operate, Read};
 use super::problem::Trouble;
 use crate::admin::desk::Desk;
 use crate::admin::journal::Outcome;
+use crate::admin::login::Actor;
 use crate::trace::ladder::{Ladder, Query, Scope, svg, text};
 use crate::trace::tap::{Batch, Filter, FilterQuery, Tap};
 
@@ -72,20 +73,28 @@ async fn events(actor: By<Operate>, State(desk): State<Arc<Desk>>, Asked(which):
     let query = FilterQuery { partner, local, remote, kind, direction, leg };
     let filter = Filter::read(&query)
         .map_err(|bad| Trouble::parameter(bad.key, format!("{} is not {}", bad.found, bad.expected)))?;
-    let tap = desk.recorder.subscribe(filter, desk.shows_bodies()).map_err(|_| Trouble::Busy)?;
+    let tap = desk.recorder.subscribe(filter).map_err(|_| Trouble::Busy)?;
     note(&desk, &actor, "events.tap", "", Outcome::Done, json!({ "filter": query })).await?;
     let (lines, ready) = mpsc::channel(BATCHES);
-    tokio::spawn(follow(tap, lines));
+    tokio::spawn(follow(tap, lines, desk, (*actor).clone()));
     let fields = [(header::CONTENT_TYPE, NDJSON)];
     Ok((fields, Body::from_stream(ReceiverStream::new(ready))).into_response())
 }
 
-async fn follow(mut tap: Tap, lines: mpsc::Sender<std::io::Result<Bytes>>) {
+/// Gives what passes, as long as the reader takes it and may have it.
+async fn follow(mut tap: Tap, lines: mpsc::Sender<std::io::Result<Bytes>>, desk: Arc<Desk>, actor: Actor) {
+    let mut judged = Instant::now();
     loop {
         let more = tokio::select! {
-            more = tokio::time::timeout(SIGN_OF_LIFE, tap.more()) => more,
+            more = tokio::time::timeout(SIGN_OF_LIFE, tap.more(|| desk.shows_bodies())) => more,
             () = lines.closed() => return,
         };
+        if judged.elapsed() >= SIGN_OF_LIFE {
+            if !desk.login.may_still(&actor, crate::admin::login::Scope::Operate).await {
+                return;
+            }
+            judged = Instant::now();
+        }
         let text = more.map_or_else(|_| Bytes::from_static(b"\n"), |batch| written(&batch));
         match tokio::time::timeout(PATIENCE, lines.send(Ok(text))).await {
             Ok(Ok(())) => {}

@@ -83,7 +83,9 @@ pub async fn gate(State(gate): State<Gate>, request: Request, next: Next) -> Res
     };
     // Whoever sends slowly has no place yet.
     let places = if peer == Some(Peer::Local) { &gate.local_requests } else { &gate.requests };
-    let Ok(_place) = places.try_acquire() else { return dressed(Denied::Busy.into_response(), actor, &visit) };
+    let Ok(place) = Arc::clone(places).try_acquire_owned() else {
+        return dressed(Denied::Busy.into_response(), actor, &visit);
+    };
     let extensions = request.extensions_mut();
     extensions.insert(Client(address));
     extensions.insert(visit.clone());
@@ -93,7 +95,23 @@ pub async fn gate(State(gate): State<Gate>, request: Request, next: Next) -> Res
     if let Some(session) = session {
         extensions.insert(session);
     }
-    dressed(next.run(request).await, actor, &visit)
+    let is_change = !is_safe(request.method());
+    let answered = async move {
+        let response = next.run(request).await;
+        drop(place);
+        response
+    };
+    // A change goes on to its end, its entry in the journal included, though the client goes away meanwhile.
+    let response = match is_change {
+        true => tokio::spawn(answered).await.unwrap_or_else(|_| Denied::Failed.into_response()),
+        false => answered.await,
+    };
+    dressed(response, actor, &visit)
+}
+
+/// Whether a request only reads (RFC 9110, section 9.2.1).
+const fn is_safe(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
 }
 
 /// Where the client is; `None` on this machine's socket.
@@ -150,7 +168,7 @@ impl Gate {
         actor: Option<&Actor>,
         session: Option<&Session>,
     ) -> Result<Body, Denied> {
-        if matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS) {
+        if is_safe(&parts.method) {
             return Ok(body);
         }
         let is_cookie = peer != Some(Peer::Local) && bearer(&parts.headers).is_none();

@@ -251,10 +251,24 @@ impl Login {
         state: &str,
         address: Option<IpAddr>,
     ) -> Result<(Ticket, String), SignInRefused> {
+        let now_ms = now().unix_ms;
+        if address.is_some_and(|address| self.attempts(|attempts| attempts.is_paused(address, now_ms))) {
+            return Err(SignInRefused::Refused);
+        }
         match self.vouched(cookie, code, state, address).await {
-            Ok(entered) => Ok(entered),
+            Ok(entered) => {
+                if let Some(address) = address {
+                    self.attempts(|attempts| attempts.succeeded(address));
+                }
+                Ok(entered)
+            }
             Err(Refused::Denied(denied)) => Err(SignInRefused::Denied(denied)),
+            // Anybody can come here with anything: the journal has nothing to remember of it.
+            Err(Refused::Fault(Fault::State, _)) => Err(SignInRefused::Refused),
             Err(Refused::Fault(fault, name)) => {
+                if let Some(address) = address {
+                    self.attempts(|attempts| attempts.failed(address, now_ms));
+                }
                 tracing::warn!(%fault, name, ?address, "a sign-in with the identity provider was refused");
                 let detail = serde_json::json!({ "by": "oidc", "fault": fault.to_string() }).to_string();
                 self.note(anonymous(&name, address, "session.begin", Outcome::Refused, detail)).await?;

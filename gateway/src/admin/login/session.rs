@@ -3,10 +3,10 @@
 use std::net::IpAddr;
 
 use super::secret::same;
-use super::{Denied, Login, Role, Scopes, Ticket, failed};
+use super::{Actor, ActorKind, Denied, Login, Role, Scope, Scopes, Ticket, failed};
 use crate::admin::journal::Hash;
 use crate::shell::now;
-use crate::store::operator::{Account, Login as Kept};
+use crate::store::operator::{Account, Login as Kept, Token};
 
 /// What the token of forms is derived for.
 const FORMS: &str = "causeway forms";
@@ -78,6 +78,28 @@ impl Login {
             self.store.touch_login(hash, now_ms, expires_ms).await.map_err(|error| failed(&error))?;
         }
         Ok(Some(Session { account, csrf: ticket.derived(FORMS), hash }))
+    }
+
+    /// Whether somebody who was let in before may still do something, for answers that take long. Whoever cannot be looked
+    /// up may not.
+    pub async fn may_still(&self, actor: &Actor, scope: Scope) -> bool {
+        let account = match actor.kind {
+            ActorKind::Local => return actor.may(scope),
+            ActorKind::Anonymous | ActorKind::System => return false,
+            ActorKind::Account => actor.name.as_str(),
+            ActorKind::Token => {
+                let Some((account, id)) = actor.name.split_once('/') else { return false };
+                let tokens = self.store.tokens().await.unwrap_or_default();
+                let now_ms = now().unix_ms;
+                let holds = |token: &Token| token.id == id && token.expires_ms.is_none_or(|end_ms| end_ms > now_ms);
+                if !tokens.iter().any(holds) {
+                    return false;
+                }
+                account
+            }
+        };
+        let account = self.store.account(account.to_owned()).await.ok().flatten();
+        actor.may(scope) && account.is_some_and(|account| scopes(&account).has(scope))
     }
 
     /// Ends a session.

@@ -21,6 +21,9 @@ async fn what_was_done_and_refused_is_listed_exported_and_verified() {
     assert_eq!(client.get("/api/v1/audit?after=1").await.json()["entries"][0]["seq"], 2);
     assert_eq!(client.get("/api/v1/audit?before=2").await.json()["entries"][0]["seq"], 1);
 
+    assert_eq!(client.get("/api/v1/audit?limit=1").await.json()["next"], 1);
+    assert_eq!(client.get("/api/v1/audit?before=2&limit=1").await.json()["next"], Value::Null);
+
     let export = client.get("/api/v1/audit/export").await;
     assert_eq!(export.field("content-type"), "application/x-ndjson");
     let text = String::from_utf8(export.bytes.to_vec()).unwrap();

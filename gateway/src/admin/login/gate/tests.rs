@@ -421,3 +421,47 @@ async fn a_part_of_a_page_is_not_answered_with_a_sign_in() {
     let answer = panel.browser().with("hx-request", "true").get("/accounts").await;
     assert_eq!((answer.status, answer.header("hx-redirect")), (StatusCode::UNAUTHORIZED, "/sign-in"));
 }
+
+#[tokio::test]
+async fn a_change_goes_on_to_its_end_though_the_client_goes_away() {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use axum::body::Body;
+    use tower::ServiceExt as _;
+
+    let panel = Panel::new().await;
+    let (done, mut is_done) = tokio::sync::mpsc::channel(1);
+    let work = async move || {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        done.send(()).await.unwrap();
+    };
+    let inside = axum::Router::new().route("/work", axum::routing::post(work));
+    let routes = crate::admin::web::router(panel.login.clone(), Arc::new(|| false), inside);
+    let mut request = axum::extract::Request::post("/work").body(Body::empty()).unwrap();
+    request.extensions_mut().insert(crate::admin::serve::Peer::Local);
+    let asked = tokio::time::timeout(Duration::from_millis(10), routes.oneshot(request)).await;
+    assert!(asked.is_err(), "the client has gone");
+    assert_eq!(tokio::time::timeout(Duration::from_secs(5), is_done.recv()).await, Ok(Some(())));
+}
+
+#[tokio::test]
+async fn what_goes_on_for_long_ends_with_the_right_to_it() {
+    let panel = Panel::new().await;
+    panel.account("root", Role::Administrator).await;
+    panel.account("alice", Role::Administrator).await;
+    let local = Actor::local(Language::English);
+    panel.token("alice", &[Scope::Operate]).await;
+    let id = panel.store.tokens().await.unwrap()[0].id.clone();
+    let token = Actor { name: format!("alice/{id}"), kind: crate::admin::login::ActorKind::Token, ..local.clone() };
+    let alice =
+        Actor { name: "alice".to_owned(), kind: crate::admin::login::ActorKind::Account, ..local.clone() };
+    for actor in [&local, &token, &alice] {
+        assert!(panel.login.may_still(actor, Scope::Operate).await, "{}", actor.name);
+    }
+    panel.login.remove_token(&local, &id).await.unwrap();
+    assert!(!panel.login.may_still(&token, Scope::Operate).await);
+    let viewer = AccountChange { role: Some(Role::ViewOnlyAdministrator), ..AccountChange::default() };
+    panel.login.change_account(&local, "alice", viewer).await.unwrap();
+    assert!(!panel.login.may_still(&alice, Scope::Operate).await);
+}

@@ -239,6 +239,24 @@ async fn an_answer_counts_once_for_the_browser_that_asked_and_with_its_nonce() {
 }
 
 #[tokio::test]
+async fn what_nobody_asked_for_leaves_nothing_in_the_journal_and_codes_are_not_guessed_for_ever() {
+    let provider = provider(ec()).await;
+    let panel = panel(&provider).await;
+    let (before, _) = panel.store.journal_end().await.unwrap();
+    for _ in 0..3 {
+        assert_eq!(come_back(&mut panel.browser(), "x").await.header("location"), "/sign-in?said=refused");
+    }
+    assert_eq!(panel.store.journal_end().await.unwrap().0, before);
+    for _ in 0..15 {
+        let mut browser = panel.browser();
+        let asked = begin(&mut browser, &provider).await;
+        vouch(&provider, "another nonce", &json!(["admins"]));
+        come_back(&mut browser, &asked["state"]).await;
+    }
+    assert_eq!(panel.store.journal_end().await.unwrap().0, before + 10, "then the address waits");
+}
+
+#[tokio::test]
 async fn a_token_that_is_not_for_us_not_of_the_provider_or_expired_is_refused() {
     let provider = provider(ec()).await;
     let panel = panel(&provider).await;
