@@ -277,8 +277,7 @@ mod tests {
     fn a_tap_shows_what_fits_and_what_becomes_of_it() {
         let recorder = recorder();
         stanza(&recorder, 1, "bob@fabrikam.example");
-        let mut tap =
-            recorder.subscribe(filter(|query| query.partner = Some("fabrikam.example".to_owned()))).unwrap();
+        let mut tap = recorder.subscribe(filter(|query| query.partner = Some("fabrikam.example".to_owned()))).unwrap();
         stanza(&recorder, 2, "bob@fabrikam.example");
         stanza(&recorder, 3, "eve@wingtip.example");
         let outcomes = LinkEvent::Outcomes(vec![(2, Outcome::Done), (3, Outcome::Done)]);
@@ -307,8 +306,7 @@ mod tests {
     #[test]
     fn there_are_only_so_many_taps() {
         let recorder = recorder();
-        let mut taps: Vec<_> =
-            (0..MAX_READERS).map(|_| recorder.subscribe(Filter::default()).unwrap()).collect();
+        let mut taps: Vec<_> = (0..MAX_READERS).map(|_| recorder.subscribe(Filter::default()).unwrap()).collect();
         assert_eq!(recorder.subscribe(Filter::default()).map(|_| ()), Err(TooManyReaders));
         taps.pop();
         assert!(recorder.subscribe(Filter::default()).is_ok());

@@ -124,7 +124,8 @@ async fn list(_: By<Read>, State(desk): State<Arc<Desk>>, Asked(which): Asked<Wh
         true => desk.store.journal_before(which.before, limit).await?,
         false => desk.store.journal(which.after.unwrap_or(0), limit).await?,
     };
-    let next = records.last().map(|record| record.seq).filter(|seq| records.len() == limit && (!is_backwards || *seq > 1));
+    let next =
+        records.last().map(|record| record.seq).filter(|seq| records.len() == limit && (!is_backwards || *seq > 1));
     Ok(Json(AuditPage { entries: records.into_iter().map(AuditEntry::of).collect(), next }))
 }
 

@@ -454,8 +454,7 @@ async fn what_goes_on_for_long_ends_with_the_right_to_it() {
     panel.token("alice", &[Scope::Operate]).await;
     let id = panel.store.tokens().await.unwrap()[0].id.clone();
     let token = Actor { name: format!("alice/{id}"), kind: crate::admin::login::ActorKind::Token, ..local.clone() };
-    let alice =
-        Actor { name: "alice".to_owned(), kind: crate::admin::login::ActorKind::Account, ..local.clone() };
+    let alice = Actor { name: "alice".to_owned(), kind: crate::admin::login::ActorKind::Account, ..local.clone() };
     for actor in [&local, &token, &alice] {
         assert!(panel.login.may_still(actor, Scope::Operate).await, "{}", actor.name);
     }
