@@ -26,8 +26,9 @@ macro_rules! areas {
 }
 
 /// Name and texts of each area, in the order of [`Language::ALL`].
-static AREAS: &[(&str, [&str; 4])] =
-    &areas!["api", "faults", "frame", "journal", "live", "login", "partners", "policies", "settings"];
+static AREAS: &[(&str, [&str; 4])] = &areas![
+    "api", "faults", "frame", "journal", "live", "login", "partners", "policies", "settings", "trace", "verdicts"
+];
 
 /// A language of the panel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -348,3 +349,5 @@ impl<T: Arguments> Arguments for &T {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod vocabulary_tests;

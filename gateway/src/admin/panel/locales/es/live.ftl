@@ -9,17 +9,17 @@ nav-explain = Explicar
 overview = Resumen
 attention = Qué requiere atención
 attention-none = Nada requiere atención.
-readiness = De qué depende la puerta de enlace
+readiness = De qué depende la pasarela
 ready = Listo
 not-ready = No está listo
 numbers = Cifras
-edges-attached = Perímetros conectados
-edge = Perímetro
+edges-attached = Servidores perimetrales conectados
+edge = Servidor perimetral
 edge-since = Conectado desde
 edge-build = Versión
 edge-draining = Se está retirando
 edge-behind = Aún no rige allí la configuración más reciente
-no-edges = No hay ningún perímetro conectado: no pasa nada desde los socios ni hacia ellos. Revise las direcciones y los certificados del enlace.
+no-edges = No hay ningún servidor perimetral conectado: no pasa nada desde los socios ni hacia ellos. Revise las direcciones y los certificados del enlace.
 partners-count = { $count ->
     [one] { $count } socio
     [many] { $count } de socios
@@ -31,7 +31,7 @@ suspended-count = { $count ->
    *[other] { $count } elementos del almacén no concuerdan con el archivo de configuración y se omiten
 }
 partner = Socio
-gateway = puerta de enlace
+gateway = pasarela
 of-partner = Dominio del socio
 live-start = Actualizar automáticamente
 live-stop = Dejar de actualizar
@@ -64,15 +64,15 @@ stream-passed = Tráfico
 stream-stanzas = { $in } recibidas, { $out } enviadas
 stream-waiting = { $waiting } en espera, { $unacknowledged } sin confirmar
 stream-since = Desde
-stream-last = última estrofa { $moment }
+stream-last = última stanza { $moment }
 stream-close = Cerrar
 stream-close-of = Cerrar el flujo de { $partner }
 stream-close-hint = Un flujo cerrado se vuelve a abrir en cuanto haya algo que enviar. Nada de lo que espera se pierde.
 stream-close-done = El flujo se está cerrando.
-stream-close-no-edge = Ese perímetro ya no está conectado.
+stream-close-no-edge = Ese servidor perimetral ya no está conectado.
 stream-close-no-stream = Ese flujo ya no existe.
-stream-close-silent = El perímetro no respondió a tiempo. Compruebe si el flujo sigue ahí.
-stream-close-too-many = Hay demasiadas consultas a los perímetros en curso. Inténtelo de nuevo en unos segundos.
+stream-close-silent = El servidor perimetral no respondió a tiempo. Compruebe si el flujo sigue ahí.
+stream-close-too-many = Hay demasiadas consultas a los servidores perimetrales en curso. Inténtelo de nuevo en unos segundos.
 no-tls = Sin TLS
 direct-tls = TLS directo
 answer-complete = { $edge } lo dijo todo.
@@ -90,8 +90,8 @@ certificate-live = en uso
 certificate-pin = Huella fijada:
 certificate-unreadable = No se puede leer
 certificates = Certificados
-certificates-own = Certificados de esta puerta de enlace
-certificates-own-text = Tal como están ahora en los archivos. Un archivo nuevo se adopta sin reiniciar. Los certificados de los perímetros para los socios están en los perímetros; sus dictámenes y métricas informan de ellos.
+certificates-own = Certificados de esta pasarela
+certificates-own-text = Tal como están ahora en los archivos. Un archivo nuevo se adopta sin reiniciar. Los certificados de los servidores perimetrales para los socios están en los servidores perimetrales; sus dictámenes y métricas informan de ellos.
 certificates-partners = Certificados de los socios
 certificates-partners-text = El más reciente que cada servidor de un socio ha mostrado en un flujo o en un dictamen.
 certificates-none = Ningún socio ha mostrado aún un certificado.
@@ -101,38 +101,38 @@ days-over = { $days ->
    *[other] caducado desde hace { $days } días
 }
 queues = Colas
-queues-text = Estrofas en espera, dondequiera que estén. Cada cola tiene un límite; lo que no se puede entregar a tiempo vuelve a su remitente con un error.
-queues-edges = En los perímetros
-queues-gateway = En esta puerta de enlace
-queues-links = Enlaces con los perímetros
+queues-text = Stanzas en espera, dondequiera que estén. Cada cola tiene un límite; lo que no se puede entregar a tiempo vuelve a su remitente con un error.
+queues-edges = En los servidores perimetrales
+queues-gateway = En esta pasarela
+queues-links = Enlaces con los servidores perimetrales
 queues-partners = Por dominio
 queue-empty = No espera nada.
 queue-for = Para
-queue-in = las puertas de enlace
+queue-in = las pasarelas
 queue-out = el socio
 queue-what = En espera
 queue-bound = Límite
 queue-most = { $count ->
-    [one] { $count } estrofa
-    [many] { $count } de estrofas
-   *[other] { $count } estrofas
+    [one] { $count } stanza
+    [many] { $count } de stanzas
+   *[other] { $count } stanzas
 }
 queue-waiting = { $stanzas ->
     [0] nada
-    [one] { $stanzas } estrofa, { $bytes } bytes, la más antigua desde hace { $seconds } s
-    [many] { $stanzas } de estrofas, { $bytes } bytes, la más antigua desde hace { $seconds } s
-   *[other] { $stanzas } estrofas, { $bytes } bytes, la más antigua desde hace { $seconds } s
+    [one] { $stanzas } stanza, { $bytes } bytes, la más antigua desde hace { $seconds } s
+    [many] { $stanzas } de stanzas, { $bytes } bytes, la más antigua desde hace { $seconds } s
+   *[other] { $stanzas } stanzas, { $bytes } bytes, la más antigua desde hace { $seconds } s
 }
 queue-unacknowledged = Sin confirmar
 queue-unfinished = Sin terminar aquí
-queue-any-edge = hasta que se conecte un perímetro
+queue-any-edge = hasta que se conecte un servidor perimetral
 verdicts = Dictámenes
 verdicts-text = Por qué algo se rechazó o falló: hasta dónde llegó, de qué lado está la causa y qué hacer.
 verdicts-last = Los últimos
 verdicts-none = No hay ninguno.
 not-a-domain = Eso no es un dominio. Escriba, por ejemplo, fabrikam.example.
 not-a-user = Eso no es un usuario. Escriba, por ejemplo, alice@contoso.example.
-probe-now = Sondear desde cada perímetro
+probe-now = Sondear desde cada servidor perimetral
 probe-hint = Recorre todos los pasos, del DNS a la autenticación, por conexiones propias; no toca los flujos activos. Tarda hasta un minuto.
 probe-from = Sondeo desde { $edge }
 probe-reachable = Accesible
@@ -168,7 +168,7 @@ ladder-left-out = { $count ->
     [many] No se muestran { $count } de pasos más antiguos.
    *[other] No se muestran { $count } pasos más antiguos.
 }
-ladder-none = No se conserva nada de lo que pasó entre ellos. La puerta de enlace guarda lo último que pasó; pídales que lo intenten de nuevo.
+ladder-none = No se conserva nada de lo que pasó entre ellos. La pasarela guarda lo último que pasó; pídales que lo intenten de nuevo.
 ladder-steps = Cada paso, con su texto
 download-svg = Descargar como SVG
 download-text = Descargar como texto
