@@ -13,7 +13,7 @@ use axum::routing::get;
 use super::language::Texts;
 use super::layout::{Frame, page};
 use super::streams::answer;
-use crate::admin::check::certificates::{OwnCertificate, ours};
+use crate::admin::check::certificates::{OwnCertificate, of_edges, ours};
 use crate::admin::desk::Desk;
 use crate::admin::login::{Actor, Denied, Scope};
 use crate::link::PartnerCertificate;
@@ -66,6 +66,7 @@ async fn show(State(desk): State<Arc<Desk>>, actor: Actor, frame: Frame) -> Resu
     let mut partners = partner_certificates(&edges, &desk.links.verdicts().newest(), now_ms);
     partners.sort_by_key(|seen| seen.certificate.not_after);
     let config = Arc::clone(&desk.administration.in_force().config);
-    let own = ours(&config, now_ms).await;
+    let mut own = ours(&config, now_ms).await;
+    own.extend(of_edges(&edges));
     Ok(page(StatusCode::OK, &Page { t: frame.t, frame, own, partners, unsure }))
 }
