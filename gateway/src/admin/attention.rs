@@ -95,8 +95,8 @@ fn legs(legs: &[Leg]) -> Vec<Attention> {
     down.map(|leg| {
         let (code, href) = match leg.name {
             "link" => ("no-edge", "/streams"),
-            "sip" => ("no-sip", "/overview"),
-            _ => ("no-store", "/overview"),
+            "sip" => ("no-sip", "/"),
+            _ => ("no-store", "/"),
         };
         item(Level::Failed, code, [("reason", leg.reason.clone())], href)
     })
@@ -180,7 +180,7 @@ async fn choices(desk: &Desk, in_force: &InForce) -> Vec<Attention> {
     }
     // A store that does not answer is named already.
     if desk.login.accounts().await.is_ok_and(|accounts| accounts.is_empty()) {
-        found.push(item(Level::Warning, "no-account", [], "/set-up"));
+        found.push(item(Level::Warning, "no-account", [], "/accounts"));
     }
     found
 }

@@ -76,7 +76,7 @@ impl Screen {
     /// Shows a value: itself for scripts, what `text` makes of it for people.
     pub(super) fn show(&self, value: &Json, text: impl FnOnce(&Self) -> String) {
         if self.is_json() {
-            self.print(&format!("{value:#}\n"));
+            self.print(&steady(&format!("{value:#}\n")));
         } else {
             self.print(&text(self));
         }
@@ -113,8 +113,25 @@ pub(super) fn plain_lines(text: &str) -> String {
 }
 
 fn harmless(c: char) -> char {
+    if steers(c) { char::REPLACEMENT_CHARACTER } else { c }
+}
+
+fn steers(c: char) -> bool {
     let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    if c.is_control() || turns { char::REPLACEMENT_CHARACTER } else { c }
+    c.is_control() || turns
+}
+
+/// The same JSON with what steers a terminal written as escapes: JSON itself demands that of the first 32 only.
+pub(super) fn steady(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c != '\n' && steers(c) {
+            text.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            text.push(c);
+        }
+    }
+    text
 }
 
 /// The objects of an answer: itself if it is a list, or the list under the key.
@@ -237,6 +254,10 @@ mod tests {
         assert_eq!(plain("a\u{1b}[31mb\u{9b}c\u{202e}d\ne"), "a\u{fffd}[31mb\u{fffd}c\u{fffd}d e");
         assert_eq!(plain_lines("a\r\nb"), "a\u{fffd}\nb");
         assert_eq!(field(&json!({"a": {"b": "x\u{7}"}}), "a.b"), "x\u{fffd}");
+        let value = json!({"a": "\u{9b}2J\u{202e}\u{1b}"});
+        let text = steady(&format!("{value:#}"));
+        assert_eq!(text, "{\n  \"a\": \"\\u009b2J\\u202e\\u001b\"\n}");
+        assert_eq!(serde_json::from_str::<Json>(&text).unwrap(), value);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use serde_json::{Value as Json, json};
 
 use super::client::{Call, Client};
 use super::ending::{Ending, Failure, Found};
-use super::output::{Screen, Tone, field, items, line, plain, plain_lines};
+use super::output::{Screen, Tone, field, items, line, plain, plain_lines, steady};
 
 /// Bytes of an event: a SIP message of 64 KiB, escaped.
 const MAX_EVENT: usize = 1024 * 1024;
@@ -123,7 +123,7 @@ impl Tap {
                     return;
                 }
                 match serde_json::from_slice::<Json>(text) {
-                    Ok(event) if screen.is_json() => screen.print(&format!("{event}\n")),
+                    Ok(event) if screen.is_json() => screen.print(&format!("{}\n", steady(&event.to_string()))),
                     Ok(event) => screen.print(&event_text(&event, self.full, screen)),
                     // A sign of life, or half a line of a gateway that ended.
                     Err(_) => return,

@@ -1,15 +1,15 @@
-//! The archive of messages, for those who may read it: a search, and an export. Each look is noted in the journal.
+//! The archive of messages, for those who may read it: a search. Each look is noted in the journal. The export of all that fits is
+//! the interface's, which writes as many as there are.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use askama::Template;
 use axum::Router;
 use axum::extract::{Query, State};
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::StatusCode;
+use axum::response::Response;
 use axum::routing::get;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::language::Texts;
@@ -23,19 +23,16 @@ use crate::store::operator::{ArchiveCount, ArchiveFilter, ArchivedDirection, Arc
 /// Messages on a page.
 const SHOWN: usize = 100;
 
-/// Messages in one file; who wants more asks for less at a time, or uses the interface.
-const EXPORTED: usize = 10_000;
-
-/// Messages asked of the store at once.
-const PAGE: usize = 500;
+/// Characters of the journal's name for what was looked for.
+const LONGEST_OBJECT: usize = 512;
 
 /// The routes of this page.
 pub(super) fn routes() -> Router<Arc<Desk>> {
-    Router::new().route("/archive", get(show)).route("/archive/export", get(export))
+    Router::new().route("/archive", get(show))
 }
 
 /// What is asked for.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Wanted {
     #[serde(default)]
     partner: String,
@@ -69,13 +66,15 @@ impl Wanted {
 
     /// Who was looked for, for the journal.
     fn object(&self) -> String {
-        [&self.partner, &self.local, &self.remote].map(|text| text.trim()).join(" ").trim().to_owned()
+        let all = [&self.partner, &self.local, &self.remote].map(|text| text.trim()).join(" ");
+        all.trim().chars().take(LONGEST_OBJECT).collect()
     }
 
     fn query(&self) -> String {
         let Self { partner, local, remote, contains, .. } = self;
-        let (partner, local, remote) = (form_urlencoded(partner), form_urlencoded(local), form_urlencoded(remote));
-        format!("partner={partner}&local={local}&remote={remote}&contains={}", form_urlencoded(contains))
+        let all = [("partner", partner), ("local", local), ("remote", remote), ("contains", contains)];
+        let given = all.into_iter().filter(|(_, text)| !text.trim().is_empty());
+        given.map(|(name, text)| format!("{name}={}", form_urlencoded(text.trim()))).collect::<Vec<_>>().join("&")
     }
 }
 
@@ -110,46 +109,29 @@ async fn show(
     Query(wanted): Query<Wanted>,
 ) -> Result<Response, Denied> {
     actor.require(Scope::Archive)?;
-    super::note(&desk, &actor, "archive.read", &wanted.object(), Outcome::Done).await;
+    // Without its entry in the journal there is no look.
+    let detail = json!({ "filter": wanted }).to_string();
+    let entry = actor.entry("archive.read", &wanted.object(), Outcome::Done, detail);
+    desk.store.append_journal(vec![entry]).await.map_err(failed)?;
     let messages = desk.store.archived(wanted.filter(), wanted.after(), SHOWN).await.map_err(failed)?;
     let counts = desk.store.archive_counts().await.map_err(failed)?;
     Ok(page(StatusCode::OK, &Page { t: frame.t, frame, wanted, messages, counts }))
 }
 
-/// One message a line, as JSON.
-async fn export(State(desk): State<Arc<Desk>>, actor: Actor, Query(wanted): Query<Wanted>) -> Result<Response, Denied> {
-    actor.require(Scope::Archive)?;
-    super::note(&desk, &actor, "archive.export", &wanted.object(), Outcome::Done).await;
-    let (mut after, mut lines, mut count) = (wanted.after(), String::new(), 0);
-    while count < EXPORTED {
-        let messages = desk.store.archived(wanted.filter(), after, PAGE).await.map_err(failed)?;
-        let Some(last) = messages.last() else { break };
-        (after, count) = (last.id, count + messages.len());
-        for message in messages {
-            let _infallible = writeln!(lines, "{}", line(&message));
-        }
-    }
-    let kind = (header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
-    let name = (header::CONTENT_DISPOSITION, HeaderValue::from_static("attachment; filename=\"archive.ndjson\""));
-    Ok(([kind, name], lines).into_response())
-}
-
-fn line(message: &ArchivedMessage) -> serde_json::Value {
-    json!({
-        "id": message.id,
-        "at_ms": message.at_ms,
-        "partner": message.partner,
-        "local": message.local,
-        "remote": message.remote,
-        "direction": message.direction.as_str(),
-        "kind": message.kind.as_str(),
-        "body": message.body,
-        "stanza_id": message.stanza_id,
-        "outcome": message.outcome,
-    })
-}
-
 fn failed(error: crate::store::StoreError) -> Denied {
     tracing::error!(%error, "the archive cannot be read");
     Denied::Failed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_export_is_asked_for_what_was_typed_and_nothing_else() {
+        let wanted = Wanted { partner: " fabrikam.example".into(), contains: "a&b".into(), ..Wanted::default() };
+        assert_eq!(wanted.query(), "partner=fabrikam.example&contains=a%26b");
+        assert_eq!(Wanted::default().query(), "");
+        assert!(Wanted { local: "x".repeat(2_000), ..Wanted::default() }.object().len() <= LONGEST_OBJECT);
+    }
 }

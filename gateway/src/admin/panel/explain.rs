@@ -114,7 +114,7 @@ async fn test_im(
     let Ok(pair) = wanted.pair() else { return filled(&desk, frame, wanted, None, None).await };
     let tested = desk.operator.test_im(&pair, None).await;
     let outcome = if tested.is_ok() { Outcome::Done } else { Outcome::Refused };
-    super::note(&desk, &actor, "test-im", &named(&pair), outcome).await;
+    super::note(&desk, &actor, "pair.test-im", &named(&pair), outcome).await;
     match tested {
         Ok(report) => filled(&desk, frame, wanted, Some(report), None).await,
         Err(fault) => filled(&desk, frame, wanted, None, Some(("bad", fault.to_string()))).await,
