@@ -3,7 +3,8 @@ use serde_json::json;
 use super::*;
 
 fn object_of(value: Value) -> Object {
-    value.as_object().unwrap().clone()
+    let Value::Object(object) = value else { panic!("no object: {value}") };
+    object
 }
 
 fn data(documents: &[(DocumentKind, &str, Value)]) -> OperatorData {

@@ -263,7 +263,8 @@ mod tests {
     use super::*;
 
     fn object(value: Value) -> Object {
-        value.as_object().unwrap().clone()
+        let Value::Object(object) = value else { panic!("no object: {value}") };
+        object
     }
 
     #[test]

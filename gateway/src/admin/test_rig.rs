@@ -175,5 +175,6 @@ pub(crate) fn author(name: &str) -> Author {
 
 /// A JSON object.
 pub(crate) fn object(value: Value) -> Map<String, Value> {
-    value.as_object().unwrap().clone()
+    let Value::Object(object) = value else { panic!("no object: {value}") };
+    object
 }

@@ -1,6 +1,6 @@
 //! `causeway`: what an operator types.
 //!
-//! The verbs are the original's cmdlets, their flags its parameters. Most ask the gateway's interface ([`client`]);
+//! The verbs are the original's cmdlets, their flags its parameters. Most ask the gateway's interface (`client`);
 //! `cert`, `dns`, `dev-certs`, `completions` and `man` work without it. A file holds one family of verbs: how its part
 //! of the command line looks, what it asks, and how the answer is shown.
 

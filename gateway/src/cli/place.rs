@@ -18,7 +18,7 @@ pub(super) struct Options {
     /// The Unix socket of a gateway on this machine.
     #[arg(long, global = true, value_name = "FILE", conflicts_with = "server")]
     socket: Option<PathBuf>,
-    /// The gateway's panel: https://HOST[:PORT], or http:// on this machine.
+    /// The gateway's panel: https://HOST:PORT, or http:// on this machine.
     #[arg(long, global = true, value_name = "URL")]
     server: Option<String>,
     /// PEM file of the authorities that may vouch for the server, instead of this machine's.
@@ -93,11 +93,11 @@ fn read_token(file: &Path) -> Result<String, Failure> {
 
 /// Scheme, host and port of a URL; a path would be ignored, so it is refused.
 fn parse(url: &str) -> Result<(String, u16, bool), &'static str> {
-    let (scheme, rest) = url.split_once("://").ok_or("write https://HOST[:PORT]")?;
+    let (scheme, rest) = url.split_once("://").ok_or("write https://HOST:PORT")?;
     let (is_tls, usual) = match scheme {
         "https" => (true, 443),
         "http" => (false, 80),
-        _ => return Err("write https://HOST[:PORT]"),
+        _ => return Err("write https://HOST:PORT"),
     };
     let authority = rest.strip_suffix('/').unwrap_or(rest);
     if authority.is_empty() || authority.contains(['/', '?', '#', '@']) || !authority.is_ascii() {

@@ -1,8 +1,8 @@
 //! What a Lync Server or Skype for Business Server knows of its XMPP federation, read from what its cmdlets export.
 //!
 //! `Get-CsXmppAllowedPartner`, `Get-CsXmppGatewayConfiguration` and `Get-CsExternalAccessPolicy`, each piped to
-//! `Export-Clixml` or to `ConvertTo-Json`; one file may hold objects of several kinds. [`encoding`] makes text of the
-//! bytes, [`clixml`] and [`json`] make [`value::Object`]s of the text, and [`partner`], [`settings`] and [`policy`] turn
+//! `Export-Clixml` or to `ConvertTo-Json`; one file may hold objects of several kinds. `encoding` makes text of the
+//! bytes, `clixml` and `json` make `value::Object`s of the text, and `partner`, `settings` and `policy` turn
 //! each object into a document with the keys of `gateway.toml` and say what they changed or left out. Whether such a
 //! document is valid, and whether it fits what is in force, is judged where every other change is: not here.
 

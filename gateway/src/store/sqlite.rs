@@ -3,7 +3,7 @@
 //! The thread takes what waits in its queue, does all of it in one transaction, and calls back when that is on disk. So
 //! a commit costs one flush, however many pairs share it. WAL with `synchronous=FULL`: what was called back survives a
 //! power cut. What operators read takes longer than a step of a pair may wait, so that it has a thread of its own
-//! ([`reader`]), which WAL lets read beside the other.
+//! (`reader`), which WAL lets read beside the other.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -112,13 +112,13 @@ async fn show(
     // Without its entry in the journal there is no look.
     let detail = json!({ "filter": wanted }).to_string();
     let entry = actor.entry("archive.read", &wanted.object(), Outcome::Done, detail);
-    desk.store.append_journal(vec![entry]).await.map_err(failed)?;
-    let messages = desk.store.archived(wanted.filter(), wanted.after(), SHOWN).await.map_err(failed)?;
-    let counts = desk.store.archive_counts().await.map_err(failed)?;
+    desk.store.append_journal(vec![entry]).await.map_err(|error| failed(&error))?;
+    let messages = desk.store.archived(wanted.filter(), wanted.after(), SHOWN).await.map_err(|error| failed(&error))?;
+    let counts = desk.store.archive_counts().await.map_err(|error| failed(&error))?;
     Ok(page(StatusCode::OK, &Page { t: frame.t, frame, wanted, messages, counts }))
 }
 
-fn failed(error: crate::store::StoreError) -> Denied {
+fn failed(error: &crate::store::StoreError) -> Denied {
     tracing::error!(%error, "the archive cannot be read");
     Denied::Failed
 }
