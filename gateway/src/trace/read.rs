@@ -86,6 +86,29 @@ impl<'r> Head<'r> {
         }
     }
 
+    /// Whether it is a verdict about the partner's streams. One about what a single user did is for him alone, and names
+    /// nobody; what it was about shows how it ended.
+    pub(super) fn concerns_all_users(&self) -> bool {
+        use causeway_shared::verdict::{Code, Rung};
+        let Fact::Verdict { code, rung, .. } = &self.raw.fact else { return false };
+        let is_of_a_user = matches!(
+            code,
+            Some(
+                Code::PolicyPair
+                    | Code::PolicySipNoPartner
+                    | Code::PolicySips
+                    | Code::PolicySipLoop
+                    | Code::PolicySipSender
+                    | Code::PolicyAccess
+                    | Code::LimitsCoolDown
+                    | Code::LimitsDialogs
+                    | Code::LimitsHeld
+                    | Code::LimitsWatched
+            )
+        );
+        !is_of_a_user && *rung <= Rung::Link
+    }
+
     fn new(raw: &'r Raw, kind: Kind, leg: Leg, way: Way, ties: Ties) -> Self {
         Self { raw, sip: None, kind, leg, way, local: None, remote: None, ties }
     }

@@ -59,6 +59,22 @@ fabrikam.example      edge1                     gateway                 SIP pool
 }
 
 #[test]
+fn what_was_refused_to_another_user_is_not_in_the_ladder() {
+    let mut rig = conversation();
+    let before = ladder(&rig, Scope::Everything, false);
+    let dave = BareJid::parse("dave@contoso.example").unwrap();
+    let denied = crate::policy::access::Granted { tag: "none".into(), may: false };
+    rig.change(|settings| settings.access.grant(dave, denied));
+    rig.receive_text(
+        "MESSAGE sip:bob@fabrikam.example SIP/2.0\nVia: SIP/2.0/TCP 127.0.0.9;branch=z9hG4bKd\nMax-Forwards: 70\n\
+         From: <sip:dave@contoso.example>;tag=d\nTo: <sip:bob@fabrikam.example>\nCall-ID: d\nCSeq: 1 MESSAGE\n\
+         Content-Type: text/plain\nContent-Length: 2\n\nhi",
+    );
+    assert!(rig.out.verdicts.iter().any(|verdict| verdict.code == Some(Code::PolicyAccess)));
+    assert_eq!(ladder(&rig, Scope::Everything, false).steps, before.steps);
+}
+
+#[test]
 fn a_subscription_is_a_ladder() {
     let mut rig = recorded();
     rig.receive_text(

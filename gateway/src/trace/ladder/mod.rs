@@ -268,7 +268,10 @@ impl Builder {
             Kind::Iq => is_pair && *scope == Scope::Everything,
             Kind::Request(method) | Kind::Response(_, method) => (is_pair || has_call_id) && is_of(*scope, method),
             Kind::Outcome => ties(&head.ties).iter().any(|tie| self.known.contains_key(tie)),
-            Kind::Verdict => head.remote.as_ref().is_some_and(|domain| domain.domain() == remote.domain()),
+            Kind::Verdict => {
+                let is_theirs = head.remote.as_ref().is_some_and(|domain| domain.domain() == remote.domain());
+                is_theirs && head.concerns_all_users()
+            }
             // The first ones say nothing about what is shown.
             Kind::Edge => !self.steps.is_empty(),
             Kind::Unreadable => false,
