@@ -38,7 +38,7 @@ pub(crate) struct Rig {
     pub(crate) administration: Administration,
     store: Arc<SqliteStore>,
     text: Arc<Mutex<Arc<str>>>,
-    links: Links,
+    pub(crate) links: Links,
     _shutdown: watch::Sender<bool>,
 }
 

@@ -12,9 +12,9 @@ use axum::routing::get;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::dress::form_encoded;
 use super::language::Texts;
 use super::layout::{Frame, page};
-use super::streams::form_urlencoded;
 use crate::admin::desk::Desk;
 use crate::admin::journal::Outcome;
 use crate::admin::login::{Actor, Denied, Scope};
@@ -74,7 +74,7 @@ impl Wanted {
         let Self { partner, local, remote, contains, .. } = self;
         let all = [("partner", partner), ("local", local), ("remote", remote), ("contains", contains)];
         let given = all.into_iter().filter(|(_, text)| !text.trim().is_empty());
-        given.map(|(name, text)| format!("{name}={}", form_urlencoded(text.trim()))).collect::<Vec<_>>().join("&")
+        given.map(|(name, text)| format!("{name}={}", form_encoded(text.trim()))).collect::<Vec<_>>().join("&")
     }
 }
 

@@ -15,7 +15,6 @@ use serde::Deserialize;
 use super::language::Texts;
 use super::layout::{Frame, page};
 use crate::admin::desk::Desk;
-use crate::admin::journal::Outcome;
 use crate::admin::login::{Actor, Denied, Scope};
 use crate::presence::record::PairKey;
 use crate::trace::explain::Explanation;
@@ -112,9 +111,11 @@ async fn test_im(
 ) -> Result<Response, Denied> {
     actor.require(Scope::Operate)?;
     let Ok(pair) = wanted.pair() else { return filled(&desk, frame, wanted, None, None).await };
+    super::note(&desk, &actor, "pair.test-im", &named(&pair)).await?;
     let tested = desk.operator.test_im(&pair, None).await;
-    let outcome = if tested.is_ok() { Outcome::Done } else { Outcome::Refused };
-    super::note(&desk, &actor, "pair.test-im", &named(&pair), outcome).await;
+    if let Err(fault) = &tested {
+        super::note_refusal(&desk, &actor, "pair.test-im", &named(&pair), fault).await;
+    }
     match tested {
         Ok(report) => filled(&desk, frame, wanted, Some(report), None).await,
         Err(fault) => filled(&desk, frame, wanted, None, Some(("bad", fault.to_string()))).await,
@@ -133,9 +134,11 @@ async fn remove(
     if wanted.sure.is_empty() {
         return filled(&desk, frame, wanted, None, Some(("warn", t.get("pair-remove-sure")))).await;
     }
+    super::note(&desk, &actor, "pair.remove", &named(&pair)).await?;
     let removed = desk.operator.remove_pair(&pair).await;
-    let outcome = if removed.is_ok() { Outcome::Done } else { Outcome::Refused };
-    super::note(&desk, &actor, "pair.remove", &named(&pair), outcome).await;
+    if let Err(fault) = &removed {
+        super::note_refusal(&desk, &actor, "pair.remove", &named(&pair), fault).await;
+    }
     let said = match removed {
         Ok(removal) if removal.is_changed => ("good", t.get("pair-removed")),
         Ok(_) => ("warn", t.get("pair-absent")),

@@ -11,9 +11,9 @@ use axum::routing::get;
 use causeway_shared::jid::BareJid;
 use serde::Deserialize;
 
+use super::dress::form_encoded;
 use super::language::Texts;
 use super::layout::{Frame, page};
-use super::streams::form_urlencoded;
 use crate::admin::desk::Desk;
 use crate::admin::login::{Actor, Denied, Scope};
 use crate::trace::ladder::svg::Place;
@@ -93,7 +93,7 @@ impl Page {
     /// The same ladder as a file.
     fn file(&self, form: &str) -> String {
         let Wanted { local, remote, scope, .. } = &self.wanted;
-        let (local, remote, scope) = (form_urlencoded(local), form_urlencoded(remote), form_urlencoded(scope));
+        let (local, remote, scope) = (form_encoded(local), form_encoded(remote), form_encoded(scope));
         format!("/ladder/{form}?local={local}&remote={remote}&scope={scope}")
     }
 

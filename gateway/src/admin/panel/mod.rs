@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::routing::{get, post};
+use causeway_shared::domain::DomainName;
 
 use super::desk::Desk;
 use super::journal::Outcome;
-use super::login::{Actor, Login, oidc};
+use super::login::{Actor, Denied, Login, oidc};
 
 mod accounts;
 mod archive;
@@ -25,6 +26,8 @@ mod ladder;
 pub mod language;
 pub mod layout;
 mod overview;
+#[cfg(test)]
+mod live_tests;
 #[cfg(test)]
 mod page_rig;
 pub mod partners;
@@ -77,10 +80,28 @@ pub fn pages(desk: Arc<Desk>) -> Router {
         .with_state(desk)
 }
 
-/// Notes in the journal what somebody did; what cannot be noted is logged.
-async fn note(desk: &Desk, actor: &Actor, action: &str, object: &str, outcome: Outcome) {
-    let entry = actor.entry(action, object, outcome, "{}".to_owned());
+/// Notes in the journal what somebody wants done, before it is: what cannot be noted is not done.
+async fn note(desk: &Desk, actor: &Actor, action: &str, object: &str) -> Result<(), Denied> {
+    let entry = actor.entry(action, object, Outcome::Done, "{}".to_owned());
+    let noted = desk.store.append_journal(vec![entry]).await;
+    noted.map(drop).map_err(|error| {
+        tracing::error!(%error, action, object, "the journal cannot be written, so nothing was done");
+        Denied::Failed
+    })
+}
+
+/// Notes that it was not done after all, and why.
+async fn note_refusal(desk: &Desk, actor: &Actor, action: &str, object: &str, fault: &impl std::fmt::Display) {
+    let detail = serde_json::json!({ "reason": fault.to_string() }).to_string();
+    let entry = actor.entry(action, object, Outcome::Refused, detail);
     if let Err(error) = desk.store.append_journal(vec![entry]).await {
         tracing::error!(%error, action, object, "the journal cannot be written");
     }
+}
+
+/// The primary domain of a partner, whichever of its domains somebody types, however spelt.
+fn primary(desk: &Desk, typed: &str) -> String {
+    let Ok(domain) = DomainName::parse(typed.trim()) else { return typed.trim().to_owned() };
+    let settings = desk.settings.borrow();
+    settings.partner(&domain).map_or(&domain, |partner| &partner.primary).to_string()
 }

@@ -10,10 +10,10 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use serde::Deserialize;
 
+use super::dress::form_encoded;
 use super::language::Texts;
 use super::layout::{Frame, page, see_other};
 use crate::admin::desk::Desk;
-use crate::admin::journal::Outcome;
 use crate::admin::login::{Actor, Denied, Scope};
 use crate::link::live::{Answer, CloseReason, EdgeStreams, LiveStream, StreamDirection, StreamState};
 
@@ -107,7 +107,8 @@ async fn show(
 ) -> Result<Response, Denied> {
     actor.require(Scope::Read)?;
     let partner = wanted.partner.trim().to_owned();
-    let edges = desk.links.streams(Some(partner.as_str()).filter(|partner| !partner.is_empty())).await;
+    let primary = super::primary(&desk, &partner);
+    let edges = desk.links.streams(Some(primary.as_str()).filter(|partner| !partner.is_empty())).await;
     let total = edges.iter().map(|edge| edge.streams.len()).sum();
     let shown = Page {
         t: frame.t,
@@ -140,10 +141,12 @@ struct Closing {
 async fn close(State(desk): State<Arc<Desk>>, actor: Actor, Form(closing): Form<Closing>) -> Result<Response, Denied> {
     use crate::link::CloseFault;
     actor.require(Scope::Operate)?;
-    let done = desk.links.close_stream(&closing.edge, closing.id, CloseReason::NoError).await;
-    let outcome = if done.is_ok() { Outcome::Done } else { Outcome::Refused };
     let object = format!("{}/{}", closing.edge, closing.id);
-    super::note(&desk, &actor, "stream.close", &object, outcome).await;
+    super::note(&desk, &actor, "stream.close", &object).await?;
+    let done = desk.links.close_stream(&closing.edge, closing.id, CloseReason::NoError).await;
+    if let Err(fault) = &done {
+        super::note_refusal(&desk, &actor, "stream.close", &object, fault).await;
+    }
     let word = match done {
         Ok(()) => "done",
         Err(CloseFault::NoEdge) => "no-edge",
@@ -151,24 +154,13 @@ async fn close(State(desk): State<Arc<Desk>>, actor: Actor, Form(closing): Form<
         Err(CloseFault::Silent) => "silent",
         Err(CloseFault::TooMany) => "too-many",
     };
-    let partner: String = form_urlencoded(&closing.partner);
+    let partner: String = form_encoded(&closing.partner);
     Ok(see_other(&format!("/streams?closed={word}&partner={partner}")))
-}
-
-/// A value in a query.
-pub(super) fn form_urlencoded(text: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-    text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_value_in_a_query_is_nothing_else() {
-        assert_eq!(form_urlencoded("a.example&b=c\r\n/é"), "a.example%26b%3Dc%0D%0A%2F%C3%A9");
-    }
 
     #[test]
     fn only_known_ends_are_shown() {

@@ -17,7 +17,6 @@ use serde::Deserialize;
 use super::language::Texts;
 use super::layout::{Frame, page};
 use crate::admin::desk::Desk;
-use crate::admin::journal::Outcome;
 use crate::admin::login::{Actor, Denied, Scope};
 
 /// Verdicts that one page shows.
@@ -149,7 +148,7 @@ async fn probe(
     let Ok(partner) = DomainName::parse(wanted.partner.trim()) else {
         return Ok(page(StatusCode::UNPROCESSABLE_ENTITY, &filled(&desk, frame, wanted.partner, Vec::new())));
     };
-    super::note(&desk, &actor, "partner.probe", partner.as_str(), Outcome::Done).await;
+    super::note(&desk, &actor, "partner.probe", partner.as_str()).await?;
     let mut edges: Vec<String> = desk.links.edges().into_iter().map(|edge| edge.name).collect();
     edges.sort();
     edges.dedup();
@@ -178,7 +177,7 @@ fn filled(desk: &Desk, frame: Frame, partner: String, reports: Vec<Probed>) -> P
     let named = DomainName::parse(&partner);
     let mut verdicts = match (&named, partner.is_empty()) {
         (_, true) => kept.newest(),
-        (Ok(domain), false) => kept.latest(domain.as_str()),
+        (Ok(_), false) => kept.latest(&super::primary(desk, &partner)),
         (Err(_), false) => Vec::new(),
     };
     verdicts.truncate(SHOWN);
