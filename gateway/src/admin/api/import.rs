@@ -11,19 +11,21 @@ use axum::extract::{Request, State};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::answer::Answer;
 use super::body::{Asked, bounded, essence};
+use super::noted::note;
 use super::permission::{By, Write};
 use super::problem::{FaultText, Trouble, told};
 use crate::admin::administration::{InForce, Options, name};
 use crate::admin::change::{Change, Subject, document};
 use crate::admin::desk::Desk;
 use crate::admin::documents::Object;
+use crate::admin::journal::Outcome;
 use crate::admin::panel::language::Texts;
 use crate::admin::receipt::{Fault, FieldChange, Note, Receipt, Refusal};
 use crate::import::{self, ImportedObject, Kind, MAX_FILE_BYTES};
@@ -164,13 +166,16 @@ async fn lync(
     let bytes = bounded(request.into_body(), MAX_BODY).await?;
     let files: Files = super::body::read(super::body::object(&bytes)?)?;
     let dry_run = how.dry_run || files.dry_run;
+    let names = files.files.iter().map(|file| file.name.as_str()).collect::<Vec<_>>().join(" ");
     let imported = tokio::task::spawn_blocking(move || opened(files)).await;
     let imported = imported.map_err(|error| Trouble::Silent(error.to_string()))??;
     let options = Options { dry_run: true, force: how.force, if_version: None };
     let mut objects = judged(&desk, &actor, imported, how.replace, options).await?;
     let refused = objects.iter().filter(|object| !object.faults.is_empty()).count();
     if !dry_run && refused > 0 && !how.partial {
-        return Err(Trouble::Refused(Refusal::Faults(objects.into_iter().flat_map(Judged::named_faults).collect())));
+        let faults: Vec<Fault> = objects.into_iter().flat_map(Judged::named_faults).collect();
+        note(&desk, &actor, "import.lync", &names, Outcome::Refused, json!({ "faults": faults })).await?;
+        return Err(Trouble::Refused(Refusal::Faults(faults)));
     }
     let good: Vec<usize> = objects.iter().enumerate().filter(|(_, object)| object.does()).map(|(at, _)| at).collect();
     if !dry_run && !good.is_empty() {

@@ -32,6 +32,8 @@ const LARGE: [(&str, Scope, usize); 2] = [
     ("/api/v1/restore", Scope::Accounts, crate::admin::api::backup::MAX_RESTORE),
     ("/api/v1/import/lync", Scope::Write, crate::admin::api::import::MAX_BODY),
 ];
+/// Large bodies at once: each is in memory until it has been taken.
+const MAX_LARGE_REQUESTS: usize = 2;
 /// Time for a body.
 const BODY_PATIENCE: Duration = Duration::from_secs(60);
 /// Requests at once that wait for an answer.
@@ -51,6 +53,7 @@ pub struct Gate {
     bodies_shown: BodiesShown,
     requests: Arc<Semaphore>,
     local_requests: Arc<Semaphore>,
+    large_requests: Arc<Semaphore>,
 }
 
 impl Gate {
@@ -61,6 +64,7 @@ impl Gate {
             bodies_shown,
             requests: Arc::new(Semaphore::new(MAX_REQUESTS)),
             local_requests: Arc::new(Semaphore::new(MAX_LOCAL_REQUESTS)),
+            large_requests: Arc::new(Semaphore::new(MAX_LARGE_REQUESTS)),
         }
     }
 }
@@ -75,6 +79,12 @@ pub async fn gate(State(gate): State<Gate>, request: Request, next: Next) -> Res
     let (actor, session) = match gate.identify(&parts.headers, peer, address, &mut visit).await {
         Ok(known) => known,
         Err(denied) => return dressed(denied.into_response(), None, &visit),
+    };
+    let is_large = !is_safe(&parts.method) && most(parts.uri.path(), actor.as_ref()) > MAX_BODY;
+    let large_place = match is_large.then(|| Arc::clone(&gate.large_requests).try_acquire_owned()) {
+        Some(Err(_)) => return dressed(Denied::Busy.into_response(), actor, &visit),
+        Some(Ok(place)) => Some(place),
+        None => None,
     };
     let arrived = gate.arrived(&parts, body, peer, actor.as_ref(), session.as_ref()).await;
     let mut request = match arrived {
@@ -98,7 +108,7 @@ pub async fn gate(State(gate): State<Gate>, request: Request, next: Next) -> Res
     let is_change = !is_safe(request.method());
     let answered = async move {
         let response = next.run(request).await;
-        drop(place);
+        drop((place, large_place));
         response
     };
     // A change goes on to its end, its entry in the journal included, though the client goes away meanwhile.
@@ -175,14 +185,7 @@ impl Gate {
         if is_cookie && !is_same_origin(&parts.headers, &self.login.config()) {
             return Err(Denied::Forged);
         }
-        let most = match actor {
-            Some(actor) => {
-                let is_taken =
-                    |(path, scope, _): &&(&str, Scope, usize)| *path == parts.uri.path() && actor.may(*scope);
-                LARGE.iter().find(is_taken).map_or(MAX_BODY, |(.., most)| *most)
-            }
-            None => MAX_STRANGERS_BODY,
-        };
+        let most = most(parts.uri.path(), actor);
         let announced = parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
         if announced.is_some_and(|length: usize| length > most) {
             return Err(Denied::TooLarge);
@@ -194,6 +197,13 @@ impl Gate {
             Some(_) | None => Ok(Body::from(body)),
         }
     }
+}
+
+/// Bytes of a body that are taken at a path from somebody.
+fn most(path: &str, actor: Option<&Actor>) -> usize {
+    let Some(actor) = actor else { return MAX_STRANGERS_BODY };
+    let is_taken = |(known, scope, _): &&(&str, Scope, usize)| *known == path && actor.may(*scope);
+    LARGE.iter().find(is_taken).map_or(MAX_BODY, |(.., most)| *most)
 }
 
 /// The choices that the browser sends along.

@@ -158,6 +158,7 @@ struct ContinuePage {
 pub(super) async fn callback(
     State(login): State<Login>,
     Extension(Client(address)): Extension<Client>,
+    old: Option<Extension<Session>>,
     Query(back): Query<Callback>,
     headers: HeaderMap,
     frame: Frame,
@@ -166,6 +167,10 @@ pub(super) async fn callback(
     let cookie = cookies::read(&headers, cookies::state_name(is_secure)).unwrap_or_default();
     let mut response = match login.finish_elsewhere(cookie, back.code, &back.state, address).await {
         Ok((ticket, next)) => {
+            // As with a password: what the browser had before ends.
+            if let Some(Extension(old)) = old {
+                login.sign_out(&old).await?;
+            }
             // Browsers keep the session's cookie back while they follow a redirection that began elsewhere: a page of ours
             // leads on.
             let shown = ContinuePage { t: frame.t, frame, next: local_path(&next).to_owned() };

@@ -54,6 +54,9 @@ async fn one_bad_object_is_reported_with_the_others_and_keeps_them_back_unless_p
     assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
     assert!(refused.faults()[0].0.starts_with("partners.json[1] contoso.example"), "{:?}", refused.faults());
     assert_eq!(client.get("/api/v1/partners").await.json()["partners"], json!([]));
+    let entries = client.get("/api/v1/audit").await.json()["entries"].clone();
+    let refusal = entries.as_array().unwrap().iter().find(|entry| entry["action"] == "import.lync").unwrap();
+    assert_eq!((&refusal["outcome"], &refusal["object"]), (&json!("refused"), &json!("partners.json")));
 
     let part = client.post(&format!("{IMPORT}?partial=true"), &body).await.json();
     assert_eq!((&part["imported"], &part["refused"]), (&json!(1), &json!(1)));
