@@ -114,8 +114,9 @@ pub fn start(config: &TelemetryConfig) -> Result<TelemetryGuard, TelemetryError>
     };
     let provider = config.otlp_endpoint.as_deref().map(|endpoint| provider(config, endpoint)).transpose()?;
     let spans = provider.as_ref().map(|provider| {
-        // Spans of stanzas are at debug level, so that without export they are never made.
-        let wanted = EnvFilter::new("info,causeway=debug");
+        // Spans of stanzas are at debug level, so that without export they are never made. What people write is for the log
+        // alone, where an operator has turned it on: collectors of traces keep other company.
+        let wanted = EnvFilter::new("info,causeway=debug,causeway::bodies=off");
         tracing_opentelemetry::layer().with_tracer(provider.tracer("causeway")).with_filter(wanted)
     });
     tracing_subscriber::registry()
