@@ -25,9 +25,9 @@ mod journal;
 mod ladder;
 pub mod language;
 pub mod layout;
-mod overview;
 #[cfg(test)]
 mod live_tests;
+mod overview;
 #[cfg(test)]
 mod page_rig;
 pub mod partners;
