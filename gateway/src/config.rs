@@ -300,7 +300,8 @@ mod tests {
     use super::*;
     use crate::translate::message::MAX_BYTES_RELIABLE;
 
-    const GOOD: &str = r#"
+    /// The smallest file that is a configuration.
+    pub(super) const GOOD: &str = r#"
         gateway_id = "gateway-1"
         domains = ["contoso.example"]
         [link]

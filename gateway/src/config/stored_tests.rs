@@ -1,26 +1,10 @@
 use super::*;
 
-const FILE: &str = r#"
-    gateway_id = "gateway-1"
-    domains = ["contoso.example"]
-    [link]
-    edges = ["127.0.0.1:23456"]
-    certificate = "link-gateway.crt"
-    key = "link-gateway.key"
-    ca = "link-ca.pem"
-    allowed_edges = ["edge"]
-    [sip]
-    tcp = ["127.0.0.1:5060"]
-    contact = "sip:127.0.0.1:5060;transport=tcp"
-    next_hops = ["tcp:127.0.0.1:5070"]
-    [[sip.trusted_peers]]
-    name = "pool"
-    addresses = ["127.0.0.0/8"]
-    [gateway_settings]
-    connection_limit = 50
-    [[partner]]
-    domain = "fabrikam.example"
-"#;
+/// The smallest file, with a setting and a partner of its own.
+fn file() -> String {
+    let more = "[gateway_settings]\nconnection_limit = 50\n[[partner]]\ndomain = 'fabrikam.example'";
+    format!("{}\n{more}", crate::config::tests::GOOD)
+}
 
 fn table(text: &str) -> Table {
     text.parse().unwrap()
@@ -35,7 +19,7 @@ fn stored(partners: &[&str], settings: &str) -> Stored {
 }
 
 fn read(stored: &Stored) -> Result<Config, Vec<ConfigError>> {
-    Config::parse_over(FILE, [], stored).map(|(config, _)| config)
+    Config::parse_over(&file(), [], stored).map(|(config, _)| config)
 }
 
 #[test]
@@ -59,7 +43,7 @@ fn a_mistake_names_what_in_the_store_it_is_about() {
     let store =
         stored(&["domain = 'fabrikam.example'", "domain = 'a.example'\npartner_type = 'x'"], "strict_required = 3");
     let mistakes = read(&store).unwrap_err();
-    let declared = declared(FILE, &[], &store).unwrap();
+    let declared = declared(&file(), &[], &store).unwrap();
     let owners: Vec<_> = mistakes.iter().filter_map(|mistake| store.owner(&declared, &mistake.key)).collect();
     assert!(owners.contains(&StoredKey::Setting("strict_required".to_owned())), "{owners:?}");
     assert!(owners.contains(&StoredKey::Partner("a.example".to_owned())), "{owners:?}");

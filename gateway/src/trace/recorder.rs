@@ -254,13 +254,10 @@ fn ended(outcome: &Outcome) -> (Option<StanzaCondition>, &[u8]) {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
-
     use bytes::Bytes;
-    use causeway_sip::endpoint::SendTag;
     use causeway_sip::message::Message;
     use causeway_sip::parse::{Datagram, parse_datagram};
-    use causeway_sip::target::{Destination, FlowId, Target, TransportKind};
+    use causeway_sip::target::{FlowId, TransportKind};
 
     use super::*;
 
@@ -301,23 +298,5 @@ mod tests {
         let recorder = Recorder::default();
         recorder.received(&received(Some("pool")), 5_000);
         assert_eq!(recorder.page(0).events[0].bytes, MESSAGE.as_bytes());
-    }
-
-    #[test]
-    #[ignore = "it measures: run it optimised, with --nocapture"]
-    fn what_an_event_costs() {
-        const ROUNDS: u32 = 300_000;
-        let recorder = Recorder::default();
-        let target = Target { transport: TransportKind::Tcp, addr: "127.0.0.9:5060".parse().unwrap(), name: None };
-        let sip = vec![(Destination::Target(target), Bytes::from_static(MESSAGE.as_bytes()), SendTag(1))];
-        let (out, input) = (Outputs { sip, ..Outputs::default() }, received(Some("pool")));
-        let each = |what: &str, step: &dyn Fn()| {
-            (0..ROUNDS).for_each(|_| step());
-            let begun = Instant::now();
-            (0..ROUNDS).for_each(|_| step());
-            println!("{what}: {:?}", begun.elapsed() / ROUNDS);
-        };
-        each("a SIP message sent", &|| recorder.sent(&out, 1));
-        each("a SIP message received", &|| recorder.received(&input, 1));
     }
 }
