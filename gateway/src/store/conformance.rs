@@ -1,5 +1,5 @@
-//! What every store must do, written against the traits alone. An engine runs it with [`check_all`] and
-//! [`operator::check_all`].
+//! What every store must do, written against the traits alone. An engine runs it with [`check_all`],
+//! [`operator::check_all`] and [`pool::check_all`].
 
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
@@ -18,6 +18,7 @@ pub(crate) mod accounts;
 pub(crate) mod archive;
 pub(crate) mod backup;
 pub(crate) mod operator;
+pub(crate) mod pool;
 
 /// Makes an empty store.
 type Make<'a> = &'a dyn Fn() -> Arc<dyn Store>;

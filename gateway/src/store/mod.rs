@@ -6,6 +6,7 @@
 
 pub mod backup;
 pub mod operator;
+pub mod pool;
 pub mod row;
 pub mod sqlite;
 

@@ -14,12 +14,14 @@ use std::time::Duration;
 use causeway_shared::domain::DomainName;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior};
 
+use super::pool::NoHints;
 use super::{Committed, Counts, Done, PairChange, Store, StoreError, StoreFault};
 use crate::presence::record::{Pair, PairKey};
 
 mod commit;
 mod operator;
 mod pairs;
+mod pool;
 mod reader;
 
 use operator::{Copying, OperatorJob};
@@ -37,10 +39,11 @@ const STATEMENTS: usize = 64;
 const CHECKPOINT_PAGES: u32 = 4_096;
 
 /// The migrations in order; `user_version` counts how many the file has.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     include_str!("migrations/sqlite/0001_pairs.sql"),
     include_str!("migrations/sqlite/0002_gone.sql"),
     include_str!("migrations/sqlite/0003_operator.sql"),
+    include_str!("migrations/sqlite/0004_pool.sql"),
 ];
 
 /// A SQLite file as a store. Dropping it finishes what waits and closes the file.
@@ -51,6 +54,7 @@ pub struct SqliteStore {
     thread: Option<JoinHandle<()>>,
     reader: Reader,
     copying: Copying,
+    hints: NoHints,
 }
 
 enum Job {
@@ -73,7 +77,14 @@ impl SqliteStore {
         let (jobs, queue) = sync_channel(QUEUE);
         let worker = Worker { path: Arc::clone(&path), connection };
         let thread = start(&path, "store", move || worker.run(&queue))?;
-        Ok(Self { path, jobs: Some(jobs), thread: Some(thread), reader, copying: Copying::default() })
+        Ok(Self {
+            path,
+            jobs: Some(jobs),
+            thread: Some(thread),
+            reader,
+            copying: Copying::default(),
+            hints: NoHints::default(),
+        })
     }
 
     fn submit(&self, job: Job) {

@@ -94,7 +94,11 @@ impl OperatorJob {
 }
 
 impl SqliteStore {
-    fn write<T: Send + 'static>(&self, done: Done<T>, verb: impl FnOnce(&Connection) -> Sql<T> + Send + 'static) {
+    pub(super) fn write<T: Send + 'static>(
+        &self,
+        done: Done<T>,
+        verb: impl FnOnce(&Connection) -> Sql<T> + Send + 'static,
+    ) {
         self.submit(Job::Operator(OperatorJob::new(true, done, verb)));
     }
 
@@ -314,13 +318,17 @@ pub(super) fn change_job(
 }
 
 /// Refuses a text that is longer than its bound.
-fn at_most(what: &str, text: &str, bound: usize) -> Sql<()> {
-    let length = text.len();
+pub(super) fn at_most(what: &str, text: &str, bound: usize) -> Sql<()> {
+    bytes_at_most(what, text.as_bytes(), bound)
+}
+
+pub(super) fn bytes_at_most(what: &str, bytes: &[u8], bound: usize) -> Sql<()> {
+    let length = bytes.len();
     if length > bound { refuse(format!("{what} has {length} bytes, the most is {bound}")) } else { Ok(()) }
 }
 
 /// Refuses what has made a table larger than its bound.
-fn fits(connection: &Connection, what: &str, count: &str, bound: usize) -> Sql<()> {
+pub(super) fn fits(connection: &Connection, what: &str, count: &str, bound: usize) -> Sql<()> {
     let present: i64 = connection.prepare_cached(count)?.query_row([], |row| row.get(0))?;
     let is_too_many = usize::try_from(present).unwrap_or(usize::MAX) > bound;
     if is_too_many { refuse(format!("it would make {present} {what}, the most is {bound}")) } else { Ok(()) }

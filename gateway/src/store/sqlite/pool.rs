@@ -1,0 +1,129 @@
+//! The pool's part of the SQLite store: a pool of one, with the rules of any.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rusqlite::{Connection, params};
+
+use super::operator::{at_most, bytes_at_most, fits};
+use super::pairs::{Sql, count_of, integer, unsigned};
+use super::{SqliteStore, optional};
+use crate::store::Done;
+use crate::store::pool::*;
+
+impl PoolStore for SqliteStore {
+    fn report_replica(
+        &self,
+        id: String,
+        now_ms: u64,
+        report: String,
+        forget_before_ms: u64,
+        done: Done<Vec<(String, u64, String)>>,
+    ) {
+        self.write(done, move |connection| self::report(connection, &id, now_ms, &report, forget_before_ms));
+    }
+
+    fn remove_replica(&self, id: String, done: Done<()>) {
+        self.write(done, move |connection| {
+            connection.prepare_cached("DELETE FROM replica WHERE replica_id = ?1")?.execute([id])?;
+            Ok(())
+        });
+    }
+
+    fn claim_duty(&self, duty: String, token: String, holder: String, now_ms: u64, until_ms: u64, done: Done<Duty>) {
+        self.write(done, move |connection| claim(connection, &duty, &token, &holder, now_ms, until_ms));
+    }
+
+    fn finish_duty(&self, duty: String, token: String, done: Done<()>) {
+        self.write(done, move |connection| {
+            let mut statement =
+                connection.prepare_cached("UPDATE duty SET is_finished = 1 WHERE duty = ?1 AND token = ?2")?;
+            statement.execute([duty, token])?;
+            Ok(())
+        });
+    }
+
+    fn secret(&self, name: String, candidate: Vec<u8>, done: Done<Vec<u8>>) {
+        self.write(done, move |connection| secret(connection, &name, &candidate));
+    }
+
+    fn clock(&self, done: Done<u64>) {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        done(Ok(u64::try_from(since.as_millis()).unwrap_or(u64::MAX)));
+    }
+
+    fn hints(&self) -> Hints {
+        self.hints.subscribe()
+    }
+}
+
+fn report(
+    connection: &Connection,
+    id: &str,
+    now_ms: u64,
+    report: &str,
+    forget_before_ms: u64,
+) -> Sql<Vec<(String, u64, String)>> {
+    at_most("the id of a replica", id, MAX_POOL_NAME)?;
+    at_most("the report of a replica", report, MAX_REPORT)?;
+    connection.prepare_cached("DELETE FROM replica WHERE seen_ms < ?1")?.execute([integer(forget_before_ms)])?;
+    connection
+        .prepare_cached(
+            "INSERT INTO replica (replica_id, seen_ms, report) VALUES (?1, ?2, ?3) \
+             ON CONFLICT (replica_id) DO UPDATE SET seen_ms = excluded.seen_ms, report = excluded.report",
+        )?
+        .execute(params![id, integer(now_ms), report])?;
+    fits(connection, "replicas", "SELECT count(*) FROM replica", MAX_REPLICAS)?;
+    let mut statement = connection.prepare_cached("SELECT * FROM replica ORDER BY replica_id")?;
+    let rows = statement
+        .query_map([], |row| Ok((row.get("replica_id")?, unsigned(row, "seen_ms")?, row.get("report")?)))?
+        .collect::<Result<_, _>>()?;
+    Ok(rows)
+}
+
+fn claim(connection: &Connection, duty: &str, token: &str, holder: &str, now_ms: u64, until_ms: u64) -> Sql<Duty> {
+    for (what, text) in [("the name of a duty", duty), ("the token of a duty", token), ("the holder of a duty", holder)]
+    {
+        at_most(what, text, MAX_POOL_NAME)?;
+    }
+    let mut statement = connection.prepare_cached("SELECT * FROM duty WHERE duty = ?1")?;
+    let stored = optional(statement.query_row([duty], |row| {
+        let (token, holder): (String, String) = (row.get("token")?, row.get("holder")?);
+        Ok((token, holder, unsigned(row, "until_ms")?, row.get("is_finished")?))
+    }))?;
+    let is_new = stored.is_none();
+    let claimed = stored.map_or(Duty::Mine, |(stored_token, stored_holder, until_ms, is_finished)| {
+        let row = DutyRow { token: &stored_token, holder: &stored_holder, until_ms, is_finished };
+        row.claimed_by(token, holder, now_ms)
+    });
+    if claimed != Duty::Mine {
+        return Ok(claimed);
+    }
+    connection
+        .prepare_cached(
+            "INSERT INTO duty (duty, token, holder, until_ms, is_finished) VALUES (?1, ?2, ?3, ?4, 0) \
+             ON CONFLICT (duty) DO UPDATE SET token = excluded.token, holder = excluded.holder, \
+             until_ms = excluded.until_ms, is_finished = 0",
+        )?
+        .execute(params![duty, token, holder, integer(until_ms)])?;
+    if is_new {
+        let mut count = connection.prepare_cached("SELECT count(*) - ?1 FROM duty")?;
+        let excess: i64 = count.query_row([count_of(MAX_DUTIES)], |row| row.get(0))?;
+        if excess > 0 {
+            connection
+                .prepare_cached("DELETE FROM duty WHERE duty IN (SELECT duty FROM duty ORDER BY until_ms LIMIT ?1)")?
+                .execute([excess])?;
+        }
+    }
+    Ok(claimed)
+}
+
+fn secret(connection: &Connection, name: &str, candidate: &[u8]) -> Sql<Vec<u8>> {
+    at_most("the name of a secret", name, MAX_POOL_NAME)?;
+    bytes_at_most("a secret", candidate, MAX_REPORT)?;
+    connection
+        .prepare_cached("INSERT INTO pool_secret (name, secret) VALUES (?1, ?2) ON CONFLICT DO NOTHING")?
+        .execute(params![name, candidate])?;
+    fits(connection, "secrets", "SELECT count(*) FROM pool_secret", MAX_SECRETS)?;
+    let mut statement = connection.prepare_cached("SELECT secret FROM pool_secret WHERE name = ?1")?;
+    Ok(statement.query_row([name], |row| row.get(0))?)
+}
