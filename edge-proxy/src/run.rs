@@ -7,12 +7,13 @@ use std::time::Duration;
 use causeway_shared::config::ConfigWarning;
 use causeway_shared::config::args::CommonArgs;
 use causeway_shared::health::Leg;
+use causeway_shared::supervisor;
 use causeway_shared::telemetry::{self, TelemetryError, TelemetryGuard};
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
-use tokio::time::timeout;
+use tokio::time::{Interval, timeout};
 
 use crate::admin::{self, Health};
 use crate::config::Config;
@@ -111,6 +112,8 @@ pub async fn run(args: CommonArgs, config: Config, warnings: Vec<ConfigWarning>)
     let watched = |config: &Config| config.files().into_iter().chain([args.config.clone()]);
     let mut reload = Reload::new(watched(&config)).map_err(RunError::System)?;
     tracing::info!(edge_id = config.edge_id, s2s = ?config.addresses(), link = %config.link.listen, "ready");
+    supervisor::serves();
+    let mut heartbeat = supervisor::heartbeat().map(tokio::time::interval);
 
     let mut in_force = config;
     loop {
@@ -118,15 +121,25 @@ pub async fn run(args: CommonArgs, config: Config, warnings: Vec<ConfigWarning>)
             _ = ends.recv() => break,
             _ = interrupts.recv() => break,
             reason = reload.reason() => reason,
+            () = beat(&mut heartbeat) => {
+                // Streams and gateways meet in the hub: if nobody gets through it any more, this does not either.
+                let _got_through = edge.link.facts();
+                supervisor::still_turns();
+                continue;
+            }
         };
         tracing::info!(?reason, "reading the configuration again");
+        supervisor::reads_again();
         if let Some(config) = read_again(&args) {
             apply(&in_force, &config, &edge, &newest_tls, &allowed);
             reload.replace(watched(&config));
             in_force = config;
         }
+        supervisor::serves();
     }
 
+    // Once for what is under way, and once for the connections of gateways and monitors.
+    supervisor::ends(in_force.drain * 2);
     drain(&edge, &pool, all_closed, in_force.drain).await;
     stop.send_replace(true);
     let _ended = timeout(in_force.drain, async { (admin.await, link.task.await) }).await;
@@ -193,6 +206,16 @@ fn health(edge: &Arc<Edge>) -> Health {
         ]
     };
     Health { registry, legs: Box::new(legs), verdicts }
+}
+
+/// The next moment for a sign of life; never, if nobody waits for one.
+async fn beat(heartbeat: &mut Option<Interval>) {
+    match heartbeat {
+        Some(interval) => {
+            interval.tick().await;
+        }
+        None => std::future::pending().await,
+    }
 }
 
 /// Reads the configuration again; one with mistakes changes nothing.

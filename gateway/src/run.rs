@@ -9,7 +9,7 @@ use std::time::Duration;
 use causeway_shared::config::args::environment;
 use causeway_shared::config::{ConfigError, Secret};
 use causeway_shared::health::Leg;
-use causeway_shared::telemetry;
+use causeway_shared::{supervisor, telemetry};
 use causeway_sip::endpoint::{EndpointConfig, SentBy};
 use causeway_sip::ids::IdSource;
 use causeway_sip::session::SessionConfig;
@@ -229,10 +229,12 @@ pub async fn run(config: Config, path: PathBuf) -> Result<(), StartError> {
     let admin = TcpListener::bind(config.admin).await.map_err(StartError::Admin)?;
     tokio::spawn(health::serve(admin, Arc::new(Health { registry, legs, links: links.clone() }), shutdown.subscribe()));
     tracing::info!(gateway = config.gateway_id, "the gateway runs");
+    supervisor::serves();
 
     let config = live.follow(config, wishes).await?;
 
     tracing::info!("the gateway stops: no new stanzas, what is under way is finished");
+    supervisor::ends(config.drain);
     links.drain();
     drain.send_replace(true);
     if tokio::time::timeout(config.drain, drained.notified()).await.is_err() {
@@ -274,6 +276,7 @@ impl Live {
                 _ = terminate.recv() => return Ok(config),
                 _ = interrupt.recv() => return Ok(config),
             }
+            supervisor::reads_again();
             match self.reload(&config).await {
                 Ok(fresh) => {
                     tracing::info!("the configuration was read again and is in force");
@@ -295,6 +298,7 @@ impl Live {
                     reload.replace(self.files(&config).chain(named).collect::<Vec<_>>());
                 }
             }
+            supervisor::serves();
         }
     }
 

@@ -5,11 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use causeway_shared::supervisor;
 use causeway_sip::endpoint::Input as SipInput;
 use causeway_sip::msrp::switch;
 use causeway_sip::transport::msrp::MsrpTransport;
 use causeway_sip::transport::{Inbound, Rarely, Transport};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::time::Interval;
 
 use crate::admin::archive::Archive;
 use crate::engine::operator::{Reply, Ticket};
@@ -121,6 +123,7 @@ impl Shell {
         let mut out = Outputs::default();
         let mut is_draining = false;
         let mut waiting = Waiting::default();
+        let mut heartbeat = supervisor::heartbeat().map(tokio::time::interval);
         self.engine.start(now(), &mut out);
         self.perform(&mut out, &mailbox);
         loop {
@@ -141,6 +144,10 @@ impl Shell {
                     None
                 }
                 () = sleep_until(wake_at) => Some(Input::DeadlinePassed),
+                () = beat(&mut heartbeat) => {
+                    supervisor::still_turns();
+                    None
+                }
             };
             let at = now();
             if let Some(input) = input {
@@ -274,6 +281,16 @@ async fn received(
 ) -> Option<Vec<switch::Input>> {
     match msrp {
         Some((_, inbound)) => inbound.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The next moment for a sign of life; never, if nobody waits for one.
+async fn beat(heartbeat: &mut Option<Interval>) {
+    match heartbeat {
+        Some(interval) => {
+            interval.tick().await;
+        }
         None => std::future::pending().await,
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Everything here is sans-IO: no sockets, no clock, no random numbers, no database. What a peer may send enters
 //! through [`xmpp`], [`jid`], [`domain`] and [`pki`]; the rest is what the two services say to each other and to
-//! their operators. Only [`config`] and [`watch`] read files, only [`telemetry`] writes logs and traces.
+//! their operators. Only [`config`] and [`watch`] read files, only [`telemetry`] writes logs and traces, only
+//! [`supervisor`] speaks with whoever started the service.
 
 pub mod config;
 pub mod domain;
@@ -14,6 +15,7 @@ pub mod live;
 pub mod partner;
 pub mod pki;
 pub mod probe;
+pub mod supervisor;
 pub mod telemetry;
 pub mod verdict;
 pub mod watch;

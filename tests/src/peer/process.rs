@@ -21,10 +21,21 @@ pub struct Process {
 impl Process {
     /// Starts a program with its standard output and error in `LOG`, appended.
     pub fn start(program: &Path, arguments: &[&str], log: &Path) -> io::Result<Self> {
+        Self::start_in(&[], program, arguments, log)
+    }
+
+    /// The same, with these variables in its environment.
+    pub fn start_in(
+        environment: &[(&str, &str)],
+        program: &Path,
+        arguments: &[&str],
+        log: &Path,
+    ) -> io::Result<Self> {
         let file = File::options().create(true).append(true).open(log)?;
         let name = program.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let child = Command::new(program)
             .args(arguments)
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(file.try_clone()?)
             .stderr(file)

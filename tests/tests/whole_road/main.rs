@@ -18,5 +18,6 @@ mod queries;
 mod secure_sessions;
 mod sessions;
 mod signals;
+mod supervised;
 mod support;
 mod verdicts;
