@@ -25,12 +25,7 @@ impl Process {
     }
 
     /// The same, with these variables in its environment.
-    pub fn start_in(
-        environment: &[(&str, &str)],
-        program: &Path,
-        arguments: &[&str],
-        log: &Path,
-    ) -> io::Result<Self> {
+    pub fn start_in(environment: &[(&str, &str)], program: &Path, arguments: &[&str], log: &Path) -> io::Result<Self> {
         let file = File::options().create(true).append(true).open(log)?;
         let name = program.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let child = Command::new(program)
