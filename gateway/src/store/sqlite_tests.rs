@@ -3,7 +3,6 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use super::super::conformance::{self, check_all, commit, key, load, wait};
 use super::*;
 use crate::presence::record::InAuthorisation;
-use crate::store::pool::PoolStore;
 
 /// A file in a folder of its own, removed with it.
 pub(super) struct File(pub(super) PathBuf);
@@ -46,7 +45,8 @@ fn sqlite_does_what_every_store_must_for_a_pool() {
     let files = std::cell::RefCell::new(Vec::new());
     conformance::pool::check_all(&|| {
         let file = File::new();
-        let stores = [(); 2].map(|()| Arc::new(SqliteStore::open(&file.0).unwrap()) as Arc<dyn PoolStore>);
+        let stores =
+            [(); 2].map(|()| Arc::new(SqliteStore::open(&file.0).unwrap()) as Arc<dyn conformance::pool::Both>);
         files.borrow_mut().push(file);
         stores
     });

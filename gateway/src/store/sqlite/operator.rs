@@ -17,7 +17,7 @@ use crate::store::{Done, StoreError, StoreFault};
 mod account;
 mod archive;
 mod backup;
-mod document;
+pub(super) mod document;
 mod journal;
 mod token;
 

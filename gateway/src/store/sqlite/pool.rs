@@ -4,9 +4,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, params};
 
-use super::operator::{at_most, bytes_at_most, fits};
+use super::operator::{at_most, bytes_at_most, document, fits};
 use super::pairs::{Sql, count_of, integer, unsigned};
-use super::{SqliteStore, optional};
+use super::{MIGRATIONS, SqliteStore, optional};
 use crate::store::Done;
 use crate::store::pool::*;
 
@@ -44,6 +44,18 @@ impl PoolStore for SqliteStore {
 
     fn secret(&self, name: String, candidate: Vec<u8>, done: Done<Vec<u8>>) {
         self.write(done, move |connection| secret(connection, &name, &candidate));
+    }
+
+    fn snapshot_version(&self, ask: SnapshotAsk, done: Done<Option<u64>>) {
+        self.write(done, move |connection| snapshot_version(connection, &ask));
+    }
+
+    fn schema(&self) -> u32 {
+        u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX)
+    }
+
+    fn is_shared(&self) -> bool {
+        false
     }
 
     fn clock(&self, done: Done<u64>) {
@@ -115,6 +127,23 @@ fn claim(connection: &Connection, duty: &str, token: &str, holder: &str, now_ms:
         }
     }
     Ok(claimed)
+}
+
+fn snapshot_version(connection: &Connection, ask: &SnapshotAsk) -> Sql<Option<u64>> {
+    at_most("the digest of a snapshot", &ask.digest, MAX_POOL_NAME)?;
+    if document::revision(connection)? != ask.revision {
+        return Ok(None);
+    }
+    let mut statement = connection.prepare_cached("SELECT * FROM pool_snapshot")?;
+    let stored = optional(statement.query_row([], |row| {
+        let (revision, version) = (unsigned(row, "revision")?, unsigned(row, "version")?);
+        Ok(SnapshotRow { revision, digest: row.get("digest")?, version })
+    }))?;
+    let (version, row) = SnapshotRow::version_for(stored, ask);
+    connection
+        .prepare_cached("INSERT OR REPLACE INTO pool_snapshot (id, revision, digest, version) VALUES (1, ?1, ?2, ?3)")?
+        .execute(params![integer(row.revision), row.digest, integer(row.version)])?;
+    Ok(Some(version))
 }
 
 fn secret(connection: &Connection, name: &str, candidate: &[u8]) -> Sql<Vec<u8>> {

@@ -15,6 +15,14 @@ CREATE TABLE duty (
     is_finished INTEGER NOT NULL
 ) WITHOUT ROWID;
 
+-- What edges were told last: of which revision, and whose files lead.
+CREATE TABLE pool_snapshot (
+    id       INTEGER PRIMARY KEY CHECK (id = 1),
+    revision INTEGER NOT NULL,
+    digest   TEXT NOT NULL,
+    version  INTEGER NOT NULL
+);
+
 CREATE TABLE pool_secret (
     name   TEXT PRIMARY KEY,
     secret BLOB NOT NULL

@@ -8,7 +8,7 @@ use crate::admin::journal::JournalEntry;
 use crate::store::operator::*;
 use crate::store::row::unreadable;
 
-pub(super) fn revision(connection: &Connection) -> Sql<u64> {
+pub(in crate::store::sqlite) fn revision(connection: &Connection) -> Sql<u64> {
     let mut statement = connection.prepare_cached("SELECT value FROM operator_revision")?;
     Ok(statement.query_row([], |row| unsigned(row, "value"))?)
 }
