@@ -151,10 +151,11 @@ pub async fn run(config: Config, path: PathBuf) -> Result<(), StartError> {
     let (edges, edge_changes) = watch::channel(Arc::new(edge_addresses(&config)));
     let (allowed_edges, allowed_changes) = watch::channel(Arc::new(config.link.allowed_edges.clone()));
     let (link_tls, link_tls_changes) = watch::channel(config.link.load()?);
+    let instance_id = format!("{}-{:016x}", config.gateway_id, IdSource::os().number());
     let (links, link_events) = Links::start(
         LinkConfig {
             gateway_id: config.gateway_id.clone(),
-            instance_id: format!("{}-{:016x}", config.gateway_id, IdSource::os().number()),
+            instance_id: instance_id.clone(),
             edges: edge_changes,
             tls: link_tls_changes,
             allowed_edges: allowed_changes,
@@ -199,6 +200,8 @@ pub async fn run(config: Config, path: PathBuf) -> Result<(), StartError> {
         inbound,
         msrp: msrp.sockets,
         store: Arc::clone(&store) as _,
+        pool: Arc::clone(&store) as _,
+        holder: instance_id,
         settings: settings_changes,
         draining,
         drained: Arc::clone(&drained),
@@ -437,7 +440,8 @@ fn legs(links: &Links, settings: &Settings, store_works: bool) -> Vec<Leg> {
 }
 
 fn engine_settings(config: &Config, pool: Pool, tls: Option<&SipTls>) -> Result<Settings, StartError> {
-    let contact = &config.sip.contact;
+    // Answers come to the gateway that asked.
+    let contact = &config.sip.session_contact;
     let host = contact.port().map_or_else(|| contact.host().to_owned(), |port| format!("{}:{port}", contact.host()));
     let mut sent_by = Vec::new();
     for kind in transports(config) {
@@ -445,7 +449,7 @@ fn engine_settings(config: &Config, pool: Pool, tls: Option<&SipTls>) -> Result<
         let port =
             config.sip.listen.iter().find(|(listening, _)| *listening == kind).map(|(_, address)| address.port());
         let name = port.map_or_else(|| host.clone(), |port| format!("{}:{port}", contact.host()));
-        sent_by.push(SentBy::new(kind, &name).map_err(|error| StartError::Contact(format!("sip.contact: {error}")))?);
+        sent_by.push(SentBy::new(kind, &name).map_err(|error| StartError::Contact(format!("sip.session_contact: {error}")))?);
     }
     let mut domains = Domains::default();
     config.domains.iter().cloned().for_each(|domain| domains.add_local(domain));
@@ -458,7 +462,9 @@ fn engine_settings(config: &Config, pool: Pool, tls: Option<&SipTls>) -> Result<
     let archived = archived.map(|partner| partner.domain.clone()).collect();
     Ok(Settings {
         endpoint: EndpointConfig { sessions: Some(SessionConfig::default()), ..EndpointConfig::new(sent_by) },
-        contact: contact.clone(),
+        contact: config.sip.contact.clone(),
+        session_contact: contact.clone(),
+        occasion: None,
         pool: pool.targets,
         sessions: pool.sessions,
         transports: transports(config),

@@ -15,11 +15,12 @@ use tokio::time::Interval;
 
 use crate::admin::archive::Archive;
 use crate::engine::operator::{Reply, Ticket};
-use crate::engine::{CLAIM_TIME, Engine, Input, Now, Outputs, PAGE, Settings};
+use crate::engine::{CLAIM_TIME, DutyCall, Engine, Input, Now, Outputs, PAGE, Settings};
 use crate::link::{LinkEvent, Links};
 use crate::metrics::Metrics;
 use crate::presence::record::PairKey;
 use crate::store::Store;
+use crate::store::pool::PoolStore;
 use crate::trace::Recorder;
 use crate::trace::operator::Asked;
 
@@ -42,6 +43,10 @@ pub struct Shell {
     pub msrp: Option<(MsrpTransport, mpsc::Receiver<Vec<switch::Input>>)>,
     /// The records.
     pub store: Arc<dyn Store>,
+    /// What gateways on one store share out.
+    pub pool: Arc<dyn PoolStore>,
+    /// The name under which this process takes duties: not that of its life before.
+    pub holder: String,
     /// Whether the store did what it was asked last, for readiness.
     pub store_works: Arc<AtomicBool>,
     /// The configuration, whenever it changes.
@@ -253,10 +258,29 @@ impl Shell {
             let mailbox = Arc::clone(mailbox);
             self.store.pairs(after, PAGE, Box::new(move |page| mailbox.put(Input::Swept(page))));
         }
+        for call in out.duties.drain(..) {
+            self.ask_for_duty(call, mailbox);
+        }
         for (round, after) in out.pages.drain(..) {
             let (mailbox, domain) = (Arc::clone(mailbox), round.domain.clone());
             let done = Box::new(move |page| mailbox.put(Input::Page(round, page)));
             self.store.pairs_of_domain(domain, after, PAGE, done);
+        }
+    }
+
+    fn ask_for_duty(&self, call: DutyCall, mailbox: &Arc<Mailbox>) {
+        match call {
+            DutyCall::Claim { duty, token, lease } => {
+                let at = now().unix_ms;
+                let until = at.saturating_add(u64::try_from(lease.as_millis()).unwrap_or(u64::MAX));
+                let (mailbox, claimed, of) = (Arc::clone(mailbox), duty.clone(), token.clone());
+                let done = Box::new(move |answer| mailbox.put(Input::Duty { duty: claimed, token: of, answer }));
+                self.pool.claim_duty(duty, token, self.holder.clone(), at, until, done);
+            }
+            DutyCall::Finish { duty, token } => {
+                // If it is lost, the duty is done once more when its time is out, and finds nothing to do.
+                self.pool.finish_duty(duty, token, Box::new(|_| {}));
+            }
         }
     }
 }

@@ -29,6 +29,11 @@ impl Config {
             keep(key, addresses(self) != addresses(running));
         }
         self.sip.listen.clone_from(&running.sip.listen);
+        // Without an address of its own, that of sessions is the other one, and goes with it.
+        let is_own = |config: &Self| config.sip.session_contact.as_str() != config.sip.contact.as_str();
+        let sessions_differ = self.sip.session_contact.as_str() != running.sip.session_contact.as_str();
+        keep("sip.session_contact", sessions_differ && (is_own(self) || is_own(running)));
+        self.sip.session_contact = running.sip.session_contact.clone();
         keep("sip.contact", self.sip.contact.as_str() != running.sip.contact.as_str());
         self.sip.contact = running.sip.contact.clone();
         for (key, differs) in [
@@ -104,12 +109,14 @@ mod tests {
     fn each_key_that_needs_a_restart_is_named_and_keeps_its_value() {
         let udp = "tcp = [\"127.0.0.1:5060\"]\nudp = [\"127.0.0.1:5060\"]";
         let files = "tls_files = { certificate = 'c', key = 'k', ca = 'a' }\ntcp = [\"127.0.0.1:5060\"]";
+        let own = "tcp = [\"127.0.0.1:5060\"]\nsession_contact = 'sip:127.0.0.3:5060'";
         for (key, old, new) in [
             ("gateway_id", "gateway-1", "gateway-2"),
             ("sip.tcp", "tcp = [\"127.0.0.1:5060\"]", "tcp = [\"127.0.0.1:5062\"]"),
             ("sip.udp", "tcp = [\"127.0.0.1:5060\"]", udp),
             ("sip.tls_files", "tcp = [\"127.0.0.1:5060\"]", files),
             ("sip.contact", "sip:127.0.0.1:5060", "sip:127.0.0.2:5060"),
+            ("sip.session_contact", "tcp = [\"127.0.0.1:5060\"]", own),
             ("store.path", "\"/a\"", "\"/b\""),
             ("admin.listen", "127.0.0.1:9090", "127.0.0.1:9091"),
             ("telemetry", "level = \"info\"", "level = \"debug\""),

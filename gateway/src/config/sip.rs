@@ -20,6 +20,8 @@ pub struct SipConfig {
     pub listen: Vec<(TransportKind, SocketAddr)>,
     /// Where the pool reaches us: Contact of what we send.
     pub contact: Uri,
+    /// Where it reaches this gateway and no other of its pool; [`Self::contact`] unless written.
+    pub session_contact: Uri,
     /// Where requests go, and what carries chats there.
     pub next_hops: Vec<(NextHop, SessionForm)>,
     /// Who may send us requests.
@@ -77,16 +79,11 @@ pub(super) fn read(mut section: Section) -> Option<SipConfig> {
     files.finish();
     let example = "\"sip:gateway.contoso.example:5061;transport=tls\"";
     let text = section.required_text("contact", example);
-    let contact = Uri::parse(text.clone().into());
-    if let Err(fault) = &contact
-        && !text.is_empty()
-    {
-        section.mistake(
-            "contact",
-            format!("\"{text}\" does not do: {fault}"),
-            format!("write, for example, {example}"),
-        );
-    }
+    let contact = contact_uri(&mut section, "contact", text, example);
+    let session_contact = match section.text("session_contact") {
+        Some(text) => contact_uri(&mut section, "session_contact", text, example),
+        None => contact.clone(),
+    };
     let forms = SessionForm::ALL.map(|form| (form.as_str(), form));
     let usual_form = section.choice("sessions", &forms, SessionForm::default());
     let read_hop = |text: &str| next_hop(text, usual_form);
@@ -111,7 +108,7 @@ pub(super) fn read(mut section: Section) -> Option<SipConfig> {
     let usual = if any_udp { MAX_BYTES_UDP } else { MAX_BYTES_RELIABLE };
     let usual = u32::try_from(usual).unwrap_or(u32::MAX);
     let max_message_bytes = section.number("max_message_bytes", usual, 600..=65_535);
-    let msrp = msrp(&mut section, contact.as_ref().ok(), tls.is_some());
+    let msrp = msrp(&mut section, session_contact.as_ref(), tls.is_some());
     if msrp.is_none() && next_hops.iter().any(|(_, form)| *form == SessionForm::Msrp) {
         section.mistake("msrp_tls", "chats shall go over MSRP, and there is no address for it", MSRP_EXAMPLE);
     }
@@ -127,7 +124,29 @@ pub(super) fn read(mut section: Section) -> Option<SipConfig> {
     }
     section.finish();
     let max_message_bytes = usize::try_from(max_message_bytes).unwrap_or(usize::MAX);
-    Some(SipConfig { listen, contact: contact.ok()?, next_hops, trusted_peers, tls, max_message_bytes, msrp })
+    Some(SipConfig {
+        listen,
+        contact: contact?,
+        session_contact: session_contact?,
+        next_hops,
+        trusted_peers,
+        tls,
+        max_message_bytes,
+        msrp,
+    })
+}
+
+fn contact_uri(section: &mut Section, key: &str, text: String, example: &str) -> Option<Uri> {
+    let is_missing = text.is_empty();
+    match Uri::parse(text.clone().into()) {
+        Ok(uri) => Some(uri),
+        Err(_) if is_missing => None,
+        Err(fault) => {
+            let found = format!("\"{text}\" does not do: {fault}");
+            section.mistake(key, found, format!("write, for example, {example}"));
+            None
+        }
+    }
 }
 
 const MSRP_EXAMPLE: &str = "write msrp_tls or msrp_tcp = [\"0.0.0.0:2855\"]";

@@ -69,6 +69,12 @@ impl Crowd {
             && is_below(self.watched.get(key.remote.domain()), limits.per_partner)
     }
 
+    /// Subscriptions for users of a domain.
+    #[cfg(test)]
+    pub(super) fn watched_of(&self, domain: &str) -> u64 {
+        self.watched.get(domain).copied().unwrap_or_default()
+    }
+
     /// Held requests of a domain.
     pub(super) fn held_of(&self, domain: &DomainName) -> u64 {
         self.held.get(domain).copied().unwrap_or_default()

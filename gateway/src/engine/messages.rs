@@ -115,7 +115,7 @@ impl Engine {
             return self.message_of_contact(stanza, partner.clone(), false, now, out);
         }
         let key = PairKey { local: stanza.to.bare(), remote: stanza.from.bare() };
-        match self.pairs.settled(&key).map(|held| held.pair.is_added()) {
+        match self.pairs.settled(&key, now).map(|held| held.pair.is_added()) {
             Some(is_added) => self.message_of_contact(stanza, partner.clone(), is_added, now, out),
             None => self.pair_event(key, PairEvent::Message(Box::new(stanza), partner.clone()), now, out),
         }
@@ -506,7 +506,7 @@ impl Engine {
     /// Keeps watching for somebody who writes; most messages change nothing.
     fn sign_of_life(&mut self, pair: &PairKey, now: Now, out: &mut Outputs) {
         let settings = &self.settings.presence;
-        let wants = self.pairs.settled(pair).is_some_and(|held| held.pair.wants_activity(now.unix_ms, settings));
+        let wants = self.pairs.glance(pair).is_some_and(|held| held.pair.wants_activity(now.unix_ms, settings));
         if wants {
             self.pair_event(pair.clone(), PairEvent::quiet(PairInput::Activity), now, out);
         }

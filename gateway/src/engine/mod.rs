@@ -3,7 +3,7 @@
 //! [`Engine`] owns the SIP endpoint and knows every stanza and request under way, so that each accepted one ends exactly
 //! once: delivered, or answered with the reason. One file per road: `messages` (pager messages), `pairs` (presence,
 //! through the store), `requests` (SIP in and out, next hops), `sessions` (chats in INVITE dialogs), `queries` (iq),
-//! `echo` (the echo contact), `operator` (what is asked from inside). `lanes`, `records` and `conversations` are its memory. The shell is `crate::shell`.
+//! `echo` (the echo contact), `operator` (what is asked from inside), `duties` (what one gateway of a pool does for all). `lanes`, `records` and `conversations` are its memory. The shell is `crate::shell`.
 //!
 //! Not here: what a message or document means in the other protocol (`translate`), what a pair's state becomes
 //! (`presence`), whether something may pass (`policy`).
@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use causeway_shared::domain::{DomainName, DomainPair};
+use causeway_shared::domain::DomainPair;
 use causeway_shared::jid::BareJid;
 use causeway_shared::link::{Failure, Outcome, StanzaKind};
 use causeway_shared::telemetry;
@@ -32,10 +32,12 @@ use crate::presence::PairInput;
 use crate::presence::record::{Pair, PairKey};
 use crate::quota::Quotas;
 use crate::store::operator::ArchivedMessage;
+use crate::store::pool::Duty;
 use crate::store::{Committed, PairChange, StoreError};
 
 mod conversations;
 mod crowd;
+mod duties;
 mod echo;
 mod lanes;
 mod messages;
@@ -51,6 +53,8 @@ mod sessions;
 pub mod settings;
 mod sweep;
 
+pub use duties::DutyCall;
+pub use rounds::{News, Round};
 pub use settings::{SessionSettings, Settings};
 
 /// Both clocks at one moment: the first for deadlines of this process, the second for what is stored.
@@ -82,6 +86,15 @@ pub enum Input {
     Page(Round, Result<Vec<Pair>, StoreError>),
     /// The store answered [`Outputs::sweep`].
     Swept(Result<Vec<Pair>, StoreError>),
+    /// The store answered a [`DutyCall::Claim`].
+    Duty {
+        /// Which duty.
+        duty: String,
+        /// Which occasion of it.
+        token: String,
+        /// Whose it is.
+        answer: Result<Duty, StoreError>,
+    },
     /// The configuration changed.
     Settings(Arc<Settings>),
     /// An operator wants something.
@@ -111,30 +124,14 @@ pub struct Outputs {
     pub pages: Vec<(Round, Option<PairKey>)>,
     /// Whether records of all domains are wanted, behind the one named.
     pub sweep: Option<Option<PairKey>>,
+    /// Duties that are wanted or over.
+    pub duties: Vec<DutyCall>,
     /// What operators should know.
     pub verdicts: Vec<Verdict>,
     /// What became of operators' orders.
     pub replies: Vec<(operator::Ticket, operator::Reply)>,
     /// Delivered messages that are archived.
     pub archived: Vec<ArchivedMessage>,
-}
-
-/// A reading of all records of a domain, page by page, to tell each pair something.
-#[derive(Debug, Clone)]
-pub struct Round {
-    /// The domain.
-    pub domain: DomainName,
-    /// What its pairs are told.
-    pub news: News,
-}
-
-/// What a pair is told by a [`Round`].
-#[derive(Debug, Clone)]
-pub enum News {
-    /// The same as all others.
-    All(PairInput),
-    /// Whether its SIP user may reach partners, if these settings said otherwise.
-    Access(Arc<Settings>),
 }
 
 /// How often due records are asked for. Presence is paced in seconds.
@@ -181,9 +178,8 @@ pub struct Engine {
     tests: operator::Tests,
     last_key: u64,
     next_claim: Option<Instant>,
-    /// Rounds with the last pair that was read; the first is being read.
-    rounds: VecDeque<(Round, Option<PairKey>)>,
-    is_page_asked: bool,
+    rounds: rounds::Rounds,
+    alive: duties::Presences,
     to_tell: VecDeque<(PairKey, PairInput)>,
     tell_next_at: Option<Instant>,
     sweep: sweep::Sweep,
@@ -235,8 +231,8 @@ impl Engine {
             tests: operator::Tests::default(),
             last_key: 0,
             next_claim: None,
-            rounds: VecDeque::new(),
-            is_page_asked: false,
+            rounds: rounds::Rounds::default(),
+            alive: duties::Presences::default(),
             to_tell: VecDeque::new(),
             tell_next_at: None,
             sweep: sweep::Sweep::default(),
@@ -248,9 +244,22 @@ impl Engine {
     pub fn start(&mut self, now: Now, out: &mut Outputs) {
         self.next_claim = Some(now.instant);
         self.sweep.start(now.instant);
-        let domains = self.settings.partner_domains.iter().cloned();
-        self.rounds.extend(domains.map(|domain| (Round { domain, news: News::All(PairInput::Restart) }, None)));
-        self.read_page(out);
+        self.pairs.records.share(self.is_shared());
+        if self.is_shared() {
+            self.alive.say_at = Some(now.instant);
+            self.say_alive(now, out);
+        } else {
+            self.begin(true, now, out);
+        }
+    }
+
+    /// Reads the store through: to take up what it says, if no gateway was there, else to count what there is.
+    fn begin(&mut self, is_first: bool, now: Now, out: &mut Outputs) {
+        for domain in self.settings.partner_domains.clone() {
+            let news = if is_first { News::All(PairInput::Restart) } else { News::Count };
+            self.add_own_round(Round { domain, news });
+        }
+        self.read_page(now, out);
     }
 
     /// Takes one step.
@@ -280,6 +289,7 @@ impl Engine {
             Input::Claimed(claimed) => self.pairs_claimed(claimed, now, out),
             Input::Page(round, page) => self.page_read(&round, page, now, out),
             Input::Swept(page) => self.swept(page, now, out),
+            Input::Duty { duty, token, answer } => self.duty_answered(&duty, &token, answer, now, out),
             Input::Settings(settings) => self.settings_changed(settings, now, out),
             Input::Operator(ticket, order) => self.ordered(ticket, order, now, out),
             Input::DeadlinePassed => self.deadline_passed(now, out),
@@ -292,7 +302,7 @@ impl Engine {
         let others = [self.lanes.deadline(), self.conversations.deadline(), self.next_claim, self.tell_next_at];
         let switch = self.switch.as_ref().and_then(Switch::deadline);
         let machines = [self.endpoint.deadline(), self.sessions.deadline(), switch];
-        let care = [self.pairs.deadline(), self.sweep.next_at, self.reach.deadline()];
+        let care = [self.pairs.deadline(), self.sweep.next_at, self.reach.deadline(), self.alive.say_at];
         others.into_iter().chain(machines).chain(care).flatten().min()
     }
 
@@ -334,7 +344,7 @@ impl Engine {
             return;
         };
         if !self.reach.is_clear() {
-            self.within_reach(&stanza.from.domain_name(), out);
+            self.within_reach(&stanza.from.domain_name(), now, out);
         }
         let span = tracing::debug_span!(target: "causeway::stanza", "gateway_in", kind = stanza.kind.as_str());
         telemetry::continue_trace(&span, stanza.trace);
@@ -422,6 +432,7 @@ impl Engine {
         }
         self.ask_store_again(now, out);
         self.sweep_on(now, out);
+        self.say_alive(now, out);
         self.ping_silent(now, out);
     }
 }

@@ -102,9 +102,14 @@ impl PairEvent {
 }
 
 impl Pairs {
-    /// The record, if it is in memory and nothing is under way.
-    pub(super) fn settled(&self, key: &PairKey) -> Option<&Held> {
-        self.records.settled(key)
+    /// The record, if it is in memory, to be believed, and nothing is under way.
+    pub(super) fn settled(&self, key: &PairKey, now: Now) -> Option<&Held> {
+        self.records.settled(key, now.instant)
+    }
+
+    /// The same, though another replica may know better by now: only for what looks again before it changes anything.
+    pub(super) fn glance(&self, key: &PairKey) -> Option<&Held> {
+        self.records.glance(key)
     }
 
     /// When a record is to be loaded again.
@@ -178,7 +183,7 @@ impl Engine {
 
     /// Brings an event to its pair.
     pub(super) fn pair_event(&mut self, key: PairKey, event: PairEvent, now: Now, out: &mut Outputs) {
-        match self.pairs.records.offer(&key, event) {
+        match self.pairs.records.offer(&key, event, now.instant) {
             Offer::Load => out.loads.push(key),
             Offer::Run => self.run_pair(&key, now, out),
             Offer::Queued => {}
@@ -408,7 +413,10 @@ impl Engine {
                 let is_stored = stored.is_some();
                 let pair = stored.unwrap_or_else(|| Pair::new(key.clone()));
                 let counted = Place::of(&pair);
-                self.pairs.records.loaded(key, Held { pair, is_stored, counted });
+                let Pairs { records, crowd, .. } = &mut self.pairs;
+                if let Some(before) = records.loaded(key, Held { pair, is_stored, counted }, now.instant) {
+                    crowd.count(key, before.counted, counted);
+                }
                 self.run_pair(key, now, out);
             }
             Err(error) => {
@@ -438,7 +446,7 @@ impl Engine {
             match result {
                 Committed::Stored { version } => {
                     let Pairs { records, crowd, .. } = &mut self.pairs;
-                    let settled = records.committed(&key, |held| {
+                    let settled = records.committed(&key, now.instant, |held| {
                         let place = Place::of(&held.pair);
                         crowd.count(&key, held.counted, place);
                         held.counted = place;

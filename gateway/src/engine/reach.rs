@@ -58,7 +58,7 @@ impl Engine {
         match outcome {
             Outcome::Failed(failure) if is_out_of_reach(failure.condition) => self.out_of_reach(pair, now, out),
             // Some server answered, with whatever.
-            Outcome::Failed(_) | Outcome::Done => self.within_reach(&pair.remote, out),
+            Outcome::Failed(_) | Outcome::Done => self.within_reach(&pair.remote, now, out),
         }
     }
 
@@ -71,20 +71,20 @@ impl Engine {
         });
         if silence.pings > 0 && !silence.is_told {
             silence.is_told = true;
-            self.tell_domain(&pair.remote, PairInput::StreamLost, out);
+            self.tell_domain(&pair.remote, PairInput::StreamLost, now, out);
         }
     }
 
     /// The domain took or sent something.
-    pub(super) fn within_reach(&mut self, domain: &DomainName, out: &mut Outputs) {
+    pub(super) fn within_reach(&mut self, domain: &DomainName, now: Now, out: &mut Outputs) {
         if self.reach.silent.remove(domain).is_some() {
-            self.tell_domain(domain, PairInput::StreamBack, out);
+            self.tell_domain(domain, PairInput::StreamBack, now, out);
         }
     }
 
-    fn tell_domain(&mut self, domain: &DomainName, input: PairInput, out: &mut Outputs) {
-        self.rounds.push_back((Round { domain: domain.clone(), news: News::All(input) }, None));
-        self.read_page(out);
+    fn tell_domain(&mut self, domain: &DomainName, input: PairInput, now: Now, out: &mut Outputs) {
+        self.add_round(Round { domain: domain.clone(), news: News::All(input) });
+        self.read_page(now, out);
     }
 
     /// Pings whom it is time to ping.

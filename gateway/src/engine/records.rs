@@ -3,11 +3,14 @@
 //! An event runs on a copy. The copy is committed with the version it started from, and only then are the event's
 //! effects released: what the world sees is always in the store already. When another replica was faster, the commit
 //! is refused, the record is loaded afresh and the same event runs again. Events that arrive meanwhile wait in order.
+//! Where other replicas change records too, what is in memory is believed for a moment only ([`TRUST`]) and then loaded
+//! again, so that a decision that changes nothing is never based on what was true long ago.
 //!
 //! Sans-IO and ignorant of presence: `P` is the record, `E` an event, `O` an effect.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
+use std::time::{Duration, Instant};
 
 /// Events that may wait for one record; a load or commit takes milliseconds.
 pub(crate) const WAITING_PER_RECORD: usize = 256;
@@ -18,6 +21,10 @@ pub(crate) const RECORDS_IN_MEMORY: usize = 100_000;
 /// How often the store may fail for one record before what waits for it is handed back. With the pauses between, that is
 /// less time than edges and SIP peers wait.
 pub(crate) const STORE_TRIES: u8 = 5;
+
+/// How long a record is believed where other replicas may change it. A commit notices every change that came between, so
+/// this bounds only how old the view of an event can be that changes nothing: no older than the event could have come.
+pub(crate) const TRUST: Duration = Duration::from_secs(1);
 
 /// What becomes of a record that the store could not load or commit.
 #[derive(Debug, PartialEq, Eq)]
@@ -45,6 +52,8 @@ pub(crate) enum Offer<E> {
 #[derive(Debug)]
 pub(crate) struct Records<K, P, E, O> {
     entries: HashMap<K, Entry<P, E, O>>,
+    /// How long a record is believed; `None` where nobody else changes records.
+    trust: Option<Duration>,
 }
 
 #[derive(Debug)]
@@ -57,10 +66,13 @@ struct Entry<P, E, O> {
 
 #[derive(Debug)]
 enum State<P, E, O> {
-    Loading,
-    Ready(P),
+    /// With the record as it was believed to be before.
+    Loading(Option<P>),
+    /// As it was in the store at this moment.
+    Ready(P, Instant),
     /// `event` is kept for a second run if the commit is refused.
     Committing {
+        before: P,
         next: P,
         event: E,
         effects: Vec<O>,
@@ -69,50 +81,90 @@ enum State<P, E, O> {
 
 impl<K, P, E, O> Default for Records<K, P, E, O> {
     fn default() -> Self {
-        Self { entries: HashMap::new() }
+        Self { entries: HashMap::new(), trust: None }
+    }
+}
+
+impl<P, E, O> Entry<P, E, O> {
+    /// Whether nothing is under way, so that the record may be forgotten.
+    fn is_idle(&self) -> bool {
+        matches!(self.state, State::Ready(..)) && self.waiting.is_empty()
     }
 }
 
 impl<K: Eq + Hash + Clone, P: Clone, E, O> Records<K, P, E, O> {
+    /// Whether others change records too.
+    pub(crate) fn share(&mut self, is_shared: bool) {
+        self.trust = is_shared.then_some(TRUST);
+    }
+
     /// Brings an event to the record of `key`.
-    pub(crate) fn offer(&mut self, key: &K, event: E) -> Offer<E> {
+    pub(crate) fn offer(&mut self, key: &K, event: E, now: Instant) -> Offer<E> {
+        let trust = self.trust;
         if let Some(entry) = self.entries.get_mut(key) {
             if entry.waiting.len() >= WAITING_PER_RECORD {
                 return Offer::Refused(event);
             }
+            let is_idle = entry.is_idle();
             entry.waiting.push_back(event);
-            return if matches!(entry.state, State::Ready(_)) { Offer::Run } else { Offer::Queued };
+            return match &entry.state {
+                State::Ready(_, at) if is_idle && is_old(*at, trust, now) => {
+                    if let State::Ready(before, _) = std::mem::replace(&mut entry.state, State::Loading(None)) {
+                        entry.state = State::Loading(Some(before));
+                    }
+                    Offer::Load
+                }
+                State::Ready(..) => Offer::Run,
+                State::Loading(_) | State::Committing { .. } => Offer::Queued,
+            };
         }
         self.forget_settled();
         self.entries
-            .insert(key.clone(), Entry { state: State::Loading, waiting: VecDeque::from([event]), failures: 0 });
+            .insert(key.clone(), Entry { state: State::Loading(None), waiting: VecDeque::from([event]), failures: 0 });
         Offer::Load
     }
 
-    /// The record, if it is in memory and nothing is under way: for decisions that change nothing.
-    pub(crate) fn settled(&self, key: &K) -> Option<&P> {
+    /// The record, if it is in memory, to be believed, and nothing is under way: for decisions that change nothing.
+    pub(crate) fn settled(&self, key: &K, now: Instant) -> Option<&P> {
         match self.entries.get(key) {
-            Some(Entry { state: State::Ready(record), waiting, .. }) if waiting.is_empty() => Some(record),
+            Some(Entry { state: State::Ready(record, at), waiting, .. }) => {
+                (waiting.is_empty() && !is_old(*at, self.trust, now)).then_some(record)
+            }
             Some(_) | None => None,
         }
     }
 
-    /// The record came from the store.
-    pub(crate) fn loaded(&mut self, key: &K, record: P) {
-        if let Some(entry) = self.entries.get_mut(key)
-            && matches!(entry.state, State::Loading)
-        {
-            entry.state = State::Ready(record);
+    /// The record, if it is in memory and nothing is under way, however old: for a guess that costs nothing if it is wrong.
+    pub(crate) fn glance(&self, key: &K) -> Option<&P> {
+        match self.entries.get(key) {
+            Some(Entry { state: State::Ready(record, _), waiting, .. }) if waiting.is_empty() => Some(record),
+            Some(_) | None => None,
+        }
+    }
+
+    /// The record came from the store. Returns what it was believed to be before.
+    pub(crate) fn loaded(&mut self, key: &K, record: P, now: Instant) -> Option<P> {
+        let entry = self.entries.get_mut(key)?;
+        match &mut entry.state {
+            State::Loading(before) => {
+                let before = before.take();
+                entry.state = State::Ready(record, now);
+                before
+            }
+            State::Ready(..) | State::Committing { .. } => None,
         }
     }
 
     /// The store could not load or commit the record.
     pub(crate) fn failed(&mut self, key: &K, may_pass: bool) -> Setback<E> {
         let Some(entry) = self.entries.get_mut(key) else { return Setback::GivenUp(Vec::new()) };
-        match std::mem::replace(&mut entry.state, State::Loading) {
-            State::Committing { event, .. } => entry.waiting.push_front(event),
-            State::Loading => {}
-            state @ State::Ready(_) => {
+        match std::mem::replace(&mut entry.state, State::Loading(None)) {
+            State::Committing { before, event, .. } => {
+                entry.waiting.push_front(event);
+                entry.state = State::Loading(Some(before));
+            }
+            State::Loading(before) => entry.state = State::Loading(before),
+            state @ State::Ready(..) => {
                 entry.state = state;
                 return Setback::GivenUp(Vec::new());
             }
@@ -128,7 +180,7 @@ impl<K: Eq + Hash + Clone, P: Clone, E, O> Records<K, P, E, O> {
     /// calls [`Records::commit`] if the event changed it.
     pub(crate) fn next(&mut self, key: &K) -> Option<(P, E)> {
         let entry = self.entries.get_mut(key)?;
-        let State::Ready(record) = &entry.state else { return None };
+        let State::Ready(record, _) = &entry.state else { return None };
         let Some(event) = entry.waiting.pop_front() else {
             entry.failures = 0;
             return None;
@@ -138,22 +190,24 @@ impl<K: Eq + Hash + Clone, P: Clone, E, O> Records<K, P, E, O> {
 
     /// The event changed the record: it is committed next, and its effects wait for that.
     pub(crate) fn commit(&mut self, key: &K, next: P, event: E, effects: Vec<O>) {
-        if let Some(entry) = self.entries.get_mut(key) {
-            entry.state = State::Committing { next, event, effects };
+        if let Some(entry) = self.entries.get_mut(key)
+            && let State::Ready(before, _) = std::mem::replace(&mut entry.state, State::Loading(None))
+        {
+            entry.state = State::Committing { before, next, event, effects };
         }
     }
 
     /// The commit is on disk under the record that `settle` makes of it (its new version): returns the effects.
-    pub(crate) fn committed(&mut self, key: &K, settle: impl FnOnce(&mut P)) -> Option<(E, Vec<O>)> {
+    pub(crate) fn committed(&mut self, key: &K, now: Instant, settle: impl FnOnce(&mut P)) -> Option<(E, Vec<O>)> {
         let entry = self.entries.get_mut(key)?;
-        match std::mem::replace(&mut entry.state, State::Loading) {
-            State::Committing { mut next, event, effects } => {
+        match std::mem::replace(&mut entry.state, State::Loading(None)) {
+            State::Committing { mut next, event, effects, .. } => {
                 settle(&mut next);
                 entry.failures = 0;
-                entry.state = State::Ready(next);
+                entry.state = State::Ready(next, now);
                 Some((event, effects))
             }
-            state @ (State::Loading | State::Ready(_)) => {
+            state @ (State::Loading(_) | State::Ready(..)) => {
                 entry.state = state;
                 None
             }
@@ -164,12 +218,13 @@ impl<K: Eq + Hash + Clone, P: Clone, E, O> Records<K, P, E, O> {
     /// Returns whether to load.
     pub(crate) fn conflicted(&mut self, key: &K) -> bool {
         let Some(entry) = self.entries.get_mut(key) else { return false };
-        match std::mem::replace(&mut entry.state, State::Loading) {
-            State::Committing { event, .. } => {
+        match std::mem::replace(&mut entry.state, State::Loading(None)) {
+            State::Committing { before, event, .. } => {
                 entry.waiting.push_front(event);
+                entry.state = State::Loading(Some(before));
                 true
             }
-            state @ (State::Loading | State::Ready(_)) => {
+            state @ (State::Loading(_) | State::Ready(..)) => {
                 entry.state = state;
                 false
             }
@@ -183,8 +238,7 @@ impl<K: Eq + Hash + Clone, P: Clone, E, O> Records<K, P, E, O> {
         }
         let mut excess = RECORDS_IN_MEMORY / 4;
         self.entries.retain(|_, entry| {
-            let settled = matches!(entry.state, State::Ready(_)) && entry.waiting.is_empty();
-            let forget = settled && excess > 0;
+            let forget = entry.is_idle() && excess > 0;
             excess -= usize::from(forget);
             !forget
         });
@@ -192,7 +246,7 @@ impl<K: Eq + Hash + Clone, P: Clone, E, O> Records<K, P, E, O> {
 
     /// Records that are being loaded or committed. Looks at all of them.
     pub(crate) fn under_way(&self) -> usize {
-        self.entries.values().filter(|entry| !matches!(entry.state, State::Ready(_))).count()
+        self.entries.values().filter(|entry| !matches!(entry.state, State::Ready(..))).count()
     }
 
     /// The keys in memory that fulfil a condition.
@@ -201,14 +255,44 @@ impl<K: Eq + Hash + Clone, P: Clone, E, O> Records<K, P, E, O> {
     }
 }
 
+/// Whether what was known at a moment is believed no longer.
+fn is_old(at: Instant, trust: Option<Duration>, now: Instant) -> bool {
+    trust.is_some_and(|trust| now.saturating_duration_since(at) >= trust)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    type Table = Records<&'static str, u32, char, char>;
+    /// The cache with a clock that stands still unless a test moves it.
+    struct Table(Records<&'static str, u32, char, char>, Instant);
+
+    impl Default for Table {
+        fn default() -> Self {
+            Self(Records::default(), Instant::now())
+        }
+    }
+
+    impl Table {
+        fn offer(&mut self, key: &&'static str, event: char) -> Offer<char> {
+            self.0.offer(key, event, self.1)
+        }
+
+        fn settled(&self, key: &&'static str) -> Option<&u32> {
+            self.0.settled(key, self.1)
+        }
+
+        fn loaded(&mut self, key: &&'static str, record: u32) -> Option<u32> {
+            self.0.loaded(key, record, self.1)
+        }
+
+        fn committed(&mut self, key: &&'static str, settle: impl FnOnce(&mut u32)) -> Option<(char, Vec<char>)> {
+            self.0.committed(key, self.1, settle)
+        }
+    }
 
     fn step(table: &mut Table) -> (u32, char) {
-        table.next(&"pair").expect("an event is due")
+        table.0.next(&"pair").expect("an event is due")
     }
 
     #[test]
@@ -216,11 +300,11 @@ mod tests {
         let mut table = Table::default();
         assert_eq!(table.offer(&"pair", 'a'), Offer::Load);
         assert_eq!(table.offer(&"pair", 'b'), Offer::Queued);
-        assert_eq!(table.next(&"pair"), None);
+        assert_eq!(table.0.next(&"pair"), None);
         table.loaded(&"pair", 7);
         assert_eq!(step(&mut table), (7, 'a'));
         assert_eq!(step(&mut table), (7, 'b'));
-        assert_eq!(table.next(&"pair"), None);
+        assert_eq!(table.0.next(&"pair"), None);
     }
 
     // Rule: life.stored-first
@@ -230,7 +314,7 @@ mod tests {
         table.offer(&"pair", 'a');
         table.loaded(&"pair", 7);
         let (record, event) = step(&mut table);
-        table.commit(&"pair", record + 1, event, vec!['x']);
+        table.0.commit(&"pair", record + 1, event, vec!['x']);
         assert_eq!(table.offer(&"pair", 'b'), Offer::Queued);
         assert_eq!(table.settled(&"pair"), None);
         assert_eq!(table.committed(&"pair", |record| *record += 100), Some(('a', vec!['x'])));
@@ -243,34 +327,33 @@ mod tests {
         table.offer(&"pair", 'a');
         table.loaded(&"pair", 7);
         let (record, event) = step(&mut table);
-        table.commit(&"pair", record + 1, event, vec!['x']);
+        table.0.commit(&"pair", record + 1, event, vec!['x']);
         table.offer(&"pair", 'b');
-        assert!(table.conflicted(&"pair"));
+        assert!(table.0.conflicted(&"pair"));
         table.loaded(&"pair", 50);
         assert_eq!(step(&mut table), (50, 'a'));
         assert_eq!(step(&mut table), (50, 'b'));
     }
 
     // Rule: life.store-failure
-    // Rule: life.store-failure
     #[test]
     fn a_store_that_fails_is_tried_again_and_then_everything_is_handed_back() {
         let mut table = Table::default();
         table.offer(&"pair", 'a');
         table.offer(&"pair", 'b');
-        assert_eq!(table.failed(&"pair", true), Setback::Again);
+        assert_eq!(table.0.failed(&"pair", true), Setback::Again);
         table.loaded(&"pair", 7);
         let (record, event) = step(&mut table);
-        table.commit(&"pair", record, event, vec!['x']);
+        table.0.commit(&"pair", record, event, vec!['x']);
         table.offer(&"pair", 'c');
         for _ in 2..STORE_TRIES {
-            assert_eq!(table.failed(&"pair", true), Setback::Again);
+            assert_eq!(table.0.failed(&"pair", true), Setback::Again);
         }
-        assert_eq!(table.failed(&"pair", true), Setback::GivenUp(vec!['a', 'b', 'c']));
-        assert!(table.entries.is_empty());
+        assert_eq!(table.0.failed(&"pair", true), Setback::GivenUp(vec!['a', 'b', 'c']));
+        assert!(table.0.entries.is_empty());
         // Where trying again is of no use, at once.
         table.offer(&"pair", 'd');
-        assert_eq!(table.failed(&"pair", false), Setback::GivenUp(vec!['d']));
+        assert_eq!(table.0.failed(&"pair", false), Setback::GivenUp(vec!['d']));
     }
 
     #[test]
@@ -280,5 +363,49 @@ mod tests {
             table.offer(&"pair", 'a');
         }
         assert_eq!(table.offer(&"pair", 'z'), Offer::Refused('z'));
+    }
+
+    #[test]
+    fn where_nobody_else_changes_records_one_is_believed_for_ever() {
+        let mut table = Table::default();
+        table.offer(&"pair", 'a');
+        table.loaded(&"pair", 7);
+        step(&mut table);
+        table.1 += Duration::from_secs(86_400);
+        assert_eq!(table.settled(&"pair"), Some(&7));
+        assert_eq!(table.offer(&"pair", 'b'), Offer::Run);
+    }
+
+    #[test]
+    fn where_others_change_records_an_old_one_is_loaded_again_before_it_is_used() {
+        let mut table = Table::default();
+        table.0.share(true);
+        table.offer(&"pair", 'a');
+        table.loaded(&"pair", 7);
+        step(&mut table);
+        table.1 += TRUST - Duration::from_millis(1);
+        assert_eq!(table.settled(&"pair"), Some(&7));
+        table.1 += Duration::from_millis(1);
+        assert_eq!(table.settled(&"pair"), None);
+        assert_eq!(table.offer(&"pair", 'b'), Offer::Load);
+        assert_eq!(table.offer(&"pair", 'c'), Offer::Queued);
+        // What was believed comes back, for whoever counts what changed.
+        assert_eq!(table.loaded(&"pair", 9), Some(7));
+        assert_eq!(step(&mut table), (9, 'b'));
+        assert_eq!(step(&mut table), (9, 'c'));
+        assert_eq!(table.settled(&"pair"), Some(&9));
+    }
+
+    #[test]
+    fn a_commit_is_as_good_as_loading_again() {
+        let mut table = Table::default();
+        table.0.share(true);
+        table.offer(&"pair", 'a');
+        table.loaded(&"pair", 7);
+        let (record, event) = step(&mut table);
+        table.0.commit(&"pair", record + 1, event, Vec::new());
+        table.1 += TRUST;
+        table.committed(&"pair", |_| {});
+        assert_eq!(table.settled(&"pair"), Some(&8));
     }
 }

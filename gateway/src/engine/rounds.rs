@@ -1,20 +1,162 @@
 //! News for many pairs: a start, partners and rights that changed. Pairs in memory hear them at once, all others as the
 //! store names them, page by page and one after the other, so that the pool is not flooded.
+//!
+//! Where several gateways share the store, one of them reads a round ([`super::duties`]): which, the store decides for each
+//! domain and occasion. A round that another one reads waits here until it is over, and is taken over if that one dies.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use causeway_shared::domain::DomainName;
 
 use super::crowd::Place;
+use super::duties::{DutyCall, PAGE_LEASE, until_asked_again};
 use super::pairs::{PairEvent, STORE_PAUSE};
 use super::settings::Settings;
-use super::{Engine, News, Now, Outputs, PROBE_RATE, ROUND_RATE, Round, TOLD_LATER};
+use super::{Engine, Now, Outputs, PROBE_RATE, ROUND_RATE, TOLD_LATER};
 use crate::presence::PairInput;
 use crate::presence::record::{Pair, PairKey};
 use crate::store::StoreError;
+use crate::store::pool::Duty;
+
+/// A reading of all records of a domain, page by page, to tell each pair something.
+#[derive(Debug, Clone)]
+pub struct Round {
+    /// The domain.
+    pub domain: DomainName,
+    /// What its pairs are told.
+    pub news: News,
+}
+
+/// What a pair is told by a [`Round`].
+#[derive(Debug, Clone)]
+pub enum News {
+    /// The same as all others.
+    All(PairInput),
+    /// Whether its SIP user may reach partners, if these settings said otherwise.
+    Access(Arc<Settings>),
+    /// Nothing: this gateway counts what there is.
+    Count,
+}
+
+impl Round {
+    /// The duty of reading it, and the occasion, where several gateways share the store. News of the same kind are one duty:
+    /// what came later makes an end of what was before. `None` if each gateway reads it for itself.
+    fn duty(&self, occasion: &str) -> Option<(String, String)> {
+        let (kind, token) = match &self.news {
+            News::Count => return None,
+            News::Access(_) => ("access", occasion.to_owned()),
+            News::All(PairInput::StreamLost) => ("stream", "lost".to_owned()),
+            News::All(PairInput::StreamBack) => ("stream", "back".to_owned()),
+            News::All(input) => ("partner", format!("{occasion} {}", label(input))),
+        };
+        Some((format!("round {} {kind}", self.domain), token))
+    }
+}
+
+fn label(input: &PairInput) -> &'static str {
+    match input {
+        PairInput::PartnerRemoved => "removed",
+        PairInput::Restart => "again",
+        _ => "changed",
+    }
+}
+
+/// The rounds to come; the first one is being read.
+#[derive(Debug, Default)]
+pub(super) struct Rounds {
+    turns: VecDeque<Turn>,
+    /// Whether the store has been asked for something of the first one.
+    is_asked: bool,
+}
+
+#[derive(Debug)]
+struct Turn {
+    round: Round,
+    /// The last pair that was read.
+    after: Option<PairKey>,
+    /// The duty and its occasion, if it is one.
+    duty: Option<(String, String)>,
+    is_mine: bool,
+    /// When to ask for it again, while it is somebody else's.
+    ask_at: Option<Instant>,
+}
+
+impl Rounds {
+    /// Whether none waits.
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.turns.is_empty()
+    }
+}
 
 impl Engine {
+    /// A round for whichever gateway takes it, behind those that wait already.
+    pub(super) fn add_round(&mut self, round: Round) {
+        let duty = self.settings.occasion.as_deref().and_then(|occasion| round.duty(occasion));
+        let is_mine = duty.is_none();
+        self.rounds.turns.push_back(Turn { round, after: None, duty, is_mine, ask_at: None });
+    }
+
+    /// A round that is this gateway's and nobody else's.
+    pub(super) fn add_own_round(&mut self, round: Round) {
+        self.rounds.turns.push_back(Turn { round, after: None, duty: None, is_mine: true, ask_at: None });
+    }
+
+    /// Asks for the next page of the first round whose time it is, if there is room.
+    pub(super) fn read_page(&mut self, now: Now, out: &mut Outputs) {
+        let Rounds { turns, is_asked } = &mut self.rounds;
+        if *is_asked || self.to_tell.len() >= TOLD_LATER {
+            return;
+        }
+        let Some(ready) = turns.iter().position(|turn| turn.ask_at.is_none_or(|at| at <= now.instant)) else {
+            // All of them are somebody else's just now.
+            if let Some(at) = turns.iter().filter_map(|turn| turn.ask_at).min() {
+                self.tell_next_at.get_or_insert(at);
+            }
+            return;
+        };
+        turns.rotate_left(ready);
+        let Some(turn) = turns.front_mut() else { return };
+        *is_asked = true;
+        match &turn.duty {
+            Some((duty, token)) if !turn.is_mine => {
+                turn.ask_at = None;
+                let (duty, token) = (duty.clone(), token.clone());
+                out.duties.push(DutyCall::Claim { duty, token, lease: PAGE_LEASE });
+            }
+            Some(_) | None => out.pages.push((turn.round.clone(), turn.after.clone())),
+        }
+    }
+
+    /// The store has said whose the first round is.
+    pub(super) fn round_assigned(
+        &mut self,
+        duty: &str,
+        token: &str,
+        answer: Result<Duty, StoreError>,
+        now: Now,
+        out: &mut Outputs,
+    ) {
+        let is_it = |turn: &&mut Turn| turn.duty.as_ref().is_some_and(|(name, of)| name == duty && of == token);
+        let Some(turn) = self.rounds.turns.front_mut().filter(is_it) else { return };
+        if turn.is_mine {
+            // It was prolonged while its pages are read.
+            return;
+        }
+        self.rounds.is_asked = false;
+        match answer {
+            Ok(Duty::Mine) => turn.is_mine = true,
+            Ok(Duty::Elsewhere { until_ms }) => turn.ask_at = Some(now.instant + until_asked_again(until_ms, now)),
+            Ok(Duty::Done) => {
+                self.rounds.turns.pop_front();
+            }
+            Err(_) => turn.ask_at = Some(now.instant + STORE_PAUSE),
+        }
+        self.read_page(now, out);
+    }
+
     /// Brings time or a change to a stored pair. Its partner may have been removed since, or while no gateway ran, and
     /// its SIP user may have lost the right to reach partners.
     pub(super) fn tell_pair(&mut self, key: PairKey, input: PairInput, now: Now, out: &mut Outputs) {
@@ -30,17 +172,6 @@ impl Engine {
         self.pair_event(key, PairEvent::quiet(input), now, out);
     }
 
-    /// Asks for the next page of the first round, if it is wanted and there is room.
-    pub(super) fn read_page(&mut self, out: &mut Outputs) {
-        if self.is_page_asked || self.to_tell.len() >= TOLD_LATER {
-            return;
-        }
-        if let Some(next) = self.rounds.front() {
-            self.is_page_asked = true;
-            out.pages.push(next.clone());
-        }
-    }
-
     /// A page of a round: its pairs are told one after the other, so that a start does not flood the pool.
     pub(super) fn page_read(
         &mut self,
@@ -49,7 +180,7 @@ impl Engine {
         now: Now,
         out: &mut Outputs,
     ) {
-        self.is_page_asked = false;
+        self.rounds.is_asked = false;
         let pairs = match page {
             Ok(pairs) => pairs,
             Err(error) => {
@@ -58,26 +189,32 @@ impl Engine {
                 return self.store_failed(&error, now, out);
             }
         };
-        let Some((_, after)) = self.rounds.front_mut() else { return };
+        let Some(turn) = self.rounds.turns.front_mut() else { return };
+        let duty = turn.duty.clone();
         match pairs.last() {
-            Some(last) => *after = Some(last.key.clone()),
+            Some(last) => {
+                turn.after = Some(last.key.clone());
+                out.duties.extend(duty.map(|(duty, token)| DutyCall::Claim { duty, token, lease: PAGE_LEASE }));
+            }
             None => {
-                self.rounds.pop_front();
-                return self.read_page(out);
+                self.rounds.turns.pop_front();
+                out.duties.extend(duty.map(|(duty, token)| DutyCall::Finish { duty, token }));
+                return self.read_page(now, out);
             }
         }
         for pair in pairs {
             let input = match &round.news {
                 News::All(input) => Some(input.clone()),
                 News::Access(before) => self.change_of_access(before, &pair.key),
+                News::Count => None,
             };
-            if matches!(input, Some(PairInput::Restart)) {
+            if matches!(input, Some(PairInput::Restart)) || matches!(round.news, News::Count) {
                 self.pairs.crowd.count(&pair.key, Place::default(), Place::of(&pair));
             }
             self.to_tell.extend(input.map(|input| (pair.key, input)));
         }
         self.tell_next_at.get_or_insert(now.instant);
-        self.read_page(out);
+        self.read_page(now, out);
     }
 
     pub(super) fn tell_next(&mut self, now: Now, out: &mut Outputs) {
@@ -92,7 +229,7 @@ impl Engine {
             }
             None => None,
         };
-        self.read_page(out);
+        self.read_page(now, out);
     }
 
     /// Tells the pairs of partners whose type changed, who are partners no more, or again: those in memory at once, all
@@ -114,9 +251,9 @@ impl Engine {
             for key in self.pairs.records.keys_where(|key| key.remote.domain() == domain.as_str()) {
                 self.pair_event(key, PairEvent::quiet(input.clone()), now, out);
             }
-            self.rounds.push_back((Round { domain: domain.clone(), news: News::All(input) }, None));
+            self.add_round(Round { domain: domain.clone(), news: News::All(input) });
         }
-        self.read_page(out);
+        self.read_page(now, out);
     }
 
     /// Tells the pairs of SIP users who may reach partners now and might not before, or the other way round.
@@ -129,10 +266,10 @@ impl Engine {
                 self.tell_pair(key, input, now, out);
             }
         }
-        let domains = self.settings.partner_domains.iter().cloned();
-        let rounds = domains.map(|domain| (Round { domain, news: News::Access(Arc::clone(before)) }, None));
-        self.rounds.extend(rounds);
-        self.read_page(out);
+        for domain in self.settings.partner_domains.clone() {
+            self.add_round(Round { domain, news: News::Access(Arc::clone(before)) });
+        }
+        self.read_page(now, out);
     }
 
     fn change_of_access(&self, before: &Settings, key: &PairKey) -> Option<PairInput> {

@@ -57,8 +57,13 @@ impl SessionSettings {
 pub struct Settings {
     /// What the SIP endpoint is told; fixed at start.
     pub endpoint: EndpointConfig,
-    /// Where the pool reaches us.
+    /// Where the pool reaches a gateway for what any of them can answer.
     pub contact: Uri,
+    /// Where it reaches this one, for what only this one remembers: sessions.
+    pub session_contact: Uri,
+    /// Where several gateways share the store: a name for what is in force, alike on all of them and another one whenever
+    /// something changes.
+    pub occasion: Option<Arc<str>>,
     /// The pool's targets in the order of preference.
     pub pool: Vec<Target>,
     /// What carries chats towards each of them.

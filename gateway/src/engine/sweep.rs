@@ -6,17 +6,24 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use super::duties::{DutyCall, PAGE_LEASE};
 use super::pairs::STORE_PAUSE;
 use super::{Engine, Now, Outputs, TOLD_LATER};
 use crate::presence::PairInput;
 use crate::presence::drift::Drift;
 use crate::presence::record::{Pair, PairKey};
 use crate::store::StoreError;
+use crate::store::pool::Duty;
+
+/// What the duty of sweeping is called, where several gateways share the store.
+pub(super) const DUTY: &str = "sweep";
 
 /// From the end of a sweep to the next.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(3_600);
 /// From the start to the first: the news of the start comes before.
 const FIRST_SWEEP: Duration = Duration::from_secs(600);
+/// How often it is asked whether the sweep is somebody else's still.
+const ASK_AGAIN: Duration = Duration::from_secs(600);
 /// Between two pages.
 const PAGE_PAUSE: Duration = Duration::from_secs(1);
 
@@ -45,6 +52,11 @@ impl Sweep {
     }
 }
 
+/// Every sweep is the same occasion: it is never finished, only put off.
+fn claim(lease: Duration) -> DutyCall {
+    DutyCall::Claim { duty: DUTY.to_owned(), token: DUTY.to_owned(), lease }
+}
+
 impl Engine {
     /// Asks for the next page, once what the last one brought has been told.
     pub(super) fn sweep_on(&mut self, now: Now, out: &mut Outputs) {
@@ -54,9 +66,29 @@ impl Engine {
         if self.to_tell.is_empty() {
             // Set again when the store has answered.
             self.sweep.next_at = None;
-            out.sweep = Some(self.sweep.after.clone());
+            match self.is_shared() {
+                true => out.duties.push(claim(PAGE_LEASE)),
+                false => out.sweep = Some(self.sweep.after.clone()),
+            }
         } else {
             self.sweep.next_at = Some(now.instant + PAGE_PAUSE);
+        }
+    }
+
+    /// The store has said whose the sweep is: a sweep's every page is claimed.
+    pub(super) fn sweep_assigned(&mut self, answer: Result<Duty, StoreError>, now: Now, out: &mut Outputs) {
+        if self.sweep.next_at.is_some() {
+            // It was put off to the next one.
+            return;
+        }
+        match answer {
+            Ok(Duty::Mine) => out.sweep = Some(self.sweep.after.clone()),
+            Ok(Duty::Elsewhere { .. } | Duty::Done) => {
+                // Somebody else begins from the beginning, if he had to take it over.
+                self.sweep.after = None;
+                self.sweep.next_at = Some(now.instant + ASK_AGAIN);
+            }
+            Err(_) => self.sweep.next_at = Some(now.instant + STORE_PAUSE),
         }
     }
 
@@ -73,6 +105,10 @@ impl Engine {
             self.sweep.after = None;
             self.sweep.report();
             self.sweep.next_at = Some(now.instant + SWEEP_INTERVAL);
+            if self.is_shared() {
+                // Ours until the next one, so that nobody else sweeps meanwhile.
+                out.duties.push(claim(SWEEP_INTERVAL));
+            }
             return;
         };
         self.sweep.after = Some(last.key.clone());

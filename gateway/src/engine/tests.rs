@@ -1,5 +1,5 @@
 use bytes::Bytes;
-use causeway_shared::domain::DomainPair;
+use causeway_shared::domain::{DomainName, DomainPair};
 use causeway_shared::jid::Jid;
 use causeway_shared::link::{Method, PairContext, TraceContext};
 use causeway_shared::partner::PartnerType;
@@ -64,6 +64,7 @@ impl Rig {
             claim_due,
             pages,
             sweep,
+            duties,
             verdicts,
             replies,
             archived,
@@ -77,6 +78,7 @@ impl Rig {
         self.out.claim_due = claim_due.or(self.out.claim_due);
         self.out.pages.extend(pages);
         self.out.sweep = sweep.or(self.out.sweep.take());
+        self.out.duties.extend(duties);
         self.out.verdicts.extend(verdicts);
         self.out.replies.extend(replies);
         self.out.archived.extend(archived);
@@ -224,6 +226,8 @@ pub(crate) fn settings_for_test() -> Settings {
     Settings {
         endpoint: EndpointConfig { sessions: Some(SessionConfig::default()), ..EndpointConfig::new(vec![sent_by]) },
         contact: Uri::parse(Bytes::from_static(b"sip:127.0.0.1:5060;transport=tcp")).unwrap(),
+        session_contact: Uri::parse(Bytes::from_static(b"sip:127.0.0.1:5060;transport=tcp")).unwrap(),
+        occasion: None,
         pool: vec![pool("127.0.0.9:5060"), pool("127.0.0.8:5060")],
         sessions: SessionSettings::default(),
         transports: vec![TransportKind::Tcp],
@@ -650,6 +654,7 @@ mod loops;
 mod messages;
 mod operator;
 mod oracle;
+mod pool;
 mod queries;
 mod quotas;
 mod recorded;

@@ -88,6 +88,7 @@ impl Recorder {
             | Input::Claimed(_)
             | Input::Page(..)
             | Input::Swept(_)
+            | Input::Duty { .. }
             | Input::Settings(_)
             | Input::Operator(..)
             | Input::DeadlinePassed => {}

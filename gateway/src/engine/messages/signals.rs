@@ -260,7 +260,7 @@ impl Engine {
 
     /// Tells the XMPP user, as soon as it is known whether he may see the SIP user's presence.
     pub(in crate::engine) fn tell(&mut self, pair: PairKey, due: Due, now: Now, out: &mut Outputs) {
-        match self.pairs.settled(&pair).map(|held| held.pair.inbound.authorisation) {
+        match self.pairs.settled(&pair, now).map(|held| held.pair.inbound.authorisation) {
             Some(authorisation) => self.tell_authorised(&pair, due, authorisation, out),
             None => self.pair_event(pair, PairEvent::Due(Box::new(due)), now, out),
         }
@@ -344,7 +344,7 @@ impl Engine {
     fn may_hear_states(&self, pair: &PairKey) -> bool {
         let partner = self.settings.partner(&pair.remote.domain_name());
         partner.is_some_and(|partner| {
-            partner.partner_type.may_act_unadded() || self.pairs.settled(pair).is_some_and(|held| held.pair.is_added())
+            partner.partner_type.may_act_unadded() || self.pairs.glance(pair).is_some_and(|held| held.pair.is_added())
         })
     }
 

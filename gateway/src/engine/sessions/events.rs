@@ -85,7 +85,7 @@ impl Engine {
     ) -> Result<(Description, Option<Terms>), Unusable> {
         let account = address::bare_jid_to_uri(&talk.pair.remote).map_err(|_| Unusable::NoMessages)?;
         if request.body.is_empty() {
-            let host = self.settings.contact.host();
+            let host = self.settings.session_contact.host();
             return Ok((
                 Description::sdp(describe::offer_in_dialog(talk.number, talk.version, host, account.as_str())),
                 None,
@@ -94,7 +94,7 @@ impl Engine {
         let offer = describe::read(&request.body)?;
         let (answer, terms) = match &offer.stream {
             MessageStream::InDialog(_) => {
-                let host = self.settings.contact.host();
+                let host = self.settings.session_contact.host();
                 (describe::answer_in_dialog(&offer, talk.number, talk.version, host, account.as_str()), None)
             }
             MessageStream::Msrp(peer) => self.answer_stream(talk, &offer, peer, now)?,
@@ -105,7 +105,7 @@ impl Engine {
     /// Our answer to a change of a session: its stream stays what and where it is.
     fn describe_change(&self, id: SessionId, request: &Request) -> Result<Description, Unusable> {
         let talk = self.sessions.talks.get(&id).ok_or(Unusable::NoMessages)?;
-        let host = self.settings.contact.host();
+        let host = self.settings.session_contact.host();
         let account = address::bare_jid_to_uri(&talk.pair.remote).map_err(|_| Unusable::NoMessages)?;
         if request.body.is_empty() {
             // Only a chat in the dialog can be offered again without knowing where the peer's stream is.
@@ -124,7 +124,7 @@ impl Engine {
     }
 
     fn accept_session(&mut self, id: SessionId, description: Description, now: Now) {
-        let contact = self.settings.contact.clone();
+        let contact = self.settings.session_contact.clone();
         let answer = session::Answer { contact, headers: Headers::default(), description: Some(description) };
         // A caller that has gone meanwhile is told of by the session's end.
         let _gone = self.endpoint.accept(id, answer, now.instant, &mut self.sip_out);

@@ -76,7 +76,7 @@ impl Engine {
         let call_id = call_id.map_or_else(|| self.endpoint.ids().call_id(), |call_id| call_id.detached());
         let number = self.endpoint.ids().number();
         let mut talk = Talk::new(pair.clone(), pager.partner.clone(), call_id.as_str(), number, false, now.instant);
-        let host = self.settings.contact.host();
+        let host = self.settings.session_contact.host();
         let offer = match form {
             SessionForm::Pager => return None,
             SessionForm::InDialog => describe::offer_in_dialog(talk.number, talk.version, host, account.as_str()),
@@ -90,7 +90,7 @@ impl Engine {
             to: NameAddr::new(to),
             // The thread of the conversation (RFC 7573, section 4).
             call_id: Some(call_id),
-            contact: self.settings.contact.clone(),
+            contact: self.settings.session_contact.clone(),
             headers,
             offer: Description::sdp(offer),
             target,
