@@ -449,7 +449,9 @@ fn engine_settings(config: &Config, pool: Pool, tls: Option<&SipTls>) -> Result<
         let port =
             config.sip.listen.iter().find(|(listening, _)| *listening == kind).map(|(_, address)| address.port());
         let name = port.map_or_else(|| host.clone(), |port| format!("{}:{port}", contact.host()));
-        sent_by.push(SentBy::new(kind, &name).map_err(|error| StartError::Contact(format!("sip.session_contact: {error}")))?);
+        sent_by.push(
+            SentBy::new(kind, &name).map_err(|error| StartError::Contact(format!("sip.session_contact: {error}")))?,
+        );
     }
     let mut domains = Domains::default();
     config.domains.iter().cloned().for_each(|domain| domains.add_local(domain));

@@ -71,12 +71,7 @@ enum State<P, E, O> {
     /// As it was in the store at this moment.
     Ready(P, Instant),
     /// `event` is kept for a second run if the commit is refused.
-    Committing {
-        before: P,
-        next: P,
-        event: E,
-        effects: Vec<O>,
-    },
+    Committing { before: P, next: P, event: E, effects: Vec<O> },
 }
 
 impl<K, P, E, O> Default for Records<K, P, E, O> {

@@ -30,7 +30,13 @@ struct Pool {
 
 impl Pool {
     fn new(gateways: usize) -> Self {
-        let mut pool = Self { gateways: Vec::new(), stored: BTreeMap::new(), duties: HashMap::new(), swept: vec![0; 3], conflicts: 0 };
+        let mut pool = Self {
+            gateways: Vec::new(),
+            stored: BTreeMap::new(),
+            duties: HashMap::new(),
+            swept: vec![0; 3],
+            conflicts: 0,
+        };
         (0..gateways).for_each(|_| pool.join());
         pool
     }
@@ -101,7 +107,8 @@ impl Pool {
             answers.push(Input::Committed(vec![key], Ok(vec![self.commit(change)])));
         }
         let page = |domain: Option<&str>, after: Option<PairKey>| {
-            let pairs = self.stored.values().filter(|pair| domain.is_none_or(|domain| pair.key.remote.domain() == domain));
+            let pairs =
+                self.stored.values().filter(|pair| domain.is_none_or(|domain| pair.key.remote.domain() == domain));
             let behind = pairs.filter(|pair| after.as_ref().is_none_or(|after| pair.key > *after));
             behind.take(2).cloned().collect::<Vec<_>>()
         };
@@ -221,7 +228,12 @@ fn whoever_finds_the_pool_empty_takes_up_what_the_store_says_and_the_others_coun
     pool.settle();
     for number in 0..5 {
         // The pool does not answer, and the gateway waits.
-        pool.gateways[0].stanza(StanzaKind::Presence, &format!("u{number}@fabrikam.example"), ALICE, "type='subscribe'>");
+        pool.gateways[0].stanza(
+            StanzaKind::Presence,
+            &format!("u{number}@fabrikam.example"),
+            ALICE,
+            "type='subscribe'>",
+        );
         pool.settle();
     }
     pool.requests();
@@ -317,7 +329,8 @@ fn one_gateway_sweeps_and_after_its_death_another() {
     assert!(swept[..2].contains(&0) && swept.iter().sum::<usize>() >= 4, "{swept:?}");
     let survivor = usize::from(swept[0] > 0);
     // The other one is silent from now on.
-    pool.gateways[1 - survivor].engine = Engine::new(Arc::new(settings_for_test()), Arc::default(), IdSource::counting());
+    pool.gateways[1 - survivor].engine =
+        Engine::new(Arc::new(settings_for_test()), Arc::default(), IdSource::counting());
     pool.swept = vec![0; 3];
     pool.pass(Duration::from_secs(3 * 3600), Duration::from_secs(1));
     assert!(pool.swept[survivor] >= 2, "{:?}", pool.swept);
