@@ -64,7 +64,7 @@ async fn clean(store: &AsyncStore, now_ms: u64, retention_days: u32) -> Answer<(
 mod tests {
     use super::*;
     use crate::store::conformance::{accounts, archive};
-    use crate::store::operator::ArchiveFilter;
+    use crate::store::operator::{Along, ArchiveFilter};
     use crate::store::sqlite::SqliteStore;
 
     #[tokio::test]
@@ -77,7 +77,7 @@ mod tests {
         let old = [at("b@fabrikam.example", now - 31 * DAY_MS), at("b@wingtip.example", 1)];
         let kept = [at("b@fabrikam.example", now - 30 * DAY_MS), at("b@fabrikam.example", now)];
         store.archive(old.into_iter().chain(kept).collect()).await.unwrap();
-        store.put_account(accounts::account("alice")).await.unwrap();
+        store.put_account(accounts::account("alice"), Along::default()).await.unwrap();
         store.put_login(accounts::login("alice", 1)).await.unwrap();
 
         clean(&store, now, 30).await.unwrap();

@@ -96,13 +96,13 @@ impl AsyncStore {
     }
 
     /// See [`OperatorStore::put_account`].
-    pub async fn put_account(&self, account: Account) -> Answer<PutOutcome> {
-        self.ask(|store, done| store.put_account(account, done)).await
+    pub async fn put_account(&self, account: Account, along: Along) -> Answer<PutOutcome> {
+        self.ask(|store, done| store.put_account(account, along, done)).await
     }
 
     /// See [`OperatorStore::remove_account`].
-    pub async fn remove_account(&self, name: String, version: u64) -> Answer<bool> {
-        self.ask(|store, done| store.remove_account(name, version, done)).await
+    pub async fn remove_account(&self, name: String, version: u64, along: Along) -> Answer<RemoveOutcome> {
+        self.ask(|store, done| store.remove_account(name, version, along, done)).await
     }
 
     /// See [`OperatorStore::note_sign_in_failure`].
@@ -156,8 +156,8 @@ impl AsyncStore {
     }
 
     /// See [`OperatorStore::put_token`].
-    pub async fn put_token(&self, token: Token) -> Answer<()> {
-        self.ask(|store, done| store.put_token(token, done)).await
+    pub async fn put_token(&self, token: Token, journal: Vec<JournalEntry>) -> Answer<()> {
+        self.ask(|store, done| store.put_token(token, journal, done)).await
     }
 
     /// See [`OperatorStore::touch_token`].
@@ -166,8 +166,8 @@ impl AsyncStore {
     }
 
     /// See [`OperatorStore::remove_token`].
-    pub async fn remove_token(&self, id: String) -> Answer<bool> {
-        self.ask(|store, done| store.remove_token(id, done)).await
+    pub async fn remove_token(&self, id: String, journal: Vec<JournalEntry>) -> Answer<bool> {
+        self.ask(|store, done| store.remove_token(id, journal, done)).await
     }
 
     /// See [`OperatorStore::put_one_time`].

@@ -6,6 +6,7 @@
 
 mod account;
 mod archive;
+pub(in crate::store) mod bounds;
 mod document;
 
 pub use account::*;
@@ -81,12 +82,12 @@ pub trait OperatorStore: Send + Sync {
     /// The account that signs in as this subject of an OpenID provider.
     fn account_of_subject(&self, subject: String, done: Done<Option<Account>>);
 
-    /// Makes an account (version 0) or changes it, if it still has the version that it came with. Its failures and its
-    /// lock stay as they are stored.
-    fn put_account(&self, account: Account, done: Done<PutOutcome>);
+    /// Makes an account (version 0) or changes it, if it still has the version that it came with: all of it with what is
+    /// along, or nothing. Its failures and its lock stay as they are stored, unless they are to be forgotten.
+    fn put_account(&self, account: Account, along: Along, done: Done<PutOutcome>);
 
-    /// Removes an account with its sign-ins, tokens and links; answers whether there was one of this version.
-    fn remove_account(&self, name: String, version: u64, done: Done<bool>);
+    /// Removes an account of this version with its sign-ins, tokens and links, and with what is along, or nothing.
+    fn remove_account(&self, name: String, version: u64, along: Along, done: Done<RemoveOutcome>);
 
     /// Counts a wrong password and locks the account when there were too many; `None` if there is no such account.
     fn note_sign_in_failure(&self, name: String, now_ms: u64, rule: LockOut, done: Done<Option<Failures>>);
@@ -118,14 +119,14 @@ pub trait OperatorStore: Send + Sync {
     /// The token with this hash, expired or not.
     fn token(&self, token_hash: Hash, done: Done<Option<Token>>);
 
-    /// Keeps a token under an `id` that is new.
-    fn put_token(&self, token: Token, done: Done<()>);
+    /// Keeps a token under an `id` that is new, and appends to the journal, or neither.
+    fn put_token(&self, token: Token, journal: Vec<JournalEntry>, done: Done<()>);
 
     /// Notes when a token was last used.
     fn touch_token(&self, id: String, last_used_ms: u64, done: Done<()>);
 
-    /// Removes a token; answers whether there was one.
-    fn remove_token(&self, id: String, done: Done<bool>);
+    /// Removes a token and appends to the journal; answers whether there was one, and does neither if there was none.
+    fn remove_token(&self, id: String, journal: Vec<JournalEntry>, done: Done<bool>);
 
     /// Keeps a link that works once.
     fn put_one_time(&self, link: OneTime, done: Done<()>);

@@ -6,11 +6,11 @@ use serde_json::json;
 
 use super::password::{self, Weak};
 use super::{Actor, Denied, Login, Role};
-use crate::admin::journal::Outcome;
+use crate::admin::journal::{JournalEntry, Outcome};
 use crate::admin::panel::language::{Language, Texts};
 use crate::admin::receipt::{Fault, Refusal};
 use crate::shell::now;
-use crate::store::operator::{Account, MAX_ACCOUNTS, PutOutcome};
+use crate::store::operator::{Account, Along, MAX_ACCOUNTS, PutOutcome, RemoveOutcome, SignIns};
 
 /// Bytes of a name.
 const LONGEST_NAME: usize = 64;
@@ -71,9 +71,13 @@ pub(super) fn role(account: &Account) -> Option<Role> {
     account.roles.iter().find_map(|word| Role::parse(word))
 }
 
-fn is_working_administrator(account: &Account) -> bool {
-    let can_sign_in = account.password_hash.is_some() || account.oidc_subject.is_some();
-    !account.is_disabled && can_sign_in && role(account) == Some(Role::Administrator)
+/// What goes with a change that must leave somebody who administers, and is noted.
+fn along(entry: JournalEntry) -> Along {
+    Along { journal: vec![entry], keep_role: Some(Role::Administrator.as_str().to_owned()), ..Along::default() }
+}
+
+fn last_administrator() -> Refusal {
+    Refusal::Faults(vec![fault("role", "account-last", [])])
 }
 
 fn stale(account: &Account) -> Refusal {
@@ -140,35 +144,22 @@ impl Login {
     /// Stores an account that is new.
     pub(super) async fn keep_new(&self, actor: &Actor, account: Account, action: &str) -> Result<Account, Refusal> {
         let detail = json!({ "roles": account.roles, "external": account.oidc_subject.is_some() }).to_string();
-        match self.store.put_account(account.clone()).await? {
-            PutOutcome::Stored { version } => {
-                let entry = actor.entry(action, &account.name, Outcome::Done, detail);
-                self.store.append_journal(vec![entry]).await?;
-                Ok(Account { version, ..account })
-            }
+        let journal = vec![actor.entry(action, &account.name, Outcome::Done, detail)];
+        match self.store.put_account(account.clone(), Along { journal, ..Along::default() }).await? {
+            PutOutcome::Stored { version } => Ok(Account { version, ..account }),
             PutOutcome::Conflict => Err(Refusal::Faults(vec![fault("name", "name-taken", [])])),
+            PutOutcome::LastOfRole => Err(last_administrator()),
         }
     }
 
     /// Changes an account. It counts from the account's next request on.
     pub async fn change_account(&self, actor: &Actor, name: &str, change: AccountChange) -> Result<Account, Refusal> {
-        let has_password = change.password.is_some();
-        let changed = self.changed_account(name, change).await;
-        let account = self.noted(actor, "account.change", name, changed).await?;
-        if has_password || account.is_disabled {
-            self.store.remove_logins_of(account.name.clone(), None).await?;
-        }
-        if has_password {
-            // Nobody has guessed the new one, and its owner shall not wait for the pauses of the old one.
-            self.store.clear_sign_in_failures(account.name.clone()).await?;
-        }
-        let detail =
-            json!({ "roles": account.roles, "disabled": account.is_disabled, "password": has_password }).to_string();
-        self.store.append_journal(vec![actor.entry("account.change", name, Outcome::Done, detail)]).await?;
-        Ok(account)
+        let changed = self.changed_account(actor, name, change).await;
+        self.noted(actor, "account.change", name, changed).await
     }
 
-    async fn changed_account(&self, name: &str, change: AccountChange) -> Result<Account, Refusal> {
+    async fn changed_account(&self, actor: &Actor, name: &str, change: AccountChange) -> Result<Account, Refusal> {
+        let has_password = change.password.is_some();
         let before = self.account(name).await?.ok_or_else(|| Refusal::Absent(name.to_owned()))?;
         let mut account = before.clone();
         if let Some(role) = change.role {
@@ -179,9 +170,6 @@ impl Login {
             account.language = Some(language.code().to_owned());
         }
         let mut faults = Vec::new();
-        if is_working_administrator(&before) && !is_working_administrator(&account) {
-            faults.extend(self.last_administrator(&before).await?);
-        }
         if let Some(password) = change.password {
             if before.oidc_subject.is_some() {
                 faults.push(fault("password", "password-external", []));
@@ -196,29 +184,36 @@ impl Login {
         }
         account.version = change.if_version.unwrap_or(before.version);
         account.changed_at_ms = now().unix_ms;
-        match self.store.put_account(account.clone()).await? {
+        let detail =
+            json!({ "roles": account.roles, "disabled": account.is_disabled, "password": has_password }).to_string();
+        let along = Along {
+            sign_ins: if has_password || account.is_disabled { SignIns::End } else { SignIns::Stay },
+            // Nobody has guessed the new one, and its owner shall not wait for the pauses of the old one.
+            unlocks: has_password,
+            ..along(actor.entry("account.change", name, Outcome::Done, detail))
+        };
+        match self.store.put_account(account.clone(), along).await? {
             PutOutcome::Stored { version } => Ok(Account { version, ..account }),
             PutOutcome::Conflict => Err(stale(&before)),
+            PutOutcome::LastOfRole => Err(last_administrator()),
         }
     }
 
     /// Removes an account with its sessions and tokens.
     pub async fn remove_account(&self, actor: &Actor, name: &str, if_version: Option<u64>) -> Result<(), Refusal> {
-        let removed = self.removed_account(name, if_version).await;
-        self.noted(actor, "account.remove", name, removed).await?;
-        self.store.append_journal(vec![actor.entry("account.remove", name, Outcome::Done, "{}".to_owned())]).await?;
-        Ok(())
+        let removed = self.removed_account(actor, name, if_version).await;
+        self.noted(actor, "account.remove", name, removed).await
     }
 
-    async fn removed_account(&self, name: &str, if_version: Option<u64>) -> Result<(), Refusal> {
+    async fn removed_account(&self, actor: &Actor, name: &str, if_version: Option<u64>) -> Result<(), Refusal> {
         let before = self.account(name).await?.ok_or_else(|| Refusal::Absent(name.to_owned()))?;
-        if is_working_administrator(&before)
-            && let Some(last) = self.last_administrator(&before).await?
-        {
-            return Err(Refusal::Faults(vec![last]));
-        }
         let version = if_version.unwrap_or(before.version);
-        if self.store.remove_account(name.to_owned(), version).await? { Ok(()) } else { Err(stale(&before)) }
+        let along = along(actor.entry("account.remove", name, Outcome::Done, "{}".to_owned()));
+        match self.store.remove_account(name.to_owned(), version, along).await? {
+            RemoveOutcome::Removed => Ok(()),
+            RemoveOutcome::Conflict => Err(stale(&before)),
+            RemoveOutcome::LastOfRole => Err(last_administrator()),
+        }
     }
 
     /// Changes one's own password, which ends all other sessions of the account.
@@ -244,25 +239,22 @@ impl Login {
         password::judge(&new, name).map_err(|reason| Refusal::Faults(vec![weak(reason)]))?;
         let password_hash = Some(password::hash(new).await.map_err(|_| Refusal::Busy)?);
         let changed = Account { password_hash, changed_at_ms: now().unix_ms, ..account.clone() };
-        if self.store.put_account(changed).await? == PutOutcome::Conflict {
-            return Err(stale(account));
+        let along = Along {
+            sign_ins: SignIns::EndBut(session.hash),
+            ..along(actor.entry("account.password", name, Outcome::Done, "{}".to_owned()))
+        };
+        match self.store.put_account(changed, along).await? {
+            PutOutcome::Stored { .. } => Ok(()),
+            PutOutcome::Conflict => Err(stale(account)),
+            PutOutcome::LastOfRole => Err(last_administrator()),
         }
-        self.store.remove_logins_of(name.clone(), Some(session.hash)).await?;
-        self.store.append_journal(vec![actor.entry("account.password", name, Outcome::Done, "{}".to_owned())]).await?;
-        Ok(())
     }
 
     /// Remembers the language of an account. Not worth an entry in the journal.
     pub async fn choose_language(&self, account: &Account, language: Language) -> Result<(), Denied> {
         let chosen = Account { language: Some(language.code().to_owned()), ..account.clone() };
         // Whoever changes the account at the same time has the better reason; the cookie remembers it all the same.
-        self.store.put_account(chosen).await.map(|_| ()).map_err(|error| super::failed(&error))
-    }
-
-    async fn last_administrator(&self, account: &Account) -> Result<Option<Fault>, Refusal> {
-        let accounts = self.store.accounts().await?;
-        let others = accounts.iter().any(|other| other.name != account.name && is_working_administrator(other));
-        Ok((!others).then(|| fault("role", "account-last", [])))
+        self.store.put_account(chosen, Along::default()).await.map(|_| ()).map_err(|error| super::failed(&error))
     }
 
     /// Notes a refusal before it is answered.

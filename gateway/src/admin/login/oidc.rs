@@ -31,7 +31,7 @@ use crate::admin::journal::Outcome;
 use crate::admin::panel::language::Language;
 use crate::config::panel::OidcConfig;
 use crate::shell::now;
-use crate::store::operator::{Account, PutOutcome};
+use crate::store::operator::{Account, Along, PutOutcome};
 
 mod http;
 
@@ -319,9 +319,9 @@ impl Login {
                 // Written even where none is left, so that open sessions lose them, too.
                 account.roles = roles;
                 account.changed_at_ms = now().unix_ms;
-                match self.store.put_account(account.clone()).await.map_err(store)? {
+                match self.store.put_account(account.clone(), Along::default()).await.map_err(store)? {
                     PutOutcome::Stored { version } => account.version = version,
-                    PutOutcome::Conflict => return Err(refused(Fault::Conflict)),
+                    PutOutcome::Conflict | PutOutcome::LastOfRole => return Err(refused(Fault::Conflict)),
                 }
             }
             return if account.roles.is_empty() { Err(refused(Fault::NoRole)) } else { Ok(account) };

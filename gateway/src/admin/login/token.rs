@@ -65,10 +65,10 @@ impl Login {
             expires_ms: new.days.map(|days| now_ms.saturating_add(u64::from(days) * DAY_MS)),
             last_used_ms: None,
         };
-        self.store.put_token(token.clone()).await?;
         let detail =
             json!({ "id": token.id, "label": token.name, "scopes": token.scopes, "days": new.days }).to_string();
-        self.store.append_journal(vec![actor.entry("token.new", &token.account, Outcome::Done, detail)]).await?;
+        let entry = actor.entry("token.new", &token.account, Outcome::Done, detail);
+        self.store.put_token(token.clone(), vec![entry]).await?;
         Ok((token, secret))
     }
 
@@ -96,15 +96,17 @@ impl Login {
 
     /// Revokes a token.
     pub async fn remove_token(&self, actor: &Actor, id: &str) -> Result<Token, Refusal> {
+        let removed = self.removed_token(actor, id).await;
+        self.noted(actor, "token.remove", id, removed).await
+    }
+
+    async fn removed_token(&self, actor: &Actor, id: &str) -> Result<Token, Refusal> {
         let found = self.store.tokens().await?.into_iter().find(|token| token.id == id);
-        let removed = match found {
-            Some(token) if self.store.remove_token(token.id.clone()).await? => Ok(token),
-            Some(_) | None => Err(Refusal::Absent(id.to_owned())),
-        };
-        let token = self.noted(actor, "token.remove", id, removed).await?;
+        let token = found.ok_or_else(|| Refusal::Absent(id.to_owned()))?;
         let detail = json!({ "id": token.id, "label": token.name }).to_string();
-        self.store.append_journal(vec![actor.entry("token.remove", &token.account, Outcome::Done, detail)]).await?;
-        Ok(token)
+        let entry = actor.entry("token.remove", &token.account, Outcome::Done, detail);
+        let is_gone = self.store.remove_token(token.id.clone(), vec![entry]).await?;
+        if is_gone { Ok(token) } else { Err(Refusal::Absent(id.to_owned())) }
     }
 
     /// Whoever brings this secret.

@@ -34,11 +34,15 @@ pub(crate) fn account(name: &str) -> Account {
 
 /// Stores an account and gives it its version.
 pub(crate) fn put(store: &dyn OperatorStore, account: &mut Account) -> PutOutcome {
-    let outcome = wait(|done| store.put_account(account.clone(), done)).unwrap();
+    let outcome = wait(|done| store.put_account(account.clone(), Along::default(), done)).unwrap();
     if let PutOutcome::Stored { version } = outcome {
         account.version = version;
     }
     outcome
+}
+
+fn remove(store: &dyn OperatorStore, account: &Account) -> RemoveOutcome {
+    wait(|done| store.remove_account(account.name.clone(), account.version, Along::default(), done)).unwrap()
 }
 
 fn find(store: &dyn OperatorStore, name: &str) -> Option<Account> {
@@ -86,8 +90,8 @@ fn an_account_is_changed_from_its_own_version_only(stores: &[Arc<dyn OperatorSto
     assert_eq!(wait(|done| second.account_of_subject("sub-1".into(), done)).unwrap(), Some(alice.clone()));
 
     // One made anew is not the one that somebody still holds.
-    assert!(!wait(|done| first.remove_account("alice".into(), late.version, done)).unwrap());
-    assert!(wait(|done| first.remove_account("alice".into(), alice.version, done)).unwrap());
+    assert_eq!(remove(&**first, &late), RemoveOutcome::Conflict);
+    assert_eq!(remove(&**first, &alice), RemoveOutcome::Removed);
     assert!(matches!(put(&**first, &mut account("alice")), PutOutcome::Stored { .. }));
     assert_eq!(put(&**second, &mut alice), PutOutcome::Conflict);
 }
@@ -108,9 +112,9 @@ fn an_account_takes_what_is_its_own_with_it(store: &dyn OperatorStore) {
     let mut alice = account("alice");
     put(store, &mut alice);
     wait(|done| store.put_login(login("alice", 1), done)).unwrap();
-    wait(|done| store.put_token(token("t1", 1), done)).unwrap();
+    wait(|done| store.put_token(token("t1", 1), Vec::new(), done)).unwrap();
     wait(|done| store.put_one_time(link("reset", 1, Some("alice")), done)).unwrap();
-    wait(|done| store.remove_account("alice".into(), alice.version, done)).unwrap();
+    remove(store, &alice);
     assert_eq!(wait(|done| store.login([1; 32], done)).unwrap(), None);
     assert_eq!(wait(|done| store.tokens(done)).unwrap(), []);
     assert_eq!(wait(|done| store.one_time([1; 32], done)).unwrap(), None);
@@ -171,18 +175,18 @@ fn the_oldest_sign_in_goes_where_there_are_too_many(store: &dyn OperatorStore) {
 }
 
 fn tokens_are_found_by_their_hash(store: &dyn OperatorStore) {
-    wait(|done| store.put_token(token("t2", 2), done)).unwrap();
-    wait(|done| store.put_token(token("t1", 1), done)).unwrap();
+    wait(|done| store.put_token(token("t2", 2), Vec::new(), done)).unwrap();
+    wait(|done| store.put_token(token("t1", 1), Vec::new(), done)).unwrap();
     assert_eq!(wait(|done| store.tokens(done)).unwrap(), [token("t1", 1), token("t2", 2)]);
     assert_eq!(wait(|done| store.token([2; 32], done)).unwrap(), Some(token("t2", 2)));
     assert_eq!(wait(|done| store.token([3; 32], done)).unwrap(), None);
     wait(|done| store.touch_token("t1".into(), 55, done)).unwrap();
     let used = wait(|done| store.token([1; 32], done)).unwrap();
     assert_eq!(used, Some(Token { last_used_ms: Some(55), ..token("t1", 1) }));
-    let error = wait(|done| store.put_token(token("t1", 9), done)).unwrap_err();
+    let error = wait(|done| store.put_token(token("t1", 9), Vec::new(), done)).unwrap_err();
     assert_eq!(error.fault, StoreFault::Refused);
-    assert!(wait(|done| store.remove_token("t1".into(), done)).unwrap());
-    assert!(!wait(|done| store.remove_token("t1".into(), done)).unwrap());
+    assert!(wait(|done| store.remove_token("t1".into(), Vec::new(), done)).unwrap());
+    assert!(!wait(|done| store.remove_token("t1".into(), Vec::new(), done)).unwrap());
 }
 
 fn link(purpose: &str, number: u8, account: Option<&str>) -> OneTime {

@@ -65,7 +65,7 @@ fn filled(make: &dyn Fn() -> Both) -> Both {
     change(&*store, 0, vec![put("a.example", "{}"), DocumentChange::Grant { user: "u@x".into(), policy: "p".into() }]);
     change(&*store, 1, vec![put("b.example", r#"{"a":"\u0000"}"#)]);
     accounts::put(&*store, &mut accounts::account("alice"));
-    wait(|done| store.put_token(accounts::token("t1", 1), done)).unwrap();
+    wait(|done| store.put_token(accounts::token("t1", 1), Vec::new(), done)).unwrap();
     wait(|done| store.put_login(accounts::login("alice", 1), done)).unwrap();
     for number in 0..300 {
         let mut pair = Pair { key: key(&format!("u{number}@contoso.example"), "bob@fabrikam.example"), ..full() };

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::admin::journal::{Hash, hex};
+use crate::admin::journal::{Hash, JournalEntry, hex};
 
 /// Accounts of operators.
 pub const MAX_ACCOUNTS: usize = 1_000;
@@ -52,6 +52,64 @@ pub enum PutOutcome {
     },
     /// Somebody else has changed, made or removed it since, or another account has the name or subject.
     Conflict,
+    /// Nobody could sign in with the role any more that was to stay.
+    LastOfRole,
+}
+
+/// What became of an account that was to be removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RemoveOutcome {
+    /// It is gone.
+    Removed,
+    /// There is none of this version.
+    Conflict,
+    /// Nobody could sign in with the role any more that was to stay.
+    LastOfRole,
+}
+
+/// What goes with a change of an account into one transaction.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Along {
+    /// Appended to the journal.
+    pub journal: Vec<JournalEntry>,
+    /// A role that somebody who can sign in must have afterwards, if somebody has it before. Only the store can tell:
+    /// of two administrators who remove each other, both see another one.
+    pub keep_role: Option<String>,
+    /// What becomes of its sign-ins.
+    pub sign_ins: SignIns,
+    /// Whether its wrong passwords are forgotten, and its lock with them.
+    pub unlocks: bool,
+}
+
+/// What becomes of the sign-ins of an account that is changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SignIns {
+    /// They stay.
+    #[default]
+    Stay,
+    /// They end.
+    End,
+    /// They end but the one with this token.
+    EndBut(Hash),
+}
+
+impl Account {
+    /// Whether somebody can sign in with it, and has this role then.
+    pub fn can_sign_in_as(&self, role: &str) -> bool {
+        let has_way = self.password_hash.is_some() || self.oidc_subject.is_some();
+        !self.is_disabled && has_way && self.roles.iter().any(|word| word == role)
+    }
+}
+
+impl Along {
+    /// Whether a change that leaves `after` of the account with this name takes the role that is to be kept from the last
+    /// who has it.
+    pub(in crate::store) fn takes_last_role(&self, all: &[Account], name: &str, after: Option<&Account>) -> bool {
+        let Some(role) = &self.keep_role else { return false };
+        let has_role = |account: &Account| account.can_sign_in_as(role);
+        let stays = all.iter().any(|other| other.name != name && has_role(other));
+        all.iter().any(has_role) && !stays && !after.is_some_and(has_role)
+    }
 }
 
 /// When wrong passwords lock an account.

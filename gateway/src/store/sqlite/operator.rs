@@ -199,12 +199,12 @@ impl OperatorStore for SqliteStore {
         self.look_up(done, move |connection| account::of_subject(connection, &subject));
     }
 
-    fn put_account(&self, account: Account, done: Done<PutOutcome>) {
-        self.write(done, move |connection| account::put(connection, &account));
+    fn put_account(&self, account: Account, along: Along, done: Done<PutOutcome>) {
+        self.write(done, move |connection| account::put(connection, &account, along));
     }
 
-    fn remove_account(&self, name: String, version: u64, done: Done<bool>) {
-        self.write(done, move |connection| account::remove(connection, &name, version));
+    fn remove_account(&self, name: String, version: u64, along: Along, done: Done<RemoveOutcome>) {
+        self.write(done, move |connection| account::remove(connection, &name, version, along));
     }
 
     fn note_sign_in_failure(&self, name: String, now_ms: u64, rule: LockOut, done: Done<Option<Failures>>) {
@@ -247,16 +247,16 @@ impl OperatorStore for SqliteStore {
         self.look_up(done, move |connection| token::by_hash(connection, &token_hash));
     }
 
-    fn put_token(&self, token: Token, done: Done<()>) {
-        self.write(done, move |connection| token::put(connection, &token));
+    fn put_token(&self, token: Token, journal: Vec<JournalEntry>, done: Done<()>) {
+        self.write(done, move |connection| token::put(connection, &token, journal));
     }
 
     fn touch_token(&self, id: String, last_used_ms: u64, done: Done<()>) {
         self.write(done, move |connection| token::touch(connection, &id, last_used_ms));
     }
 
-    fn remove_token(&self, id: String, done: Done<bool>) {
-        self.write(done, move |connection| token::remove(connection, &id));
+    fn remove_token(&self, id: String, journal: Vec<JournalEntry>, done: Done<bool>) {
+        self.write(done, move |connection| token::remove(connection, &id, journal));
     }
 
     fn put_one_time(&self, link: OneTime, done: Done<()>) {
@@ -317,21 +317,10 @@ pub(super) fn change_job(
     }))
 }
 
-/// Refuses a text that is longer than its bound.
-pub(super) fn at_most(what: &str, text: &str, bound: usize) -> Sql<()> {
-    bytes_at_most(what, text.as_bytes(), bound)
-}
-
-pub(super) fn bytes_at_most(what: &str, bytes: &[u8], bound: usize) -> Sql<()> {
-    let length = bytes.len();
-    if length > bound { refuse(format!("{what} has {length} bytes, the most is {bound}")) } else { Ok(()) }
-}
-
 /// Refuses what has made a table larger than its bound.
 pub(super) fn fits(connection: &Connection, what: &str, count: &str, bound: usize) -> Sql<()> {
     let present: i64 = connection.prepare_cached(count)?.query_row([], |row| row.get(0))?;
-    let is_too_many = usize::try_from(present).unwrap_or(usize::MAX) > bound;
-    if is_too_many { refuse(format!("it would make {present} {what}, the most is {bound}")) } else { Ok(()) }
+    Ok(bounds::fits(what, present, bound)?)
 }
 
 fn refuse<T>(reason: String) -> Sql<T> {

@@ -5,6 +5,7 @@ use causeway_sip::dialog::{NotifierDialog, SubscriberDialog};
 use rusqlite::{Connection, Row, params};
 
 use super::super::Counts;
+use super::super::operator::bounds::Refused;
 use super::super::row::{self, DialogColumns, Unreadable};
 use super::optional;
 use crate::presence::record::{InDialog, InFlight, Inbound, OutDialog, Outbound, Owed, Pair, PairKey, Refresh};
@@ -30,6 +31,12 @@ impl From<rusqlite::Error> for Fault {
 impl From<Unreadable> for Fault {
     fn from(error: Unreadable) -> Self {
         Self::Row(error)
+    }
+}
+
+impl From<Refused> for Fault {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused.0)
     }
 }
 

@@ -4,10 +4,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, params};
 
-use super::operator::{at_most, bytes_at_most, document, fits};
+use super::operator::{document, fits};
 use super::pairs::{Sql, count_of, integer, unsigned};
 use super::{MIGRATIONS, SqliteStore, optional};
 use crate::store::Done;
+use crate::store::operator::bounds::{at_most, bytes_at_most};
 use crate::store::pool::*;
 
 impl PoolStore for SqliteStore {

@@ -214,7 +214,7 @@ async fn tokens_are_refused_when_wrong_revoked_or_expired_and_need_no_page_of_ou
     assert_eq!(program.get("/api/v1/status").await.status, StatusCode::UNAUTHORIZED);
     let ticket = crate::admin::login::Ticket::random().unwrap();
     let expired = crate::store::operator::Token { token_hash: ticket.hash(), expires_ms: Some(1), ..token };
-    panel.store.put_token(expired).await.unwrap();
+    panel.store.put_token(expired, Vec::new()).await.unwrap();
     let secret = format!("Bearer cwy_{}", ticket.expose());
     assert_eq!(
         panel.browser().with("authorization", &secret).get("/api/v1/status").await.status,

@@ -4,8 +4,9 @@ use rusqlite::{Connection, Row, params};
 
 use super::super::optional;
 use super::super::pairs::{Sql, count_of, integer, unsigned};
-use super::{at_most, fits, refuse};
+use super::{fits, journal, refuse};
 use crate::admin::journal::Hash;
+use crate::store::operator::bounds::words;
 use crate::store::operator::*;
 
 pub(super) fn all(connection: &Connection) -> Sql<Vec<Account>> {
@@ -37,18 +38,16 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Account> {
     })
 }
 
-pub(super) fn words(text: &str) -> Vec<String> {
-    text.split_ascii_whitespace().map(str::to_owned).collect()
-}
-
-pub(super) fn put(connection: &Connection, account: &Account) -> Sql<PutOutcome> {
+pub(super) fn put(connection: &Connection, account: &Account, along: Along) -> Sql<PutOutcome> {
     let Account { name, password_hash, oidc_subject, language, is_disabled, changed_at_ms, .. } = account;
     let roles = account.roles.join(" ");
-    let texts = [("the name", Some(name)), ("the roles", Some(&roles)), ("the password", password_hash.as_ref())];
-    for (what, text) in
-        texts.into_iter().chain([("the subject", oidc_subject.as_ref()), ("the language", language.as_ref())])
-    {
-        at_most(&format!("{what} of an account"), text.map_or("", String::as_str), MAX_ACCOUNT_TEXT)?;
+    account.fits(&roles)?;
+    let present = named(connection, name)?;
+    if present.map_or(0, |present| present.version) != account.version {
+        return Ok(PutOutcome::Conflict);
+    }
+    if along.keep_role.is_some() && along.takes_last_role(&all(connection)?, name, Some(account)) {
+        return Ok(PutOutcome::LastOfRole);
     }
     let mut statement = connection.prepare_cached("SELECT 1 FROM account WHERE oidc_subject = ?1 AND name <> ?2")?;
     if statement.exists(params![oidc_subject, name])? {
@@ -57,40 +56,42 @@ pub(super) fn put(connection: &Connection, account: &Account) -> Sql<PutOutcome>
     // From the sequence of all records, so that an account made anew does not look like the one that somebody still holds.
     let mut statement = connection.prepare_cached("UPDATE sequence SET value = value + 1 RETURNING value")?;
     let version: i64 = statement.query_row([], |row| row.get(0))?;
-    let (is_new, seen, at_ms) = (account.version == 0, integer(account.version), integer(*changed_at_ms));
-    let values = params![name, roles, password_hash, oidc_subject, language, is_disabled, at_ms, version];
-    let stored = if is_new {
-        if named(connection, name)?.is_some() {
-            return Ok(PutOutcome::Conflict);
-        }
-        let mut statement = connection.prepare_cached(
-            "INSERT INTO account (name, roles, password_hash, oidc_subject, language, is_disabled, changed_at_ms, version) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-        )?;
-        let stored = statement.execute(values)?;
+    let at_ms = integer(*changed_at_ms);
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO account (name, roles, password_hash, oidc_subject, language, is_disabled, changed_at_ms, version) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) \
+         ON CONFLICT (name) DO UPDATE SET roles = ?2, password_hash = ?3, oidc_subject = ?4, language = ?5, \
+         is_disabled = ?6, changed_at_ms = ?7, version = ?8",
+    )?;
+    statement.execute(params![name, roles, password_hash, oidc_subject, language, is_disabled, at_ms, version])?;
+    if account.version == 0 {
         fits(connection, "accounts", "SELECT count(*) FROM account", MAX_ACCOUNTS)?;
-        stored
-    } else {
-        let mut statement = connection.prepare_cached(
-            "UPDATE account SET roles = ?2, password_hash = ?3, oidc_subject = ?4, language = ?5, is_disabled = ?6, \
-             changed_at_ms = ?7, version = ?8 WHERE name = ?1 AND version = ?9",
-        )?;
-        let values = params![name, roles, password_hash, oidc_subject, language, is_disabled, at_ms, version, seen];
-        statement.execute(values)?
+    }
+    match along.sign_ins {
+        SignIns::Stay => 0,
+        SignIns::End => remove_logins_of(connection, name, None)?,
+        SignIns::EndBut(token_hash) => remove_logins_of(connection, name, Some(&token_hash))?,
     };
-    let version = u64::try_from(version).unwrap_or(0);
-    Ok(if stored == 0 { PutOutcome::Conflict } else { PutOutcome::Stored { version } })
+    if along.unlocks {
+        clear_failures(connection, name)?;
+    }
+    journal::append(connection, along.journal)?;
+    Ok(PutOutcome::Stored { version: u64::try_from(version).unwrap_or(0) })
 }
 
-pub(super) fn remove(connection: &Connection, name: &str, version: u64) -> Sql<bool> {
-    // Its sign-ins go with it.
-    let mut statement = connection.prepare_cached("DELETE FROM account WHERE name = ?1 AND version = ?2")?;
-    if statement.execute(params![name, integer(version)])? == 0 {
-        return Ok(false);
+pub(super) fn remove(connection: &Connection, name: &str, version: u64, along: Along) -> Sql<RemoveOutcome> {
+    if named(connection, name)?.is_none_or(|present| present.version != version) {
+        return Ok(RemoveOutcome::Conflict);
     }
+    if along.keep_role.is_some() && along.takes_last_role(&all(connection)?, name, None) {
+        return Ok(RemoveOutcome::LastOfRole);
+    }
+    // Its sign-ins go with it.
+    connection.prepare_cached("DELETE FROM account WHERE name = ?1")?.execute([name])?;
     connection.prepare_cached("DELETE FROM token WHERE account = ?1")?.execute([name])?;
     connection.prepare_cached("DELETE FROM one_time WHERE account = ?1")?.execute([name])?;
-    Ok(true)
+    journal::append(connection, along.journal)?;
+    Ok(RemoveOutcome::Removed)
 }
 
 pub(super) fn note_failure(connection: &Connection, name: &str, now_ms: u64, rule: LockOut) -> Sql<Option<Failures>> {
@@ -117,7 +118,7 @@ pub(super) fn clear_failures(connection: &Connection, name: &str) -> Sql<()> {
 }
 
 pub(super) fn put_login(connection: &Connection, login: &Login) -> Sql<()> {
-    at_most("the address of a sign-in", &login.address, MAX_ACCOUNT_TEXT)?;
+    login.fits()?;
     if named(connection, &login.account)?.is_none() {
         return refuse(format!("there is no account {:?} to sign in to", login.account));
     }

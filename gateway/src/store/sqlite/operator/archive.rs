@@ -8,6 +8,7 @@ use rusqlite::{Connection, Row, params, params_from_iter};
 use super::super::optional;
 use super::super::pairs::{Sql, count_of, integer, unsigned};
 use super::{counted, refuse};
+use crate::store::operator::bounds::messages_fit;
 use crate::store::operator::*;
 use crate::store::row::unreadable;
 
@@ -15,9 +16,7 @@ use crate::store::row::unreadable;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(super) fn keep(connection: &Connection, messages: &[ArchivedMessage]) -> Sql<()> {
-    if messages.len() > MAX_ARCHIVE_BATCH {
-        return refuse(format!("{} messages at once, the most is {MAX_ARCHIVE_BATCH}", messages.len()));
-    }
+    messages_fit(messages.len())?;
     let mut statement = connection.prepare_cached(
         "INSERT INTO archived_message (at_ms, partner, local, remote, direction, kind, body, stanza_id, outcome) \
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",

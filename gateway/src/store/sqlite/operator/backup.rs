@@ -150,12 +150,16 @@ impl Restoring<'_> {
             BackupItem::Document(document) => document::restore(connection, &document),
             BackupItem::Grant(grant) => document::restore_grant(connection, &grant),
             BackupItem::Journal(record) => restore_record(connection, &record),
-            BackupItem::Account(account) => match account::put(connection, &Account { version: 0, ..account.clone() })?
-            {
-                PutOutcome::Stored { .. } => Ok(()),
-                PutOutcome::Conflict => refuse(format!("the account {:?}, or its subject, comes twice", account.name)),
-            },
-            BackupItem::Token(token) => token::put(connection, &token),
+            BackupItem::Account(account) => {
+                let account = Account { version: 0, ..account };
+                match account::put(connection, &account, Along::default())? {
+                    PutOutcome::Stored { .. } => Ok(()),
+                    PutOutcome::Conflict | PutOutcome::LastOfRole => {
+                        refuse(format!("the account {:?}, or its subject, comes twice", account.name))
+                    }
+                }
+            }
+            BackupItem::Token(token) => token::put(connection, &token, Vec::new()),
             BackupItem::Pair(pair) => {
                 self.pairs.push(*pair);
                 if self.pairs.len() < PAGE { Ok(()) } else { self.flush() }

@@ -3,8 +3,9 @@
 use rusqlite::{Connection, params};
 
 use super::super::pairs::{Sql, integer, unsigned};
-use super::{at_most, fits, journal, refuse};
+use super::{fits, journal, refuse};
 use crate::admin::journal::JournalEntry;
+use crate::store::operator::bounds::{document_fits, grant_fits};
 use crate::store::operator::*;
 use crate::store::row::unreadable;
 
@@ -88,7 +89,7 @@ pub(super) fn fit(connection: &Connection) -> Sql<()> {
 fn change_one(connection: &Connection, change: &DocumentChange, origin: &Origin) -> Sql<u64> {
     match change {
         DocumentChange::Put { kind, identity, json } => {
-            fit_document(identity, json)?;
+            document_fits(identity, json)?;
             put(connection, *kind, identity, json, origin)
         }
         DocumentChange::Remove { kind, identity } => {
@@ -97,7 +98,7 @@ fn change_one(connection: &Connection, change: &DocumentChange, origin: &Origin)
             Ok(0)
         }
         DocumentChange::Grant { user, policy } => {
-            fit_grant(user, policy)?;
+            grant_fits(user, policy)?;
             grant(connection, user, policy, origin)?;
             Ok(origin.revision)
         }
@@ -107,16 +108,6 @@ fn change_one(connection: &Connection, change: &DocumentChange, origin: &Origin)
             Ok(0)
         }
     }
-}
-
-fn fit_document(identity: &str, json: &str) -> Sql<()> {
-    at_most("the identity of a document", identity, MAX_IDENTITY)?;
-    at_most("a document", json, MAX_DOCUMENT)
-}
-
-fn fit_grant(user: &str, policy: &str) -> Sql<()> {
-    at_most("the user of a grant", user, MAX_IDENTITY)?;
-    at_most("the policy of a grant", policy, MAX_IDENTITY)
 }
 
 fn put(connection: &Connection, kind: DocumentKind, identity: &str, json: &str, origin: &Origin) -> Sql<u64> {
@@ -175,13 +166,13 @@ fn insert_grant(connection: &Connection, grant: &Grant) -> Sql<bool> {
 }
 
 pub(super) fn restore(connection: &Connection, document: &Document) -> Sql<()> {
-    fit_document(&document.identity, &document.json)?;
+    document_fits(&document.identity, &document.json)?;
     let is_new = insert(connection, document)?;
     if is_new { Ok(()) } else { refuse(format!("the document {:?} comes twice", document.identity)) }
 }
 
 pub(super) fn restore_grant(connection: &Connection, grant: &Grant) -> Sql<()> {
-    fit_grant(&grant.user, &grant.policy)?;
+    grant_fits(&grant.user, &grant.policy)?;
     let is_new = insert_grant(connection, grant)?;
     if is_new { Ok(()) } else { refuse(format!("the grant of {:?} comes twice", grant.user)) }
 }

@@ -3,9 +3,9 @@
 use rusqlite::{Connection, Row, params};
 
 use super::super::pairs::{Sql, count_of, integer, unsigned};
-use super::{at_most, refuse};
 use crate::admin::journal::{ActorKind, Hash, JournalEntry, JournalRecord, Outcome};
-use crate::store::operator::{MAX_JOURNAL_DETAIL, MAX_JOURNAL_PAGE, MAX_JOURNAL_TEXT};
+use crate::store::operator::MAX_JOURNAL_PAGE;
+use crate::store::operator::bounds::entries_fit;
 use crate::store::row::unreadable;
 
 pub(super) fn end(connection: &Connection) -> Sql<(u64, Hash)> {
@@ -14,21 +14,12 @@ pub(super) fn end(connection: &Connection) -> Sql<(u64, Hash)> {
 }
 
 pub(super) fn append(connection: &Connection, entries: Vec<JournalEntry>) -> Sql<u64> {
-    if entries.len() > MAX_JOURNAL_PAGE {
-        return refuse(format!("{} entries at once, the most is {MAX_JOURNAL_PAGE}", entries.len()));
-    }
+    entries_fit(&entries)?;
     let (mut seq, mut hash) = end(connection)?;
+    if entries.is_empty() {
+        return Ok(seq);
+    }
     for entry in entries {
-        let texts = [
-            ("actor", &entry.actor),
-            ("address", &entry.address),
-            ("action", &entry.action),
-            ("object", &entry.object),
-        ];
-        for (what, text) in texts {
-            at_most(what, text, MAX_JOURNAL_TEXT)?;
-        }
-        at_most("detail", &entry.detail, MAX_JOURNAL_DETAIL)?;
         let record = JournalRecord::after(seq, hash, entry);
         insert(connection, &record)?;
         (seq, hash) = (record.seq, record.hash);

@@ -4,9 +4,9 @@ use rusqlite::{Connection, Row, params};
 
 use super::super::optional;
 use super::super::pairs::{Sql, integer, integer_opt, unsigned, unsigned_opt};
-use super::account::words;
-use super::{at_most, counted, fits, refuse};
-use crate::admin::journal::Hash;
+use super::{counted, fits, journal, refuse};
+use crate::admin::journal::{Hash, JournalEntry};
+use crate::store::operator::bounds::words;
 use crate::store::operator::*;
 
 pub(super) fn all(connection: &Connection) -> Sql<Vec<Token>> {
@@ -32,13 +32,9 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Token> {
     })
 }
 
-pub(super) fn put(connection: &Connection, token: &Token) -> Sql<()> {
+pub(super) fn put(connection: &Connection, token: &Token, entries: Vec<JournalEntry>) -> Sql<()> {
     let scopes = token.scopes.join(" ");
-    let texts =
-        [("the id", &token.id), ("the name", &token.name), ("the scopes", &scopes), ("the account", &token.account)];
-    for (what, text) in texts {
-        at_most(&format!("{what} of a token"), text, MAX_ACCOUNT_TEXT)?;
-    }
+    token.fits(&scopes)?;
     let mut statement = connection.prepare_cached(
         "INSERT INTO token (token_id, name, token_hash, scopes, account, created_ms, expires_ms, last_used_ms) \
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING",
@@ -54,7 +50,10 @@ pub(super) fn put(connection: &Connection, token: &Token) -> Sql<()> {
         integer_opt(token.last_used_ms),
     ])?;
     fits(connection, "tokens", "SELECT count(*) FROM token", MAX_TOKENS)?;
-    if stored == 0 { refuse(format!("there is a token {:?} already", token.id)) } else { Ok(()) }
+    if stored == 0 {
+        return refuse(format!("there is a token {:?} already", token.id));
+    }
+    journal::append(connection, entries).map(drop)
 }
 
 pub(super) fn touch(connection: &Connection, id: &str, last_used_ms: u64) -> Sql<()> {
@@ -63,13 +62,16 @@ pub(super) fn touch(connection: &Connection, id: &str, last_used_ms: u64) -> Sql
     Ok(())
 }
 
-pub(super) fn remove(connection: &Connection, id: &str) -> Sql<bool> {
-    Ok(connection.prepare_cached("DELETE FROM token WHERE token_id = ?1")?.execute([id])? > 0)
+pub(super) fn remove(connection: &Connection, id: &str, entries: Vec<JournalEntry>) -> Sql<bool> {
+    let is_gone = connection.prepare_cached("DELETE FROM token WHERE token_id = ?1")?.execute([id])? > 0;
+    if is_gone {
+        journal::append(connection, entries)?;
+    }
+    Ok(is_gone)
 }
 
 pub(super) fn put_one_time(connection: &Connection, link: &OneTime) -> Sql<()> {
-    at_most("the purpose of a link", &link.purpose, MAX_ACCOUNT_TEXT)?;
-    at_most("the account of a link", link.account.as_deref().unwrap_or_default(), MAX_ACCOUNT_TEXT)?;
+    link.fits()?;
     let mut statement = connection
         .prepare_cached("INSERT INTO one_time (token_hash, purpose, account, expires_ms) VALUES (?1, ?2, ?3, ?4)")?;
     statement.execute(params![link.token_hash, link.purpose, link.account, integer(link.expires_ms)])?;
