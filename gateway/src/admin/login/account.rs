@@ -66,11 +66,6 @@ fn is_name(name: &str) -> bool {
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_@".contains(&byte))
 }
 
-/// The account's role; one that this version does not know may nothing.
-pub(super) fn role(account: &Account) -> Option<Role> {
-    account.roles.iter().find_map(|word| Role::parse(word))
-}
-
 /// What goes with a change that must leave somebody who administers, and is noted.
 fn along(entry: JournalEntry) -> Along {
     Along { journal: vec![entry], keep_role: Some(Role::Administrator.as_str().to_owned()), ..Along::default() }

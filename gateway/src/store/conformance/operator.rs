@@ -19,6 +19,9 @@ pub(crate) fn check_all(make: MakeTwo<'_>) {
     entries_of_several_writers_make_one_chain(&make());
     the_journal_comes_page_by_page_from_both_ends(&*make()[0]);
     what_is_too_large_is_refused_by_name(&*make()[0]);
+    an_entry_keeps_every_character(&*make()[0]);
+    a_user_is_granted_and_revoked_in_the_order_of_the_changes(&*make()[0]);
+    what_cannot_be_stored_is_not_there(&*make()[0]);
     conformance::accounts::check_all(make);
     conformance::archive::check_all(make);
 }
@@ -180,4 +183,34 @@ fn what_is_too_large_is_refused_by_name(store: &dyn OperatorStore) {
     assert!(refusal(vec![grant(&long, "Global")]).contains("2047"));
     let many = (0..=MAX_DOCUMENTS).map(|number| put(&number.to_string(), "{}")).collect();
     assert!(refusal(many).contains("the most is 10000"));
+}
+
+fn an_entry_keeps_every_character(store: &dyn OperatorStore) {
+    let typed = "\0\u{1}\u{fffd}\u{10ffff}'\\";
+    let odd = JournalEntry { actor: typed.into(), object: typed.into(), detail: typed.into(), ..entry("x") };
+    wait(|done| store.append_journal(vec![odd.clone()], done)).unwrap();
+    assert_eq!(journal(store), [JournalRecord::after(0, NO_HASH, odd)]);
+}
+
+fn a_user_is_granted_and_revoked_in_the_order_of_the_changes(store: &dyn OperatorStore) {
+    let revoke = |user: &str| DocumentChange::Revoke { user: user.into() };
+    let changes = vec![grant("a@x", "1"), grant("b@x", "1"), revoke("b@x"), grant("a@x", "2"), grant("c@x", "1")];
+    assert_eq!(change(store, 0, changes), stored(1, &[1, 1, 0, 1, 1]));
+    let grants = || data(store).grants.into_iter().map(|it| (it.user, it.policy)).collect::<Vec<_>>();
+    let expected = |list: &[(&str, &str)]| list.iter().map(|(u, p)| ((*u).into(), (*p).into())).collect::<Vec<_>>();
+    assert_eq!(grants(), expected(&[("a@x", "2"), ("c@x", "1")]));
+    let changes = vec![revoke("a@x"), revoke("c@x"), grant("c@x", "3"), revoke("nobody@x")];
+    assert_eq!(change(store, 1, changes), stored(2, &[0, 0, 2, 0]));
+    assert_eq!(grants(), expected(&[("c@x", "3")]));
+    // The same one with a document that goes and comes again.
+    let remove = DocumentChange::Remove { kind: DocumentKind::Partner, identity: "d.example".into() };
+    assert_eq!(change(store, 2, vec![put("d.example", "{}")]), stored(3, &[3]));
+    assert_eq!(change(store, 3, vec![remove, put("d.example", "{}")]), stored(4, &[0, 4]));
+}
+
+fn what_cannot_be_stored_is_not_there(store: &dyn OperatorStore) {
+    let refused = wait(|done| store.change_operator_data(0, vec![put("a\0", "{}")], vec![entry("x")], done));
+    assert_eq!(refused.unwrap_err().fault, StoreFault::Refused);
+    let remove = DocumentChange::Remove { kind: DocumentKind::Partner, identity: "a\0".into() };
+    assert_eq!(change(store, 0, vec![remove, DocumentChange::Revoke { user: "a\0".into() }]), stored(1, &[0, 0]));
 }
