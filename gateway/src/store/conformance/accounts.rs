@@ -147,12 +147,8 @@ fn a_change_of_an_account_is_stored_with_what_goes_along_or_not_at_all(store: &d
     }
     let rule = LockOut { failures: 1, lock_ms: 1_000 };
     wait(|done| store.note_sign_in_failure("alice".into(), 1, rule, done)).unwrap();
-    let along = |entries| Along {
-        journal: entries,
-        sign_ins: SignIns::EndBut([2; 32]),
-        unlocks: true,
-        ..Along::default()
-    };
+    let along =
+        |entries| Along { journal: entries, sign_ins: SignIns::EndBut([2; 32]), unlocks: true, ..Along::default() };
     let changed = Account { is_disabled: true, ..alice.clone() };
     let large = JournalEntry { detail: "x".repeat(MAX_JOURNAL_DETAIL + 1), ..entry("x") };
     let error = put_along(store, &changed, along(vec![entry("x"), large])).unwrap_err();
@@ -178,11 +174,9 @@ fn the_last_who_has_a_role_keeps_it(store: &dyn OperatorStore) {
     let mut guest = Account { password_hash: None, ..account("guest") };
     [&mut alice, &mut bob, &mut guest].map(|account| put(store, account));
     let demoted = Account { roles: vec!["ArchiveReader".into()], ..alice.clone() };
-    for changed in [
-        &demoted,
-        &Account { is_disabled: true, ..alice.clone() },
-        &Account { password_hash: None, ..alice.clone() },
-    ] {
+    for changed in
+        [&demoted, &Account { is_disabled: true, ..alice.clone() }, &Account { password_hash: None, ..alice.clone() }]
+    {
         assert_eq!(put_along(store, changed, keeping("Administrator")).unwrap(), PutOutcome::LastOfRole);
     }
     let remove = |account: &Account, along| {
@@ -204,8 +198,7 @@ fn two_administrators_who_remove_each_other_leave_one(stores: &[Arc<dyn Operator
         both.iter_mut().for_each(|account| drop(put(&*stores[0], account)));
         let started = Arc::new(Barrier::new(2));
         let threads = [0, 1].map(|which| {
-            let (store, other, started) =
-                (Arc::clone(&stores[which]), both[1 - which].clone(), Arc::clone(&started));
+            let (store, other, started) = (Arc::clone(&stores[which]), both[1 - which].clone(), Arc::clone(&started));
             std::thread::spawn(move || {
                 started.wait();
                 wait(|done| store.remove_account(other.name, other.version, keeping("Administrator"), done)).unwrap()

@@ -41,8 +41,7 @@ impl Account {
     pub(in crate::store) fn fits(&self, roles: &str) -> Taken {
         at_most("the name of an account", &self.name, MAX_ACCOUNT_TEXT)?;
         at_most("the roles of an account", roles, MAX_ACCOUNT_TEXT)?;
-        let texts =
-            [("password", &self.password_hash), ("subject", &self.oidc_subject), ("language", &self.language)];
+        let texts = [("password", &self.password_hash), ("subject", &self.oidc_subject), ("language", &self.language)];
         texts.into_iter().try_for_each(|(what, text)| {
             at_most(&format!("the {what} of an account"), text.as_deref().unwrap_or_default(), MAX_ACCOUNT_TEXT)
         })
