@@ -28,6 +28,7 @@ pub mod panel;
 mod partner;
 mod settings;
 mod sip;
+mod store;
 pub mod stored;
 
 pub use access::{AccessPolicy, GrantFault, GrantFile};
@@ -35,6 +36,7 @@ pub use directory::{DirectoryConfig, EchoConfig, PhotoFile, VCardFault};
 pub use panel::PanelConfig;
 pub use partner::Partner;
 pub use sip::{MsrpListen, SipConfig, SipTlsFiles};
+pub use store::{PostgresConfig, PostgresHost, StoreConfig, Verification};
 pub use stored::{Declared, Stored};
 
 /// The prefix of variables.

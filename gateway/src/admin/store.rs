@@ -35,8 +35,8 @@ impl AsyncStore {
         // Whoever asked may have gone away: then nobody wants the answer.
         call(&*self.store, Box::new(move |result| drop(answer.send(result))));
         answered.await.unwrap_or_else(|_| {
-            let (path, detail) = (Arc::new(PathBuf::new()), "it ended without an answer".into());
-            Err(StoreError { path, fault: StoreFault::Closed, detail })
+            let (place, detail) = ("the store".into(), "it ended without an answer".into());
+            Err(StoreError { place, fault: StoreFault::Closed, detail })
         })
     }
 

@@ -435,7 +435,7 @@ fn a_subscription_is_answered_and_the_contact_is_asked_once() {
 fn a_store_that_fails_leaves_nobody_waiting() {
     let mut rig = Rig::new();
     let error = || StoreError {
-        path: Arc::new("x.sqlite".into()),
+        place: "x.sqlite".into(),
         fault: crate::store::StoreFault::Corrupt,
         detail: "row".into(),
     };
@@ -532,7 +532,7 @@ impl Rig {
 
     fn disk_full() -> StoreError {
         StoreError {
-            path: Arc::new("x.sqlite".into()),
+            place: "x.sqlite".into(),
             fault: crate::store::StoreFault::DiskFull,
             detail: "full".into(),
         }

@@ -2,15 +2,16 @@
 //!
 //! A call returns at once; its result comes through the callback it was given, on a thread of the store. Records carry
 //! versions: a commit that started from another version than the stored one changes nothing and says so. [`sqlite`] is
-//! the embedded default for one gateway; the conformance suite in this folder is what any other engine must pass too.
+//! the embedded default for one gateway, [`postgres`] what several gateways share; the conformance suite in this folder
+//! is what any engine must pass.
 
 pub mod backup;
 pub mod operator;
 pub mod pool;
+pub mod postgres;
 pub mod row;
 pub mod sqlite;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use causeway_shared::domain::DomainName;
@@ -84,10 +85,10 @@ pub trait Store: Send + Sync {
 
 /// Why the store did not do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{}: {fault}: {detail}", path.display())]
+#[error("{place}: {fault}: {detail}")]
 pub struct StoreError {
-    /// Which file.
-    pub path: Arc<PathBuf>,
+    /// Which file, or `postgresql://host/database`. Never a password.
+    pub place: Arc<str>,
     /// What is wrong.
     pub fault: StoreFault,
     /// What the database says.
@@ -112,6 +113,24 @@ pub enum StoreFault {
     /// A newer version of the gateway made it.
     #[error("the database was made by a newer version of the gateway; start that version")]
     TooNew,
+    /// The database server cannot be reached, or does not answer.
+    #[error("the database server cannot be reached or does not answer; check that it runs, its address, and the network")]
+    Unreachable,
+    /// The server's certificate proves nothing, or it has no TLS.
+    #[error("the database server is not trusted; check its certificate, ca, the host names, and sslmode")]
+    Untrusted,
+    /// The server does not let the user in, or not do this.
+    #[error("the database server denies it; check user, password_file, certificate, and what this user may do")]
+    Denied,
+    /// The server has no database of this name.
+    #[error("there is no such database on the server; create it, or correct its name")]
+    NoDatabase,
+    /// A standby, which only reads.
+    #[error("the database server takes no changes; name its primary, or promote this one")]
+    ReadOnly,
+    /// The database cannot hold what is stored.
+    #[error("the database does not do; make another one with ENCODING 'UTF8'")]
+    Unsuitable,
     /// More, or larger, than the store takes.
     #[error("the store does not take this")]
     Refused,
@@ -131,9 +150,11 @@ impl StoreFault {
     pub const fn may_pass(self) -> bool {
         match self {
             Self::Locked | Self::DiskFull | Self::Inaccessible | Self::Overloaded => true,
+            // While a server restarts, fails over or is being repaired, it may say any of these.
+            Self::Unreachable | Self::Untrusted | Self::Denied | Self::NoDatabase | Self::ReadOnly => true,
             // A statement takes all others of its transaction with it.
             Self::Statement => true,
-            Self::Corrupt | Self::TooNew | Self::Refused | Self::Closed => false,
+            Self::Corrupt | Self::TooNew | Self::Unsuitable | Self::Refused | Self::Closed => false,
         }
     }
 }

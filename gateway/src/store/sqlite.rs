@@ -93,7 +93,7 @@ impl SqliteStore {
             Some(Err(TrySendError::Full(job))) => (job, StoreFault::Overloaded),
             Some(Err(TrySendError::Disconnected(job))) => (job, StoreFault::Closed),
         };
-        job.fail(&StoreError { path: Arc::clone(&self.path), fault, detail: NOTHING_CHANGED.into() });
+        job.fail(&StoreError { place: place(&self.path), fault, detail: NOTHING_CHANGED.into() });
     }
 }
 
@@ -102,7 +102,7 @@ const NOTHING_CHANGED: &str = "nothing was changed";
 
 fn start(path: &Arc<PathBuf>, name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StoreError> {
     std::thread::Builder::new().name(name.into()).spawn(run).map_err(|error| StoreError {
-        path: Arc::clone(path),
+        place: place(path),
         fault: StoreFault::Inaccessible,
         detail: error.to_string().into(),
     })
@@ -290,7 +290,7 @@ fn store_error(path: &Arc<PathBuf>, error: pairs::Fault) -> StoreError {
         pairs::Fault::Refused(reason) => (StoreFault::Refused, reason),
         pairs::Fault::Sql(error) => return fault(path, &error),
     };
-    StoreError { path: Arc::clone(path), fault, detail: detail.into() }
+    StoreError { place: place(path), fault, detail: detail.into() }
 }
 
 fn open(path: &Arc<PathBuf>) -> Result<Connection, StoreError> {
@@ -320,7 +320,7 @@ fn migrate(connection: &mut Connection, path: &Arc<PathBuf>) -> Result<(), Store
     let known = u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX);
     if found > known {
         let detail = format!("it has schema {found}, this version knows {known}");
-        return Err(StoreError { path: Arc::clone(path), fault: StoreFault::TooNew, detail: detail.into() });
+        return Err(StoreError { place: place(path), fault: StoreFault::TooNew, detail: detail.into() });
     }
     for migration in MIGRATIONS.iter().zip(0..).filter(|(_, number)| *number >= found).map(|(sql, _)| sql) {
         transaction.execute_batch(migration).map_err(sql)?;
@@ -339,7 +339,12 @@ fn fault(path: &Arc<PathBuf>, error: &rusqlite::Error) -> StoreError {
         ) => StoreFault::Inaccessible,
         Some(_) | None => StoreFault::Statement,
     };
-    StoreError { path: Arc::clone(path), fault, detail: error.to_string().into() }
+    StoreError { place: place(path), fault, detail: error.to_string().into() }
+}
+
+/// The file, for an error.
+fn place(path: &Path) -> Arc<str> {
+    path.display().to_string().into()
 }
 
 /// A single optional row.

@@ -13,7 +13,7 @@ fn key(local: &str, remote: &str) -> PairKey {
 }
 
 fn broken(fault: StoreFault) -> StoreError {
-    StoreError { path: Arc::new("store".into()), fault, detail: "no".into() }
+    StoreError { place: "store".into(), fault, detail: "no".into() }
 }
 
 impl Rig {

@@ -133,7 +133,7 @@ fn presence_for_a_device_that_was_not_shown_is_ignored() {
 #[test]
 fn what_is_never_answered_is_not_answered_either_when_the_store_fails() {
     let error = || StoreError {
-        path: Arc::new("x.sqlite".into()),
+        place: "x.sqlite".into(),
         fault: crate::store::StoreFault::Corrupt,
         detail: "row".into(),
     };

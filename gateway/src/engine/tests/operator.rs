@@ -117,7 +117,7 @@ fn a_store_that_fails_leaves_no_operator_waiting() {
     let mut rig = Rig { is_store_mute: true, ..Rig::new() };
     order(&mut rig, Order::Remove(pair("bob@fabrikam.example")));
     let error = StoreError {
-        path: Arc::new("x.sqlite".into()),
+        place: "x.sqlite".into(),
         fault: crate::store::StoreFault::Corrupt,
         detail: "row".into(),
     };

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rusqlite::Connection;
 
 use super::pairs::{Fault, Sql};
-use super::{Completion, Job, SqliteStore, connect, fault, start, store_error};
+use super::{Completion, Job, SqliteStore, connect, fault, place, start, store_error};
 use crate::admin::journal::{Hash, JournalEntry, JournalRecord};
 use crate::store::operator::*;
 use crate::store::{Done, StoreError, StoreFault};
@@ -137,7 +137,7 @@ impl SqliteStore {
         let path = Arc::clone(&self.path);
         let Some(copy) = self.copying.begin() else {
             let detail = "a backup is under way already; try again when it has ended".into();
-            return done(Err(StoreError { path, fault: StoreFault::Overloaded, detail }));
+            return done(Err(StoreError { place: place(&path), fault: StoreFault::Overloaded, detail }));
         };
         let job = OperatorJob::new(false, done, move |connection| {
             // Whoever hears of its end may begin the next one.

@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 use rusqlite::Connection;
 
 use super::operator::OperatorJob;
-use super::{NOTHING_CHANGED, connect, start};
+use super::{NOTHING_CHANGED, connect, place, start};
 use crate::store::{StoreError, StoreFault};
 
 /// Reads that may wait: each is a person or a program who looks at something.
@@ -41,7 +41,7 @@ impl Reader {
             Some(Err(TrySendError::Full(job))) => (job, StoreFault::Overloaded),
             Some(Err(TrySendError::Disconnected(job))) => (job, StoreFault::Closed),
         };
-        job.fail(StoreError { path: Arc::clone(&self.path), fault, detail: NOTHING_CHANGED.into() });
+        job.fail(StoreError { place: place(&self.path), fault, detail: NOTHING_CHANGED.into() });
     }
 }
 

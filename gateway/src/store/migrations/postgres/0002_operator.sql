@@ -1,3 +1,4 @@
+-- min_program: 0.1.0
 -- What operators have configured and done, and who they are. Times are Unix milliseconds, hashes SHA-256.
 -- Names sort by their bytes, as everywhere in the gateway.
 

@@ -1,0 +1,2 @@
+-- min_program: 0.1.0
+-- What gateways know of each other. Times are Unix milliseconds.
