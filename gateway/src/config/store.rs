@@ -114,12 +114,9 @@ pub(super) fn read(mut section: Section) -> StoreConfig {
             None
         }
         (path, None) => {
-            for (name, given) in [
-                ("password_file", &password),
-                ("ca", &authorities),
-                ("certificate", &certificate),
-                ("key", &key),
-            ] {
+            for (name, given) in
+                [("password_file", &password), ("ca", &authorities), ("certificate", &certificate), ("key", &key)]
+            {
                 if given.is_some() {
                     section.mistake(name, "a SQLite file needs none", "remove it, or write postgres instead of path");
                 }
@@ -189,9 +186,11 @@ impl FromStr for PostgresConfig {
         }
         let (address, options) = text.split_once('?').unwrap_or((text, ""));
         let mut mode = None;
-        for (name, value) in options.split('&').filter(|option| !option.is_empty()).map(|option| {
-            option.split_once('=').unwrap_or((option, ""))
-        }) {
+        for (name, value) in options
+            .split('&')
+            .filter(|option| !option.is_empty())
+            .map(|option| option.split_once('=').unwrap_or((option, "")))
+        {
             match (name, value) {
                 ("sslmode", "disable") => mode = Some(Verification::Disable),
                 ("sslmode", "verify-ca") => mode = Some(Verification::VerifyCa),
@@ -211,21 +210,29 @@ impl FromStr for PostgresConfig {
             return Err(("it cannot be read".to_owned(), FORM));
         };
         if parsed.get_password().is_some() {
-            return Err(("it holds a password".to_owned(), "write the password to a file and name that in password_file"));
+            return Err((
+                "it holds a password".to_owned(),
+                "write the password to a file and name that in password_file",
+            ));
         }
         let (Some(user), Some(database)) = (parsed.get_user(), parsed.get_dbname()) else {
             return Err(("user or database is missing".to_owned(), FORM));
         };
         let ports = parsed.get_ports();
-        let hosts: Vec<_> = parsed.get_hosts().iter().enumerate().map(|(index, host)| {
-            // One port counts for all hosts.
-            let port = ports.get(index).or_else(|| ports.first()).copied().unwrap_or(DEFAULT_PORT);
-            let host = match host {
-                Host::Tcp(name) => name.clone(),
-                Host::Unix(folder) => folder.display().to_string(),
-            };
-            PostgresHost { host, port }
-        }).collect();
+        let hosts: Vec<_> = parsed
+            .get_hosts()
+            .iter()
+            .enumerate()
+            .map(|(index, host)| {
+                // One port counts for all hosts.
+                let port = ports.get(index).or_else(|| ports.first()).copied().unwrap_or(DEFAULT_PORT);
+                let host = match host {
+                    Host::Tcp(name) => name.clone(),
+                    Host::Unix(folder) => folder.display().to_string(),
+                };
+                PostgresHost { host, port }
+            })
+            .collect();
         if hosts.is_empty() || hosts.iter().any(|host| host.host.is_empty()) {
             return Err(("a host is missing".to_owned(), FORM));
         }
@@ -262,7 +269,10 @@ mod tests {
         assert_eq!(hosts, [("db1", 6432), ("db2", 6433)]);
         assert_eq!(config.to_string(), "postgresql://db1:6432,db2:6433/gateway");
         let plain = read("postgresql://causeway@db1,db2/gateway").unwrap();
-        assert_eq!((plain.verification, plain.to_string().as_str()), (Verification::VerifyFull, "postgresql://db1,db2/gateway"));
+        assert_eq!(
+            (plain.verification, plain.to_string().as_str()),
+            (Verification::VerifyFull, "postgresql://db1,db2/gateway")
+        );
     }
 
     #[test]

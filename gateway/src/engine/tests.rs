@@ -434,11 +434,8 @@ fn a_subscription_is_answered_and_the_contact_is_asked_once() {
 #[test]
 fn a_store_that_fails_leaves_nobody_waiting() {
     let mut rig = Rig::new();
-    let error = || StoreError {
-        place: "x.sqlite".into(),
-        fault: crate::store::StoreFault::Corrupt,
-        detail: "row".into(),
-    };
+    let error =
+        || StoreError { place: "x.sqlite".into(), fault: crate::store::StoreFault::Corrupt, detail: "row".into() };
     rig.seq += 1;
     rig.receive_subscribe_without_store();
     let key = rig.out.loads.remove(0);
@@ -531,11 +528,7 @@ impl Rig {
     }
 
     fn disk_full() -> StoreError {
-        StoreError {
-            place: "x.sqlite".into(),
-            fault: crate::store::StoreFault::DiskFull,
-            detail: "full".into(),
-        }
+        StoreError { place: "x.sqlite".into(), fault: crate::store::StoreFault::DiskFull, detail: "full".into() }
     }
 
     fn subscribe(&mut self, from: &str) -> u64 {

@@ -114,7 +114,9 @@ pub enum StoreFault {
     #[error("the database was made by a newer version of the gateway; start that version")]
     TooNew,
     /// The database server cannot be reached, or does not answer.
-    #[error("the database server cannot be reached or does not answer; check that it runs, its address, and the network")]
+    #[error(
+        "the database server cannot be reached or does not answer; check that it runs, its address, and the network"
+    )]
     Unreachable,
     /// The server's certificate proves nothing, or it has no TLS.
     #[error("the database server is not trusted; check its certificate, ca, the host names, and sslmode")]

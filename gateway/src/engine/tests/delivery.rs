@@ -132,11 +132,8 @@ fn presence_for_a_device_that_was_not_shown_is_ignored() {
 // Rule: message.type.headline, message.type.error, iq.one-answer
 #[test]
 fn what_is_never_answered_is_not_answered_either_when_the_store_fails() {
-    let error = || StoreError {
-        place: "x.sqlite".into(),
-        fault: crate::store::StoreFault::Corrupt,
-        detail: "row".into(),
-    };
+    let error =
+        || StoreError { place: "x.sqlite".into(), fault: crate::store::StoreFault::Corrupt, detail: "row".into() };
     for (kind, rest, is_answered) in [
         (StanzaKind::Message, "type='headline' id='m1'><body>hello</body>", false),
         (StanzaKind::Message, "type='error' id='m1'><body>hello</body><error type='cancel'/>", false),

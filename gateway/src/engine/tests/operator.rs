@@ -116,11 +116,7 @@ fn removing_a_pair_ends_both_authorisations_and_says_what_there_was() {
 fn a_store_that_fails_leaves_no_operator_waiting() {
     let mut rig = Rig { is_store_mute: true, ..Rig::new() };
     order(&mut rig, Order::Remove(pair("bob@fabrikam.example")));
-    let error = StoreError {
-        place: "x.sqlite".into(),
-        fault: crate::store::StoreFault::Corrupt,
-        detail: "row".into(),
-    };
+    let error = StoreError { place: "x.sqlite".into(), fault: crate::store::StoreFault::Corrupt, detail: "row".into() };
     rig.handle(Input::Loaded(pair("bob@fabrikam.example"), Err(error)));
     assert_eq!(reply(&mut rig), Reply::Failed("the store failed"));
 }

@@ -202,7 +202,8 @@ impl PostgresStore {
         F: Future<Output = Sql<T>> + Send + 'static,
     {
         if self.is_copying.swap(true, Ordering::AcqRel) {
-            let (place, detail) = (Arc::clone(self.place()), "a copy is under way already; try again when it has ended");
+            let (place, detail) =
+                (Arc::clone(self.place()), "a copy is under way already; try again when it has ended");
             return done(Err(StoreError { place, fault: StoreFault::Overloaded, detail: detail.into() }));
         }
         let (connector, is_copying) = (Arc::clone(&self.connector), Arc::clone(&self.is_copying));

@@ -56,7 +56,10 @@ impl TestServer {
         let folder = new_folder();
         copy(&template(), &folder.join("data"));
         let port = free_port();
-        let listen = format!("listen_addresses = '{address}'\nport = {port}\nunix_socket_directories = '{}'\n", folder.display());
+        let listen = format!(
+            "listen_addresses = '{address}'\nport = {port}\nunix_socket_directories = '{}'\n",
+            folder.display()
+        );
         append(&folder.join("data/postgresql.conf"), &format!("{SETTINGS}{listen}{settings}\n"));
         write(&folder.join("data/pg_hba.conf"), &format!("local all all trust\n{access}\n"));
         let mut server = Self { folder, port, network: network.map(str::to_owned), holder: None };
@@ -266,7 +269,11 @@ fn own(path: &Path) {
 
 /// The cluster that servers are copies of. Whoever is first makes it; if two are, one of the two results stays.
 fn template() -> PathBuf {
-    let kept = std::env::temp_dir().join(format!("causeway-pg-template-{}-{}", version(), if is_root() { "root" } else { "user" }));
+    let kept = std::env::temp_dir().join(format!(
+        "causeway-pg-template-{}-{}",
+        version(),
+        if is_root() { "root" } else { "user" }
+    ));
     if kept.join("PG_VERSION").exists() {
         return kept;
     }

@@ -35,9 +35,7 @@ pub(crate) fn client_config(config: &PostgresConfig) -> Result<ClientConfig, Str
     let builder = builder.map_err(|error| said(&error))?;
     let builder = match config.verification {
         Verification::VerifyFull | Verification::Disable => builder.with_webpki_verifier(verifier),
-        Verification::VerifyCa => {
-            builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyName { verifier }))
-        }
+        Verification::VerifyCa => builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyName { verifier })),
     };
     match &config.client {
         None => Ok(builder.with_no_client_auth()),
