@@ -278,7 +278,8 @@ fn apply(
         || old.link.listen != new.link.listen
         || old.admin != new.admin
         || old.edge_id != new.edge_id
-        || old.telemetry != new.telemetry;
+        || old.telemetry.needs_restart(&new.telemetry);
+    telemetry::set_sample_ratio(new.telemetry.sample_ratio);
     if needs_restart {
         tracing::warn!("edge_id, addresses and telemetry change with the next start");
     }

@@ -343,6 +343,7 @@ impl Live {
         self.edges.send_replace(Arc::new(edge_addresses(&config)));
         self.allowed_edges.send_replace(Arc::new(config.link.allowed_edges.clone()));
         self.settings.send_replace(Arc::new(settings));
+        telemetry::set_sample_ratio(config.telemetry.sample_ratio);
         fresh.config = Arc::new(config.clone());
         fresh.snapshot = self.version;
         self.in_force.send_replace(Arc::new(fresh));

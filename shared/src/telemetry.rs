@@ -1,22 +1,27 @@
 //! Logs and traces: the only module here that knows tracing-subscriber and OpenTelemetry.
 //!
 //! Logs go to stderr, as text or as JSON. With an OTLP endpoint configured, spans are exported in batches; without one
-//! they cost nothing. The trace context of a stanza crosses the link as 25 bytes.
+//! they cost a load. The trace context of a stanza crosses the link as 25 bytes. Logs are no part of traces, nor the other
+//! way round: a line is for an operator, a span for whoever asks where the time of one stanza went.
 
 use std::fmt::Display;
 
-use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt, TraceFlags, TraceId, TraceState, TracerProvider};
-use opentelemetry_otlp::{SpanExporter, WithExportConfig};
-use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
-use tracing::Span;
-use tracing_opentelemetry::OpenTelemetrySpanExt;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
-use crate::config::Section;
-use crate::link::TraceContext;
+use crate::config::{Secret, Section};
+
+mod address;
+mod export;
+mod span;
+
+pub use address::tell as tell_address;
+pub use export::{SpanCounts, set_sample_ratio, span_counts};
+pub use span::{Span, SpanKind};
+
+/// Bytes that the key of addresses needs at least: half of what it makes of them.
+const LEAST_KEY: usize = 16;
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -43,6 +48,8 @@ pub struct TelemetryConfig {
     pub otlp_endpoint: Option<String>,
     /// The share of traces that begin here.
     pub sample_ratio: f64,
+    /// What makes users' addresses unreadable in traces; without it they are left out.
+    pub address_key: Option<Secret>,
 }
 
 impl TelemetryConfig {
@@ -65,9 +72,22 @@ impl TelemetryConfig {
                 "write a collector such as \"http://127.0.0.1:4317\"",
             ),
             sample_ratio: section.share("sample_ratio", 0.01),
+            address_key: section.parsed(
+                "address_key",
+                address_key,
+                "write at least 16 bytes, the same on edges and gateways, such as the output of \"openssl rand -hex 16\"",
+            ),
         };
         section.finish();
         config
+    }
+}
+
+/// A key that nobody guesses.
+fn address_key(text: &str) -> Result<Secret, String> {
+    match text.len() {
+        LEAST_KEY.. => Ok(Secret::from_file_bytes(text.as_bytes())),
+        short => Err(format!("{short} bytes can be guessed")),
     }
 }
 
@@ -81,15 +101,11 @@ fn endpoint(text: &str) -> Result<String, &'static str> {
 
 /// Flushes what is left when it is dropped.
 #[derive(Debug)]
-pub struct TelemetryGuard(Option<SdkTracerProvider>);
+pub struct TelemetryGuard(());
 
 impl Drop for TelemetryGuard {
     fn drop(&mut self) {
-        if let Some(provider) = &self.0
-            && let Err(error) = provider.shutdown()
-        {
-            tracing::warn!(%error, "the last spans were not exported");
-        }
+        export::stop();
     }
 }
 
@@ -112,68 +128,21 @@ pub fn start(config: &TelemetryConfig) -> Result<TelemetryGuard, TelemetryError>
         LogFormat::Text => lines.with_ansi(false).boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
-    let provider = config.otlp_endpoint.as_deref().map(|endpoint| provider(config, endpoint)).transpose()?;
-    let spans = provider.as_ref().map(|provider| {
-        // Spans of stanzas are at debug level, so that without export they are never made. What people write is for the log
-        // alone, where an operator has turned it on: collectors of traces keep other company.
-        let wanted = EnvFilter::new("info,causeway=debug,causeway::bodies=off");
-        tracing_opentelemetry::layer().with_tracer(provider.tracer("causeway")).with_filter(wanted)
-    });
-    tracing_subscriber::registry()
-        .with(lines.with_filter(filter))
-        .with(spans)
-        .try_init()
-        .map_err(TelemetryError::new)?;
-    Ok(TelemetryGuard(provider))
+    tracing_subscriber::registry().with(lines.with_filter(filter)).try_init().map_err(TelemetryError::new)?;
+    if let Some(key) = &config.address_key {
+        address::set_key(key);
+    }
+    if let Some(endpoint) = &config.otlp_endpoint {
+        export::start(config, endpoint)?;
+    }
+    Ok(TelemetryGuard(()))
 }
 
-fn provider(config: &TelemetryConfig, endpoint: &str) -> Result<SdkTracerProvider, TelemetryError> {
-    let exporter = SpanExporter::builder().with_tonic().with_endpoint(endpoint).build().map_err(TelemetryError::new)?;
-    let resource = Resource::builder()
-        .with_service_name(config.service)
-        .with_attribute(opentelemetry::KeyValue::new("service.instance.id", config.instance.clone()))
-        .build();
-    let sampler = Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(config.sample_ratio)));
-    Ok(SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).with_sampler(sampler).build())
-}
-
-/// The context of a span, as it crosses the link; nothing if the span is not exported.
-pub fn context_of(span: &Span) -> TraceContext {
-    if span.is_disabled() {
-        return TraceContext::default();
+impl TelemetryConfig {
+    /// Whether another configuration differs in more than can change while the service runs.
+    pub fn needs_restart(&self, other: &Self) -> bool {
+        Self { sample_ratio: other.sample_ratio, ..self.clone() } != *other
     }
-    let context = span.context();
-    let span = context.span();
-    let context = span.span_context();
-    let mut bytes = [0; 25];
-    if context.is_valid() {
-        let (trace, rest) = bytes.split_at_mut(16);
-        let (span, flags) = rest.split_at_mut(8);
-        trace.copy_from_slice(&context.trace_id().to_bytes());
-        span.copy_from_slice(&context.span_id().to_bytes());
-        flags.copy_from_slice(&[context.trace_flags().to_u8()]);
-    }
-    TraceContext(bytes)
-}
-
-/// Makes a span the child of a context that came over the link.
-pub fn continue_trace(span: &Span, context: TraceContext) {
-    if span.is_disabled() || !context.is_some() {
-        return;
-    }
-    let TraceContext(bytes) = context;
-    let (mut trace, mut id) = ([0; 16], [0; 8]);
-    trace.copy_from_slice(&bytes[..16]);
-    id.copy_from_slice(&bytes[16..24]);
-    let remote = SpanContext::new(
-        TraceId::from_bytes(trace),
-        SpanId::from_bytes(id),
-        TraceFlags::new(bytes[24]),
-        true,
-        TraceState::default(),
-    );
-    let _already_started_spans_keep_their_parent =
-        span.set_parent(opentelemetry::Context::new().with_remote_span_context(remote));
 }
 
 #[cfg(test)]
@@ -187,15 +156,19 @@ mod tests {
         let config = TelemetryConfig::read(document.section("telemetry"), "edge-proxy", "edge-1");
         assert_eq!((config.level.as_str(), config.format), ("info", LogFormat::Text));
         let text =
-            "[telemetry]\nlevel = 'nonsense=maybe=x'\nformat = 'xml'\nsample_ratio = 2\notlp_endpoint = 'https://x'\n";
+            "[telemetry]\nlevel = 'nonsense=maybe=x'\nformat = 'xml'\nsample_ratio = 2\notlp_endpoint = 'https://x'\n\
+             address_key = 'short'\n";
         let mut document = Document::parse(text, "X", []).unwrap();
         TelemetryConfig::read(document.section("telemetry"), "edge-proxy", "edge-1");
-        assert_eq!(document.finish().unwrap_err().len(), 4);
+        assert_eq!(document.finish().unwrap_err().len(), 5);
     }
 
     #[test]
-    fn without_a_subscriber_there_is_no_context() {
-        assert!(!context_of(&tracing::info_span!("stanza")).is_some());
-        continue_trace(&tracing::info_span!("stanza"), TraceContext([1; 25]));
+    fn the_share_of_traces_may_change_and_the_rest_needs_a_restart() {
+        let mut document = Document::parse("", "X", []).unwrap();
+        let before = TelemetryConfig::read(document.section("telemetry"), "gateway", "gw1");
+        let after = TelemetryConfig { sample_ratio: 1.0, ..before.clone() };
+        assert!(!before.needs_restart(&after));
+        assert!(before.needs_restart(&TelemetryConfig { level: "debug".to_owned(), ..after }));
     }
 }

@@ -12,6 +12,7 @@ use causeway_shared::link::pool::PeerId;
 use causeway_shared::link::recent::{Arrival, Recent, StanzaKey};
 use causeway_shared::link::window::WindowFault;
 use causeway_shared::link::{EDGE_WINDOW, Outcome, PROTOCOL, Snapshot, Stanza};
+use causeway_shared::telemetry::{Span, SpanKind};
 use causeway_shared::live::{self, PART, Subject};
 use causeway_shared::verdict::{Code, Direction, Facts, Verdict};
 use causeway_shared::xmpp::stanza_error::StanzaCondition;
@@ -260,13 +261,16 @@ impl Service {
             let (outgoing, seq) = acknowledge;
             outgoing.finish([(seq, outcome)]);
         });
+        let mut span = Span::below_remote(stanza.trace, "xmpp send", SpanKind::Client);
+        span.set("causeway.stanza", stanza.kind.as_str());
+        span.set_text("causeway.partner", stanza.to.domain());
         OutboundStanza {
             kind: stanza.kind,
             from: stanza.from,
             to: stanza.to,
             xml: stanza.xml,
             patience: stanza.patience,
-            trace: stanza.trace,
+            span,
             ack,
         }
     }

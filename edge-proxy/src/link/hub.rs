@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use causeway_proto::link::v1 as proto;
 use causeway_shared::domain::DomainName;
+use causeway_shared::link::deliveries::Deliveries;
 use causeway_shared::link::fair::FairQueue;
 use causeway_shared::link::outgoing::{Outgoing, VERDICTS_WAITING};
 use causeway_shared::link::pool::{Effect, PeerId, Pool};
@@ -88,6 +89,7 @@ struct State {
     /// What nobody will take any more, until [`Hub::expire`] hands it out.
     left_over: Vec<Undelivered>,
     gateways: HashMap<PeerId, Gateway>,
+    deliveries: Deliveries,
     last_key: u64,
     /// Kept from step to step for its memory.
     effects: Vec<Effect<Pending>>,
@@ -203,6 +205,7 @@ impl Hub {
         if let Some(gateway) = state.gateways.remove(&id) {
             gateway.outgoing.cut();
         }
+        state.deliveries.lost(id);
         state.step(|pool, effects| pool.detach(id, Instant::now(), effects));
         self.perform(&mut state);
     }
@@ -340,7 +343,7 @@ impl Hub {
         let mut returned = Returned::default();
         let mut transmissions = Transmissions::default();
         state.admit_waiting();
-        let State { pool, gateways, effects, .. } = state;
+        let State { pool, gateways, deliveries, effects, .. } = state;
         for effect in effects.drain(..) {
             match effect {
                 Effect::Transmit { peer, seq } => {
@@ -349,16 +352,22 @@ impl Hub {
                         continue;
                     };
                     let (number, announcement) = gateway.contexts.number(&pending.context);
-                    let stanza = pending.on_link(self.origin, redelivered);
+                    let trace = pending.stanza.span.context();
+                    let name = &gateway.peer.certificate_name;
+                    let trace = deliveries.begin(pending.key, trace, peer, name, redelivered);
+                    let stanza = pending.on_link(self.origin, redelivered, trace);
                     transmissions.add(peer, announcement, convert::stanza_to_proto(&stanza, seq, number));
                 }
                 Effect::Finished { mut item, outcome } => {
-                    item.stanza.finish();
+                    deliveries.end(item.key, Some(&outcome));
+                    item.stanza.finish(&outcome);
                     if let Outcome::Failed(failure) = outcome {
                         returned.undelivered.push(item.undelivered(Some(failure)));
                     }
                 }
-                Effect::GivenUp(item) => {
+                Effect::GivenUp(mut item) => {
+                    deliveries.end(item.key, None);
+                    item.stanza.span.fail("no gateway took it in time");
                     returned.undelivered.push(item.undelivered(None));
                 }
                 Effect::Stalled(peer) => returned.stalled.push(peer),
@@ -386,6 +395,7 @@ impl Default for State {
             life: Life::Open,
             left_over: Vec::new(),
             gateways: HashMap::new(),
+            deliveries: Deliveries::default(),
             last_key: 0,
             effects: Vec::new(),
             draining: false,

@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use causeway_shared::jid::Jid;
-pub use causeway_shared::link::{Failure, Outcome, PairContext, Snapshot, StanzaKind, TraceContext};
+pub use causeway_shared::link::{Failure, Outcome, PairContext, Snapshot, StanzaKind};
 use causeway_shared::live::{self, CloseReason};
 use causeway_shared::probe::Request;
+use causeway_shared::telemetry::Span;
 use causeway_shared::verdict::Verdict;
 use causeway_shared::xmpp::stanza_error::StanzaCondition;
 use tokio::sync::{mpsc, watch};
@@ -41,7 +42,7 @@ const BATCHES: usize = 64;
 const VERDICTS: usize = 256;
 
 /// A stanza from a partner, in the canonical form, of a pair that was authorised.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct InboundStanza {
     /// Its kind.
     pub kind: StanzaKind,
@@ -51,8 +52,8 @@ pub struct InboundStanza {
     pub to: Jid,
     /// The canonical form.
     pub xml: Bytes,
-    /// The trace that begins here.
-    pub trace: TraceContext,
+    /// The trace that begins here: it ends when nobody needs to do anything for the stanza any more.
+    pub span: Span,
     /// When it was read, in Unix milliseconds.
     pub arrived_ms: u64,
     /// Its place in the count of its stream, where the peer wants acknowledgements.
@@ -61,7 +62,11 @@ pub struct InboundStanza {
 
 impl InboundStanza {
     /// Nobody needs to do anything for it any more.
-    pub fn finish(&mut self) {
+    pub fn finish(&mut self, outcome: &Outcome) {
+        match outcome {
+            Outcome::Done => self.span.succeed(),
+            Outcome::Failed(failure) => self.span.fail(failure.condition.as_str()),
+        }
         if let Some(receipt) = self.receipt.take() {
             receipt.finish();
         }
@@ -90,10 +95,24 @@ pub struct OutboundStanza {
     pub xml: Bytes,
     /// How long it may wait; zero takes the queue's own lifetime.
     pub patience: Duration,
-    /// The trace it belongs to.
-    pub trace: TraceContext,
+    /// How it goes on its way out, if its trace is chosen.
+    pub span: Span,
     /// Whom to tell.
     pub ack: AckHandle,
+}
+
+impl OutboundStanza {
+    /// Finished.
+    pub fn done(mut self) {
+        self.span.succeed();
+        self.ack.done();
+    }
+
+    /// Not delivered, and why.
+    pub fn failed(mut self, failure: Failure) {
+        self.span.fail(failure.condition.as_str());
+        self.ack.failed(failure);
+    }
 }
 
 /// The duty to tell what became of a stanza, exactly once.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use causeway_shared::link::pool::{Routed, cost_of};
-use causeway_shared::link::{Failure, HELD_COST, PairContext, Stanza, rendezvous};
+use causeway_shared::link::{Failure, HELD_COST, PairContext, Stanza, TraceContext, rendezvous};
 use tokio::sync::oneshot;
 
 use super::InboundStanza;
@@ -67,7 +67,7 @@ impl Pending {
     }
 
     /// As it goes over the link.
-    pub(super) fn on_link(&self, origin: u64, redelivered: bool) -> Stanza {
+    pub(super) fn on_link(&self, origin: u64, redelivered: bool, trace: TraceContext) -> Stanza {
         let stanza = &self.stanza;
         Stanza {
             kind: stanza.kind,
@@ -77,7 +77,7 @@ impl Pending {
             origin,
             key: self.key,
             redelivered,
-            trace: stanza.trace,
+            trace,
             arrived_ms: stanza.arrived_ms,
             patience: Duration::ZERO,
         }

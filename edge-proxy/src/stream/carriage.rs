@@ -9,7 +9,6 @@ use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use causeway_shared::domain::DomainPair;
-use causeway_shared::telemetry;
 use causeway_shared::xmpp::stanza_error::StanzaCondition;
 use tokio::sync::{Notify, oneshot};
 
@@ -118,7 +117,7 @@ impl Carriage {
             self.live.unacknowledged(self.unacknowledged.places());
         } else {
             self.in_flight.settled(count);
-            load.batch.into_iter().for_each(|queued| queued.stanza.ack.done());
+            load.batch.into_iter().for_each(|queued| queued.stanza.done());
         }
         u32::try_from(count).unwrap_or(u32::MAX)
     }
@@ -136,7 +135,7 @@ impl Carriage {
     /// The peer has so many more of the oldest.
     pub fn acknowledged(&mut self, count: u32) {
         let before = self.unacknowledged.len();
-        self.unacknowledged.acknowledge(count).for_each(|stanza| stanza.ack.done());
+        self.unacknowledged.acknowledge(count).for_each(|stanza| stanza.done());
         self.in_flight.settled(before - self.unacknowledged.len());
         self.live.unacknowledged(self.unacknowledged.places());
     }
@@ -204,18 +203,5 @@ impl Load {
             bytes.extend_from_slice(&queued.stanza.xml);
         }
         bytes.freeze()
-    }
-
-    /// The spans of the stanzas that are traced, to be held until the flush.
-    pub fn spans(&self) -> Vec<tracing::Span> {
-        let traced = self.batch.iter().filter(|queued| queued.stanza.trace.is_some());
-        traced
-            .map(|queued| {
-                let kind = queued.stanza.kind.as_str();
-                let span = tracing::debug_span!(target: "causeway::stanza", parent: None, "stanza_out", kind);
-                telemetry::continue_trace(&span, queued.stanza.trace);
-                span
-            })
-            .collect()
     }
 }

@@ -288,9 +288,7 @@ impl Inbound {
     async fn carry(&mut self) -> Option<Flow> {
         let carriage = &mut self.reverse.as_mut()?.carriage;
         let load = carriage.take(self.machine.announced().max_bytes)?;
-        let spans = load.spans();
         let written = self.connection.write(&load.bytes()).await;
-        drop(spans);
         if written.is_err() {
             carriage.not_written(load, self.machine.is_managed());
             return Some(Flow::Abort);

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use causeway_shared::telemetry;
+use causeway_shared::telemetry::{self, Span, SpanKind};
 use causeway_shared::xmpp::stanza::{Checked, StanzaKind, StanzaType};
 use tokio::sync::mpsc;
 use tracing::Instrument as _;
@@ -139,11 +139,16 @@ impl Batch {
 }
 
 fn inbound(checked: Checked, xml: bytes::Bytes, receipt: Option<Receipt>, at: &Moment) -> InboundStanza {
-    let span =
-        tracing::debug_span!(target: "causeway::stanza", parent: None, "stanza_in", kind = checked.kind.as_str());
-    let trace = telemetry::context_of(&span);
     let Checked { kind, from, to, .. } = checked;
-    InboundStanza { kind, from, to, xml, trace, arrived_ms: at.unix_ms, receipt }
+    let mut span = Span::root("xmpp receive", SpanKind::Server);
+    if span.is_recorded() {
+        span.set("causeway.stanza", kind.as_str());
+        span.set("causeway.partner", from.domain().to_owned());
+        span.set("causeway.bytes", i64::try_from(xml.len()).unwrap_or(i64::MAX));
+        telemetry::tell_address(&mut span, "causeway.from", from.bare_str());
+        telemetry::tell_address(&mut span, "causeway.to", to.bare_str());
+    }
+    InboundStanza { kind, from, to, xml, span, arrived_ms: at.unix_ms, receipt }
 }
 
 /// Whether a stanza may be no more than the answer to our own ping, which must not keep an unused stream open.

@@ -196,9 +196,7 @@ impl Outbound {
             let load = if order.is_none() { carriage.take(self.machine.max_bytes()) } else { None };
             let carried = match load {
                 Some(load) => {
-                    let spans = load.spans();
                     let written = self.connection.write(&load.bytes()).await;
-                    drop(spans);
                     if let Err(error) = written {
                         carriage.not_written(load, self.machine.is_managed());
                         return Some(broken(&error));

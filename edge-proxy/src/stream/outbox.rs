@@ -141,7 +141,7 @@ impl BackOff {
 mod tests {
     use bytes::Bytes;
     use causeway_shared::jid::Jid;
-    use causeway_shared::link::{StanzaKind, TraceContext};
+    use causeway_shared::link::StanzaKind;
 
     use super::*;
     use crate::link::AckHandle;
@@ -153,7 +153,7 @@ mod tests {
             to: Jid::parse("bob@fabrikam.example").unwrap(),
             xml: Bytes::from(id.to_string()),
             patience: Duration::from_secs(patience),
-            trace: TraceContext::default(),
+            span: causeway_shared::telemetry::Span::NONE,
             ack: AckHandle::nobody(),
         }
     }

@@ -13,9 +13,10 @@ use bytes::BytesMut;
 use causeway_shared::domain::{DomainName, DomainPair};
 use causeway_shared::jid::Jid;
 use causeway_shared::limits::Limits;
-use causeway_shared::link::{StanzaKind, TraceContext};
+use causeway_shared::link::StanzaKind;
 use causeway_shared::live::{self, CloseReason, Queue};
 use causeway_shared::probe::Request;
+use causeway_shared::telemetry::Span;
 use causeway_shared::xmpp::StreamScope;
 use causeway_shared::xmpp::element::Element;
 use causeway_shared::xmpp::ns;
@@ -187,7 +188,7 @@ impl Pool {
             to,
             xml: xml.freeze(),
             patience: Duration::ZERO,
-            trace: TraceContext::default(),
+            span: Span::NONE,
             ack: AckHandle::nobody(),
         });
     }
@@ -277,7 +278,7 @@ pub(super) fn refuse(edge: &Edge, stanza: OutboundStanza, condition: StanzaCondi
 pub(super) fn fail(edge: &Edge, stanza: OutboundStanza, condition: StanzaCondition, verdict: &Verdict) {
     edge.metrics.stanzas_failed.inc();
     let (text, verdict) = (verdict.cause.clone(), Some(verdict.clone()));
-    stanza.ack.failed(link::Failure { condition, text, verdict });
+    stanza.failed(link::Failure { condition, text, verdict });
 }
 
 /// Why a key that was offered to us could not be verified: the attempt is the partner's, and how far we came on the way

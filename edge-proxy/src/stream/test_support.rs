@@ -7,7 +7,7 @@ use bytes::Bytes;
 use causeway_shared::domain::DomainName;
 use causeway_shared::jid::Jid;
 use causeway_shared::limits::Limits;
-use causeway_shared::link::{GatewaySettings, PartnerRecord, Snapshot, StanzaKind, TraceContext};
+use causeway_shared::link::{GatewaySettings, PartnerRecord, Snapshot, StanzaKind};
 use causeway_shared::partner::{Negotiation, NegotiationSettings};
 use causeway_shared::pki::{self, Trust};
 use causeway_shared::xmpp::StreamScope;
@@ -166,7 +166,7 @@ pub(crate) fn outbound(id: &str) -> OutboundStanza {
         to: Jid::parse("bob@fabrikam.example").unwrap(),
         xml: Bytes::from(id.to_owned()),
         patience: Duration::from_secs(60),
-        trace: TraceContext::default(),
+        span: causeway_shared::telemetry::Span::NONE,
         ack: AckHandle::nobody(),
     }
 }

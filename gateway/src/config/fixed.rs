@@ -6,6 +6,8 @@
 use causeway_shared::config::ConfigWarning;
 use causeway_sip::target::TransportKind;
 
+use causeway_shared::telemetry::TelemetryConfig;
+
 use super::Config;
 
 impl Config {
@@ -57,8 +59,9 @@ impl Config {
         keep("admin.listen", self.admin != running.admin);
         self.admin = running.admin;
         self.telemetry.instance.clone_from(&running.telemetry.instance);
-        keep("telemetry", self.telemetry != running.telemetry);
-        self.telemetry = running.telemetry.clone();
+        keep("telemetry", running.telemetry.needs_restart(&self.telemetry));
+        let sample_ratio = self.telemetry.sample_ratio;
+        self.telemetry = TelemetryConfig { sample_ratio, ..running.telemetry.clone() };
         changed
     }
 }

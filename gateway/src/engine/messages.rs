@@ -53,7 +53,7 @@ pub(super) struct Pager {
     id: Option<String>,
     pub(super) message_type: MessageType,
     pub(super) partner: PartnerEntry,
-    trace: TraceContext,
+    pub(super) trace: TraceContext,
     /// Until it is sent by itself.
     pub(super) request: Option<(Request, Token)>,
     /// Whether a session could not carry it.
@@ -460,10 +460,11 @@ impl Engine {
     pub(super) fn refuse_stanza(
         &mut self,
         answered: &Answered<'_>,
-        receipt: Receipt,
+        mut receipt: Receipt,
         error: &StanzaError,
         out: &mut Outputs,
     ) {
+        receipt.refused(error.condition.as_str());
         let xml = error::error_stanza(answered.kind, answered.from, answered.to, answered.id, error);
         self.answer_stanza(answered, receipt, xml, out);
     }

@@ -15,11 +15,11 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use causeway_shared::domain::DomainPair;
 use causeway_shared::jid::BareJid;
-use causeway_shared::link::{Failure, Outcome, StanzaKind};
-use causeway_shared::telemetry;
+use causeway_shared::link::{Failure, Outcome, StanzaKind, TraceContext};
+use causeway_shared::telemetry::{Span, SpanKind};
 use causeway_shared::verdict::{Code, Verdict};
 use causeway_shared::xmpp::stanza_error::{ErrorType, StanzaCondition, StanzaError};
-use causeway_sip::endpoint::{self, Endpoint, SendTag};
+use causeway_sip::endpoint::{self, Endpoint, SendTag, ServerTransaction};
 use causeway_sip::ids::IdSource;
 use causeway_sip::msrp::switch::{self, Switch};
 use causeway_sip::target::Destination;
@@ -166,6 +166,10 @@ pub struct Engine {
     lanes: lanes::Lanes<messages::Pager>,
     requests: HashMap<u64, requests::Pending>,
     stanzas: HashMap<u64, StanzaPurpose>,
+    /// The spans of SIP requests that are not answered yet, where their traces are chosen.
+    asked: HashMap<ServerTransaction, Span>,
+    /// The trace of what is being done.
+    cause: TraceContext,
     pairs: pairs::Pairs,
     conversations: conversations::Conversations,
     notices: Notices,
@@ -221,6 +225,8 @@ impl Engine {
             lanes: lanes::Lanes::default(),
             requests: HashMap::new(),
             stanzas: HashMap::new(),
+            asked: HashMap::new(),
+            cause: TraceContext::default(),
             pairs: pairs::Pairs::default(),
             conversations: conversations::Conversations::default(),
             notices: Notices::default(),
@@ -264,6 +270,7 @@ impl Engine {
 
     /// Takes one step.
     pub fn handle(&mut self, input: Input, now: Now, out: &mut Outputs) {
+        self.cause = TraceContext::default();
         match input {
             Input::Link(LinkEvent::Stanzas(stanzas)) => {
                 for stanza in stanzas {
@@ -346,9 +353,8 @@ impl Engine {
         if !self.reach.is_clear() {
             self.within_reach(&stanza.from.domain_name(), now, out);
         }
-        let span = tracing::debug_span!(target: "causeway::stanza", "gateway_in", kind = stanza.kind.as_str());
-        telemetry::continue_trace(&span, stanza.trace);
-        let _entered = span.enter();
+        let _decision = Span::below(stanza.trace, "decide", SpanKind::Internal);
+        self.cause = stanza.trace;
         if let Some(contact) = self.echo_contact(&stanza.to) {
             return self.echo(&contact, stanza, &partner, now, out);
         }

@@ -6,8 +6,7 @@ use std::time::{Duration, Instant};
 
 use causeway_shared::domain::DomainName;
 use causeway_shared::jid::Jid;
-use causeway_shared::link::{Failure, Outcome, StanzaKind};
-use causeway_shared::telemetry;
+use causeway_shared::link::{Failure, Outcome, StanzaKind, TraceContext};
 use causeway_sip::header::{HeaderName, HeaderValue};
 use causeway_sip::message::Request;
 
@@ -205,7 +204,6 @@ impl Engine {
         let (from, to): (Jid, Jid) = (pair.local.as_jid().clone(), pair.remote.as_jid().clone());
         let translated = message::message_to_xmpp(&request, text, &from, &to, &context)
             .map_err(|refusal| TestEnd::Untranslatable(refusal.to_string()))?;
-        let span = tracing::debug_span!(target: "causeway::stanza", "test_message");
         let stanza = StanzaOut {
             key,
             kind: StanzaKind::Message,
@@ -213,7 +211,7 @@ impl Engine {
             to,
             xml: translated.xml,
             patience: TEST_PATIENCE,
-            trace: telemetry::context_of(&span),
+            trace: TraceContext::default(),
             is_owed: false,
         };
         Ok((stanza, translated.id))

@@ -325,6 +325,11 @@ impl Engine {
 
     /// Does what a stored step asked for.
     fn perform(&mut self, key: &PairKey, origin: Origin, effects: Vec<PairOutput>, now: Now, out: &mut Outputs) {
+        self.cause = match &origin {
+            Origin::Nobody | Origin::Operator(..) => TraceContext::default(),
+            Origin::Stanza(receipt) => receipt.trace(),
+            Origin::Request(transaction, _) => self.trace_of(*transaction),
+        };
         let mut waiting = match origin {
             Origin::Nobody => None,
             Origin::Stanza(receipt) => {
@@ -380,7 +385,7 @@ impl Engine {
             to: presence.to.as_jid().clone(),
             xml: presence.to_xml(&self.settings.directory.clients),
             patience: ANSWER_PATIENCE,
-            trace: TraceContext::default(),
+            trace: self.cause,
             is_owed: false,
         });
     }

@@ -2,6 +2,8 @@
 //! section 4.3; RFC 3325).
 
 use causeway_shared::jid::BareJid;
+use causeway_shared::link::TraceContext;
+use causeway_shared::telemetry::{self, Span, SpanKind};
 use causeway_shared::verdict::{Code, Direction, Verdict};
 use causeway_sip::endpoint::{Event, Failure, Output, Refusal, ServerTransaction};
 use causeway_sip::field::{CallId, Token};
@@ -51,17 +53,19 @@ pub(super) enum Purpose {
 #[derive(Debug)]
 pub(super) struct Pending {
     purpose: Purpose,
+    span: Span,
 }
 
 impl Pending {
     /// A message in a session, which goes where the session leads.
     pub(super) fn of_session(session: SessionId, pager: Pager) -> Self {
-        Self { purpose: Purpose::InSession { session, pager: Box::new(pager) } }
+        let span = request_span(pager.trace, &Method::Message);
+        Self { purpose: Purpose::InSession { session, pager: Box::new(pager) }, span }
     }
 
     /// Whether an XMPP user writes, said in a session.
     pub(super) const fn of_status(pair: PairKey) -> Self {
-        Self { purpose: Purpose::Status { pair } }
+        Self { purpose: Purpose::Status { pair }, span: Span::NONE }
     }
 }
 
@@ -77,7 +81,12 @@ impl Engine {
         out: &mut Outputs,
     ) {
         let token = self.next_key();
-        self.requests.insert(token, Pending { purpose });
+        let trace = match &purpose {
+            Purpose::Message(pager) | Purpose::InSession { pager, .. } => pager.trace,
+            Purpose::Subscribe { .. } | Purpose::Notify { .. } | Purpose::Status { .. } => self.cause,
+        };
+        let span = request_span(trace, &request.method);
+        self.requests.insert(token, Pending { purpose, span });
         match route {
             Route::Pool => {
                 self.endpoint.request_anywhere(request, token, branch, now.instant, &mut self.sip_out);
@@ -108,12 +117,18 @@ impl Engine {
     }
 
     fn answered(&mut self, token: u64, response: Response, now: Now, out: &mut Outputs) {
-        let Some(pending) = self.requests.remove(&token) else { return };
+        let Some(mut pending) = self.requests.remove(&token) else { return };
+        note_status(&mut pending.span, response.status);
+        drop(pending.span);
         self.request_ended(pending.purpose, Answer::Response(Box::new(response)), now, out);
     }
 
     fn failed(&mut self, token: u64, failure: Failure, now: Now, out: &mut Outputs) {
-        let Some(pending) = self.requests.remove(&token) else { return };
+        let Some(mut pending) = self.requests.remove(&token) else { return };
+        if pending.span.is_recorded() {
+            pending.span.fail(&failure.to_string());
+        }
+        drop(pending.span);
         let answer = match failure {
             Failure::Timeout => Answer::Timeout,
             Failure::Unsent
@@ -152,6 +167,11 @@ impl Engine {
 
     /// Answers a request.
     pub(super) fn respond(&mut self, transaction: ServerTransaction, response: Response, now: Now, out: &mut Outputs) {
+        if !self.asked.is_empty()
+            && let Some(mut span) = self.asked.remove(&transaction)
+        {
+            note_status(&mut span, response.status);
+        }
         self.endpoint.respond(transaction, response, now.instant, &mut self.sip_out);
         self.drain_sip(now, out);
     }
@@ -178,6 +198,7 @@ impl Engine {
         out: &mut Outputs,
     ) {
         self.metrics.request_in(&request.method);
+        self.begin_trace(transaction, &request);
         let ends = match &request.method {
             Method::Message => Ends::Outside,
             Method::Subscribe => Ends::Subscription,
@@ -189,12 +210,32 @@ impl Engine {
             Ok(parties) => parties,
             Err(refusal) => return self.refuse_request(transaction, &request, refusal, source, now, out),
         };
+        if let Some(span) = self.asked.get_mut(&transaction) {
+            span.set("causeway.partner", partner.primary.as_str().to_owned());
+            telemetry::tell_address(span, "causeway.from", pair.local.as_str());
+            telemetry::tell_address(span, "causeway.to", pair.remote.as_str());
+        }
         let input = match ends {
             Ends::Outside => return self.message_from_sip(transaction, request, &pair, &partner, None, now, out),
             Ends::Subscription => PairInput::Subscribe(Box::new(request.clone())),
             Ends::Notification => PairInput::Notify(Box::new(request.clone())),
         };
         self.pair_event(pair, PairEvent::Step { input, origin: Origin::Request(transaction, request) }, now, out);
+    }
+
+    /// A trace begins with a request of the pool, if it is chosen.
+    pub(super) fn begin_trace(&mut self, transaction: ServerTransaction, request: &Request) {
+        let mut span = Span::root(span_name(&request.method), SpanKind::Server);
+        self.cause = span.context();
+        if span.is_recorded() {
+            span.set("causeway.bytes", i64::try_from(request.body.len()).unwrap_or(i64::MAX));
+            self.asked.insert(transaction, span);
+        }
+    }
+
+    /// The trace of a request that is not answered yet.
+    pub(super) fn trace_of(&self, transaction: ServerTransaction) -> TraceContext {
+        self.asked.get(&transaction).map(Span::context).unwrap_or_default()
     }
 
     fn refuse_request(
@@ -281,6 +322,35 @@ impl Engine {
             at_ms: now.unix_ms,
             ..Verdict::of(code, refusal.to_string())
         });
+    }
+}
+
+/// The span of a request of ours, until its final response.
+fn request_span(trace: TraceContext, method: &Method) -> Span {
+    Span::below(trace, span_name(method), SpanKind::Client)
+}
+
+/// A name out of a closed set.
+const fn span_name(method: &Method) -> &'static str {
+    match method {
+        Method::Message => "SIP MESSAGE",
+        Method::Subscribe => "SIP SUBSCRIBE",
+        Method::Notify => "SIP NOTIFY",
+        Method::Invite => "SIP INVITE",
+        Method::Info => "SIP INFO",
+        Method::Bye => "SIP BYE",
+        _ => "SIP request",
+    }
+}
+
+fn note_status(span: &mut Span, status: Status) {
+    if !span.is_recorded() {
+        return;
+    }
+    span.set("sip.status_code", i64::from(status.code()));
+    match status.is_success() {
+        true => span.succeed(),
+        false => span.fail(&format!("SIP {}", status.code())),
     }
 }
 

@@ -18,6 +18,7 @@ use causeway_shared::link::recent::Arrival;
 use causeway_shared::link::tls::allowed_name;
 use causeway_shared::link::window::WindowFault;
 use causeway_shared::link::{DEFAULT_WINDOW, MAX_CONTEXTS, MAX_FRAME_BYTES, PROTOCOL, PairContext, Stanza, rendezvous};
+use causeway_shared::telemetry::{self, Span, SpanKind};
 use causeway_shared::verdict::facts::cut;
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
@@ -314,6 +315,15 @@ impl Attachment {
 
     fn stanza(&self, stanza: Stanza, context: Arc<PairContext>, outgoing: Arc<GatewayOutgoing>, seq: u64) -> StanzaIn {
         let duty = Duty { shared: Arc::clone(&self.shared), outgoing };
+        let mut span = Span::below_remote(stanza.trace, "stanza process", SpanKind::Consumer);
+        if span.is_recorded() {
+            span.set("causeway.stanza", stanza.kind.as_str());
+            span.set("causeway.partner", context.pair.remote.as_str().to_owned());
+            span.set("causeway.link.peer", self.edge.to_string());
+            span.set("causeway.redelivered", stanza.redelivered);
+            telemetry::tell_address(&mut span, "causeway.from", stanza.from.bare_str());
+            telemetry::tell_address(&mut span, "causeway.to", stanza.to.bare_str());
+        }
         StanzaIn {
             kind: stanza.kind,
             from: stanza.from,
@@ -324,9 +334,9 @@ impl Attachment {
             origin: stanza.origin,
             key: stanza.key,
             redelivered: stanza.redelivered,
-            trace: stanza.trace,
+            trace: span.context_or(stanza.trace),
             arrived_ms: stanza.arrived_ms,
-            receipt: Receipt { seq, key: (stanza.origin, stanza.key), duty: Some(duty) },
+            receipt: Receipt { seq, key: (stanza.origin, stanza.key), duty: Some(duty), span },
         }
     }
 }

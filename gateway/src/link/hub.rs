@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use causeway_proto::link::v1 as proto;
 use causeway_shared::jid::Jid;
+use causeway_shared::link::deliveries::Deliveries;
 use causeway_shared::link::outgoing::Outgoing;
 use causeway_shared::link::pool::{Effect, PeerId, Pool, Routed, cost_of};
 use causeway_shared::link::window::WindowFault;
@@ -128,6 +129,7 @@ pub(super) struct Hub {
 struct State {
     pool: Pool<Pending>,
     edges: HashMap<PeerId, Edge>,
+    deliveries: Deliveries,
     /// Kept from step to step for its memory.
     effects: Vec<Effect<Pending>>,
     draining: bool,
@@ -161,6 +163,7 @@ impl Hub {
         if let Some(edge) = state.edges.remove(&id) {
             edge.outgoing.cut();
         }
+        state.deliveries.lost(id);
         state.step(|pool, effects| pool.detach(id, now, effects));
         self.perform(state, now)
     }
@@ -329,19 +332,27 @@ impl Hub {
         let mut outcomes = Vec::new();
         // By edge: nearly always one.
         let mut transmissions: Vec<(PeerId, Vec<proto::Stanza>)> = Vec::new();
-        let State { pool, edges, effects, .. } = &mut *state;
+        let State { pool, edges, deliveries, effects, .. } = &mut *state;
         for effect in effects.drain(..) {
             match effect {
                 Effect::Transmit { peer, seq } => {
                     let Some((pending, redelivered)) = pool.item(peer, seq) else { continue };
-                    let stanza = convert::stanza_to_proto(&self.link_stanza(pending, redelivered, now), seq, 0);
+                    let name = edges.get(&peer).map_or("", |edge| &edge.facts.name);
+                    let StanzaOut { key, trace, .. } = pending.stanza;
+                    let trace = deliveries.begin(key, trace, peer, name, redelivered);
+                    let stanza = self.link_stanza(pending, redelivered, trace, now);
+                    let stanza = convert::stanza_to_proto(&stanza, seq, 0);
                     match transmissions.iter_mut().find(|(to, _)| *to == peer) {
                         Some((_, stanzas)) => stanzas.push(stanza),
                         None => transmissions.push((peer, vec![stanza])),
                     }
                 }
-                Effect::Finished { item, outcome } => outcomes.push((item.stanza.key, outcome)),
+                Effect::Finished { item, outcome } => {
+                    deliveries.end(item.stanza.key, Some(&outcome));
+                    outcomes.push((item.stanza.key, outcome));
+                }
                 Effect::GivenUp(item) => {
+                    deliveries.end(item.stanza.key, None);
                     let failure = Failure::new(StanzaCondition::RemoteServerTimeout, "no edge took the stanza in time");
                     outcomes.push((item.stanza.key, Outcome::Failed(failure)));
                 }
@@ -361,7 +372,7 @@ impl Hub {
         outcomes
     }
 
-    fn link_stanza(&self, pending: &Pending, redelivered: bool, now: Instant) -> Stanza {
+    fn link_stanza(&self, pending: &Pending, redelivered: bool, trace: TraceContext, now: Instant) -> Stanza {
         let stanza = &pending.stanza;
         Stanza {
             kind: stanza.kind,
@@ -371,7 +382,7 @@ impl Hub {
             origin: self.origin,
             key: stanza.key,
             redelivered,
-            trace: stanza.trace,
+            trace,
             arrived_ms: 0,
             patience: pending.give_up_at.saturating_duration_since(now).max(LEAST_PATIENCE),
         }

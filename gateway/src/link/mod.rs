@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use causeway_shared::jid::Jid;
 use causeway_shared::link::recent::{Recent, StanzaKey};
+use causeway_shared::telemetry::Span;
 pub use causeway_shared::link::{Failure, Outcome, PairContext, Snapshot, StanzaKind, TraceContext};
 pub use causeway_shared::probe::Report;
 use tokio::sync::{mpsc, watch};
@@ -115,6 +116,8 @@ pub struct Receipt {
     key: StanzaKey,
     /// Until it is discharged.
     duty: Option<Duty>,
+    /// What this gateway does for the stanza, if its trace is chosen.
+    span: Span,
 }
 
 struct Duty {
@@ -123,6 +126,17 @@ struct Duty {
 }
 
 impl Receipt {
+    /// What is done for the stanza belongs to this trace.
+    pub fn trace(&self) -> TraceContext {
+        self.span.context()
+    }
+
+    /// The stanza is answered with this error: its trace says so, though telling the sender is the duty's end.
+    pub fn refused(&mut self, condition: &'static str) {
+        self.span.set("causeway.condition", condition);
+        self.span.fail(condition);
+    }
+
     /// The stanza it is for: who numbered it, and the number.
     pub const fn stanza_key(&self) -> StanzaKey {
         self.key
@@ -138,6 +152,7 @@ impl std::fmt::Debug for Receipt {
 impl Drop for Receipt {
     fn drop(&mut self) {
         if let Some(Duty { shared, .. }) = self.duty.take() {
+            self.span.fail("dropped unfinished");
             tracing::debug!("a partner's stanza was dropped unfinished; its edge sends it again");
             shared.recent().abandoned(self.key);
         }
@@ -225,6 +240,10 @@ impl Links {
         let receipts: Vec<_> = receipts.into_iter().collect();
         let mut recent = self.shared.recent();
         for (mut receipt, outcome) in receipts {
+            match &outcome {
+                Outcome::Done => receipt.span.succeed(),
+                Outcome::Failed(failure) => receipt.span.fail(failure.condition.as_str()),
+            }
             let (seq, key, Some(Duty { outgoing, .. })) = (receipt.seq, receipt.key, receipt.duty.take()) else {
                 continue;
             };
@@ -333,7 +352,7 @@ async fn expire(shared: Arc<Shared>) {
 impl Receipt {
     /// A receipt that tells nobody, for tests of what hands receipts on.
     pub(crate) const fn for_test(seq: u64) -> Self {
-        Self { seq, key: (7, seq), duty: None }
+        Self { seq, key: (7, seq), duty: None, span: Span::NONE }
     }
 
     /// The number of the stanza it is for.

@@ -19,6 +19,7 @@ pub use crate::xmpp::stanza::StanzaKind;
 use crate::xmpp::stanza_error::StanzaCondition;
 
 pub mod convert;
+pub mod deliveries;
 pub mod fair;
 pub mod outgoing;
 pub mod pool;

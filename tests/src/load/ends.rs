@@ -11,6 +11,7 @@ use causeway_edge_proxy::link as edge;
 use causeway_gateway::link as gateway;
 use causeway_shared::domain::{DomainName, DomainPair};
 use causeway_shared::jid::Jid;
+use causeway_shared::telemetry::Span;
 use causeway_shared::link::{
     GatewaySettings, Method, Outcome, PairContext, PartnerRecord, Snapshot, StanzaKind, TraceContext, tls,
 };
@@ -216,7 +217,7 @@ struct Partners(OnStanza);
 impl edge::Outbound for Partners {
     fn deliver(&self, stanza: edge::OutboundStanza) {
         (self.0)(&stanza);
-        stanza.ack.done();
+        stanza.done();
     }
 }
 
@@ -317,7 +318,7 @@ impl Wire for EdgeWire {
                 from: stanza.from.clone(),
                 to: stanza.to.clone(),
                 xml: Bytes::copy_from_slice(stanza.xml.with(number)),
-                trace: TraceContext::default(),
+                span: Span::NONE,
                 arrived_ms: unix_ms(),
                 receipt: None,
             });

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use causeway_edge_proxy::limits::StreamLimits;
-use causeway_edge_proxy::link::{Batch, InboundStanza};
+use causeway_edge_proxy::link::Batch;
 use causeway_shared::limits::Limits;
 use causeway_shared::link::{Method, Outcome};
 use causeway_shared::partner::Negotiation::Required;
@@ -44,7 +44,7 @@ fn bidi() -> StreamOptions {
 }
 
 fn finish(batch: &mut Batch) {
-    batch.stanzas.iter_mut().for_each(InboundStanza::finish);
+    batch.stanzas.iter_mut().for_each(|stanza| stanza.finish(&Outcome::Done));
 }
 
 #[tokio::test]

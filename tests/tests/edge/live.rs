@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use causeway_edge_proxy::link::{InboundStanza, Outbound as _};
+use causeway_edge_proxy::link::Outbound as _;
 use causeway_edge_proxy::stream::pool::Deliverer;
 use causeway_shared::link::{Method, Methods, Outcome, Snapshot};
 use causeway_shared::live::{CloseReason, Part, Request, SnapshotEffect, Stream, StreamState, Subject};
@@ -161,11 +161,11 @@ async fn what_waits_when_a_stream_is_closed_goes_over_the_next_one() {
     assert_eq!(one(&contoso, |stream| stream.number == old.number).await.waiting.stanzas, 1);
     assert_eq!(report(&contoso, Subject::Queues, "other.example").queues, []);
 
-    batch.stanzas.iter_mut().for_each(InboundStanza::finish);
+    batch.stanzas.iter_mut().for_each(|stanza| stanza.finish(&Outcome::Done));
     assert_eq!(outcome(first).await, Outcome::Done);
     let mut batch = fabrikam.batch().await;
     assert!(String::from_utf8_lossy(&batch.stanzas[0].xml).contains("second"));
-    batch.stanzas.iter_mut().for_each(InboundStanza::finish);
+    batch.stanzas.iter_mut().for_each(|stanza| stanza.finish(&Outcome::Done));
     assert_eq!(outcome(second).await, Outcome::Done);
     let new = one(&contoso, |stream| stream.state == StreamState::Authenticated).await;
     assert!(new.number > old.number);

@@ -11,7 +11,7 @@ use causeway_edge_proxy::admission::Caps;
 use causeway_edge_proxy::edge::Edge;
 use causeway_edge_proxy::evidence::Evidences;
 use causeway_edge_proxy::limits::StreamLimits;
-use causeway_edge_proxy::link::{self, AckHandle, Batch, InboundStanza, LinkEnd, OutboundStanza};
+use causeway_edge_proxy::link::{self, AckHandle, Batch, LinkEnd, OutboundStanza};
 use causeway_edge_proxy::listen::{self, Entrance};
 use causeway_edge_proxy::resolve::Resolver;
 use causeway_edge_proxy::resolve::dns::{
@@ -21,7 +21,8 @@ use causeway_edge_proxy::stream::pool::Pool;
 use causeway_edge_proxy::tls::{self, Material, Tls};
 use causeway_shared::domain::DomainName;
 use causeway_shared::jid::Jid;
-use causeway_shared::link::{GatewaySettings, Outcome, PartnerRecord, Snapshot, StanzaKind, TraceContext};
+use causeway_shared::telemetry::Span;
+use causeway_shared::link::{GatewaySettings, Outcome, PartnerRecord, Snapshot, StanzaKind};
 use causeway_shared::partner::{Negotiation, NegotiationSettings};
 use causeway_shared::pki::{self, Trust};
 use causeway_shared::verdict::Verdict;
@@ -316,7 +317,7 @@ fn gateway(mut batches: mpsc::Receiver<Batch>, finishes: Arc<AtomicBool>) -> mps
     tokio::spawn(async move {
         while let Some(mut batch) = batches.recv().await {
             if finishes.load(Ordering::SeqCst) {
-                batch.stanzas.iter_mut().for_each(InboundStanza::finish);
+                batch.stanzas.iter_mut().for_each(|stanza| stanza.finish(&Outcome::Done));
             }
             if sender.send(batch).await.is_err() {
                 return;
@@ -395,7 +396,7 @@ impl TestEdge {
                 "<message xmlns='jabber:server' from='{from}' to='{to}'><body>{body}</body></message>"
             )),
             patience: Duration::ZERO,
-            trace: TraceContext::default(),
+            span: Span::NONE,
             ack: AckHandle::new(move |outcome| {
                 let _nobody_asks = tell.send(outcome);
             }),

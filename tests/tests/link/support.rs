@@ -11,6 +11,7 @@ use causeway_edge_proxy::link as edge;
 use causeway_gateway::link as gateway;
 use causeway_shared::domain::{DomainName, DomainPair};
 use causeway_shared::jid::Jid;
+use causeway_shared::telemetry::Span;
 use causeway_shared::link::tls;
 use causeway_shared::link::{Method, Outcome, PairContext, Snapshot, StanzaKind, TraceContext};
 use causeway_shared::xmpp::stanza_error::StanzaCondition;
@@ -227,7 +228,7 @@ fn inbound(from: &str, text: String) -> edge::InboundStanza {
         from: Jid::parse(from).unwrap(),
         to: Jid::parse("alice@contoso.example").unwrap(),
         xml: Bytes::from(text),
-        trace: TRACE,
+        span: Span::NONE,
         arrived_ms: 5,
         receipt: None,
     }

@@ -26,7 +26,7 @@ fn ten_thousand_stanzas_of_partners_arrive_once_in_order_and_are_finished() {
             let stanzas = gateway.next_stanzas();
             count += stanzas.len();
             for stanza in &stanzas {
-                assert_eq!((stanza.trace, stanza.arrived_ms, stanza.redelivered), (TRACE, 5, false));
+                assert_eq!((stanza.arrived_ms, stanza.redelivered), (5, false));
                 assert_eq!(stanza.context, context(stanza.from.as_str()));
                 let number = texts(std::slice::from_ref(stanza))[0].parse().unwrap();
                 seen.entry(stanza.from.as_str().to_owned()).or_default().push(number);

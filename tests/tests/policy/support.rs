@@ -10,7 +10,8 @@ use causeway_edge_proxy::link::server::{self, LinkConfig};
 use causeway_edge_proxy::link::{self as edge, Bouncer, Handled, InboundStanza, LinkHandle, Outbound, OutboundStanza};
 use causeway_shared::domain::DomainPair;
 use causeway_shared::jid::Jid;
-use causeway_shared::link::{Method, PairContext, StanzaKind, TraceContext, tls};
+use causeway_shared::telemetry::Span;
+use causeway_shared::link::{Method, PairContext, StanzaKind, tls};
 use causeway_shared::xmpp::stanza_error::StanzaCondition;
 use causeway_tests::peer::inbox::Inbox;
 use causeway_tests::peer::process::{self, Process};
@@ -160,7 +161,7 @@ impl World {
             from,
             to,
             xml: Bytes::from(xml),
-            trace: TraceContext::default(),
+            span: Span::NONE,
             arrived_ms: 5,
             receipt: Some(handled.receive()),
         };

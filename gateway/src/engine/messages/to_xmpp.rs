@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use causeway_shared::jid::Jid;
 use causeway_shared::link::{Outcome, StanzaKind};
-use causeway_shared::telemetry;
+use causeway_shared::telemetry::{Span, SpanKind};
 use causeway_shared::verdict::{Code, Direction, Verdict};
 use causeway_sip::endpoint::ServerTransaction;
 use causeway_sip::header::{HeaderName, HeaderValue};
@@ -55,8 +55,8 @@ impl Engine {
         now: Now,
         out: &mut Outputs,
     ) {
-        let span = tracing::debug_span!(target: "causeway::stanza", "sip_message");
-        let trace = telemetry::context_of(&span);
+        let trace = self.trace_of(transaction);
+        let _decision = Span::below(trace, "decide", SpanKind::Internal);
         // 202: handed to a relay into another world (RFC 3428, section 7). Clients in a session expect 200.
         let success = if session.is_some() { Status::OK } else { Status::ACCEPTED };
         let settings = &self.settings.messages;

@@ -196,6 +196,7 @@ impl Engine {
         out: &mut Outputs,
     ) {
         self.metrics.request_in(&request.method);
+        self.begin_trace(transaction, &request);
         self.sessions.heard(id, now.instant);
         let Some(talk) = self.sessions.talks.get(&id) else {
             return self.respond(transaction, Response::to(&request, Status::NO_SUCH_DIALOG), now, out);

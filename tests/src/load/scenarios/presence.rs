@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use causeway_edge_proxy::link::{InboundStanza, LinkHandle};
-use causeway_shared::link::{StanzaKind, TraceContext};
+use causeway_shared::telemetry::Span;
+use causeway_shared::link::StanzaKind;
 use tokio::sync::mpsc;
 
 use super::{Bench, LOCAL, REMOTE};
@@ -120,7 +121,7 @@ fn approving(link: LinkHandle) -> ends::OnStanza {
             from: stanza.to.clone(),
             to: stanza.from.clone(),
             xml: xml.into(),
-            trace: TraceContext::default(),
+            span: Span::NONE,
             arrived_ms: ends::unix_ms(),
             receipt: None,
         };
