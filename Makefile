@@ -14,7 +14,7 @@ setup: ## Install what building, testing and the demo need (Debian 12; does noth
 
 .PHONY: build
 build: ## Build both services and the command line, optimised
-	$(CARGO) build --release --workspace --bins
+	CAUSEWAY_COMMIT=$$(git rev-parse --short=12 HEAD 2>/dev/null) $(CARGO) build --release --workspace --bins
 
 .PHONY: test
 test: ## Everything that has to hold: format, lints, docs, tests, real peers, a scanner, licences

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
+use causeway_shared::link::StanzaKind;
 use crate::admission::{Admission, Caps};
 use crate::clock::unix_ms;
 use crate::evidence::Evidences;
@@ -14,7 +15,7 @@ use crate::limits::StreamLimits;
 use crate::link::LinkHandle;
 use crate::listen::network::Network;
 use crate::live::Streams;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, StanzaEnd};
 use crate::policy::{Federation, Moment};
 use crate::probe::Probes;
 use crate::resolve::Resolver;
@@ -87,6 +88,13 @@ impl Edge {
             trust: self.tls.trust(),
             limits: self.limits(),
         }
+    }
+
+    /// Counts what became of stanzas of one remote domain.
+    pub fn count(&self, remote: &str, kinds: impl Iterator<Item = StanzaKind>, end: StanzaEnd) {
+        let federation = self.federation.load();
+        let counts = self.metrics.of_partner(federation.partner(remote).map(|partner| partner.name.as_str()));
+        kinds.for_each(|kind| counts.count(kind, end));
     }
 
     /// The bounds on streams.

@@ -1,19 +1,25 @@
 //! What the edge counts. A metric is born here and counted beside the decision; labels come from closed sets.
 
-use std::fmt;
 use std::sync::Arc;
 
+use causeway_shared::metrics::{Catalogue, PerPartner, UNKNOWN};
+use causeway_shared::verdict::Rung;
 use causeway_shared::verdict::labels::PartnerLabels;
-use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric as _};
+use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
-use prometheus_client::registry::Registry;
-use tokio::runtime::RuntimeMetrics;
+use prometheus_client::metrics::gauge::Gauge;
+
+use self::partners::StanzaLabels;
 
 use crate::stream::identity::Proof;
 use crate::verdict::Verdict;
+
+mod partners;
+mod standing;
+
+pub use partners::{PartnerCounts, StanzaEnd};
+pub use standing::register as register_standing;
 
 /// One label with its value.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -50,6 +56,17 @@ pub struct ProofLabels {
     proof: &'static str,
 }
 
+/// Where an attempt at a stream ended.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct HandshakeLabels {
+    partner: String,
+    direction: &'static str,
+    rung: &'static str,
+}
+
+/// The rung behind the last.
+const ESTABLISHED: &str = "established";
+
 /// One of our certificates, by its first name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct CertificateLabel {
@@ -67,6 +84,9 @@ pub struct Metrics {
     partners: Arc<PartnerLabels>,
     proofs: Family<ProofLabels, Counter>,
     certificates: Family<CertificateLabel, Gauge>,
+    handshakes: Family<HandshakeLabels, Counter>,
+    stanzas: Family<StanzaLabels, Counter>,
+    by_partner: Arc<PerPartner<PartnerCounts>>,
     /// Stanzas handed to the link.
     pub stanzas_in: Counter,
     /// Stanzas written to partners.
@@ -80,24 +100,40 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Makes the metrics known to a registry.
-    pub fn register(&self, registry: &mut Registry) {
-        let registry = registry.sub_registry_with_prefix("causeway_edge");
-        registry.register("connections", "Connections now", self.connections.clone());
-        registry.register("streams_authenticated", "Pairs authenticated", self.streams.clone());
-        registry.register("verdicts", "Attempts that failed or were refused", self.verdicts.clone());
-        registry.register("connections_refused", "Connections not taken", self.refused.clone());
-        registry.register("certificates_proved", "Certificates believed, and why", self.proofs.clone());
-        registry.register("certificate_days_left", "Days until our own certificates end", self.certificates.clone());
-        registry.register("stanzas_in", "Stanzas handed to the link", self.stanzas_in.clone());
-        registry.register("stanzas_out", "Stanzas written to partners", self.stanzas_out.clone());
-        registry.register("stanzas_failed", "Stanzas not delivered to partners", self.stanzas_failed.clone());
-        registry.register("throttled", "Pauses in reading streams over their rate", self.throttled.clone());
-        registry.register(
-            "dialback_unsolicited",
-            "Dialback answers that nobody asked for",
-            self.unsolicited_dialback.clone(),
-        );
+    /// Makes the metrics known to a catalogue.
+    pub fn register(&self, catalogue: &mut Catalogue) {
+        let mut add = |name: &str, help: &str, counter: &Counter| catalogue.register(name, help, &[], counter.clone());
+        add("causeway_edge_stanzas_in", "Stanzas handed to the link", &self.stanzas_in);
+        add("causeway_edge_stanzas_out", "Stanzas written to partners", &self.stanzas_out);
+        add("causeway_edge_stanzas_failed", "Stanzas not delivered to partners", &self.stanzas_failed);
+        add("causeway_edge_throttled", "Pauses in reading streams over their rate", &self.throttled);
+        let help = "Dialback answers that nobody asked for";
+        add("causeway_edge_dialback_unsolicited", help, &self.unsolicited_dialback);
+        let help = "Stanzas by partner, direction, kind, and what became of them at the edge";
+        let labels: &[&str] = &["partner", "direction", "kind", "outcome"];
+        catalogue.register("causeway_edge_stanzas", help, labels, self.stanzas.clone());
+        let help = "Attempts at streams, by the rung where they ended; `established` if they did not fail";
+        let labels: &[&str] = &["partner", "direction", "rung"];
+        catalogue.register("causeway_edge_handshakes", help, labels, self.handshakes.clone());
+        catalogue.register("causeway_edge_connections", "Connections now", &["direction"], self.connections.clone());
+        let labels: &[&str] = &["direction", "method"];
+        catalogue.register("causeway_edge_streams_authenticated", "Pairs authenticated", labels, self.streams.clone());
+        let labels: &[&str] = &["direction", "rung", "side", "partner"];
+        let help = "Attempts that failed or were refused";
+        catalogue.register("causeway_edge_verdicts", help, labels, self.verdicts.clone());
+        let help = "Connections not taken";
+        catalogue.register("causeway_edge_connections_refused", help, &["reason"], self.refused.clone());
+        let help = "Certificates believed, and why";
+        catalogue.register("causeway_edge_certificates_proved", help, &["direction", "proof"], self.proofs.clone());
+        let help = "Days until our own certificates end";
+        let name = "causeway_edge_certificate_days_left";
+        catalogue.register(name, help, &["certificate"], self.certificates.clone());
+    }
+
+    /// The counters of a partner, by its primary domain; of nobody's domain without one.
+    pub fn of_partner(&self, partner: Option<&str>) -> Arc<PartnerCounts> {
+        let partner = partner.unwrap_or(UNKNOWN);
+        self.by_partner.of(partner, |label| PartnerCounts::new(label, &self.stanzas))
     }
 
     /// A connection began (1) or ended (-1).
@@ -105,9 +141,11 @@ impl Metrics {
         self.connections.get_or_create(&DirectionLabel { direction }).inc_by(change);
     }
 
-    /// A pair was authenticated.
-    pub fn authenticated(&self, direction: &'static str, method: &'static str) {
+    /// A pair of a partner was authenticated.
+    pub fn authenticated(&self, direction: &'static str, method: &'static str, partner: &str) {
         self.streams.get_or_create(&StreamLabels { direction, method }).inc();
+        let partner = self.partners.label(partner).to_owned();
+        self.handshakes.get_or_create(&HandshakeLabels { partner, direction, rung: ESTABLISHED }).inc();
     }
 
     /// A verdict was given.
@@ -118,6 +156,10 @@ impl Metrics {
             side: verdict.side.as_str(),
             partner: self.partners.of(verdict),
         };
+        if is_about_streams(verdict.rung) {
+            let VerdictLabels { direction, rung, ref partner, .. } = labels;
+            self.handshakes.get_or_create(&HandshakeLabels { partner: partner.clone(), direction, rung }).inc();
+        }
         self.verdicts.get_or_create(&labels).inc();
     }
 
@@ -140,15 +182,21 @@ impl Metrics {
     }
 }
 
-/// The tasks of the runtime that are alive, looked at when somebody asks: one for each connection and pair with something
-/// to say, and a few more. A number that only grows is a leak.
-#[derive(Debug)]
-pub struct Tasks(pub RuntimeMetrics);
-
-impl Collector for Tasks {
-    fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
-        let gauge = ConstGauge::new(i64::try_from(self.0.num_alive_tasks()).unwrap_or(i64::MAX));
-        let metric = encoder.encode_descriptor("causeway_edge_tasks", "Tasks alive", None, gauge.metric_type())?;
-        gauge.encode(metric)
+/// Whether a verdict of this rung ends an attempt at a stream.
+const fn is_about_streams(rung: Rung) -> bool {
+    match rung {
+        Rung::Resolve
+        | Rung::Connect
+        | Rung::Tls
+        | Rung::Chain
+        | Rung::Name
+        | Rung::KeyUsage
+        | Rung::Mechanisms
+        | Rung::Sasl
+        | Rung::Dialback
+        | Rung::Policy
+        | Rung::Limits
+        | Rung::Stream => true,
+        Rung::Link | Rung::Stanza | Rung::Translation | Rung::Sip | Rung::Store => false,
     }
 }

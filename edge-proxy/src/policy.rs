@@ -175,6 +175,12 @@ impl Federation {
         self.partners.get(domain)
     }
 
+    /// The primary domains of all partners.
+    pub fn partners(&self) -> impl Iterator<Item = &str> {
+        let primary = self.partners.iter().filter(|(domain, partner)| **domain == partner.name);
+        primary.map(|(domain, _)| domain.as_str())
+    }
+
     /// Whether some partner may use a method: what is offered to a peer that has not said who it is.
     pub fn any_partner_permits(&self, method: Method) -> bool {
         self.partners.values().any(|partner| partner.permits(method))

@@ -7,9 +7,9 @@ use std::time::Duration;
 use causeway_shared::config::ConfigWarning;
 use causeway_shared::config::args::CommonArgs;
 use causeway_shared::health::Leg;
+use causeway_shared::metrics::Catalogue;
 use causeway_shared::supervisor;
 use causeway_shared::telemetry::{self, TelemetryError, TelemetryGuard};
-use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
@@ -22,8 +22,7 @@ use crate::expiry;
 use crate::link::server::LinkConfig;
 use crate::link::{self, server};
 use crate::listen;
-use crate::live::certificates::Certificates;
-use crate::metrics::Tasks;
+use crate::metrics::register_standing;
 use crate::reload::Reload;
 use crate::resolve::{DnsFault, HickoryDns, Resolver};
 use crate::stream::pool::{Deliverer, Pool};
@@ -105,7 +104,7 @@ pub async fn run(args: CommonArgs, config: Config, warnings: Vec<ConfigWarning>)
     drop(alive);
 
     let admin = bind(config.admin).await?;
-    let admin = tokio::spawn(admin::serve(admin, Arc::new(health(&edge)), stopping));
+    let admin = tokio::spawn(admin::serve(admin, Arc::new(health(&pool)), stopping));
 
     let mut ends = signal(SignalKind::terminate()).map_err(RunError::System)?;
     let mut interrupts = signal(SignalKind::interrupt()).map_err(RunError::System)?;
@@ -186,12 +185,18 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, RunError> {
     TcpListener::bind(address).await.map_err(|error| RunError::Listen { address, error })
 }
 
+/// All that the edge counts.
+pub fn catalogue(pool: &Arc<Pool>) -> Catalogue {
+    let mut catalogue = Catalogue::default();
+    pool.edge().metrics.register(&mut catalogue);
+    register_standing(&mut catalogue, pool);
+    catalogue
+}
+
 /// The legs that the edge stands on: a gateway behind it, and a policy from it.
-fn health(edge: &Arc<Edge>) -> Health {
-    let mut registry = Registry::default();
-    edge.metrics.register(&mut registry);
-    registry.register_collector(Box::new(Tasks(tokio::runtime::Handle::current().metrics())));
-    registry.register_collector(Box::new(Certificates(Arc::clone(edge))));
+fn health(pool: &Arc<Pool>) -> Health {
+    let edge = pool.edge();
+    let registry = catalogue(pool).into_registry();
     let verdicts = edge.link.verdicts();
     let edge = Arc::clone(edge);
     let draining = edge.draining();

@@ -16,6 +16,7 @@ use causeway_proto::link::v1 as proto;
 use causeway_shared::domain::DomainName;
 use causeway_shared::link::deliveries::Deliveries;
 use causeway_shared::link::fair::FairQueue;
+use causeway_shared::link::fullness::{Fullness, WindowFacts, by_name};
 use causeway_shared::link::outgoing::{Outgoing, VERDICTS_WAITING};
 use causeway_shared::link::pool::{Effect, PeerId, Pool};
 use causeway_shared::link::window::WindowFault;
@@ -90,6 +91,8 @@ struct State {
     left_over: Vec<Undelivered>,
     gateways: HashMap<PeerId, Gateway>,
     deliveries: Deliveries,
+    /// Deliveries of what another gateway had, since the start.
+    redelivered: u64,
     last_key: u64,
     /// Kept from step to step for its memory.
     effects: Vec<Effect<Pending>>,
@@ -107,7 +110,10 @@ enum Life {
 }
 
 struct Gateway {
+    /// What it calls itself.
+    name: String,
     peer: GatewayPeer,
+    fullness: Fullness,
     outgoing: Arc<EdgeOutgoing>,
     contexts: Contexts,
 }
@@ -194,7 +200,8 @@ impl Hub {
             outgoing.close();
         }
         let id = state.step(|pool, effects| pool.attach(name, window, effects));
-        state.gateways.insert(id, Gateway { peer, outgoing, contexts: Contexts::default() });
+        let (name, fullness) = (name.to_owned(), Fullness::default());
+        state.gateways.insert(id, Gateway { name, peer, fullness, outgoing, contexts: Contexts::default() });
         self.perform(&mut state);
         id
     }
@@ -338,12 +345,26 @@ impl Hub {
         waiting
     }
 
+    /// Stanzas that were handed to another gateway because the one that had them went away.
+    pub(super) fn redelivered(&self) -> u64 {
+        self.lock().redelivered
+    }
+
+    /// How full the gateways' windows are, for metrics.
+    pub(super) fn windows(&self, now: Instant) -> Vec<WindowFacts> {
+        let state = self.lock();
+        by_name(state.gateways.iter().map(|(id, gateway)| {
+            let (used, size) = state.pool.window(*id).unwrap_or_default();
+            WindowFacts { peer: gateway.name.clone(), used, size, full: gateway.fullness.total(now) }
+        }))
+    }
+
     /// Carries out the effects of a step and ends it.
     fn perform(&self, state: &mut State) -> Returned {
         let mut returned = Returned::default();
         let mut transmissions = Transmissions::default();
         state.admit_waiting();
-        let State { pool, gateways, deliveries, effects, .. } = state;
+        let State { pool, gateways, deliveries, redelivered: redelivered_so_far, effects, .. } = state;
         for effect in effects.drain(..) {
             match effect {
                 Effect::Transmit { peer, seq } => {
@@ -353,7 +374,8 @@ impl Hub {
                     };
                     let (number, announcement) = gateway.contexts.number(&pending.context);
                     let trace = pending.stanza.span.context();
-                    let name = &gateway.peer.certificate_name;
+                    let name = &gateway.name;
+                    *redelivered_so_far += u64::from(redelivered);
                     let trace = deliveries.begin(pending.key, trace, peer, name, redelivered);
                     let stanza = pending.on_link(self.origin, redelivered, trace);
                     transmissions.add(peer, announcement, convert::stanza_to_proto(&stanza, seq, number));
@@ -372,6 +394,10 @@ impl Hub {
                 }
                 Effect::Stalled(peer) => returned.stalled.push(peer),
             }
+        }
+        for (id, gateway) in gateways.iter_mut() {
+            let is_full = pool.window(*id).is_some_and(|(used, size)| used >= size);
+            gateway.fullness.look(is_full, Instant::now);
         }
         for (peer, contexts, stanzas) in transmissions.0 {
             if let Some(gateway) = gateways.get(&peer) {
@@ -396,6 +422,7 @@ impl Default for State {
             left_over: Vec::new(),
             gateways: HashMap::new(),
             deliveries: Deliveries::default(),
+            redelivered: 0,
             last_key: 0,
             effects: Vec::new(),
             draining: false,

@@ -4,11 +4,14 @@
 //! to the connection of its gateway; when everything that may be held is held, [`LinkHandle::submit`] waits, and the
 //! stream does not read (back-pressure). [`channel`] makes a handle whose other end is a queue, for tests of streams.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use causeway_shared::domain::DomainName;
 use causeway_shared::jid::Jid;
+use causeway_shared::link::fullness::WindowFacts;
 pub use causeway_shared::link::{Failure, Outcome, PairContext, Snapshot, StanzaKind};
 use causeway_shared::live::{self, CloseReason};
 use causeway_shared::probe::Request;
@@ -330,6 +333,30 @@ impl LinkHandle {
         match &self.road {
             Road::Hub(hub) => hub.give_up(),
             Road::Queues { .. } => {}
+        }
+    }
+
+    /// How full the gateways' windows are, for metrics.
+    pub fn windows(&self, now: Instant) -> Vec<WindowFacts> {
+        match &self.road {
+            Road::Hub(hub) => hub.windows(now),
+            Road::Queues { .. } => Vec::new(),
+        }
+    }
+
+    /// What waits for a gateway, by remote domain.
+    pub fn waiting(&self, now: Instant) -> BTreeMap<DomainName, live::Waiting> {
+        match &self.road {
+            Road::Hub(hub) => hub.waiting(now),
+            Road::Queues { .. } => BTreeMap::new(),
+        }
+    }
+
+    /// Stanzas that were handed to another gateway because the one that had them went away.
+    pub fn redelivered(&self) -> u64 {
+        match &self.road {
+            Road::Hub(hub) => hub.redelivered(),
+            Road::Queues { .. } => 0,
         }
     }
 

@@ -1,49 +1,14 @@
 //! Days that are left of the certificates that partners show on live streams, looked at when metrics are asked for.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::sync::Arc;
 
 use causeway_shared::verdict::history::MAX_PARTNERS;
-use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric as _};
-use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
 
 use super::Streams;
-use crate::clock::unix_ms;
-use crate::edge::Edge;
 use crate::policy::Federation;
 
-/// A partner, by its primary domain.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct PartnerLabel {
-    partner: String,
-}
-
-/// The metric.
-pub struct Certificates(pub Arc<Edge>);
-
-impl fmt::Debug for Certificates {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Certificates(..)")
-    }
-}
-
-impl Collector for Certificates {
-    fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
-        let days: Family<PartnerLabel, Gauge> = Family::default();
-        for (partner, left) in days_left(&self.0.streams, &self.0.moment().federation, unix_ms()) {
-            days.get_or_create(&PartnerLabel { partner }).set(left);
-        }
-        let help = "Days until the certificates end that partners show on live streams";
-        let name = "causeway_edge_partner_certificate_days_left";
-        days.encode(encoder.encode_descriptor(name, help, None, days.metric_type())?)
-    }
-}
-
 /// The fewest days of each partner; of many partners those that have the fewest.
-fn days_left(streams: &Streams, federation: &Federation, now_ms: u64) -> Vec<(String, i64)> {
+pub fn days_left(streams: &Streams, federation: &Federation, now_ms: u64) -> Vec<(String, i64)> {
     let mut fewest: BTreeMap<String, i64> = BTreeMap::new();
     for live in streams.all() {
         let about = live.about();
@@ -64,6 +29,8 @@ mod tests {
     use causeway_shared::domain::DomainPair;
     use causeway_shared::verdict::Direction;
     use causeway_shared::verdict::facts::CertificateFacts;
+
+    use std::sync::Arc;
 
     use super::*;
     use crate::stream::Method;

@@ -19,6 +19,7 @@ use super::pool::{fail, refuse, too_late};
 use crate::edge::Edge;
 use crate::link::OutboundStanza;
 use crate::live::Live;
+use crate::metrics::StanzaEnd;
 use crate::verdict::{Code, Direction, Finding};
 
 /// Bytes that go into one write: one TLS record.
@@ -117,6 +118,10 @@ impl Carriage {
             self.live.unacknowledged(self.unacknowledged.places());
         } else {
             self.in_flight.settled(count);
+            if let Some(first) = load.batch.first() {
+                let kinds = load.batch.iter().map(|queued| queued.stanza.kind);
+                self.edge.count(first.stanza.to.domain(), kinds, StanzaEnd::Delivered);
+            }
             load.batch.into_iter().for_each(|queued| queued.stanza.done());
         }
         u32::try_from(count).unwrap_or(u32::MAX)
@@ -135,7 +140,10 @@ impl Carriage {
     /// The peer has so many more of the oldest.
     pub fn acknowledged(&mut self, count: u32) {
         let before = self.unacknowledged.len();
-        self.unacknowledged.acknowledge(count).for_each(|stanza| stanza.done());
+        for stanza in self.unacknowledged.acknowledge(count) {
+            self.edge.count(stanza.to.domain(), std::iter::once(stanza.kind), StanzaEnd::Delivered);
+            stanza.done();
+        }
         self.in_flight.settled(before - self.unacknowledged.len());
         self.live.unacknowledged(self.unacknowledged.places());
     }

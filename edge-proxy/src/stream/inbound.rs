@@ -457,7 +457,6 @@ impl Inbound {
         if self.machine.is_bidi() {
             self.carry_reverse();
         }
-        self.edge.metrics.authenticated("in", method.as_str());
         let span = tracing::Span::current();
         span.record("stream_id", self.machine.stream_id());
         span.record("partner", pair.remote.as_str());
@@ -468,6 +467,7 @@ impl Inbound {
             self.edge.metrics.proved("in", proof);
         }
         let partner = at.federation.partner(pair.remote.as_str())?;
+        self.edge.metrics.authenticated("in", method.as_str(), partner.name.as_str());
         self.ticket.authenticated(partner).is_err().then_some(Input::OverLimit)
     }
 

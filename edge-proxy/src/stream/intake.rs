@@ -14,6 +14,7 @@ use tracing::Instrument as _;
 use crate::edge::Edge;
 use crate::link::{InboundStanza, PairContext, Receipt};
 use crate::live::Live;
+use crate::metrics::StanzaEnd;
 use crate::policy::Moment;
 
 /// See the module.
@@ -134,6 +135,8 @@ impl Batch {
     /// False when there is no link any more.
     async fn submit(self, edge: &Edge) -> bool {
         edge.metrics.stanzas_in.inc_by(u64::try_from(self.stanzas.len()).unwrap_or_default());
+        let kinds = self.stanzas.iter().map(|stanza| stanza.kind);
+        edge.count(self.context.pair.remote.as_str(), kinds, StanzaEnd::Accepted);
         edge.link.submit(&self.context, self.stanzas).await.is_ok()
     }
 }

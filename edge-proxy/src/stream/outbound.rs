@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use bytes::BytesMut;
+use causeway_shared::metrics::UNKNOWN;
 use causeway_shared::domain::{DomainName, DomainPair};
 use causeway_shared::xmpp::stanza_error::StanzaCondition;
 use rustls::ClientConfig;
@@ -413,7 +414,8 @@ impl Outbound {
         }
         self.transcript = None;
         self.live.authenticated(pair, method, proof);
-        self.edge.metrics.authenticated("out", method.as_str());
+        let partner = moment.federation.partner(pair.remote.as_str()).map_or(UNKNOWN, |partner| partner.name.as_str());
+        self.edge.metrics.authenticated("out", method.as_str(), partner);
     }
 
     /// A method that failed while another is tried. A probe has seen it.

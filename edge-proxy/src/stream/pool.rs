@@ -38,6 +38,7 @@ use super::turns::Turns;
 use crate::edge::{Edge, fresh_id, gone};
 use crate::link::{self, AckHandle, InboundStanza, OutboundStanza};
 use crate::live::{Live, report};
+use crate::metrics::StanzaEnd;
 use crate::probe;
 use crate::resolve::lookup::Family;
 use crate::verdict::{Code, Direction, Finding, Rung, Verdict};
@@ -277,6 +278,7 @@ pub(super) fn refuse(edge: &Edge, stanza: OutboundStanza, condition: StanzaCondi
 /// Tells the sender why a stanza is not delivered, where the operator knows already.
 pub(super) fn fail(edge: &Edge, stanza: OutboundStanza, condition: StanzaCondition, verdict: &Verdict) {
     edge.metrics.stanzas_failed.inc();
+    edge.count(stanza.to.domain(), std::iter::once(stanza.kind), StanzaEnd::Failed);
     let (text, verdict) = (verdict.cause.clone(), Some(verdict.clone()));
     stanza.failed(link::Failure { condition, text, verdict });
 }
@@ -484,6 +486,7 @@ impl link::Outbound for Deliverer {
 impl link::Bouncer for Deliverer {
     /// An error goes back to the sender; an error or an answer never does (RFC 6120, section 8.3.1).
     fn bounce(&self, stanza: InboundStanza, condition: StanzaCondition, text: &str) {
+        self.0.edge.count(stanza.from.domain(), std::iter::once(stanza.kind), StanzaEnd::Untaken);
         let Ok(element) = Element::parse(&stanza.xml, &StreamScope::none(), &Limits::default()) else {
             return;
         };

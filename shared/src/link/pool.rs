@@ -270,6 +270,11 @@ impl<T: Routed> Pool<T> {
         (self.homeless.len() + waiting, self.peers.values().map(|peer| peer.sender.outstanding()).sum())
     }
 
+    /// How many stanzas a peer has and has not finished, and how many it takes.
+    pub fn window(&self, id: PeerId) -> Option<(usize, usize)> {
+        self.peers.get(&id).map(|peer| (peer.sender.outstanding(), peer.window))
+    }
+
     /// Everything that waits, for a peer or for any, for operators.
     pub fn waiting(&self) -> impl Iterator<Item = (Option<PeerId>, &T)> {
         let homeless = self.homeless.iter().map(|entry| (None, &entry.item));

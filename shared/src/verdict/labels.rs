@@ -26,15 +26,20 @@ impl PartnerLabels {
         if !is_partner {
             return UNKNOWN.to_owned();
         }
+        self.label(&verdict.partner).to_owned()
+    }
+
+    /// The label of a configured partner: its own, if it is among the first thousand.
+    pub fn label<'p>(&self, partner: &'p str) -> &'p str {
         // A set of names is sound at any time.
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if !known.contains(&verdict.partner) {
+        if !known.contains(partner) {
             if known.len() >= MAX_PARTNERS {
-                return OTHER.to_owned();
+                return OTHER;
             }
-            known.insert(verdict.partner.clone());
+            known.insert(partner.to_owned());
         }
-        verdict.partner.clone()
+        partner
     }
 }
 
