@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
-use causeway_shared::link::StanzaKind;
 use crate::admission::{Admission, Caps};
 use crate::clock::unix_ms;
 use crate::evidence::Evidences;
@@ -21,6 +20,7 @@ use crate::probe::Probes;
 use crate::resolve::Resolver;
 use crate::tls::{Material, Tls};
 use crate::verdict::{Code, Direction, Finding, Verdict};
+use causeway_shared::link::StanzaKind;
 
 /// How long a snapshot may take to be the policy in force: preparing that of 50 000 partners takes less.
 const POLICY: Duration = Duration::from_secs(5);

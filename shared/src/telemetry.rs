@@ -155,8 +155,7 @@ mod tests {
         let mut document = Document::parse("", "X", []).unwrap();
         let config = TelemetryConfig::read(document.section("telemetry"), "edge-proxy", "edge-1");
         assert_eq!((config.level.as_str(), config.format), ("info", LogFormat::Text));
-        let text =
-            "[telemetry]\nlevel = 'nonsense=maybe=x'\nformat = 'xml'\nsample_ratio = 2\notlp_endpoint = 'https://x'\n\
+        let text = "[telemetry]\nlevel = 'nonsense=maybe=x'\nformat = 'xml'\nsample_ratio = 2\notlp_endpoint = 'https://x'\n\
              address_key = 'short'\n";
         let mut document = Document::parse(text, "X", []).unwrap();
         TelemetryConfig::read(document.section("telemetry"), "edge-proxy", "edge-1");

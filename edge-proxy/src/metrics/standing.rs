@@ -50,9 +50,8 @@ fn register_queues(catalogue: &mut Catalogue, pool: &Arc<Pool>) {
 }
 
 fn samples(queues: &BTreeMap<(String, &'static str), Waiting>, value: fn(&Waiting) -> f64) -> Vec<Sample> {
-    let labels = |(partner, queue): &(String, &'static str)| {
-        vec![("partner", partner.clone()), ("queue", (*queue).to_owned())]
-    };
+    let labels =
+        |(partner, queue): &(String, &'static str)| vec![("partner", partner.clone()), ("queue", (*queue).to_owned())];
     queues.iter().map(|(key, waiting)| (labels(key), value(waiting))).collect()
 }
 
@@ -89,7 +88,8 @@ fn queues(pool: &Pool) -> BTreeMap<(String, &'static str), Waiting> {
 fn register_link(catalogue: &mut Catalogue, edge: &Arc<Edge>) {
     let facts = Arc::clone(edge);
     let help = "Gateways that are attached and take new stanzas";
-    catalogue.look_up_one("causeway_edge_gateways", help, Kind::Gauge, move || number(facts.link.facts().ready_gateways));
+    catalogue
+        .look_up_one("causeway_edge_gateways", help, Kind::Gauge, move || number(facts.link.facts().ready_gateways));
     let redelivered = Arc::clone(edge);
     let help = "Stanzas handed to another gateway because the one that had them went away";
     #[expect(clippy::cast_precision_loss, reason = "a count that a double does not hold is not reached")]

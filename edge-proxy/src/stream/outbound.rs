@@ -5,8 +5,8 @@ use std::io;
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use causeway_shared::metrics::UNKNOWN;
 use causeway_shared::domain::{DomainName, DomainPair};
+use causeway_shared::metrics::UNKNOWN;
 use causeway_shared::xmpp::stanza_error::StanzaCondition;
 use rustls::ClientConfig;
 use tokio::time::timeout_at;

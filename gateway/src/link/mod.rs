@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use causeway_shared::jid::Jid;
 use causeway_shared::link::recent::{Recent, StanzaKey};
-use causeway_shared::telemetry::Span;
 pub use causeway_shared::link::{Failure, Outcome, PairContext, Snapshot, StanzaKind, TraceContext};
 pub use causeway_shared::probe::Report;
+use causeway_shared::telemetry::Span;
 use tokio::sync::{mpsc, watch};
 
 use crate::verdicts::{News, Verdicts};

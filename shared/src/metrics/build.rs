@@ -17,10 +17,10 @@ pub fn register(catalogue: &mut Catalogue) {
     #[expect(clippy::cast_precision_loss, reason = "a count that a double does not hold is not reached")]
     let as_number = |count: u64| count as f64;
     let help = "Spans that the collector of traces has taken";
-    catalogue.look_up_one("causeway_trace_spans_exported", help, Kind::Counter, move || {
-        as_number(span_counts().exported)
-    });
-    let help = "Spans that are lost: because too many waited (queue), or because the collector did not take them (collector)";
+    catalogue
+        .look_up_one("causeway_trace_spans_exported", help, Kind::Counter, move || as_number(span_counts().exported));
+    let help =
+        "Spans that are lost: because too many waited (queue), or because the collector did not take them (collector)";
     catalogue.look_up("causeway_trace_spans_dropped", help, Kind::Counter, &["reason"], move || {
         let counts = span_counts();
         let lost = [("queue", counts.dropped), ("collector", counts.failed)];

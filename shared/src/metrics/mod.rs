@@ -68,13 +68,7 @@ pub type Sample = (Vec<(&'static str, String)>, f64);
 
 impl Catalogue {
     /// Adds a metric that is counted where it happens. Names of counters come without `_total`.
-    pub fn register(
-        &mut self,
-        name: &str,
-        help: &str,
-        labels: &'static [&'static str],
-        metric: impl Metric,
-    ) {
+    pub fn register(&mut self, name: &str, help: &str, labels: &'static [&'static str], metric: impl Metric) {
         let kind = match metric.metric_type() {
             MetricType::Counter => Kind::Counter,
             MetricType::Histogram => Kind::Histogram,
@@ -158,8 +152,7 @@ impl Collector for LookedUp {
 }
 
 /// Seconds from one millisecond, which is a fast delivery, to a minute, behind which senders have been told.
-pub const DELIVERY_SECONDS: [f64; 13] =
-    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 60.0];
+pub const DELIVERY_SECONDS: [f64; 13] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 60.0];
 
 #[cfg(test)]
 mod tests {

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-pub use crate::verdict::labels::{OTHER, UNKNOWN};
 use crate::verdict::history::MAX_PARTNERS;
+pub use crate::verdict::labels::{OTHER, UNKNOWN};
 
 /// The numbers of each partner, by its primary domain: of the first thousand, and of all others together.
 #[derive(Debug)]

@@ -170,7 +170,9 @@ impl<E: Export> Export for Counted<E> {
         };
         sum.fetch_add(told, Ordering::Relaxed);
         match &exported {
-            Err(error) if !was_down => tracing::warn!(%error, "the collector of traces does not take spans; they are dropped"),
+            Err(error) if !was_down => {
+                tracing::warn!(%error, "the collector of traces does not take spans; they are dropped")
+            }
             Ok(()) if was_down => tracing::info!("the collector of traces takes spans again"),
             Ok(()) | Err(_) => {}
         }

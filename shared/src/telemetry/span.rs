@@ -77,7 +77,13 @@ impl Span {
         Self::open(trace, Some(span), is_remote, name, kind)
     }
 
-    fn open(trace: TraceId, parent: Option<SpanId>, is_parent_remote: bool, name: &'static str, kind: SpanKind) -> Self {
+    fn open(
+        trace: TraceId,
+        parent: Option<SpanId>,
+        is_parent_remote: bool,
+        name: &'static str,
+        kind: SpanKind,
+    ) -> Self {
         let id = RandomIdGenerator::default().new_span_id();
         let mut bytes = [0; 25];
         let (to_trace, rest) = bytes.split_at_mut(16);

@@ -11,11 +11,11 @@ use causeway_edge_proxy::link as edge;
 use causeway_gateway::link as gateway;
 use causeway_shared::domain::{DomainName, DomainPair};
 use causeway_shared::jid::Jid;
-use causeway_shared::telemetry::Span;
 use causeway_shared::link::{
     GatewaySettings, Method, Outcome, PairContext, PartnerRecord, Snapshot, StanzaKind, TraceContext, tls,
 };
 use causeway_shared::partner::NegotiationSettings;
+use causeway_shared::telemetry::Span;
 use causeway_shared::xmpp::stanza_error::StanzaCondition;
 use rustls::{ClientConfig, ServerConfig};
 use tokio::runtime::Handle;

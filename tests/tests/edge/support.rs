@@ -21,10 +21,10 @@ use causeway_edge_proxy::stream::pool::Pool;
 use causeway_edge_proxy::tls::{self, Material, Tls};
 use causeway_shared::domain::DomainName;
 use causeway_shared::jid::Jid;
-use causeway_shared::telemetry::Span;
 use causeway_shared::link::{GatewaySettings, Outcome, PartnerRecord, Snapshot, StanzaKind};
 use causeway_shared::partner::{Negotiation, NegotiationSettings};
 use causeway_shared::pki::{self, Trust};
+use causeway_shared::telemetry::Span;
 use causeway_shared::verdict::Verdict;
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, DistinguishedName, DnType,

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use causeway_edge_proxy::link::{InboundStanza, LinkHandle};
-use causeway_shared::telemetry::Span;
 use causeway_shared::link::StanzaKind;
+use causeway_shared::telemetry::Span;
 use tokio::sync::mpsc;
 
 use super::{Bench, LOCAL, REMOTE};
