@@ -26,6 +26,7 @@ mod fixed;
 mod messages;
 pub mod panel;
 mod partner;
+mod partner_files;
 mod settings;
 mod sip;
 mod store;
@@ -38,6 +39,8 @@ pub use partner::Partner;
 pub use sip::{MsrpListen, SipConfig, SipTlsFiles};
 pub use store::{PostgresConfig, PostgresHost, StoreConfig, Verification};
 pub use stored::{Declared, Stored};
+
+use partner_files::PartnerFiles;
 
 /// The prefix of variables.
 pub const ENVIRONMENT: &str = "CAUSEWAY_GATEWAY";
@@ -63,6 +66,8 @@ pub struct Config {
     pub store: PathBuf,
     /// The partners.
     pub partners: Vec<Partner>,
+    /// Files and folders that partners come from.
+    pub partner_files: Vec<PathBuf>,
     /// Settings for all streams.
     pub settings: GatewaySettings,
     /// The file with the dialback secret.
@@ -137,8 +142,40 @@ impl Config {
     ) -> Result<(Self, Vec<ConfigWarning>), Vec<ConfigError>> {
         let mut document = Document::parse(text, ENVIRONMENT, environment)?;
         let declared = stored.lay_under(&mut document);
+        Self::read_document(document, declared)
+    }
+
+    /// The same with the files of `partner_files` between the text and what operators keep.
+    pub(crate) fn parse_with_files(
+        text: &str,
+        environment: impl IntoIterator<Item = (String, String)>,
+        stored: &Stored,
+    ) -> Result<(Self, Vec<ConfigWarning>), Vec<ConfigError>> {
+        let environment: Vec<_> = environment.into_iter().collect();
+        let files = PartnerFiles::read(text, &environment);
+        let mut document = Document::parse(text, ENVIRONMENT, environment)?;
+        let own = files.lay_under(&mut document);
+        let declared = stored.lay_under(&mut document);
+        let read = Self::read_document(document, declared);
+        match read {
+            Ok((config, warnings)) if files.mistakes.is_empty() => {
+                Ok((Self { partner_files: files.watched, ..config }, warnings))
+            }
+            read => {
+                let more = read.err().unwrap_or_default().into_iter().map(|mistake| files.place(own, mistake));
+                let more: Vec<_> = more.collect();
+                Err(files.mistakes.into_iter().chain(more).collect())
+            }
+        }
+    }
+
+    fn read_document(
+        mut document: Document,
+        declared: Declared,
+    ) -> Result<(Self, Vec<ConfigWarning>), Vec<ConfigError>> {
         let mut warnings = Vec::new();
         let root = document.root();
+        let partner_files = root.texts("partner_files").into_iter().map(PathBuf::from).collect();
         let gateway_id = root.required_text("gateway_id", "\"gateway-1\"");
         let domains =
             root.parsed_list("domains", DomainName::parse, "write domain names, such as [\"contoso.example\"]");
@@ -209,6 +246,7 @@ impl Config {
             sip,
             store: path.into(),
             partners,
+            partner_files,
             settings,
             dialback_passphrase: rules.passphrase,
             dialback_secret: rules.secret,
@@ -241,7 +279,7 @@ impl Config {
         let grants = self.grant_files.iter().map(|grant| &grant.path);
         let photos = self.directory.photos.iter().map(|photo| &photo.path).chain(&self.directory.vcard_files);
         let named = link.into_iter().chain(sip).chain(anchors).chain(&self.dialback_passphrase);
-        named.chain(grants).chain(photos).chain(self.panel.files()).cloned().collect()
+        named.chain(grants).chain(photos).chain(&self.partner_files).chain(self.panel.files()).cloned().collect()
     }
 }
 

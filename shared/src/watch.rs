@@ -46,9 +46,22 @@ fn fingerprint(files: &BTreeSet<PathBuf>) -> u64 {
     hasher.finish()
 }
 
-/// A file that cannot be read is a content of its own: it may come back.
+/// A file that cannot be read is a content of its own: it may come back. Of a folder it is the names and contents of its
+/// files, so that one is noticed that no configuration has been able to use yet.
 fn content(file: &Path) -> Option<Vec<u8>> {
-    std::fs::read(file).ok()
+    std::fs::read(file).or_else(|_| folder(file)).ok()
+}
+
+fn folder(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut files = std::fs::read_dir(path)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>()?;
+    files.sort();
+    let mut all = Vec::new();
+    for file in files {
+        all.extend(file.as_os_str().as_encoded_bytes());
+        all.push(0);
+        all.extend(std::fs::read(&file).unwrap_or_default());
+    }
+    Ok(all)
 }
 
 #[cfg(test)]
@@ -69,5 +82,20 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
         assert!(watch.has_changed());
         assert!(!watch.has_changed());
+    }
+
+    #[test]
+    fn a_file_that_comes_or_changes_or_goes_is_a_change_of_its_folder() {
+        let folder = std::env::temp_dir().join(format!("causeway-watch-folder-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let mut watch = Watch::new([folder.clone()]);
+        assert!(!watch.has_changed());
+        std::fs::write(folder.join("one"), "1").unwrap();
+        assert!(watch.has_changed());
+        assert!(!watch.has_changed());
+        std::fs::write(folder.join("one"), "2").unwrap();
+        assert!(watch.has_changed());
+        std::fs::remove_dir_all(&folder).unwrap();
+        assert!(watch.has_changed());
     }
 }

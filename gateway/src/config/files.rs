@@ -59,7 +59,7 @@ impl Config {
         environment: impl IntoIterator<Item = (String, String)>,
         stored: &Stored,
     ) -> Read<Self> {
-        let (mut config, warnings) = Self::parse_over(text, environment, stored)?;
+        let (mut config, warnings) = Self::parse_with_files(text, environment, stored)?;
         let mut files = Files::default();
         let fit = "make certificate, key and ca fit each other";
         let LinkFiles { certificate, key, ca, .. } = &config.link;

@@ -11,6 +11,7 @@ use causeway_shared::config::{ConfigError, Document};
 use toml::{Table, Value};
 
 use super::Config;
+use super::partner_files::PartnerFiles;
 
 /// What is in the store.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -173,6 +174,7 @@ impl Config {
 /// What the file declares, though there are mistakes in it.
 fn declared(text: &str, environment: &[(String, String)], stored: &Stored) -> Option<Declared> {
     let mut document = Document::parse(text, super::ENVIRONMENT, environment.iter().cloned()).ok()?;
+    PartnerFiles::read(text, environment).lay_under(&mut document);
     Some(stored.lay_under(&mut document))
 }
 
