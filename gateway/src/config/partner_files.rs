@@ -47,22 +47,22 @@ impl PartnerFiles {
                     self.take_file(file);
                 }
             }
-            Err(error) => self.mistake(&path, error.to_string(), "let the service read it, or take it out"),
+            Err(error) => self.mistake(&path, &error.to_string(), "let the service read it, or take it out"),
         }
     }
 
     fn take_file(&mut self, path: PathBuf) {
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,
-            Err(error) => return self.mistake(&path, error.to_string(), "write a file or a folder that is there"),
+            Err(error) => return self.mistake(&path, &error.to_string(), "write a file or a folder that is there"),
         };
         match partners(&text) {
             Ok(sections) => self.files.push((path, sections)),
-            Err(found) => self.mistake(&path, found, "write [[partner]] sections and nothing else"),
+            Err(found) => self.mistake(&path, &found, "write [[partner]] sections and nothing else"),
         }
     }
 
-    fn mistake(&mut self, path: &Path, found: String, expected: &str) {
+    fn mistake(&mut self, path: &Path, found: &str, expected: &str) {
         self.mistakes.push(ConfigError::new(KEY, format!("{}: {found}", path.display()), expected));
     }
 
