@@ -167,7 +167,8 @@ mod tests {
     #[test]
     fn every_toml_file_of_a_folder_counts_as_the_files_own_and_is_watched() {
         let (fabrikam, litware) = (partner("fabrikam.example"), partner("litware.example"));
-        let both = [("b.toml", litware.as_str()), ("a.toml", fabrikam.as_str()), ("notes", "no TOML"), (".c.toml", "?")];
+        let both =
+            [("b.toml", litware.as_str()), ("a.toml", fabrikam.as_str()), ("notes", "no TOML"), (".c.toml", "?")];
         let folder = Folder::new("all", &both);
         let config = folder.read(&Stored::default()).unwrap();
         let domains: Vec<_> = config.partners.iter().map(|partner| partner.domain.as_str()).collect();
@@ -201,7 +202,10 @@ mod tests {
         let mistakes = folder.read(&Stored::default()).unwrap_err();
         let (b, said) = (folder.0.join("b.toml"), format!("{mistakes:?}"));
         let keys: Vec<_> = mistakes.iter().map(|mistake| mistake.key.clone()).collect();
-        assert_eq!(keys, ["partner_files".to_owned(), "partner_files".to_owned(), format!("{}: partner[1].type", b.display())]);
+        assert_eq!(
+            keys,
+            ["partner_files".to_owned(), "partner_files".to_owned(), format!("{}: partner[1].type", b.display())]
+        );
         assert!(said.contains("a.toml: link does not belong here") && said.contains("c.toml"), "{said}");
     }
 
