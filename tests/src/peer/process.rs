@@ -6,6 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
 
+use rustix::process::{Pid, kill_process};
+
+pub use rustix::process::Signal;
+
 use super::{fault, until};
 
 /// Kernel ticks of `/proc/PID/stat` in a second: USER_HZ, which is part of the kernel's interface on every Linux.
@@ -60,6 +64,18 @@ impl Process {
     /// Whether it still runs.
     pub fn is_running(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) -> io::Result<()> {
+        let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw).ok_or_else(|| fault("no process id"))?;
+        Ok(kill_process(pid, signal)?)
+    }
+
+    /// Waits until it has ended by itself.
+    pub async fn ended(&mut self) -> io::Result<ExitStatus> {
+        let what = format!("{} ends", self.name);
+        until(&what, async || self.child.try_wait().transpose()).await?
     }
 
     /// Ends it as a crash would, and waits until it is gone.

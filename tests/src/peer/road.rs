@@ -137,8 +137,8 @@ impl Road {
             plan,
         };
         std::fs::write(road.folder.join("dialback.secret"), Self::DIALBACK_SECRET)?;
-        std::fs::write(road.edge_config(), road.edge_toml())?;
-        std::fs::write(road.gateway_config(), road.gateway_toml())?;
+        std::fs::write(road.edge_config(), road.edge_toml(&road.plan))?;
+        std::fs::write(road.gateway_config(), road.gateway_toml(&road.plan))?;
         Ok(road)
     }
 
@@ -214,9 +214,10 @@ impl Road {
         })
     }
 
-    fn edge_toml(&self) -> String {
-        let Plan { edge, link, edge_http, dns, .. } = &self.plan;
-        let limits = if self.plan.is_unlimited {
+    /// The configuration of an edge at these addresses.
+    pub fn edge_toml(&self, plan: &Plan) -> String {
+        let Plan { edge, link, edge_http, dns, .. } = plan;
+        let limits = if plan.is_unlimited {
             "[limits]\nconnections_per_address = 100000\nunauthenticated_per_address = 100000\n\
              unauthenticated = 100000\nnew_connections_per_minute = 1000000\nnew_connections_burst = 1000000\n"
         } else {
@@ -234,10 +235,11 @@ impl Road {
         )
     }
 
-    fn gateway_toml(&self) -> String {
-        let Plan { link, sip, gateway_http, pool, local, .. } = &self.plan;
+    /// The configuration of a gateway at these addresses.
+    pub fn gateway_toml(&self, plan: &Plan) -> String {
+        let Plan { link, sip, gateway_http, pool, local, .. } = plan;
         let (certificate, key, ca) = (self.domain.certificate.display(), self.domain.key.display(), self.ca.display());
-        let sip_toml = if self.plan.is_sip_secured {
+        let sip_toml = if plan.is_sip_secured {
             format!(
                 "tls = ['{sip}']\ncontact = 'sip:{sip};transport=tls'\nnext_hops = ['tls:{pool}']\n\
                  tls_files = {{ certificate = '{certificate}', key = '{key}', ca = '{ca}' }}\n"
@@ -248,7 +250,7 @@ impl Road {
             )
         };
         let settings =
-            if self.plan.is_unlimited { "connection_limit = 100000\npartner_connection_limit = 1000\n" } else { "" };
+            if plan.is_unlimited { "connection_limit = 100000\npartner_connection_limit = 1000\n" } else { "" };
         let mut text = format!(
             "gateway_id = 'gateway-1'\ndomains = ['{local}']\ndrain_secs = 2\n[link]\nedges = ['{link}']\n{}\
              allowed_edges = ['{}']\n[sip]\n{sip_toml}[[sip.trusted_peers]]\nname = 'pool'\naddresses = ['{}']\n\
@@ -261,8 +263,8 @@ impl Road {
             self.folder.join("gateway.sqlite").display(),
             self.folder.join("dialback.secret").display(),
         );
-        for PartnerPlan { domain, kind, sasl } in &self.plan.partners {
-            let limit = if self.plan.is_unlimited { "connection_limit = 1000\n" } else { "" };
+        for PartnerPlan { domain, kind, sasl } in &plan.partners {
+            let limit = if plan.is_unlimited { "connection_limit = 1000\n" } else { "" };
             let _writing_to_a_string_cannot_fail = write!(
                 text,
                 "[[partner]]\ndomain = '{domain}'\npartner_type = '{kind}'\nsasl_negotiation = '{sasl}'\n\

@@ -29,6 +29,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
 const READ: usize = 16 * 1024;
 
 const TLS: &str = "urn:ietf:params:xml:ns:xmpp-tls";
+const MANAGEMENT: &str = "urn:xmpp:sm:3";
 const SASL: &str = "urn:ietf:params:xml:ns:xmpp-sasl";
 
 /// One end of a stream.
@@ -296,6 +297,8 @@ pub struct PartnerConfig {
     pub tls: Option<Arc<ServerConfig>>,
     /// Whether it offers EXTERNAL.
     pub offers_external: bool,
+    /// Whether it offers acknowledgements (XEP-0198) to who takes its streams; whoever does has to give them.
+    pub offers_management: bool,
     /// Its dialback secret, by which it answers as the authoritative server.
     pub dialback_secret: String,
 }
@@ -434,7 +437,9 @@ impl Served {
         let inner = match (&stream.io, &self.config.tls) {
             (Transport::Plain(_), Some(_)) => format!("<starttls xmlns='{TLS}'><required/></starttls>"),
             (Transport::Plain(_), None) => dialback.to_owned(),
-            (Transport::Client(_) | Transport::Server(_) | Transport::None, _) if is_authenticated => String::new(),
+            (Transport::Client(_) | Transport::Server(_) | Transport::None, _) if is_authenticated => {
+                if self.config.offers_management { format!("<sm xmlns='{MANAGEMENT}'/>") } else { String::new() }
+            }
             (Transport::Client(_) | Transport::Server(_) | Transport::None, _) => {
                 let external = format!("<mechanisms xmlns='{SASL}'><mechanism>EXTERNAL</mechanism></mechanisms>");
                 if self.config.offers_external { format!("{external}{dialback}") } else { dialback.to_owned() }

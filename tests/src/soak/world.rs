@@ -61,6 +61,7 @@ impl World {
             domain: HOSTILE.to_owned(),
             tls: Some(tls::server(&road.authority, &own)?),
             offers_external: true,
+            offers_management: false,
             dialback_secret: String::new(),
         };
         let partner = Partner::start_with(SocketAddr::new(HERE, 0), config, Some(answers.taker())).await?;

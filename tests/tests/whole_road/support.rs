@@ -152,6 +152,7 @@ async fn partner(road: &Road, dns: &Dns, domain: &str, own: &Credentials, secret
         domain: domain.to_owned(),
         tls: Some(tls::server(&road.authority, own).unwrap()),
         offers_external: true,
+        offers_management: false,
         dialback_secret: secret.to_owned(),
     };
     let partner = Partner::start(SocketAddr::new(address(), 0), config).await.unwrap();

@@ -66,6 +66,7 @@ pub(super) async fn partner(bench: &Bench) -> io::Result<Partner> {
         domain: REMOTE.to_owned(),
         tls: Some(tls::server(&road.authority, &own)?),
         offers_external: true,
+        offers_management: false,
         dialback_secret: String::new(),
     };
     let stage = bench.stage.clone();

@@ -315,6 +315,7 @@ async fn a_partner_that_does_not_read_fills_a_bounded_queue_and_every_sender_is_
         domain: REMOTE.to_owned(),
         tls: Some(world.server(REMOTE, Certificate::Good)),
         offers_external: true,
+        offers_management: false,
         dialback_secret: String::new(),
     };
     // It keeps the connection, and never reads from it again.
