@@ -19,7 +19,7 @@ build: ## Build both services and the command line, optimised
 .PHONY: test
 test: ## Everything that has to hold: format, lints, docs, tests, real peers, a scanner, licences
 	deploy/setup test
-	$(MAKE) lint unit conformance-check interop deny
+	$(MAKE) lint unit conformance-check fault-check interop deny
 
 .PHONY: lint
 lint: ## Format, clippy and documentation, warnings denied
@@ -65,6 +65,7 @@ run-ci: ## What the build server runs
 -include deploy/interop-sip/sip.mk
 -include deploy/bench.mk
 -include deploy/soak.mk
+-include deploy/fault.mk
 -include deploy/fuzz.mk
 -include deploy/book.mk
 -include deploy/browser/browser.mk
