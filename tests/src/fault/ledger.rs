@@ -196,17 +196,17 @@ impl Ledger {
 
     /// Messages of these numbers of which nothing is known, as far as they may still become something.
     pub fn open(&self, from: u64, to: u64) -> usize {
-        self.with(|book| {
-            book.ends(from, to).filter(|(_, entry, end)| *end == End::Open && !entry.is_quiet()).count()
-        })
+        self.with(|book| book.ends(from, to).filter(|(_, entry, end)| *end == End::Open && !entry.is_quiet()).count())
     }
 
     /// Whether a message that was sent after this moment has been delivered this way for this partner.
     pub fn flows(&self, way: Way, partner: &str, after: Instant) -> bool {
         self.with(|book| {
-            book.entries.values().rev().take_while(|entry| entry.sent >= after).any(|entry| {
-                entry.way == way && entry.partner == partner && !entry.delivered.is_empty()
-            })
+            book.entries
+                .values()
+                .rev()
+                .take_while(|entry| entry.sent >= after)
+                .any(|entry| entry.way == way && entry.partner == partner && !entry.delivered.is_empty())
         })
     }
 
@@ -342,7 +342,8 @@ impl Entry {
 
     /// Its history, with seconds since the fault began.
     fn story(&self, end: End, began: Instant) -> String {
-        let mut text = format!("{:?} {} ({}): sent {}", self.way, end.heading(), self.partner, seconds(self.sent, began));
+        let mut text =
+            format!("{:?} {} ({}): sent {}", self.way, end.heading(), self.partner, seconds(self.sent, began));
         let mut add = |what: &str, at: Instant| {
             let _writing_to_a_string_cannot_fail = write!(text, ", {what} {}", seconds(at, began));
         };
@@ -354,8 +355,7 @@ impl Entry {
 }
 
 fn seconds(at: Instant, began: Instant) -> String {
-    let (sign, span) =
-        if at >= began { ('+', at.duration_since(began)) } else { ('-', began.duration_since(at)) };
+    let (sign, span) = if at >= began { ('+', at.duration_since(began)) } else { ('-', began.duration_since(at)) };
     format!("{sign}{:.2}", span.as_secs_f64())
 }
 

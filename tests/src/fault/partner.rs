@@ -6,8 +6,8 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use rustls::ClientConfig;
@@ -23,9 +23,9 @@ use super::network::Party;
 use super::presence::Contacts;
 use super::world::LOCAL;
 use crate::peer::road::Road;
+use crate::peer::tls;
 use crate::peer::xml::{self, Piece};
 use crate::peer::xmpp::{Partner, PartnerConfig, Stream};
-use crate::peer::tls;
 
 /// The XMPP server's port.
 pub const S2S: u16 = 5269;

@@ -10,8 +10,8 @@ use tokio::time::sleep;
 use super::faults::{Act, Fault, Leg, Who};
 use super::ledger::Way;
 use super::load::{self, Load};
-use super::report::Row;
 use super::network::Party;
+use super::report::Row;
 use super::world::{Member, PARTNERS, World};
 use crate::peer::{fault, until};
 
@@ -65,7 +65,8 @@ pub async fn play(world: &Arc<World>, per_second: f64, fault: &Fault) -> io::Res
         sleep(LOOK).await;
     }
     sleep(STRAGGLERS).await;
-    let row = Row { fault: *fault, began, ended: Instant::now(), first, last, recovered, converged, crashed: crashed(world) };
+    let row =
+        Row { fault: *fault, began, ended: Instant::now(), first, last, recovered, converged, crashed: crashed(world) };
     world.ready().await?;
     Ok(row)
 }
@@ -176,5 +177,8 @@ fn ends(world: &World, leg: Leg) -> io::Result<(&Party, &Party)> {
 /// Processes that have ended although nobody asked them to, with their last words.
 fn crashed(world: &World) -> Vec<String> {
     let members = world.edges.iter().chain(&world.gateways);
-    members.filter(|member| member.has_crashed()).map(|member| format!("{}: {}", member.name, member.last_words())).collect()
+    members
+        .filter(|member| member.has_crashed())
+        .map(|member| format!("{}: {}", member.name, member.last_words()))
+        .collect()
 }

@@ -181,8 +181,15 @@ impl Inner {
         let user = number % USERS;
         let (from, to) = (format!("alice{user}@{LOCAL}"), format!("bob{user}@{domain}"));
         let body = format!("load {number} of {domain}");
-        let text = request("MESSAGE", &from, &to, &format!("load{number}"), SocketAddr::from(([0, 0, 0, 0], 0)),
-            "Content-Type: text/plain\r\n", &body);
+        let text = request(
+            "MESSAGE",
+            &from,
+            &to,
+            &format!("load{number}"),
+            SocketAddr::from(([0, 0, 0, 0], 0)),
+            "Content-Type: text/plain\r\n",
+            &body,
+        );
         let via = format!("{};branch=z9hG4bKload{number}x{attempt}", self.local);
         text.replace(&format!("0.0.0.0:0;branch=z9hG4bKload{number}"), &via)
     }
@@ -292,8 +299,7 @@ impl Inner {
             is_young
         });
         let mut due = self.watchers.due(&self.local, now);
-        for (domain, pair, attempt, asked) in
-            self.unwatched.lock().unwrap_or_else(PoisonError::into_inner).values_mut()
+        for (domain, pair, attempt, asked) in self.unwatched.lock().unwrap_or_else(PoisonError::into_inner).values_mut()
         {
             if asked.is_none_or(|asked| now.saturating_duration_since(asked) > SILENCE) {
                 *asked = Some(now);

@@ -155,7 +155,8 @@ impl Watchers {
     pub fn subscribe(&self, domain: &str, pair: u64, local: &str, attempt: u64) -> String {
         let (from, to) = (carol(domain, pair), dave(domain, pair));
         let id = format!("watch{attempt}-{from}");
-        let contact = format!("Contact: <sip:{}@{local};transport=tcp>\r\n", from.split('@').next().unwrap_or_default());
+        let contact =
+            format!("Contact: <sip:{}@{local};transport=tcp>\r\n", from.split('@').next().unwrap_or_default());
         format!(
             "SUBSCRIBE sip:{to} SIP/2.0\r\nVia: SIP/2.0/TCP {local};branch=z9hG4bK{id}\r\nMax-Forwards: 70\r\n\
              From: <sip:{from}>;tag=f{id}\r\nTo: <sip:{to}>\r\nCall-ID: {id}\r\nCSeq: 1 SUBSCRIBE\r\n{contact}\

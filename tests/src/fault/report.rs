@@ -64,7 +64,8 @@ pub fn row(row: &Row, ledger: &Ledger) -> String {
     for end in End::ALL.into_iter().filter(|end| *end != End::Open) {
         let _writing_to_a_string_cannot_fail = write!(text, "{:>12}", tally.count(end));
     }
-    let seconds = |span: Option<Duration>| span.map_or("never".to_owned(), |span| format!("{:.1} s", span.as_secs_f64()));
+    let seconds =
+        |span: Option<Duration>| span.map_or("never".to_owned(), |span| format!("{:.1} s", span.as_secs_f64()));
     let verdict = if row.complaints(ledger).is_empty() { "" } else { "   BROKEN" };
     let converged = row.converged.as_ref().ok().copied();
     let _writing_to_a_string_cannot_fail =

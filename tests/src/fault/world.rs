@@ -139,8 +139,7 @@ impl World {
         }
         let sip: Vec<SocketAddr> = gateway_parties.iter().map(|gateway| at(gateway, SIP)).collect();
         let pool = LoadedPool::start(&pool_party, &sip, &ledger).await?;
-        let world =
-            Self { gateways, edges, partners, remotes, pool, pool_party, road, ledger, _dns: dns, network };
+        let world = Self { gateways, edges, partners, remotes, pool, pool_party, road, ledger, _dns: dns, network };
         for member in world.edges.iter().chain(&world.gateways) {
             member.start()?;
         }
@@ -171,13 +170,7 @@ fn parties(network: &Network, name: &str, first: u8, count: usize) -> io::Result
 const LAST_LINES: usize = 12;
 
 impl Member {
-    fn new(
-        name: String,
-        program: &'static str,
-        party: &Arc<Party>,
-        road: &Road,
-        text: &str,
-    ) -> io::Result<Self> {
+    fn new(name: String, program: &'static str, party: &Arc<Party>, road: &Road, text: &str) -> io::Result<Self> {
         let file = name.replace(' ', "-");
         let (config, log) = (road.folder().join(format!("{file}.toml")), road.folder().join(format!("{file}.log")));
         std::fs::write(&config, text)?;
