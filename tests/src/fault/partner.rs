@@ -60,6 +60,8 @@ pub struct Habits {
     pub counts: bool,
     /// The edge that it prefers.
     pub edge: usize,
+    /// Milliseconds that its server always sleeps before each read.
+    pub nap_ms: u64,
 }
 
 /// What goes out on a stream.
@@ -74,7 +76,7 @@ pub enum Out {
 pub struct LoadedPartner {
     /// What it is.
     pub habits: Habits,
-    /// Milliseconds that its server sleeps before each read.
+    /// Milliseconds that its server sleeps before each read, besides those of its habits.
     pub nap_ms: Arc<AtomicU64>,
     /// What its users show and see.
     pub contacts: Arc<Contacts>,
@@ -163,7 +165,7 @@ impl Reader {
                     handled += u32::from(is_counting);
                 }
             }
-            let nap = self.nap_ms.load(Ordering::Relaxed);
+            let nap = self.habits.nap_ms + self.nap_ms.load(Ordering::Relaxed);
             if nap > 0 {
                 sleep(Duration::from_millis(nap)).await;
             }

@@ -40,6 +40,9 @@ const SILENCE: Duration = Duration::from_secs(8);
 /// A client transaction ends by itself (RFC 3261, Timer F).
 const TIMER_F: Duration = Duration::from_secs(32);
 
+/// A pool asks its users' devices before it answers, so that at any moment messages are under way.
+const USUAL_LAG: Duration = Duration::from_millis(100);
+
 /// How often transactions and subscriptions are looked at.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -63,8 +66,16 @@ struct Inner {
     gateways: Vec<Gateway>,
     turn: AtomicUsize,
     transactions: Mutex<HashMap<u64, Transaction>>,
-    /// For watchers whose subscription is not accepted: domain, pair, attempt.
-    unwatched: Mutex<HashMap<String, (String, u64, u64, Option<Instant>)>>,
+    /// Users whose subscription has not been accepted.
+    unwatched: Mutex<HashMap<String, Unwatched>>,
+}
+
+/// A subscription that is asked for until it is accepted.
+struct Unwatched {
+    domain: String,
+    pair: u64,
+    attempt: u64,
+    asked: Option<Instant>,
 }
 
 /// A gateway as the pool sees it.
@@ -102,7 +113,8 @@ impl LoadedPool {
             ledger: Arc::clone(ledger),
             local: local.to_string(),
             watchers: Watchers::default(),
-            lag_ms: AtomicU64::new(0),
+            lag_ms: AtomicU64::new(USUAL_LAG.as_millis() as u64),
+
             gateways: known,
             turn: AtomicUsize::new(0),
             transactions: Mutex::default(),
@@ -128,8 +140,9 @@ impl LoadedPool {
         true
     }
 
-    /// Answers to the gateways come so late.
+    /// Answers to the gateways come so much later than they usually do.
     pub fn lag(&self, lag: Duration) {
+        let lag = USUAL_LAG + lag;
         self.inner.lag_ms.store(u64::try_from(lag.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
@@ -142,7 +155,7 @@ impl LoadedPool {
     pub fn watch(&self, domain: &str, pair: u64) {
         let who = super::presence::carol(domain, pair);
         let mut unwatched = self.inner.unwatched.lock().unwrap_or_else(PoisonError::into_inner);
-        unwatched.insert(who, (domain.to_owned(), pair, 0, None));
+        unwatched.insert(who, Unwatched { domain: domain.to_owned(), pair, attempt: 0, asked: None });
     }
 
     /// How many gateways are connected.
@@ -285,7 +298,7 @@ impl Inner {
         let domain = whom.1.split(['>', ';']).next().unwrap_or_default().to_owned();
         let attempt = attempt.parse::<u64>().unwrap_or_default();
         let mut unwatched = self.unwatched.lock().unwrap_or_else(PoisonError::into_inner);
-        unwatched.insert(who.to_owned(), (domain, pair.unwrap_or_default(), attempt + 1, None));
+        unwatched.insert(who.to_owned(), Unwatched { domain, pair: pair.unwrap_or_default(), attempt, asked: None });
     }
 
     /// Ends transactions that are too old, and sends what subscriptions need.
@@ -299,12 +312,11 @@ impl Inner {
             is_young
         });
         let mut due = self.watchers.due(&self.local, now);
-        for (domain, pair, attempt, asked) in self.unwatched.lock().unwrap_or_else(PoisonError::into_inner).values_mut()
-        {
-            if asked.is_none_or(|asked| now.saturating_duration_since(asked) > SILENCE) {
-                *asked = Some(now);
-                *attempt += 1;
-                due.push(self.watchers.subscribe(domain, *pair, &self.local, *attempt));
+        for watcher in self.unwatched.lock().unwrap_or_else(PoisonError::into_inner).values_mut() {
+            if watcher.asked.is_none_or(|asked| now.saturating_duration_since(asked) > SILENCE) {
+                watcher.asked = Some(now);
+                watcher.attempt += 1;
+                due.push(self.watchers.subscribe(&watcher.domain, watcher.pair, &self.local, watcher.attempt));
             }
         }
         for text in due {

@@ -17,11 +17,11 @@ use crate::peer::{fault, http, until};
 /// Our domain.
 pub const LOCAL: &str = "contoso.example";
 
-/// The partners: who counts (XEP-0198) and who does not.
+/// The partners: one that counts (XEP-0198), one that does not, and one that counts and is slow.
 pub const PARTNERS: [Habits; 3] = [
-    Habits { domain: "fabrikam.example", counts: true, edge: 0 },
-    Habits { domain: "wingtip.example", counts: false, edge: 1 },
-    Habits { domain: "litware.example", counts: true, edge: 1 },
+    Habits { domain: "fabrikam.example", counts: true, edge: 0, nap_ms: 10 },
+    Habits { domain: "wingtip.example", counts: false, edge: 1, nap_ms: 10 },
+    Habits { domain: "litware.example", counts: true, edge: 1, nap_ms: 150 },
 ];
 
 /// The port of the link.
