@@ -27,6 +27,7 @@ mod messages;
 pub mod panel;
 mod partner;
 mod partner_files;
+pub mod pool;
 mod settings;
 mod sip;
 mod store;
@@ -231,8 +232,8 @@ impl Config {
         if needs_secret && rules.passphrase.is_none() && rules.secret.is_none() {
             warnings.push(ConfigWarning {
                 key: "gateway_settings.dialback_passphrase_file".to_owned(),
-                text: "there is none: each gateway makes its own secret, so dialback fails now and then with several \
-                       gateways"
+                text: "there is none: a secret was made and is kept in the store; gateways with another store have \
+                       another one, so that dialback fails now and then if edges serve both"
                     .to_owned(),
                 code: "no-dialback-passphrase",
             });

@@ -16,6 +16,7 @@ pub mod link;
 pub mod locate;
 pub mod metrics;
 pub mod policy;
+pub mod pool;
 pub mod presence;
 pub mod quota;
 pub mod reload;

@@ -20,6 +20,7 @@ use super::journal::{ActorKind, JournalEntry, Outcome};
 use super::receipt::{Applies, EdgeTook, Fault, FieldChange, Note, Receipt, Refusal};
 use super::store::AsyncStore;
 use crate::config::stored::{StoredKey, Suspended};
+use crate::config::pool::PoolDigest;
 use crate::config::{Config, Stored};
 use crate::link::Links;
 use crate::store::operator::{ChangeOutcome, DocumentChange, OperatorData};
@@ -56,6 +57,8 @@ pub struct InForce {
     pub warnings: Vec<ConfigWarning>,
     /// The version of the snapshot that edges have been sent.
     pub snapshot: u64,
+    /// What all gateways of the pool must have alike.
+    pub digest: Arc<PoolDigest>,
 }
 
 /// The wish that the gateway works by what is stored now.

@@ -9,6 +9,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::administration::InForce;
 use super::store::{Answer, AsyncStore};
+use crate::pool::{AsyncPool, PoolFault};
 use crate::shell;
 use crate::store::operator::ARCHIVE_PURGE;
 
@@ -19,18 +20,38 @@ const PAUSE: Duration = Duration::from_millis(200);
 
 const DAY_MS: u64 = 24 * 3600 * 1000;
 
+/// The name of the duty: of the gateways of a pool, one does it each time.
+const DUTY: &str = "housekeeping";
+/// How long it may take, in milliseconds, before another gateway may believe that the one is gone.
+const DUTY_MS: u64 = 300_000;
+
 /// Runs for ever.
-pub async fn run(store: AsyncStore, in_force: watch::Receiver<Arc<InForce>>) {
+pub async fn run(store: AsyncStore, pool: AsyncPool, in_force: watch::Receiver<Arc<InForce>>) {
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
         let retention_days = in_force.borrow().config.archive_retention_days;
         // The next time is soon enough.
-        if let Err(error) = clean(&store, shell::now().unix_ms, retention_days).await {
+        if let Err(error) = clean_once(&store, &pool, shell::now().unix_ms, retention_days).await {
             tracing::warn!(%error, "what has expired was not removed");
         }
     }
+}
+
+/// Cleans, unless another gateway does or did it at this time.
+async fn clean_once(
+    store: &AsyncStore,
+    pool: &AsyncPool,
+    now_ms: u64,
+    retention_days: u32,
+) -> Result<(), PoolFault> {
+    let occasion = (Duration::from_millis(now_ms).as_secs() / EVERY.as_secs()).to_string();
+    if pool.is_ours(DUTY, &occasion, now_ms, now_ms.saturating_add(DUTY_MS)).await? {
+        clean(store, now_ms, retention_days).await?;
+        pool.finish_duty(DUTY, &occasion).await?;
+    }
+    Ok(())
 }
 
 /// Removes what is too old at a moment.
@@ -85,6 +106,29 @@ mod tests {
         let left = store.archived(ArchiveFilter::default(), 0, 10).await.unwrap();
         assert_eq!(left.iter().map(|message| message.id).collect::<Vec<_>>(), [3, 4]);
         assert_eq!(store.login([1; 32]).await.unwrap(), None);
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[tokio::test]
+    async fn of_two_gateways_one_cleans_each_time() {
+        let folder = std::env::temp_dir().join(format!("causeway-housekeeping-duty-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let engine = Arc::new(SqliteStore::open(folder.join("a.db")).unwrap());
+        let (store, now) = (AsyncStore::new(Arc::clone(&engine) as _), 100 * DAY_MS);
+        let [one, other] = ["one", "other"].map(|holder| AsyncPool::new(Arc::clone(&engine) as _, holder));
+        let old = async || {
+            let message = archive::message("b@fabrikam.example", 1, "text");
+            store.archive(vec![message]).await.unwrap();
+        };
+        let left = async || store.archived(ArchiveFilter::default(), 0, 10).await.unwrap().len();
+        old().await;
+        clean_once(&store, &one, now, 30).await.unwrap();
+        assert_eq!(left().await, 0);
+        old().await;
+        clean_once(&store, &other, now + 1, 30).await.unwrap();
+        assert_eq!(left().await, 1);
+        clean_once(&store, &other, now + 600_000, 30).await.unwrap();
+        assert_eq!(left().await, 0);
         std::fs::remove_dir_all(folder).unwrap();
     }
 }

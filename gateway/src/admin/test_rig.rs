@@ -140,6 +140,7 @@ async fn read(text: &Arc<str>, operators: &AsyncStore) -> InForce {
         suspended,
         warnings,
         snapshot: 0,
+        digest: Arc::default(),
     }
 }
 

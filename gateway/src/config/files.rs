@@ -34,6 +34,11 @@ impl FileFault {
     pub(crate) fn new(path: &Path, reason: impl Display) -> Self {
         Self { path: path.display().to_string(), reason: reason.to_string() }
     }
+
+    /// What is wrong, without the file's name.
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
 }
 
 /// Both roles of SIP over TLS.

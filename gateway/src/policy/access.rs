@@ -5,7 +5,7 @@
 //! domain. Resolved when the configuration is read, so that a message costs two look-ups. Not here: the file's form,
 //! which is `config`'s.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use causeway_shared::domain::DomainName;
@@ -68,6 +68,11 @@ impl ExternalAccess {
     /// All users with a policy of their own, in no order.
     pub fn grants(&self) -> impl Iterator<Item = (&BareJid, &Granted)> {
         self.users.iter()
+    }
+
+    /// Everything in an order that is always the same.
+    pub fn in_order(&self) -> (bool, BTreeMap<&DomainName, bool>, BTreeMap<&BareJid, &Granted>) {
+        (self.global, self.sites.iter().map(|(site, may)| (site, *may)).collect(), self.users.iter().collect())
     }
 
     /// Whether a policy was granted to this user.
