@@ -21,6 +21,7 @@ use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, mpsc, watch};
+use tokio::time::MissedTickBehavior;
 
 use crate::admin::administration::{Administration, InForce, TAKE_UP_QUEUE, TakeUp};
 use crate::admin::change::stored;
@@ -30,16 +31,19 @@ use crate::admin::web::Web;
 use crate::admin::{self, housekeeping};
 use crate::archive::BodySettings;
 use crate::config::files::{FileFault, SipTls};
-use crate::config::{Config, EchoConfig, SipTlsFiles};
+use crate::config::{Config, EchoConfig, SipTlsFiles, Stored};
 use crate::engine::{Engine, SessionSettings, Settings};
 use crate::health::{self, Health};
 use crate::link::{EdgeAddress, LinkConfig, Links};
 use crate::locate::Locator;
 use crate::metrics::Metrics;
 use crate::policy::Domains;
+use crate::pool::gauges::PoolGauges;
+use crate::pool::{AsyncPool, Pool as Replicas, PoolFacts, PoolFault};
 use crate::reload::Reload;
 use crate::shell::{Shell, now};
 use crate::snapshot::{DialbackSecrets, snapshot};
+use crate::store::pool::SnapshotAsk;
 use crate::store::sqlite::SqliteStore;
 use crate::trace::{Operator, Recorder};
 
@@ -48,8 +52,15 @@ mod msrp;
 /// How often the pool's names are looked up again.
 const LOCATE_INTERVAL: Duration = Duration::from_secs(30);
 
-/// How often it is asked whether another gateway has changed what operators keep in the store.
-const REVISION_INTERVAL: Duration = Duration::from_secs(5);
+/// How often it is asked whether another gateway has changed what operators keep in the store: half of the second within
+/// which a change has to be in force everywhere. The store's hints are faster, and may be lost.
+const REVISION_INTERVAL: Duration = Duration::from_millis(500);
+
+/// How often what is in the store is read at once, if others change it meanwhile. The next look reads it again.
+const READINGS: usize = 5;
+
+/// The name of the dialback secret in the store, where none is configured.
+const MADE_SECRET: &str = "dialback";
 
 /// How long the last acknowledgements may take to reach the edges.
 const LINK_PATIENCE: Duration = Duration::from_secs(1);
@@ -69,6 +80,12 @@ pub enum StartError {
     /// The store does not open.
     #[error("{0}")]
     Store(#[from] crate::store::StoreError),
+    /// What gateways have in common cannot be had from the store.
+    #[error("{0}")]
+    Pool(#[from] PoolFault),
+    /// Others change the configuration faster than it can be read.
+    #[error("what operators keep in the store changes all the time; it is read again")]
+    Restless,
     /// An address cannot be listened on.
     #[error("{0}")]
     Bind(#[from] transport::BindError),
@@ -106,9 +123,10 @@ struct Live {
     links: Links,
     locator: Locator,
     operators: AsyncStore,
+    pool: AsyncPool,
     in_force: watch::Sender<Arc<InForce>>,
-    /// The version of the newest snapshot.
-    version: u64,
+    /// What stands for the content of the files that the newest snapshot came from.
+    files: String,
 }
 
 /// Runs the gateway until a signal ends it.
@@ -116,12 +134,18 @@ pub async fn run(config: Config, path: PathBuf) -> Result<(), StartError> {
     let _telemetry = telemetry::start(&config.telemetry)?;
     let mut registry = Registry::default();
     let metrics = Arc::new(Metrics::register(&mut registry));
+    let pool_gauges = PoolGauges::register(&mut registry);
     if let Some(folder) = config.store.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder).map_err(|error| FileFault::new(folder, error))?;
     }
     let store = Arc::new(SqliteStore::open(&config.store)?);
     let operators = AsyncStore::new(Arc::clone(&store) as _);
-    let in_force = read(&path, &operators).await?;
+    let boot = format!("{:016x}", IdSource::os().number());
+    let pool_store = AsyncPool::new(Arc::clone(&store) as _, &boot);
+    let made = Secret::from_file_bytes(&pool_store.secret(MADE_SECRET, made_secret()).await?);
+    let mut files = String::new();
+    let in_force = read_numbered(&path, &operators, &pool_store, &mut files).await?;
+    let version = in_force.snapshot;
     // What decides where the store is has been read before; the rest is as it is with the store.
     let config = Config { store: config.store, ..Config::clone(&in_force.config) };
     in_force.tell();
@@ -151,7 +175,7 @@ pub async fn run(config: Config, path: PathBuf) -> Result<(), StartError> {
     let (edges, edge_changes) = watch::channel(Arc::new(edge_addresses(&config)));
     let (allowed_edges, allowed_changes) = watch::channel(Arc::new(config.link.allowed_edges.clone()));
     let (link_tls, link_tls_changes) = watch::channel(config.link.load()?);
-    let instance_id = format!("{}-{:016x}", config.gateway_id, IdSource::os().number());
+    let instance_id = format!("{}-{boot}", config.gateway_id);
     let (links, link_events) = Links::start(
         LinkConfig {
             gateway_id: config.gateway_id.clone(),
@@ -165,7 +189,7 @@ pub async fn run(config: Config, path: PathBuf) -> Result<(), StartError> {
     let mut live = Live {
         path,
         secrets: DialbackSecrets::default(),
-        made: made_secret(),
+        made,
         settings,
         peers,
         sip_server,
@@ -177,10 +201,11 @@ pub async fn run(config: Config, path: PathBuf) -> Result<(), StartError> {
         links: links.clone(),
         locator,
         operators: operators.clone(),
+        pool: pool_store.clone(),
         in_force,
-        version: 0,
+        files,
     };
-    live.publish(&config)?;
+    live.publish(&config, version)?;
     let (take_up, wishes) = mpsc::channel(TAKE_UP_QUEUE);
 
     let (drain, draining) = watch::channel(false);
@@ -191,7 +216,7 @@ pub async fn run(config: Config, path: PathBuf) -> Result<(), StartError> {
         Operator::new(Arc::clone(&recorder), Arc::clone(&store) as _, links.clone(), live.settings.subscribe());
     let (archive, archiving) = admin::archive::archive(operators.clone(), &metrics);
     let archiving = tokio::spawn(archiving.run());
-    tokio::spawn(housekeeping::run(operators.clone(), in_force_changes.clone()));
+    tokio::spawn(housekeeping::run(operators.clone(), pool_store.clone(), in_force_changes.clone()));
     let shell = Shell {
         engine: Engine::new(Arc::clone(&live.settings.borrow()), Arc::clone(&metrics), IdSource::os()),
         links: links.clone(),
@@ -216,6 +241,14 @@ pub async fn run(config: Config, path: PathBuf) -> Result<(), StartError> {
     let (ready_links, ready_settings) = (links.clone(), live.settings.subscribe());
     let legs: Legs =
         Arc::new(move || legs(&ready_links, &ready_settings.borrow(), store_works.load(Ordering::Relaxed)));
+    let facts = PoolFacts {
+        boot,
+        legs: Arc::clone(&legs),
+        links: links.clone(),
+        in_force: in_force_changes.clone(),
+        draining: drain.subscribe(),
+    };
+    let replicas = Replicas::start(pool_store, facts, pool_gauges);
     let web = Web::new(operators.clone(), in_force_changes.clone());
     let desk = Arc::new(Desk {
         administration: Administration::new(operators.clone(), in_force_changes, take_up, links.clone()),
@@ -227,6 +260,7 @@ pub async fn run(config: Config, path: PathBuf) -> Result<(), StartError> {
         links: links.clone(),
         settings: live.settings.subscribe(),
         legs: Arc::clone(&legs),
+        replicas: replicas.clone(),
     });
     web.start(desk, shutdown.subscribe());
     let admin = TcpListener::bind(config.admin).await.map_err(StartError::Admin)?;
@@ -244,6 +278,7 @@ pub async fn run(config: Config, path: PathBuf) -> Result<(), StartError> {
         tracing::warn!("not everything was finished in time; the edges give it to another gateway");
     }
     links.shut_down(LINK_PATIENCE).await;
+    replicas.leave().await;
     shutdown.send_replace(true);
     engine.abort();
     let _aborted = engine.await;
@@ -262,12 +297,19 @@ impl Live {
         let mut reload = Reload::new(self.files(&config)).map_err(StartError::Signals)?;
         let mut locate = tokio::time::interval(LOCATE_INTERVAL);
         let mut look = tokio::time::interval(REVISION_INTERVAL);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut hints = self.pool.hints();
         loop {
             let mut wish = None;
             tokio::select! {
                 reason = reload.reason() => tracing::info!(?reason, "reading the configuration again"),
                 Some(wished) = wishes.recv() => wish = Some(wished),
                 _ = look.tick() => {
+                    if !self.is_outdated().await {
+                        continue;
+                    }
+                }
+                Ok(()) = hints.changed() => {
                     if !self.is_outdated().await {
                         continue;
                     }
@@ -316,21 +358,29 @@ impl Live {
     }
 
     async fn reload(&mut self, running: &Config) -> Result<Config, StartError> {
-        let mut fresh = read(&self.path, &self.operators).await?;
+        let mut fresh = read_numbered(&self.path, &self.operators, &self.pool, &mut self.files).await?;
+        let is_same_file = {
+            let in_force = self.in_force.borrow();
+            fresh.text == in_force.text && fresh.environment == in_force.environment
+        };
         let mut config = Config::clone(&fresh.config);
         fresh.warnings.extend(config.keep_fixed(running));
         fresh.tell();
         // Everything that can fail comes before anything changes.
         let link_tls = config.link.load()?;
         let sip_tls = sip_tls(&config)?;
-        let pool = located(&self.locator, &config).await;
         let before = {
             let settings = self.settings.borrow();
             Pool { targets: settings.pool.clone(), sessions: settings.sessions.clone() }
         };
-        let pool = or_as_it_was(pool, before);
+        // A change in the store does not wait for DNS: only the file names next hops.
+        let pool = if is_same_file && !before.targets.is_empty() {
+            before
+        } else {
+            or_as_it_was(located(&self.locator, &config).await, before)
+        };
         let settings = engine_settings(&config, pool, sip_tls.as_ref())?;
-        self.publish(&config)?;
+        self.publish(&config, fresh.snapshot)?;
         self.link_tls.send_replace(link_tls);
         if let (Some(tls), Some(server), Some(client)) = (sip_tls, &self.sip_server, &self.sip_client) {
             server.send_replace(tls.server);
@@ -345,19 +395,15 @@ impl Live {
         self.settings.send_replace(Arc::new(settings));
         telemetry::set_sample_ratio(config.telemetry.sample_ratio);
         fresh.config = Arc::new(config.clone());
-        fresh.snapshot = self.version;
         self.in_force.send_replace(Arc::new(fresh));
         Ok(config)
     }
 
-    fn publish(&mut self, config: &Config) -> Result<(), FileFault> {
+    /// Tells the edges.
+    fn publish(&mut self, config: &Config, version: u64) -> Result<(), FileFault> {
         let written = config.dialback_secret.as_ref().unwrap_or(&self.made);
         self.secrets.renew(config.dialback_passphrase.as_deref(), written)?;
-        let version = next_version(self.version, now().unix_ms);
-        let snapshot = snapshot(config, &self.secrets, version)?;
-        self.version = version;
-        self.links.publish(Arc::new(snapshot));
-        self.in_force.send_modify(|in_force| Arc::make_mut(in_force).snapshot = version);
+        self.links.publish(Arc::new(snapshot(config, &self.secrets, version)?));
         Ok(())
     }
 
@@ -385,6 +431,7 @@ async fn read(path: &Path, operators: &AsyncStore) -> Result<InForce, StartError
     let environment = environment();
     let (read, suspended) = Config::load_leniently(&text, &environment, &stored(&data));
     let (config, warnings) = read.map_err(StartError::Config)?;
+    let digest = config.pool_digest();
     Ok(InForce {
         config: Arc::new(config),
         text: text.into(),
@@ -393,12 +440,40 @@ async fn read(path: &Path, operators: &AsyncStore) -> Result<InForce, StartError
         suspended,
         warnings,
         snapshot: 0,
+        digest: Arc::new(digest),
     })
 }
 
-/// A version that grows though the clock is set back: edges take nothing that is not newer.
-fn next_version(newest: u64, unix_ms: u64) -> u64 {
-    unix_ms.max(newest.saturating_add(1))
+/// The same, with the version under which edges are told of it; `files` stands for what the last one came from.
+async fn read_numbered(
+    path: &Path,
+    operators: &AsyncStore,
+    pool: &AsyncPool,
+    files: &mut String,
+) -> Result<InForce, StartError> {
+    for _ in 0..READINGS {
+        let mut fresh = read(path, operators).await?;
+        let digest = files_digest(&fresh);
+        let ask = SnapshotAsk {
+            revision: fresh.data.revision,
+            is_new: digest != *files,
+            digest: digest.clone(),
+            now_ms: now().unix_ms,
+        };
+        if let Some(version) = pool.snapshot_version(ask).await? {
+            fresh.snapshot = version;
+            *files = digest;
+            return Ok(fresh);
+        }
+    }
+    Err(StartError::Restless)
+}
+
+/// What stands for the content of this gateway's own files, whatever is in the store.
+fn files_digest(in_force: &InForce) -> String {
+    let alone = Config::load_over(&in_force.text, in_force.environment.iter().cloned(), &Stored::default());
+    // A file that says nothing without the store, which has, say, the policies that it grants: then both count.
+    alone.map_or_else(|_| in_force.digest.whole(), |(config, _)| config.pool_digest().whole())
 }
 
 /// The pool as DNS has it now.
@@ -521,23 +596,15 @@ fn sip_tls(config: &Config) -> Result<Option<SipTls>, FileFault> {
     config.sip.tls.as_ref().map(SipTlsFiles::load).transpose()
 }
 
-/// 256 bits for dialback where none are configured; good for one gateway.
-fn made_secret() -> Secret {
+/// 256 bits for dialback where none are configured, if the store has none yet.
+fn made_secret() -> Vec<u8> {
     let mut ids = IdSource::os();
-    let bytes: Vec<u8> = (0..4).flat_map(|_| format!("{:016x}", ids.number()).into_bytes()).collect();
-    Secret::from_file_bytes(&bytes)
+    (0..4).flat_map(|_| format!("{:016x}", ids.number()).into_bytes()).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_version_of_the_snapshot_grows_though_the_clock_is_set_back() {
-        assert_eq!(next_version(0, 1_900_000_000_000), 1_900_000_000_000);
-        assert_eq!(next_version(1_900_000_000_000, 1_800_000_000_000), 1_900_000_000_001);
-        assert_eq!(next_version(1_900_000_000_000, 1_900_000_000_000), 1_900_000_000_001);
-    }
 
     #[test]
     fn a_resolver_that_finds_nothing_leaves_the_pool_as_it_was() {

@@ -19,8 +19,8 @@ use super::documents::{Object, PartnerDocument, PolicyDocument, SettingsDocument
 use super::journal::{ActorKind, JournalEntry, Outcome};
 use super::receipt::{Applies, EdgeTook, Fault, FieldChange, Note, Receipt, Refusal};
 use super::store::AsyncStore;
-use crate::config::stored::{StoredKey, Suspended};
 use crate::config::pool::PoolDigest;
+use crate::config::stored::{StoredKey, Suspended};
 use crate::config::{Config, Stored};
 use crate::link::Links;
 use crate::store::operator::{ChangeOutcome, DocumentChange, OperatorData};

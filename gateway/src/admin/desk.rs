@@ -10,6 +10,7 @@ use super::login::Login;
 use super::store::AsyncStore;
 use crate::engine::Settings;
 use crate::link::Links;
+use crate::pool::Pool;
 use crate::store::Store;
 use crate::trace::{Operator, Recorder};
 
@@ -36,6 +37,8 @@ pub struct Desk {
     pub settings: watch::Receiver<Arc<Settings>>,
     /// Readiness.
     pub legs: Legs,
+    /// The gateways that share the store.
+    pub replicas: Pool,
 }
 
 impl Desk {

@@ -40,12 +40,7 @@ pub async fn run(store: AsyncStore, pool: AsyncPool, in_force: watch::Receiver<A
 }
 
 /// Cleans, unless another gateway does or did it at this time.
-async fn clean_once(
-    store: &AsyncStore,
-    pool: &AsyncPool,
-    now_ms: u64,
-    retention_days: u32,
-) -> Result<(), PoolFault> {
+async fn clean_once(store: &AsyncStore, pool: &AsyncPool, now_ms: u64, retention_days: u32) -> Result<(), PoolFault> {
     let occasion = (Duration::from_millis(now_ms).as_secs() / EVERY.as_secs()).to_string();
     if pool.is_ours(DUTY, &occasion, now_ms, now_ms.saturating_add(DUTY_MS)).await? {
         clean(store, now_ms, retention_days).await?;

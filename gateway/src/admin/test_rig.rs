@@ -17,6 +17,7 @@ use super::store::AsyncStore;
 use crate::config::Config;
 use crate::dev_certs::Order;
 use crate::link::{LinkConfig, Links};
+use crate::pool::{Pool, View};
 use crate::store::Store;
 use crate::store::sqlite::SqliteStore;
 use crate::trace::{Operator, Recorder};
@@ -109,6 +110,7 @@ impl Rig {
             links: self.links.clone(),
             settings,
             legs: Arc::new(|| vec![Leg::new("store", true, "it answers")]),
+            replicas: Pool::seen(View::default()),
         })
     }
 }

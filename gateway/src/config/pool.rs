@@ -94,7 +94,8 @@ impl Config {
             grant_files: _,
         } = self;
         let LinkFiles { edges, allowed_edges, certificate: _, key: _, ca: _ } = link;
-        let SipConfig { contact, next_hops, trusted_peers, tls, max_message_bytes, msrp, listen } = sip;
+        let SipConfig { contact, session_contact: _, next_hops, trusted_peers, tls, max_message_bytes, msrp, listen } =
+            sip;
         let mut sections = BTreeMap::new();
         let mut section = |name: &str, add: &dyn Fn(&mut Digest)| {
             let mut digest = Digest::new();
@@ -243,7 +244,7 @@ mod tests {
         ] {
             assert_eq!(differing(old, new), [section], "{new}");
         }
-        let head = "gateway_id = \"gateway-1\"\ndomains = [\"contoso.test\"]\n";
+        let head = "gateway_id = \"gateway-1\"\ndomains = [\"contoso.example\", \"contoso.test\"]\n";
         let other = digest(&format!("{head}{FILE}"));
         assert_ne!(other.sections["domains"], digest(FILE).sections["domains"]);
         assert_ne!(other.whole(), digest(FILE).whole());

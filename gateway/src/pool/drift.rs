@@ -77,9 +77,11 @@ impl Drift {
     /// Whether somebody has to do something. An upgrade that is under way passes.
     pub const fn is_fault(&self) -> bool {
         match self {
-            Self::Gone { .. } | Self::SameId { .. } | Self::Behind { .. } | Self::Differs { .. } | Self::Clock { .. } => {
-                true
-            }
+            Self::Gone { .. }
+            | Self::SameId { .. }
+            | Self::Behind { .. }
+            | Self::Differs { .. }
+            | Self::Clock { .. } => true,
             Self::Older { .. } => false,
         }
     }
@@ -140,8 +142,7 @@ fn silent_ms(seen: &Seen, now_ms: u64) -> u64 {
 fn without_predecessors(seen: &[Seen], now_ms: u64) -> Vec<&Seen> {
     let is_replaced = |old: &Seen| {
         let ended = |new: &Seen| {
-            old.seen_ms <= new.report.started_ms.saturating_add(SUCCESSION_MS)
-                || silent_ms(old, now_ms) > GONE_AFTER_MS
+            old.seen_ms <= new.report.started_ms.saturating_add(SUCCESSION_MS) || silent_ms(old, now_ms) > GONE_AFTER_MS
         };
         seen.iter().any(|new| {
             new.report.gateway_id == old.report.gateway_id
@@ -188,9 +189,8 @@ impl<'a> Whole<'a> {
 
     fn drift_of(&self, report: &Report, live: &[&Seen], now_ms: u64) -> Vec<Drift> {
         let mut drift = Vec::new();
-        let same = live.iter().find(|other| {
-            other.report.gateway_id == report.gateway_id && other.report.boot != report.boot
-        });
+        let same =
+            live.iter().find(|other| other.report.gateway_id == report.gateway_id && other.report.boot != report.boot);
         drift.extend(same.map(|other| Drift::SameId { boot: other.report.boot.clone() }));
         if report.revision < self.newest_revision {
             let ahead = live.iter().map(|seen| &seen.report).filter(|other| other.revision > report.revision);

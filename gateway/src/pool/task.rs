@@ -101,14 +101,15 @@ impl Pool {
         Self { view: seen, leave, task: Arc::new(Mutex::new(Some(task))) }
     }
 
+    /// A pool of which this was heard, and nothing more.
+    #[cfg(test)]
+    pub(crate) fn seen(view: View) -> Self {
+        Self { view: watch::channel(Arc::new(view)).1, leave: watch::channel(false).0, task: Arc::default() }
+    }
+
     /// What was heard last.
     pub fn view(&self) -> Arc<View> {
         Arc::clone(&self.view.borrow())
-    }
-
-    /// Told of every new view.
-    pub fn views(&self) -> watch::Receiver<Arc<View>> {
-        self.view.clone()
     }
 
     /// Tells the others that this replica has left, in order.
