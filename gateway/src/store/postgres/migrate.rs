@@ -14,6 +14,9 @@ const MIGRATIONS: [Migration; 3] = [
     Migration::new("operator", include_str!("../migrations/postgres/0002_operator.sql")),
     Migration::new("pool", include_str!("../migrations/postgres/0003_pool.sql")),
 ];
+/// How many this program knows.
+pub(super) const KNOWN: u32 = 3;
+const _: () = assert!(KNOWN as usize == MIGRATIONS.len(), "each migration counts");
 /// What the first line of each begins with.
 const MIN_PROGRAM: &str = "-- min_program: ";
 /// The version of this program.

@@ -23,6 +23,7 @@ mod connection;
 mod fault;
 mod hints;
 mod migrate;
+mod pool;
 mod queue;
 #[cfg(test)]
 pub(crate) mod test_server;
