@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use causeway_shared::config::Secret;
@@ -228,6 +229,42 @@ impl Session {
     pub(crate) async fn execute(&self, sql: &'static str, values: &[&(dyn ToSql + Sync)]) -> Sql<u64> {
         let statement = self.prepared(sql).await?;
         Ok(self.client.execute(&statement, values).await?)
+    }
+
+    /// All rows, or none where there is nothing to ask.
+    pub(super) async fn query_if(
+        &self,
+        is_needed: bool,
+        sql: &'static str,
+        values: &[&(dyn ToSql + Sync)],
+    ) -> Sql<Vec<Row>> {
+        if is_needed { self.query(sql, values).await } else { Ok(Vec::new()) }
+    }
+
+    /// Executes statements in their order, without waiting for one before the next is sent.
+    pub(super) async fn pipeline(&self, statements: &[(&'static str, &[&(dyn ToSql + Sync)])]) -> Sql<()> {
+        // One that had to be prepared first would be overtaken by the others.
+        let mut prepared = Vec::with_capacity(statements.len());
+        for (sql, values) in statements {
+            prepared.push((self.prepared(sql).await?, *values));
+        }
+        let mut sent: Vec<_> =
+            prepared.iter().map(|(statement, values)| Box::pin(self.client.execute(statement, values))).collect();
+        let mut outcomes = Vec::with_capacity(sent.len());
+        // Polling an execution for the first time sends it.
+        poll_fn(|context| {
+            outcomes.clear();
+            outcomes.extend(sent.iter_mut().map(|execution| execution.as_mut().poll(context)));
+            Poll::Ready(())
+        })
+        .await;
+        for (execution, outcome) in sent.into_iter().zip(outcomes) {
+            match outcome {
+                Poll::Ready(outcome) => outcome?,
+                Poll::Pending => execution.await?,
+            };
+        }
+        Ok(())
     }
 
     /// Statements without values, of which none is prepared.

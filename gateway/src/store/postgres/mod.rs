@@ -19,10 +19,12 @@
 //! ```
 
 mod column;
+mod commit;
 mod connection;
 mod fault;
 mod hints;
 mod migrate;
+mod pairs;
 mod pool;
 mod queue;
 #[cfg(test)]
@@ -37,9 +39,15 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
-use super::{Done, StoreError, StoreFault};
+use causeway_shared::domain::DomainName;
+
+use super::{Committed, Counts, Done, PairChange, Store, StoreError, StoreFault};
 use crate::config::PostgresConfig;
+use crate::presence::record::{Pair, PairKey};
+use commit::CommitJob;
 use connection::Connector;
+use pairs::LoadJob;
+use queue::Job as _;
 use queue::Queue;
 use worker::Work;
 
@@ -63,6 +71,8 @@ const MIGRATION: Duration = Duration::from_secs(1_800);
 const COPY: Duration = Duration::from_secs(4 * 3_600);
 /// How long a call waits for a connection, so that a partner's stanza and a SIP transaction still get an answer.
 pub(crate) const WAIT: Duration = Duration::from_secs(5);
+/// How long a commit waits whose connection was lost before its answer came: whoever made it must hear what became of it.
+const UNKNOWN: Duration = Duration::from_secs(60);
 /// How much longer than the server we wait for the end of a statement: then it is the server that is gone.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -192,7 +202,7 @@ impl PostgresStore {
         F: Future<Output = Sql<T>> + Send + 'static,
     {
         let limit = lane.statement() + GRACE;
-        self.queue(lane).submit(Work::new(mode, limit, verb, done, work));
+        self.queue(lane).work(Work::new(mode, limit, verb, done, work));
     }
 
     /// Work of minutes has a connection for itself, and there is one such work at a time.
@@ -220,6 +230,42 @@ impl PostgresStore {
                 Err(fault) => work.fail(connector.error(fault)),
             }
         });
+    }
+}
+
+impl Store for PostgresStore {
+    fn load_pair(&self, key: PairKey, done: Done<Option<Pair>>) {
+        self.queue(Lane::Pairs).load(LoadJob { key, done });
+    }
+
+    fn commit(&self, changes: Vec<PairChange>, done: Done<Vec<Committed>>) {
+        self.queue(Lane::Pairs).commit(CommitJob::new(changes, done));
+    }
+
+    fn claim_due(&self, now_ms: u64, claimed_until: u64, limit: usize, done: Done<Vec<Pair>>) {
+        self.run(Lane::Pairs, Mode::Write, done, "claim_due", move |session| async move {
+            pairs::claim_due(&session, now_ms, claimed_until, limit).await
+        });
+    }
+
+    fn pairs_of_domain(&self, domain: DomainName, after: Option<PairKey>, limit: usize, done: Done<Vec<Pair>>) {
+        self.read(done, "pairs_of_domain", move |session| async move {
+            pairs::of_domain(&session, &domain, after.as_ref(), limit).await
+        });
+    }
+
+    fn pairs(&self, after: Option<PairKey>, limit: usize, done: Done<Vec<Pair>>) {
+        self.read(done, "pairs", move |session| async move { pairs::all(&session, after.as_ref(), limit).await });
+    }
+
+    fn count_held(&self, domain: DomainName, done: Done<u64>) {
+        self.run(Lane::Pairs, Mode::Single, done, "count_held", move |session| async move {
+            pairs::count_held(&session, &domain).await
+        });
+    }
+
+    fn counts(&self, done: Done<Counts>) {
+        self.read(done, "counts", |session| async move { pairs::counts(&session).await });
     }
 }
 

@@ -4,7 +4,7 @@ use tokio::runtime::Runtime;
 
 use super::test_server::TestServer;
 use super::*;
-use crate::store::conformance::wait;
+use crate::store::conformance::{check_all, wait};
 
 /// The runtime of all tests of a process.
 pub(super) fn runtime() -> &'static Runtime {
@@ -35,4 +35,10 @@ fn a_new_database_gets_the_schema_and_an_old_one_keeps_it() {
     })
     .unwrap();
     assert_eq!(one, 1);
+}
+
+#[test]
+fn postgres_does_what_every_store_must() {
+    let server = TestServer::start();
+    check_all(&|| open(&server.address(&server.database())));
 }

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
-use super::Mode;
+use super::commit::CommitJob;
 use super::connection::{Connector, Session};
 use super::fault::{Fault, Sql};
-use super::queue::{Batch, Queue};
+use super::queue::{Batch, Job, Queue, Timed};
+use super::{GRACE, Mode, commit, pairs};
 use crate::store::{Done, StoreError};
 
 /// The pause after the first failed attempt to connect; each further one doubles it.
@@ -75,9 +76,76 @@ impl Worker {
     }
 
     async fn perform(&self, session: &Arc<Session>, batch: Batch) -> Health {
+        let (place, limit) = (self.connector.place(), self.statement + GRACE);
         match batch {
-            Batch::Work(work) => work.what.perform(session, self.connector.place()).await,
+            Batch::Work(work) => work.what.perform(session, place).await,
+            Batch::Loads(loads) => {
+                let keys: Vec<_> = loads.iter().map(|load| &load.what.key).collect();
+                match timeout(limit, "loads", pairs::load(session, &keys)).await {
+                    Ok(found) => {
+                        for load in loads {
+                            let pair = found.get(&load.what.key).cloned().transpose().map_err(Fault::from);
+                            (load.what.done)(pair.map_err(|fault| fault.into_error(place)));
+                        }
+                        Health::Fine
+                    }
+                    Err(fault) => self.failed(fault, Batch::Loads(loads)),
+                }
+            }
+            Batch::Commits(mut commits) => {
+                let mut jobs: Vec<_> = commits.iter_mut().map(|commit| &mut commit.what).collect();
+                match timeout(limit, "commits", commit::commit(session, &mut jobs)).await {
+                    Ok(()) => {
+                        commits.into_iter().for_each(|commit| commit.what.finish());
+                        Health::Fine
+                    }
+                    Err(fault) if !fault.ends_connection() && commits.len() > 1 => {
+                        self.each_alone(session, commits).await
+                    }
+                    Err(fault) => self.failed(fault, Batch::Commits(commits)),
+                }
+            }
         }
+    }
+
+    /// What is wrong with one change must not take others with it.
+    async fn each_alone(&self, session: &Arc<Session>, commits: Vec<Timed<CommitJob>>) -> Health {
+        let mut left = commits.into_iter();
+        while let Some(mut one) = left.next() {
+            let limit = self.statement + GRACE;
+            match timeout(limit, "a commit", commit::commit(session, &mut [&mut one.what])).await {
+                Ok(()) => one.what.finish(),
+                Err(fault) if fault.ends_connection() => {
+                    return self.failed(fault, Batch::Commits(std::iter::once(one).chain(left).collect()));
+                }
+                Err(fault) => drop(self.failed(fault, Batch::Commits(vec![one]))),
+            }
+        }
+        Health::Fine
+    }
+
+    /// Whatever the connection took with it is tried again on another one, as long as it may wait.
+    fn failed(&self, fault: Fault, batch: Batch) -> Health {
+        let health = Health::after(&fault);
+        let error = fault.into_error(self.connector.place());
+        match (health, batch) {
+            (Health::Broken, batch) => self.queue.put_back(batch),
+            (Health::Fine, Batch::Loads(loads)) => {
+                loads.into_iter().for_each(|load| load.what.fail(error.clone()));
+            }
+            (Health::Fine, Batch::Commits(commits)) => {
+                for commit in commits {
+                    // It may be its own earlier attempt that holds the lock.
+                    if error.fault.may_pass() && commit.what.may_be_stored() {
+                        self.queue.put_back(Batch::Commits(vec![commit]));
+                    } else {
+                        commit.what.fail(error.clone());
+                    }
+                }
+            }
+            (Health::Fine, Batch::Work(work)) => work.what.fail(error),
+        }
+        health
     }
 
     /// Connects, however long it takes; `None` when there is nothing left to do it for.
@@ -108,6 +176,10 @@ impl Worker {
     fn say(&self, now: Option<StoreError>) -> Option<StoreError> {
         std::mem::replace(&mut *self.trouble.lock().unwrap_or_else(PoisonError::into_inner), now)
     }
+}
+
+async fn timeout<T>(limit: Duration, what: &str, work: impl Future<Output = Sql<T>>) -> Sql<T> {
+    tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(Fault::silent(what)))
 }
 
 /// What is left of a connection after it was used.
@@ -157,10 +229,7 @@ impl Work {
                         return Health::Fine;
                     }
                 };
-                let result = match tokio::time::timeout(limit, within(&session, mode, work)).await {
-                    Ok(result) => result,
-                    Err(_) => Err(Fault::silent(verb)),
-                };
+                let result = timeout(limit, verb, within(&session, mode, work)).await;
                 let health = result.as_ref().err().map_or(Health::Fine, Health::after);
                 done(result.map_err(|fault| fault.into_error(&place)));
                 health
@@ -169,16 +238,17 @@ impl Work {
         Self { verb, work }
     }
 
-    /// Tells the caller that nothing was done.
-    pub(super) fn fail(self, error: StoreError) {
-        // Nothing is awaited on this way: the callback is called when this is polled once.
-        let waker = std::task::Waker::noop();
-        let _ = (self.work)(Err(error)).as_mut().poll(&mut std::task::Context::from_waker(waker));
-    }
-
     /// Does it and calls back.
     pub(super) async fn perform(self, session: &Arc<Session>, place: &Arc<str>) -> Health {
         (self.work)(Ok((Arc::clone(session), Arc::clone(place)))).await
+    }
+}
+
+impl Job for Work {
+    fn fail(self, error: StoreError) {
+        // Nothing is awaited on this way: the callback is called when this is polled once.
+        let waker = std::task::Waker::noop();
+        let _ = (self.work)(Err(error)).as_mut().poll(&mut std::task::Context::from_waker(waker));
     }
 }
 
