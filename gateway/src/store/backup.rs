@@ -17,6 +17,7 @@ use crate::admin::journal::{BrokenAt, ChainCheck, JournalRecord, hex};
 use crate::presence::record::Pair;
 use crate::store::operator::{Account, ArchivedMessage, Document, Grant, Token};
 
+pub mod contents;
 mod form;
 mod pair;
 

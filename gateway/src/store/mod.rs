@@ -11,6 +11,7 @@ pub mod pool;
 pub mod postgres;
 pub mod row;
 pub mod sqlite;
+pub mod transfer;
 
 use std::sync::Arc;
 
