@@ -172,7 +172,9 @@ fn a_change_of_an_account_is_stored_with_what_goes_along_or_not_at_all(store: &d
 fn the_last_who_has_a_role_keeps_it(store: &dyn OperatorStore) {
     let (mut alice, mut bob) = (account("alice"), Account { is_disabled: true, ..account("bob") });
     let mut guest = Account { password_hash: None, ..account("guest") };
-    [&mut alice, &mut bob, &mut guest].map(|account| put(store, account));
+    for account in [&mut alice, &mut bob, &mut guest] {
+        put(store, account);
+    }
     let demoted = Account { roles: vec!["ArchiveReader".into()], ..alice.clone() };
     for changed in
         [&demoted, &Account { is_disabled: true, ..alice.clone() }, &Account { password_hash: None, ..alice.clone() }]
@@ -195,7 +197,9 @@ fn the_last_who_has_a_role_keeps_it(store: &dyn OperatorStore) {
 fn two_administrators_who_remove_each_other_leave_one(stores: &[Arc<dyn OperatorStore>; 2]) {
     for round in 0..8 {
         let mut both = [account("alice"), account("bob")];
-        both.iter_mut().for_each(|account| drop(put(&*stores[0], account)));
+        for account in &mut both {
+            put(&*stores[0], account);
+        }
         let started = Arc::new(Barrier::new(2));
         let threads = [0, 1].map(|which| {
             let (store, other, started) = (Arc::clone(&stores[which]), both[1 - which].clone(), Arc::clone(&started));

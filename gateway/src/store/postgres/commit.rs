@@ -104,6 +104,22 @@ pub(super) async fn commit(session: &Session, jobs: &mut [&mut CommitJob]) -> Sq
     }
 }
 
+/// Stores records that are new, each once, inside the caller's transaction. Answers with those that are there already.
+pub(super) async fn insert(session: &Session, pairs: Vec<Pair>) -> Sql<Vec<PairKey>> {
+    let changes: Vec<_> = pairs.into_iter().map(|after| PairChange { before: None, after }).collect();
+    let mut progress = vec![Progress::default(); changes.len()];
+    let mut round = Round::new();
+    let mut refused = Vec::new();
+    for (change, progress) in changes.iter().zip(&mut progress) {
+        if round.insert(&change.after.key, (change, progress)).is_some() {
+            refused.push(change.after.key.clone());
+        }
+    }
+    let written = write(session, &round).await?;
+    refused.extend(written.into_iter().filter(|(_, outcome)| *outcome == Committed::Conflict).map(|(key, _)| key));
+    Ok(refused)
+}
+
 async fn transact(session: &Session, round: &mut Round<'_>) -> Sql<()> {
     session.batch("BEGIN").await?;
     match write(session, round).await {

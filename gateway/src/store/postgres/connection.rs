@@ -267,6 +267,11 @@ impl Session {
         Ok(())
     }
 
+    /// All rows of a statement that is put together for this call, and not kept.
+    pub(super) async fn query_once(&self, sql: &str, values: &[&(dyn ToSql + Sync)]) -> Sql<Vec<Row>> {
+        Ok(self.client.query(sql, values).await?)
+    }
+
     /// Statements without values, of which none is prepared.
     pub(crate) async fn batch(&self, sql: &str) -> Sql<()> {
         Ok(self.client.batch_execute(sql).await?)

@@ -24,6 +24,7 @@ mod connection;
 mod fault;
 mod hints;
 mod migrate;
+mod operator;
 mod pairs;
 mod pool;
 mod queue;
@@ -51,7 +52,7 @@ use queue::Job as _;
 use queue::Queue;
 use worker::Work;
 
-pub(crate) use column::{count_of, integer, integer_opt, unsigned, unsigned_opt};
+pub(crate) use column::{count_of, integer, unsigned};
 pub(crate) use connection::Session;
 pub(crate) use fault::{Fault, Sql};
 

@@ -253,3 +253,6 @@ async fn fits(session: &Session, what: &str, count: &'static str, bound: usize) 
     let present: i64 = session.query_one(count, &[]).await?.try_get(0)?;
     Ok(bounds::fits(what, present, bound)?)
 }
+
+#[cfg(test)]
+mod tests;

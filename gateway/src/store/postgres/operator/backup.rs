@@ -17,7 +17,7 @@ use crate::admin::journal::{Hash, JournalRecord};
 use crate::presence::record::Pair;
 use crate::store::backup::{BackupItem, Broken};
 use crate::store::operator::*;
-use crate::store::{Committed, PairChange, StoreFault};
+use crate::store::StoreFault;
 
 /// Things of a page.
 const PAGE: usize = 256;
@@ -217,18 +217,10 @@ impl Restoring<'_> {
 }
 
 async fn restore_pairs(session: &Session, pairs: Vec<Pair>) -> Sql<()> {
-    if pairs.is_empty() {
-        return Ok(());
+    match commit::insert(session, pairs).await?.first() {
+        Some(key) => refuse(format!("the pair {} and {} comes twice", key.local.as_str(), key.remote.as_str())),
+        None => Ok(()),
     }
-    let changes: Vec<_> = pairs.into_iter().map(|after| PairChange { before: None, after }).collect();
-    let committed = commit::commit(session, &changes).await?;
-    for (change, committed) in changes.iter().zip(committed) {
-        if committed == Committed::Conflict {
-            let key = &change.after.key;
-            return refuse(format!("the pair {} and {} comes twice", key.local.as_str(), key.remote.as_str()));
-        }
-    }
-    Ok(())
 }
 
 /// Puts entries of the backup in their places. From the first one on that the store's journal has differently, what the
