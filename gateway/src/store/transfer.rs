@@ -51,10 +51,10 @@ impl Found {
     /// Where the journal does not hold.
     pub fn broken(&self) -> Option<BrokenAt> {
         let (seq, hash) = self.journal_end;
-        let cut_off = || (self.contents.journal_end.0 < seq).then_some(BrokenAt::Truncated {
-            expected: seq,
-            found: self.contents.journal_end.0,
-        });
+        let cut_off = || {
+            (self.contents.journal_end.0 < seq)
+                .then_some(BrokenAt::Truncated { expected: seq, found: self.contents.journal_end.0 })
+        };
         let exchanged = || (self.contents.journal_end != (seq, hash)).then_some(BrokenAt::Unlinked { seq });
         self.contents.broken.or_else(cut_off).or_else(exchanged)
     }

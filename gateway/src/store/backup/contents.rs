@@ -94,9 +94,8 @@ fn comparable(item: BackupItem) -> BackupItem {
             let body = message.body.replace('\0', "\u{fffd}");
             BackupItem::Message(ArchivedMessage { id: 0, body, ..message })
         }
-        other @ (BackupItem::Document(_)
-        | BackupItem::Grant(_)
-        | BackupItem::Journal(_)
-        | BackupItem::Token(_)) => other,
+        other @ (BackupItem::Document(_) | BackupItem::Grant(_) | BackupItem::Journal(_) | BackupItem::Token(_)) => {
+            other
+        }
     }
 }

@@ -129,9 +129,11 @@ impl OperatorStore for PostgresStore {
     }
 
     fn remove_login(&self, token_hash: Hash, done: Done<bool>) {
-        self.change(done, "remove_login", move |session| async move {
-            account::remove_login(&session, &token_hash).await
-        });
+        self.change(
+            done,
+            "remove_login",
+            move |session| async move { account::remove_login(&session, &token_hash).await },
+        );
     }
 
     fn remove_logins_of(&self, account: String, except: Option<Hash>, done: Done<u64>) {
@@ -179,9 +181,11 @@ impl OperatorStore for PostgresStore {
     }
 
     fn remove_one_time(&self, purpose: String, done: Done<u64>) {
-        self.change(done, "remove_one_time", move |session| async move {
-            token::remove_one_time(&session, &purpose).await
-        });
+        self.change(
+            done,
+            "remove_one_time",
+            move |session| async move { token::remove_one_time(&session, &purpose).await },
+        );
     }
 
     fn archive(&self, messages: Vec<ArchivedMessage>, done: Done<()>) {
@@ -189,9 +193,11 @@ impl OperatorStore for PostgresStore {
     }
 
     fn archived(&self, filter: ArchiveFilter, after_id: u64, limit: usize, done: Done<Vec<ArchivedMessage>>) {
-        self.read(done, "archived", move |session| async move {
-            archive::page(&session, &filter, after_id, limit).await
-        });
+        self.read(
+            done,
+            "archived",
+            move |session| async move { archive::page(&session, &filter, after_id, limit).await },
+        );
     }
 
     fn purge_archive(&self, partner: String, before_ms: u64, done: Done<u64>) {

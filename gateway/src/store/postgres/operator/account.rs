@@ -102,12 +102,7 @@ pub(super) async fn remove(session: &Session, name: &str, version: u64, along: A
     Ok(RemoveOutcome::Removed)
 }
 
-pub(super) async fn note_failure(
-    session: &Session,
-    name: &str,
-    now_ms: u64,
-    rule: LockOut,
-) -> Sql<Option<Failures>> {
+pub(super) async fn note_failure(session: &Session, name: &str, now_ms: u64, rule: LockOut) -> Sql<Option<Failures>> {
     if !can_be_stored(name) {
         return Ok(None);
     }

@@ -15,9 +15,9 @@ use super::super::{Fault, Session, Sql, commit, pairs};
 use super::{account, archive, document, fits, hash, journal, refuse, token};
 use crate::admin::journal::{Hash, JournalRecord};
 use crate::presence::record::Pair;
+use crate::store::StoreFault;
 use crate::store::backup::{BackupItem, Broken};
 use crate::store::operator::*;
-use crate::store::StoreFault;
 
 /// Things of a page.
 const PAGE: usize = 256;
