@@ -10,7 +10,9 @@ use super::administration::InForce;
 use super::check::certificates::ours;
 use super::desk::Desk;
 use super::panel::language::{Language, Texts};
+use super::replicas::{arguments, is_unready, missing_legs};
 use crate::config::stored::StoredKey;
+use crate::pool::{Drift, View};
 use crate::shell::now;
 
 /// Failures that count: of the last hour.
@@ -70,6 +72,7 @@ pub async fn attention(desk: &Desk, language: Language) -> Vec<Attention> {
             )
         }));
     }
+    found.extend(replicas(&desk.replicas.view()));
     found.extend(failures(desk, now_ms));
     found.extend(choices(desk, &in_force).await);
     found.sort_by_key(|item| item.level);
@@ -128,6 +131,39 @@ fn edges(desk: &Desk, in_force: &InForce, now_ms: u64) -> Vec<Attention> {
     let is_old = in_force.snapshot.saturating_add(BEHIND_MS) < now_ms;
     for edge in attached.into_iter().filter(|edge| is_old && edge.applied < in_force.snapshot) {
         found.push(item(Level::Warning, "edge-behind", [("edge", edge.name)], "/streams"));
+    }
+    // What another gateway has told it last, this one would know by now, if it came from the store.
+    for edge in desk.links.edges() {
+        if edge.applied > in_force.snapshot && edge.applied.saturating_add(BEHIND_MS) < now_ms {
+            found.push(item(Level::Warning, "edge-elsewhere", [("edge", edge.name)], "/replicas"));
+        }
+    }
+    found
+}
+
+/// What does not fit between the gateways of a pool, and who of the others is not ready. What this one lacks its legs say.
+fn replicas(view: &View) -> Vec<Attention> {
+    let mut found = Vec::new();
+    if let Some(reason) = view.fault.as_ref().filter(|_| view.is_shared) {
+        found.push(item(Level::Failed, "replica-unheard", [("reason", reason.clone())], "/replicas"));
+    }
+    for replica in &view.replicas {
+        for drift in &replica.drift {
+            let (level, code) = match drift {
+                Drift::Gone { .. } => (Level::Failed, "replica-gone"),
+                Drift::SameId { .. } => (Level::Failed, "replica-same-id"),
+                Drift::Behind { .. } => (Level::Failed, "replica-behind"),
+                Drift::Differs { .. } => (Level::Warning, "replica-differs"),
+                Drift::Older { .. } => (Level::Warning, "replica-older"),
+                Drift::Clock { .. } => (Level::Warning, "replica-clock"),
+            };
+            let args = arguments(replica, drift).into_iter().collect();
+            found.push(Attention { args, ..item(level, code, [], "/replicas") });
+        }
+        if is_unready(replica) && !view.is_own(replica) {
+            let args = [("gateway", replica.report.gateway_id.clone()), ("reason", missing_legs(replica))];
+            found.push(item(Level::Warning, "replica-not-ready", args, "/replicas"));
+        }
     }
     found
 }
@@ -196,6 +232,26 @@ mod tests {
         assert_eq!(level(29), Some((Level::Warning, "certificate-ending")));
         assert_eq!(level(3), Some((Level::Failed, "certificate-ending")));
         assert_eq!(level(-1), Some((Level::Failed, "certificate-over")));
+    }
+
+    #[test]
+    fn what_does_not_fit_in_the_pool_is_named_with_its_gateway() {
+        use crate::admin::replicas::tests::view;
+        use crate::pool::{LegReport, ReplicaState};
+
+        let mut view = view();
+        view.replicas[0].report.state = ReplicaState::NotReady;
+        view.replicas[2].report.state = ReplicaState::NotReady;
+        let sip = LegReport { name: "sip".into(), ready: false, reason: "0 targets known".into() };
+        view.replicas[2].report.legs.push(sip);
+        let found = replicas(&view);
+        assert_eq!(
+            found.iter().map(|item| (item.code, item.args["gateway"].as_str())).collect::<Vec<_>>(),
+            [("replica-gone", "gateway-2"), ("replica-differs", "gateway-3"), ("replica-not-ready", "gateway-3")]
+        );
+        assert_eq!(found[2].args["reason"], "sip: 0 targets known");
+        view.fault = Some("the store does not answer".into());
+        assert_eq!(replicas(&view)[0].code, "replica-unheard");
     }
 
     #[test]

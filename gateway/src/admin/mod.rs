@@ -14,6 +14,7 @@ pub mod journal;
 pub mod login;
 pub mod panel;
 pub mod receipt;
+mod replicas;
 pub mod serve;
 pub mod store;
 #[cfg(test)]

@@ -40,6 +40,8 @@ pub(crate) struct Rig {
     store: Arc<SqliteStore>,
     text: Arc<Mutex<Arc<str>>>,
     pub(crate) links: Links,
+    /// What this gateway hears of the others.
+    pub(crate) view: View,
     _shutdown: watch::Sender<bool>,
 }
 
@@ -77,7 +79,16 @@ impl Rig {
         };
         let (links, _events) = Links::start(link, shutting_down);
         let administration = Administration::new(operators.clone(), in_force_changes, take_up, links.clone());
-        Self { _folder: folder, operators, administration, store, text, links, _shutdown: shutdown }
+        Self {
+            _folder: folder,
+            operators,
+            administration,
+            store,
+            text,
+            links,
+            view: View::default(),
+            _shutdown: shutdown,
+        }
     }
 
     /// Adds to the file while the gateway runs.
@@ -110,7 +121,7 @@ impl Rig {
             links: self.links.clone(),
             settings,
             legs: Arc::new(|| vec![Leg::new("store", true, "it answers")]),
-            replicas: Pool::seen(View::default()),
+            replicas: Pool::seen(self.view.clone()),
         })
     }
 }

@@ -8,9 +8,10 @@ use tokio::sync::watch;
 
 use super::administration::InForce;
 use super::desk::Desk;
-use super::login::gate::{BodiesShown, Gate, gate};
+use super::login::gate::{Around, Gate, SaysAround, gate};
 use super::login::{Denied, Login};
 use super::panel::{self, dress::dress};
+use super::replicas::others;
 use super::{serve, store::AsyncStore};
 use crate::config::PanelConfig;
 
@@ -20,8 +21,8 @@ fn inside(desk: Arc<Desk>) -> Router {
 }
 
 /// All routes with the layers before them.
-pub(crate) fn router(login: Login, bodies_shown: BodiesShown, inside: Router) -> Router {
-    let gate_state = Gate::new(login.clone(), bodies_shown);
+pub(crate) fn router(login: Login, around: SaysAround, inside: Router) -> Router {
+    let gate_state = Gate::new(login.clone(), around);
     panel::routes(login)
         .merge(inside)
         .fallback(async || Denied::NotFound)
@@ -64,11 +65,16 @@ impl Web {
     pub fn start(self, desk: Arc<Desk>, shutdown: watch::Receiver<bool>) {
         let Self { login, panel, tls } = self;
         let shown = Arc::clone(&desk);
-        let bodies_shown: BodiesShown = Arc::new(move || shown.shows_bodies());
+        let around: SaysAround = Arc::new(move || around(&shown));
         tokio::spawn(login.clone().tidy());
         tokio::spawn(tell_set_up_link(login.clone()));
-        tokio::spawn(serve::serve(router(login, bodies_shown, inside(desk)), panel, tls, shutdown));
+        tokio::spawn(serve::serve(router(login, around, inside(desk)), panel, tls, shutdown));
     }
+}
+
+fn around(desk: &Desk) -> Around {
+    let view = desk.replicas.view();
+    Around { bodies_shown: desk.shows_bodies(), gateway: view.gateway_id.clone(), others: others(&view) }
 }
 
 /// The certificate of the panel; `None` if its files cannot be used just now, and the one so far stays.

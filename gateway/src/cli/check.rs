@@ -46,7 +46,7 @@ impl Arguments {
     }
 }
 
-fn flag(value: &Json, key: &str) -> bool {
+pub(super) fn flag(value: &Json, key: &str) -> bool {
     value.get(key).and_then(Json::as_bool).unwrap_or_default()
 }
 

@@ -22,6 +22,7 @@ mod partner;
 mod place;
 mod policy;
 mod problem;
+mod replicas;
 mod settings;
 mod streams;
 mod table;
@@ -63,6 +64,8 @@ enum Verb {
     /// Manage external access policies, and say which one counts for a user.
     #[command(subcommand)]
     Policy(policy::Verb),
+    /// Show the gateways that share the store, and what does not fit between them.
+    Replicas,
     /// Show live streams, or close one.
     Streams(streams::Streams),
     /// Show what waits for partners and gateways.
@@ -155,6 +158,7 @@ async fn ask(verb: &Verb, client: &Client, screen: &Screen) -> Ending {
         Verb::Partner(verb) => verb.run(client, screen).await,
         Verb::Settings(verb) => verb.run(client, screen).await,
         Verb::Policy(verb) => verb.run(client, screen).await,
+        Verb::Replicas => replicas::run(client, screen).await,
         Verb::Streams(arguments) => arguments.run(client, screen).await,
         Verb::Queues => streams::queues(client, screen).await,
         Verb::Verdicts(arguments) => streams::verdicts(arguments, client, screen).await,

@@ -58,6 +58,11 @@ pub struct View {
 }
 
 impl View {
+    /// Whether everything does.
+    pub fn fits(&self) -> bool {
+        self.fault.is_none() && self.replicas.iter().all(|replica| replica.drift.is_empty())
+    }
+
     /// Whether a replica is this process.
     pub fn is_own(&self, replica: &Replica) -> bool {
         replica.report.gateway_id == self.gateway_id && replica.report.boot == self.boot

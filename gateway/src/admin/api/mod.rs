@@ -33,6 +33,7 @@ pub mod permission;
 pub mod policies;
 pub mod problem;
 pub mod rate;
+pub mod replicas;
 pub mod settings;
 pub mod standing;
 pub mod status;
@@ -64,6 +65,7 @@ fn resources() -> OpenApiRouter<Arc<Desk>> {
         .merge(pairs::routes())
         .merge(events::routes())
         .merge(status::routes())
+        .merge(replicas::routes())
         .merge(check::routes())
         .merge(accounts::routes())
         .merge(tokens::routes())

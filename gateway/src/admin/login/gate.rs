@@ -43,14 +43,25 @@ const MAX_LOCAL_REQUESTS: usize = 32;
 /// The field of forms with the session's token.
 const FIELD: &str = "csrf";
 
-/// Whether message bodies are shown, as every page says.
-pub type BodiesShown = Arc<dyn Fn() -> bool + Send + Sync>;
+/// What every page says of the gateway.
+#[derive(Debug, Clone, Default)]
+pub struct Around {
+    /// Whether message bodies are shown.
+    pub bodies_shown: bool,
+    /// The gateway's name.
+    pub gateway: String,
+    /// The other gateways of the pool, each with the address of its panel.
+    pub others: Vec<(String, String)>,
+}
+
+/// Says it at any moment.
+pub type SaysAround = Arc<dyn Fn() -> Around + Send + Sync>;
 
 /// What the gate needs.
 #[derive(Clone)]
 pub struct Gate {
     login: Login,
-    bodies_shown: BodiesShown,
+    around: SaysAround,
     requests: Arc<Semaphore>,
     local_requests: Arc<Semaphore>,
     large_requests: Arc<Semaphore>,
@@ -58,10 +69,10 @@ pub struct Gate {
 
 impl Gate {
     /// A gate before everything that is served.
-    pub fn new(login: Login, bodies_shown: BodiesShown) -> Self {
+    pub fn new(login: Login, around: SaysAround) -> Self {
         Self {
             login,
-            bodies_shown,
+            around,
             requests: Arc::new(Semaphore::new(MAX_REQUESTS)),
             local_requests: Arc::new(Semaphore::new(MAX_LOCAL_REQUESTS)),
             large_requests: Arc::new(Semaphore::new(MAX_LARGE_REQUESTS)),
@@ -158,7 +169,8 @@ impl Gate {
             visit.language = language;
         }
         visit.csrf.clone_from(&session.csrf);
-        visit.bodies_shown = (self.bodies_shown)();
+        let around = (self.around)();
+        (visit.bodies_shown, visit.gateway, visit.others) = (around.bodies_shown, around.gateway, around.others);
         let actor = Actor {
             name: session.account.name.clone(),
             kind: ActorKind::Account,
@@ -216,6 +228,8 @@ fn visit(parts: &Parts) -> Visit {
         theme: cookies::read(headers, cookies::THEME).and_then(Theme::parse).unwrap_or_default(),
         csrf: String::new(),
         bodies_shown: false,
+        gateway: String::new(),
+        others: Vec::new(),
         path: parts.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned(),
     }
 }

@@ -17,6 +17,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use super::{Actor, Login, NewAccount, NewToken, Role, Scope, Scopes};
+use crate::admin::login::gate::Around;
 use crate::admin::panel::language::Language;
 use crate::admin::serve;
 use crate::admin::store::AsyncStore;
@@ -70,7 +71,7 @@ impl Panel {
         let (config, changes) = watch::channel(Arc::new(config));
         let login = Login::new(store.clone(), changes.clone());
         let inside = Router::new().route("/api/v1/status", get(status).post(status));
-        let routes = router(login.clone(), Arc::new(|| true), inside);
+        let routes = router(login.clone(), Arc::new(|| Around { bodies_shown: true, ..Around::default() }), inside);
         let (shutdown, shutting_down) = watch::channel(false);
         tokio::spawn(serve::serve(routes, changes, watch::channel(None).1, shutting_down));
         let panel = Self { login, store, at, config, _shutdown: shutdown, folder };

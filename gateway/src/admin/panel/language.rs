@@ -27,7 +27,8 @@ macro_rules! areas {
 
 /// Name and texts of each area, in the order of [`Language::ALL`].
 static AREAS: &[(&str, [&str; 4])] = &areas![
-    "api", "faults", "frame", "journal", "live", "login", "partners", "policies", "settings", "trace", "verdicts"
+    "api", "faults", "frame", "journal", "live", "login", "partners", "policies", "pool", "settings", "trace",
+    "verdicts"
 ];
 
 /// A language of the panel.

@@ -66,6 +66,10 @@ pub struct Visit {
     pub csrf: String,
     /// Whether the message-body setting is on, which every page says.
     pub bodies_shown: bool,
+    /// The gateway that answers; empty if nobody is signed in.
+    pub gateway: String,
+    /// The other gateways that are there, each with the address of its panel, if it has one.
+    pub others: Vec<(String, String)>,
     /// What the path and query are, for links back.
     pub path: String,
 }
@@ -82,7 +86,7 @@ const fn entry(href: &'static str, text: &'static str, scope: Scope) -> Entry {
 }
 
 /// The pages in the order of the navigation; who may not see one is not shown it.
-const NAVIGATION: [Entry; 13] = [
+const NAVIGATION: [Entry; 14] = [
     entry("/", "nav-overview", Scope::Read),
     entry("/partners", "partners-title", Scope::Read),
     entry("/settings", "settings-title", Scope::Read),
@@ -92,6 +96,7 @@ const NAVIGATION: [Entry; 13] = [
     entry("/verdicts", "nav-verdicts", Scope::Read),
     entry("/ladder", "nav-ladder", Scope::Read),
     entry("/explain", "nav-explain", Scope::Read),
+    entry("/replicas", "nav-replicas", Scope::Read),
     entry("/certificates", "nav-certificates", Scope::Read),
     entry("/journal", "journal-title", Scope::Read),
     entry("/archive", "nav-archive", Scope::Archive),
@@ -216,6 +221,8 @@ mod tests {
             theme: Theme::Dark,
             csrf: "token".into(),
             bodies_shown: true,
+            gateway: "gateway-1".into(),
+            others: Vec::new(),
             path: "/accounts/alice".into(),
         };
         let t = Texts::new(language);
@@ -249,6 +256,12 @@ mod tests {
     fn the_banner_says_that_message_bodies_are_shown() {
         let html = shown(Language::English, Some(Actor::local(Language::English)));
         assert!(html.contains(&Texts::new(Language::English).get("banner-bodies")), "{html}");
+    }
+
+    #[test]
+    fn a_page_says_which_gateway_has_made_it() {
+        let html = shown(Language::English, Some(Actor::local(Language::English)));
+        assert!(html.contains("Answered by gateway-1"), "{html}");
     }
 
     #[test]

@@ -33,6 +33,7 @@ mod page_rig;
 pub mod partners;
 mod policies;
 mod queues;
+mod replicas;
 mod settings;
 mod sheet;
 mod sign_in;
@@ -72,6 +73,7 @@ pub fn pages(desk: Arc<Desk>) -> Router {
         .merge(overview::routes())
         .merge(streams::routes())
         .merge(queues::routes())
+        .merge(replicas::routes())
         .merge(verdicts::routes())
         .merge(certificates::routes())
         .merge(ladder::routes())

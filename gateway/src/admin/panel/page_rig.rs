@@ -13,6 +13,7 @@ use super::language::{Language, Texts};
 use super::layout::Visit;
 use crate::admin::login::{Actor, Role};
 use crate::admin::test_rig::Rig;
+use crate::pool::View;
 
 /// Somebody at a browser.
 pub(super) struct Browser {
@@ -32,7 +33,18 @@ pub(super) struct Shown {
 impl Browser {
     /// An administrator who reads English, on the smallest configuration with this behind it.
     pub(super) async fn new(more: &str) -> Self {
-        let rig = Arc::new(Rig::new(more).await);
+        Self::at(Rig::new(more).await)
+    }
+
+    /// The same at a gateway that has heard this of the others.
+    pub(super) async fn seeing(view: View) -> Self {
+        let mut rig = Rig::new("").await;
+        rig.view = view;
+        Self::at(rig)
+    }
+
+    fn at(rig: Rig) -> Self {
+        let rig = Arc::new(rig);
         let router = super::pages(rig.desk());
         Self { rig, router, actor: someone("alice", Role::Administrator), language: Language::English }
     }

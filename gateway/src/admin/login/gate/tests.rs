@@ -437,7 +437,7 @@ async fn a_change_goes_on_to_its_end_though_the_client_goes_away() {
         done.send(()).await.unwrap();
     };
     let inside = axum::Router::new().route("/work", axum::routing::post(work));
-    let routes = crate::admin::web::router(panel.login.clone(), Arc::new(|| false), inside);
+    let routes = crate::admin::web::router(panel.login.clone(), Arc::new(super::Around::default), inside);
     let mut request = axum::extract::Request::post("/work").body(Body::empty()).unwrap();
     request.extensions_mut().insert(crate::admin::serve::Peer::Local);
     let asked = tokio::time::timeout(Duration::from_millis(10), routes.oneshot(request)).await;
