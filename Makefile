@@ -69,3 +69,4 @@ run-ci: ## What the build server runs
 -include deploy/fuzz.mk
 -include deploy/book.mk
 -include deploy/browser/browser.mk
+-include deploy/deploy.mk
