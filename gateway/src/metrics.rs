@@ -1,6 +1,11 @@
 //! What the gateway counts. Label sets are closed, so cardinality is bounded; hot counters are plain atomics.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use causeway_shared::domain::DomainName;
 use causeway_shared::link::StanzaKind;
+use causeway_shared::metrics::{Catalogue, Kind, PerPartner, register_build, register_process};
 use causeway_shared::verdict::Verdict;
 use causeway_shared::verdict::labels::PartnerLabels;
 use causeway_sip::method::Method;
@@ -8,12 +13,25 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::Registry;
 
 use crate::iq::Reply;
 use crate::presence::drift::Drift;
 use crate::translate::message_stanza::Encryption;
 use crate::verdicts::News;
+
+mod engine;
+mod partners;
+mod presence;
+mod standing;
+mod store;
+
+pub(crate) use engine::Turn;
+pub use engine::EngineMetrics;
+use partners::{DeliveryLabels, PartnerCounts, RefusalLabels, Times};
+pub(crate) use partners::To;
+use presence::Staleness;
+pub use standing::register as register_standing;
+pub use store::StoreMetrics;
 
 /// Labels of a verdict.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -41,6 +59,16 @@ struct IqLabels {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct EncryptionLabels {
     method: &'static str,
+}
+
+/// Delivery times with their bounds.
+#[derive(Debug)]
+struct DeliveryTimes(Times);
+
+impl Default for DeliveryTimes {
+    fn default() -> Self {
+        Self(partners::times())
+    }
 }
 
 /// The counters.
@@ -71,18 +99,30 @@ pub struct Metrics {
     iqs_answered: Family<IqLabels, Counter>,
     drifts: Family<DriftLabels, Counter>,
     verdicts: Family<VerdictLabels, Counter>,
+    redelivered: Counter,
+    deliveries: Family<DeliveryLabels, Counter>,
+    times: DeliveryTimes,
+    refusals: Family<RefusalLabels, Counter>,
+    by_partner: PerPartner<PartnerCounts>,
+    staleness: Arc<Staleness>,
+    /// The store's calls.
+    pub store: Arc<StoreMetrics>,
+    /// The engine's turns.
+    pub engine: Arc<EngineMetrics>,
     /// The partners that have labels of their own.
     partners: PartnerLabels,
 }
 
 impl Metrics {
     /// Counters, registered under their names.
-    pub fn register(registry: &mut Registry) -> Self {
+    pub fn register(catalogue: &mut Catalogue) -> Self {
         let metrics = Self::default();
-        let mut add = |name: &str, help: &str, counter: &Counter| registry.register(name, help, counter.clone());
+        let mut add = |name: &str, help: &str, counter: &Counter| catalogue.register(name, help, &[], counter.clone());
         add("causeway_messages_received", "Message stanzas received from edges", &metrics.messages_in);
         add("causeway_presences_received", "Presence stanzas received from edges", &metrics.presences_in);
         add("causeway_iqs_received", "Iq stanzas received from edges", &metrics.iqs_in);
+        let help = "Stanzas received that another gateway may have worked on";
+        add("causeway_stanzas_redelivered", help, &metrics.redelivered);
         add("causeway_sip_messages_received", "MESSAGE requests received", &metrics.sip_messages_in);
         add("causeway_sip_subscribes_received", "SUBSCRIBE requests received", &metrics.sip_subscribes_in);
         add("causeway_sip_notifies_received", "NOTIFY requests received", &metrics.sip_notifies_in);
@@ -100,30 +140,52 @@ impl Metrics {
         add("causeway_presences_sent", "Presence stanzas sent", &metrics.presences_out);
         add("causeway_sip_refused", "SIP requests refused before they had a meaning", &metrics.sip_refused);
         add("causeway_echoes", "Messages that the echo contact sent back", &metrics.echoes);
-        registry.register(
-            "causeway_iqs_answered",
-            "Iq requests answered, by what they asked and whether with a result",
-            metrics.iqs_answered.clone(),
-        );
-        registry.register(
-            "causeway_messages_encrypted",
-            "Messages refused because only their recipient's client could read them",
-            metrics.encrypted.clone(),
-        );
-        registry.register("causeway_sessions", "Chat sessions that are there now", metrics.sessions.clone());
-        let help = "Connections of MSRP that are there now, in both directions";
-        registry.register("causeway_msrp_connections", help, metrics.msrp_connections.clone());
-        registry.register(
-            "causeway_drift_mended",
-            "Records of the store that had drifted and were mended, by kind",
-            metrics.drifts.clone(),
-        );
-        registry.register(
-            "causeway_verdicts",
-            "Refusals and failures by rung, side and partner",
-            metrics.verdicts.clone(),
-        );
+        metrics.register_families(catalogue);
+        metrics.store.register(catalogue);
+        metrics.engine.register(catalogue);
+        register_build(catalogue);
+        register_process(catalogue);
         metrics
+    }
+
+    fn register_families(&self, catalogue: &mut Catalogue) {
+        let help = "Messages by partner, where to, and what became of them";
+        catalogue.register("causeway_deliveries", help, &["partner", "to", "outcome"], self.deliveries.clone());
+        let help = "Time from a message's arrival at the gateway to the other side's word that it has it";
+        catalogue.register("causeway_delivery_seconds", help, &["partner", "to"], self.times.0.clone());
+        let help = "Refusals by configuration or by a limit, by the code of the verdict";
+        catalogue.register("causeway_policy_refusals", help, &["partner", "code"], self.refusals.clone());
+        let help = "Iq requests answered, by what they asked and whether with a result";
+        catalogue.register("causeway_iqs_answered", help, &["topic", "outcome"], self.iqs_answered.clone());
+        let help = "Messages refused because only their recipient's client could read them";
+        catalogue.register("causeway_messages_encrypted", help, &["method"], self.encrypted.clone());
+        catalogue.register("causeway_sessions", "Chat sessions that are there now", &[], self.sessions.clone());
+        let help = "Connections of MSRP that are there now, in both directions";
+        catalogue.register("causeway_msrp_connections", help, &[], self.msrp_connections.clone());
+        let help = "Records of the store that had drifted and were mended, by kind";
+        catalogue.register("causeway_drift_mended", help, &["kind"], self.drifts.clone());
+        let help = "Refusals and failures by rung, side and partner";
+        catalogue.register("causeway_verdicts", help, &["rung", "side", "service", "partner"], self.verdicts.clone());
+        let staleness = Arc::clone(&self.staleness);
+        let help = "By how much the oldest presence record that was due last came late";
+        catalogue.look_up("causeway_presence_overdue_seconds", help, Kind::Gauge, &["partner"], move || {
+            staleness.samples()
+        });
+    }
+
+    /// The counters of a partner, by its primary domain.
+    pub(crate) fn of_partner(&self, partner: &DomainName) -> Arc<PartnerCounts> {
+        let make = |label: &str| PartnerCounts::new(label, &self.deliveries, &self.times.0);
+        self.by_partner.of(partner.as_str(), make)
+    }
+
+    /// The store has given what is due: whose, and since how many milliseconds.
+    pub(crate) fn presence_claimed<'p>(&self, due: impl Iterator<Item = (&'p str, u64)>) {
+        self.staleness.claimed(due);
+    }
+
+    pub(crate) fn stanza_redelivered(&self) {
+        self.redelivered.inc();
     }
 
     pub(crate) fn stanza_in(&self, kind: StanzaKind) {
@@ -160,16 +222,24 @@ impl Metrics {
         self.sessions_accepted.inc();
     }
 
-    pub(crate) fn message_to_sip_delivered(&self) {
+    /// A partner's message was taken by a SIP user's device, or by who promises it.
+    pub(crate) fn message_to_sip_delivered(&self, partner: &DomainName, after: Duration) {
         self.to_sip.inc();
+        self.of_partner(partner).delivered(To::Sip, after);
     }
 
-    pub(crate) fn message_to_xmpp_delivered(&self) {
+    /// A SIP user's message was written to a partner.
+    pub(crate) fn message_to_xmpp_delivered(&self, partner: &DomainName, after: Duration) {
         self.to_xmpp.inc();
+        self.of_partner(partner).delivered(To::Xmpp, after);
     }
 
-    pub(crate) fn message_refused(&self) {
+    /// A message of a partner's user, or to one, ended in an error; without a partner nobody's domain asked.
+    pub(crate) fn message_refused(&self, partner: Option<&DomainName>, to: To) {
         self.refused.inc();
+        if let Some(partner) = partner {
+            self.of_partner(partner).refused(to);
+        }
     }
 
     pub(crate) fn message_encrypted(&self, encryption: Encryption) {
@@ -244,6 +314,9 @@ impl Metrics {
 
     fn count(&self, verdict: &Verdict, service: &'static str, count: u32) {
         let partner = self.partners.of(verdict);
+        if let Some(labels) = RefusalLabels::of(verdict, &partner) {
+            self.refusals.get_or_create(&labels).inc_by(count.into());
+        }
         let labels = VerdictLabels { rung: verdict.rung.as_str(), side: verdict.side.as_str(), service, partner };
         self.verdicts.get_or_create(&labels).inc_by(count.into());
     }

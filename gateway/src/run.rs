@@ -3,12 +3,12 @@
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use causeway_shared::config::args::environment;
 use causeway_shared::config::{ConfigError, Secret};
 use causeway_shared::health::Leg;
+use causeway_shared::metrics::Catalogue;
 use causeway_shared::{supervisor, telemetry};
 use causeway_sip::endpoint::{EndpointConfig, SentBy};
 use causeway_sip::ids::IdSource;
@@ -17,7 +17,6 @@ use causeway_sip::target::{Target, TransportKind};
 use causeway_sip::transport::msrp::MsrpTls;
 use causeway_sip::transport::{self, Rarely, Transport, TransportConfig};
 use causeway_sip::trust::TrustedPeers;
-use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, mpsc, watch};
@@ -36,7 +35,7 @@ use crate::engine::{Engine, SessionSettings, Settings};
 use crate::health::{self, Health};
 use crate::link::{EdgeAddress, LinkConfig, Links};
 use crate::locate::Locator;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, register_standing};
 use crate::policy::Domains;
 use crate::pool::gauges::PoolGauges;
 use crate::pool::{AsyncPool, Pool as Replicas, PoolFacts, PoolFault};
@@ -132,9 +131,9 @@ struct Live {
 /// Runs the gateway until a signal ends it.
 pub async fn run(config: Config, path: PathBuf) -> Result<(), StartError> {
     let _telemetry = telemetry::start(&config.telemetry)?;
-    let mut registry = Registry::default();
-    let metrics = Arc::new(Metrics::register(&mut registry));
-    let pool_gauges = PoolGauges::register(&mut registry);
+    let mut catalogue = Catalogue::default();
+    let metrics = Arc::new(Metrics::register(&mut catalogue));
+    let pool_gauges = PoolGauges::register(&mut catalogue);
     if let Some(folder) = config.store.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder).map_err(|error| FileFault::new(folder, error))?;
     }
@@ -210,7 +209,6 @@ pub async fn run(config: Config, path: PathBuf) -> Result<(), StartError> {
 
     let (drain, draining) = watch::channel(false);
     let drained = Arc::new(Notify::new());
-    let store_works = Arc::new(AtomicBool::new(true));
     let recorder = Arc::new(Recorder::default());
     let (operator, orders) =
         Operator::new(Arc::clone(&recorder), Arc::clone(&store) as _, links.clone(), live.settings.subscribe());
@@ -230,17 +228,17 @@ pub async fn run(config: Config, path: PathBuf) -> Result<(), StartError> {
         settings: settings_changes,
         draining,
         drained: Arc::clone(&drained),
-        store_works: Arc::clone(&store_works),
-        metrics,
+        metrics: Arc::clone(&metrics),
         complaints: Rarely::default(),
         recorder: Arc::clone(&recorder),
         orders,
         archive,
     };
+    register_standing(&mut catalogue, &links, shell.engine.sip_counts(), live.settings.subscribe());
+    let registry = catalogue.into_registry();
+    let (ready_links, is_draining) = (links.clone(), shell.draining.clone());
+    let legs: Legs = Arc::new(move || legs(&ready_links, &metrics, *is_draining.borrow()));
     let engine = tokio::spawn(shell.run());
-    let (ready_links, ready_settings) = (links.clone(), live.settings.subscribe());
-    let legs: Legs =
-        Arc::new(move || legs(&ready_links, &ready_settings.borrow(), store_works.load(Ordering::Relaxed)));
     let facts = PoolFacts {
         boot,
         legs: Arc::clone(&legs),
@@ -506,12 +504,19 @@ fn or_as_it_was(found: Pool, before: Pool) -> Pool {
     found
 }
 
-fn legs(links: &Links, settings: &Settings, store_works: bool) -> Vec<Leg> {
+/// The legs that the gateway stands on: edges, the pool, the store; and that it is not about to go.
+fn legs(links: &Links, metrics: &Metrics, is_draining: bool) -> Vec<Leg> {
     let edges = links.attached();
+    let (known, alive) = metrics.engine.hops();
+    let targets = match known {
+        0 => "sip.next_hops do not resolve to any target".to_owned(),
+        _ => format!("{alive} of {known} targets did not fail lately"),
+    };
     vec![
         Leg::new("link", edges > 0, format!("{edges} edges attached")),
-        Leg::new("sip", !settings.pool.is_empty(), format!("{} targets known", settings.pool.len())),
-        Leg::new("store", store_works, if store_works { "it answers" } else { "it fails; see the verdicts" }),
+        Leg::new("sip", alive > 0, targets),
+        metrics.store.leg(),
+        Leg::new("partners", !is_draining, if is_draining { "going away" } else { "stanzas are accepted" }),
     ]
 }
 

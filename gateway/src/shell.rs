@@ -1,7 +1,6 @@
 //! The loop around the engine: feeds it what came, performs what it asks. It decides nothing.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -47,8 +46,6 @@ pub struct Shell {
     pub pool: Arc<dyn PoolStore>,
     /// The name under which this process takes duties: not that of its life before.
     pub holder: String,
-    /// Whether the store did what it was asked last, for readiness.
-    pub store_works: Arc<AtomicBool>,
     /// The configuration, whenever it changes.
     pub settings: watch::Receiver<Arc<Settings>>,
     /// Becomes true when the process shall end.
@@ -155,12 +152,14 @@ impl Shell {
                 }
             };
             let at = now();
+            let waiting_batches = self.link_events.len() + self.inbound.len();
             if let Some(input) = input {
                 self.feed(input, at, &mut out);
             }
             self.take_what_is_there(at, &mailbox, &mut out);
             self.perform(&mut out, &mailbox);
             out.replies.drain(..).for_each(|(ticket, reply)| waiting.answer(ticket, reply));
+            self.metrics.engine.turned(self.engine.turn(at, waiting_batches));
             if is_draining && self.engine.under_way() == 0 && self.links.load().2 == 0 {
                 self.drained.notify_one();
             }
@@ -236,27 +235,27 @@ impl Shell {
     fn ask_store(&self, out: &mut Outputs, mailbox: &Arc<Mailbox>) {
         for key in out.loads.drain(..) {
             let (mailbox, asked) = (Arc::clone(mailbox), key.clone());
-            self.store.load_pair(key, Box::new(move |loaded| mailbox.put(Input::Loaded(asked, loaded))));
+            let done = Box::new(move |loaded| mailbox.put(Input::Loaded(asked, loaded)));
+            self.store.load_pair(key, self.metrics.store.timed("load", done));
         }
         if !out.commits.is_empty() {
             let changes = std::mem::take(&mut out.commits);
             let keys: Vec<PairKey> = changes.iter().map(|change| change.after.key.clone()).collect();
             let mailbox = Arc::clone(mailbox);
-            self.store.commit(changes, Box::new(move |committed| mailbox.put(Input::Committed(keys, committed))));
+            let done = Box::new(move |committed| mailbox.put(Input::Committed(keys, committed)));
+            self.store.commit(changes, self.metrics.store.timed("commit", done));
         }
         if let Some(limit) = out.claim_due.take() {
             let at = now().unix_ms;
             let until = at + u64::try_from(CLAIM_TIME.as_millis()).unwrap_or(u64::MAX);
-            let (mailbox, works) = (Arc::clone(mailbox), Arc::clone(&self.store_works));
-            let done = Box::new(move |claimed: Result<_, _>| {
-                works.store(claimed.is_ok(), Ordering::Relaxed);
-                mailbox.put(Input::Claimed(claimed));
-            });
-            self.store.claim_due(at, until, limit, done);
+            let mailbox = Arc::clone(mailbox);
+            let done = Box::new(move |claimed| mailbox.put(Input::Claimed(claimed)));
+            self.store.claim_due(at, until, limit, self.metrics.store.timed("claim", done));
         }
         if let Some(after) = out.sweep.take() {
             let mailbox = Arc::clone(mailbox);
-            self.store.pairs(after, PAGE, Box::new(move |page| mailbox.put(Input::Swept(page))));
+            let done = Box::new(move |page| mailbox.put(Input::Swept(page)));
+            self.store.pairs(after, PAGE, self.metrics.store.timed("sweep", done));
         }
         for call in out.duties.drain(..) {
             self.ask_for_duty(call, mailbox);
@@ -264,7 +263,7 @@ impl Shell {
         for (round, after) in out.pages.drain(..) {
             let (mailbox, domain) = (Arc::clone(mailbox), round.domain.clone());
             let done = Box::new(move |page| mailbox.put(Input::Page(round, page)));
-            self.store.pairs_of_domain(domain, after, PAGE, done);
+            self.store.pairs_of_domain(domain, after, PAGE, self.metrics.store.timed("page", done));
         }
     }
 
@@ -275,6 +274,7 @@ impl Shell {
                 let until = at.saturating_add(u64::try_from(lease.as_millis()).unwrap_or(u64::MAX));
                 let (mailbox, claimed, of) = (Arc::clone(mailbox), duty.clone(), token.clone());
                 let done = Box::new(move |answer| mailbox.put(Input::Duty { duty: claimed, token: of, answer }));
+                let done = self.metrics.store.timed("duty", done);
                 self.pool.claim_duty(duty, token, self.holder.clone(), at, until, done);
             }
             DutyCall::Finish { duty, token } => {

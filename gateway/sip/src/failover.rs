@@ -71,6 +71,11 @@ impl NextHops {
         self.targets.len()
     }
 
+    /// How many of them did not fail lately.
+    pub fn alive(&self, now: Instant) -> usize {
+        self.targets.iter().filter(|target| !self.dead.is_dead(target, now)).count()
+    }
+
     /// Whether a target is configured. Where a dialog leads is the peer's choice, and no reason to remember failures.
     pub fn has(&self, target: &Target) -> bool {
         self.targets.contains(target)
@@ -128,6 +133,7 @@ mod tests {
         hops.failed(&target(5061), now);
         assert_eq!(hops.next(&[], now), Some(target(5062)));
         assert_eq!(hops.next(&[target(5062)], now), Some(target(5061)));
+        assert_eq!((hops.alive(now), hops.alive(now + DEAD_TIME), hops.count()), (1, 2, 2));
         assert_eq!(hops.next(&[], now + DEAD_TIME), Some(target(5061)));
     }
 

@@ -4,7 +4,7 @@
 //! `to_xmpp` is the other direction, `signals` what belongs to messages and is none: chat states, receipts, markers and
 //! notifications.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use causeway_shared::jid::Jid;
@@ -23,6 +23,7 @@ use super::{Engine, Now, Outputs, StanzaPurpose};
 use crate::archive::{self, Noted};
 use crate::body::cpim::Wishes;
 use crate::link::{Receipt, StanzaIn, StanzaOut};
+use crate::metrics::To;
 use crate::policy::{self, Admission, Intent, PartnerEntry, Standing};
 use crate::presence::record::PairKey;
 use crate::presence::{Answer, PairInput};
@@ -53,6 +54,8 @@ pub(super) struct Pager {
     id: Option<String>,
     pub(super) message_type: MessageType,
     pub(super) partner: PartnerEntry,
+    /// When it came.
+    since: Instant,
     pub(super) trace: TraceContext,
     /// Until it is sent by itself.
     pub(super) request: Option<(Request, Token)>,
@@ -177,7 +180,8 @@ impl Engine {
     }
 
     fn refuse_unread(&mut self, stanza: StanzaIn, content: &StanzaContent<'_>, error: &StanzaError, out: &mut Outputs) {
-        self.metrics.message_refused();
+        let partner = self.settings.partner(&stanza.from.domain_name());
+        self.metrics.message_refused(partner.map(|partner| &partner.primary), To::Sip);
         let StanzaIn { kind, from, to, trace, receipt, .. } = stanza;
         let answered = Answered { kind, from: &from, to: &to, id: content.id.as_deref(), trace };
         self.refuse_stanza(&answered, receipt, error, out);
@@ -238,6 +242,7 @@ impl Engine {
                     id: translated.id,
                     message_type: translated.message_type,
                     partner,
+                    since: now.instant,
                     trace,
                     request: Some((translated.request, translated.branch)),
                     is_rerouted: false,
@@ -257,7 +262,7 @@ impl Engine {
                 }
                 // RFC 6121, section 8.5.2: a headline is never answered.
                 if content.message_type == MessageType::Headline {
-                    self.metrics.message_refused();
+                    self.metrics.message_refused(Some(&partner.primary), To::Sip);
                     return out.finished.push((stanza.receipt, Outcome::Done));
                 }
                 self.refuse_unread(stanza, content, &error, out);
@@ -411,7 +416,8 @@ impl Engine {
         let is_final = matches!(answer, Answer::Response(response) if response.status == Status::OK);
         let due = pager.due().filter(|_| is_final);
         let Errand::Stanza { receipt, .. } = pager.errand else { return };
-        self.metrics.message_to_sip_delivered();
+        let after = now.instant.saturating_duration_since(pager.since);
+        self.metrics.message_to_sip_delivered(&pager.partner.primary, after);
         out.finished.push((receipt, Outcome::Done));
         if let Some(archived) = pager.archived {
             let outcome = (!is_final).then(|| archive::ACCEPTED.to_owned());
@@ -441,7 +447,7 @@ impl Engine {
 
     fn refuse_message(&mut self, pager: Pager, error: &StanzaError, out: &mut Outputs) {
         let Errand::Stanza { receipt, .. } = pager.errand else { return };
-        self.metrics.message_refused();
+        self.metrics.message_refused(Some(&pager.partner.primary), To::Sip);
         // RFC 6121, section 8.5.2: a headline is never answered.
         if pager.message_type == MessageType::Headline {
             return out.finished.push((receipt, Outcome::Done));

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use causeway_shared::domain::DomainPair;
+use causeway_shared::domain::{DomainName, DomainPair};
 use causeway_shared::jid::BareJid;
 use causeway_shared::link::{Failure, Outcome, StanzaKind, TraceContext};
 use causeway_shared::telemetry::{Span, SpanKind};
@@ -27,7 +27,7 @@ use causeway_sip::target::Destination;
 use crate::chat::notices::Notices;
 use crate::iq::Addressee;
 use crate::link::{LinkEvent, Receipt, StanzaIn, StanzaOut};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Turn};
 use crate::presence::PairInput;
 use crate::presence::record::{Pair, PairKey};
 use crate::quota::Quotas;
@@ -190,6 +190,13 @@ pub struct Engine {
     reach: reach::Reach,
 }
 
+/// Whose message it is that went to a partner, and when it came.
+#[derive(Debug)]
+struct Sent {
+    partner: DomainName,
+    at: Instant,
+}
+
 /// Why a stanza of ours is under way.
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "the large one is the hot one: a box would cost an allocation each")]
@@ -207,7 +214,7 @@ enum StanzaPurpose {
     /// A chat state or receipt; nobody waits.
     Unasked,
     /// A text of a stream whose sender may want a report, and what is kept of it.
-    Stream(switch::SessionId, causeway_sip::msrp::session::Receipt, Option<Box<ArchivedMessage>>),
+    Stream(switch::SessionId, causeway_sip::msrp::session::Receipt, Sent, Option<Box<ArchivedMessage>>),
 }
 
 impl Engine {
@@ -313,6 +320,24 @@ impl Engine {
         others.into_iter().chain(machines).chain(care).flatten().min()
     }
 
+    /// How it stands after a turn that began then.
+    pub(crate) fn turn(&self, began: Now, waiting: usize) -> Turn {
+        let oldest = self.lanes.deadline().map(|at| at.saturating_duration_since(began.instant));
+        Turn {
+            busy: began.instant.elapsed(),
+            waiting,
+            under_way: self.under_way(),
+            lanes: self.lanes.waiting(),
+            lanes_oldest: oldest.map(|left| lanes::LANE_PATIENCE.saturating_sub(left)).unwrap_or_default(),
+            hops: self.endpoint.hops(began.instant),
+        }
+    }
+
+    /// How SIP transactions ended, for metrics.
+    pub fn sip_counts(&self) -> endpoint::Counts {
+        self.endpoint.counts()
+    }
+
     /// Stanzas and requests under way, and pairs that the store works on, for draining.
     pub fn under_way(&self) -> usize {
         self.requests.len()
@@ -331,6 +356,9 @@ impl Engine {
     /// A partner's stanza: checked again, for the edge is believed only that the domain was authenticated.
     fn stanza(&mut self, stanza: StanzaIn, now: Now, out: &mut Outputs) {
         self.metrics.stanza_in(stanza.kind);
+        if stanza.redelivered {
+            self.metrics.stanza_redelivered();
+        }
         let pair = &stanza.context.pair;
         let authentic = stanza.from.domain() == pair.remote.as_str() && stanza.to.domain() == pair.local.as_str();
         let partner = self.settings.domains.between(&pair.local, &pair.remote).cloned();
@@ -393,8 +421,8 @@ impl Engine {
                 self.presence_sent(pair, serial, outcome, now, out);
             }
             Some(StanzaPurpose::Ping(pair)) => self.delivery_ended(&pair, outcome, now, out),
-            Some(StanzaPurpose::Stream(stream, receipt, archived)) => {
-                self.stream_message_ended(stream, receipt, archived, outcome, now, out);
+            Some(StanzaPurpose::Stream(stream, receipt, sent, archived)) => {
+                self.stream_message_ended(stream, receipt, &sent, archived, outcome, now, out);
             }
             Some(StanzaPurpose::Test(ticket, id)) => Self::test_ended(ticket, id, outcome, out),
             Some(StanzaPurpose::Unasked) | None => {}

@@ -504,6 +504,13 @@ impl Engine {
             }
         };
         self.next_claim = Some(now.instant + pause);
+        if let Ok(pairs) = &claimed {
+            let partner = |pair: &Pair| self.settings.partner(&pair.key.remote.domain_name());
+            self.metrics.presence_claimed(pairs.iter().filter_map(|pair| {
+                let late_ms = now.unix_ms.saturating_sub(pair.due_at?);
+                Some((partner(pair)?.primary.as_str(), late_ms))
+            }));
+        }
         for pair in claimed.unwrap_or_default() {
             self.tell_pair(pair.key, PairInput::Due, now, out);
         }

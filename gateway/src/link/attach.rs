@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use causeway_proto::link::v1 as proto;
 use causeway_proto::link::v1::link_client::LinkClient;
 use causeway_shared::link::convert::{self, FrameFault};
+use causeway_shared::link::fullness::Fullness;
 use causeway_shared::link::outgoing::Parts;
 use causeway_shared::link::pool::PeerId;
 use causeway_shared::link::recent::Arrival;
@@ -117,7 +118,8 @@ pub(super) async fn attach(shared: &Arc<Shared>, address: SocketAddr) -> Result<
     };
     tracing::info!(edge = facts.name, %address, "attached to the edge");
     let (name, end) = (facts.name.clone(), Arc::new(Notify::new()));
-    let edge = Edge { facts, outgoing: Arc::clone(&outgoing), end: Arc::clone(&end) };
+    let fullness = Fullness::default();
+    let edge = Edge { facts, outgoing: Arc::clone(&outgoing), fullness, end: Arc::clone(&end) };
     let (id, outcomes) = shared.hub.attach(edge, hello.window, told, Instant::now());
     let _engine_gone = shared.events.send(LinkEvent::EdgeUp(name.clone())).await;
     shared.tell(outcomes).await;

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use causeway_proto::link::v1 as proto;
 use causeway_shared::jid::Jid;
 use causeway_shared::link::deliveries::Deliveries;
+use causeway_shared::link::fullness::{Fullness, WindowFacts, by_name};
 use causeway_shared::link::outgoing::Outgoing;
 use causeway_shared::link::pool::{Effect, PeerId, Pool, Routed, cost_of};
 use causeway_shared::link::window::WindowFault;
@@ -114,6 +115,7 @@ pub(super) type Outcomes = Vec<(u64, Outcome)>;
 pub(super) struct Edge {
     pub(super) facts: EdgeFacts,
     pub(super) outgoing: Arc<GatewayOutgoing>,
+    pub(super) fullness: Fullness,
     /// Told when the call must end.
     pub(super) end: Arc<Notify>,
 }
@@ -317,6 +319,28 @@ impl Hub {
         (links.collect(), partners.collect())
     }
 
+    /// How full the edges' windows are, for metrics.
+    pub(super) fn windows(&self, now: Instant) -> Vec<WindowFacts> {
+        let state = self.lock();
+        by_name(state.edges.iter().map(|(id, edge)| {
+            let (used, size) = state.pool.window(*id).unwrap_or_default();
+            WindowFacts { peer: edge.facts.name.clone(), used, size, full: edge.fullness.total(now) }
+        }))
+    }
+
+    /// By remote domain: stanzas that no edge has finished, and how long the oldest waits, in milliseconds.
+    pub(super) fn waiting(&self, now: Instant) -> Vec<(String, u64, u64)> {
+        let state = self.lock();
+        let mut by_remote: BTreeMap<&str, Waiting> = BTreeMap::new();
+        let outstanding = state.pool.outstanding().map(|(_, item)| item);
+        for pending in outstanding.chain(state.pool.waiting().map(|(_, item)| item)) {
+            let waiting = by_remote.entry(pending.stanza.to.domain()).or_default();
+            waiting.add(pending.stanza.xml.len(), pending.waited_ms(now));
+        }
+        let told = by_remote.into_iter();
+        told.map(|(remote, waiting)| (remote.to_owned(), waiting.stanzas, waiting.oldest_ms)).collect()
+    }
+
     /// Stanzas that wait for an edge, and stanzas that an edge has not finished.
     pub(super) fn load(&self) -> (usize, usize) {
         self.lock().pool.load()
@@ -363,6 +387,10 @@ impl Hub {
                     }
                 }
             }
+        }
+        for (id, edge) in edges.iter_mut() {
+            let is_full = pool.window(*id).is_some_and(|(used, size)| used >= size);
+            edge.fullness.look(is_full, || now);
         }
         for (peer, stanzas) in transmissions {
             if let Some(edge) = edges.get(&peer) {

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use causeway_shared::jid::Jid;
+use causeway_shared::link::fullness::WindowFacts;
 use causeway_shared::link::recent::{Recent, StanzaKey};
 pub use causeway_shared::link::{Failure, Outcome, PairContext, Snapshot, StanzaKind, TraceContext};
 pub use causeway_shared::probe::Report;
@@ -288,6 +289,16 @@ impl Links {
     /// How many edges are attached, for readiness.
     pub fn attached(&self) -> usize {
         self.shared.hub.count()
+    }
+
+    /// How full the edges' windows are, for metrics.
+    pub fn windows(&self, now: Instant) -> Vec<WindowFacts> {
+        self.shared.hub.windows(now)
+    }
+
+    /// By remote domain: stanzas that no edge has finished, and how long the oldest waits, in milliseconds.
+    pub fn waiting(&self, now: Instant) -> Vec<(String, u64, u64)> {
+        self.shared.hub.waiting(now)
     }
 
     /// The attached edges, for operators.

@@ -1,9 +1,9 @@
 //! What monitors see of the pool.
 
+use causeway_shared::metrics::Catalogue;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::Registry;
 
 use super::report::ReplicaState;
 
@@ -24,15 +24,15 @@ pub struct PoolGauges {
 
 impl PoolGauges {
     /// Gauges, registered under their names.
-    pub fn register(registry: &mut Registry) -> Self {
+    pub fn register(catalogue: &mut Catalogue) -> Self {
         let gauges = Self::default();
-        registry.register("causeway_replicas_live", "Gateways of the pool that report", gauges.live.clone());
+        catalogue.register("causeway_replicas_live", "Gateways of the pool that report", &[], gauges.live.clone());
         let help = "Gateways of the pool that do not fit to the others (files, revision, clock, name) or are gone";
-        registry.register("causeway_replicas_drifting", help, gauges.drifting.clone());
+        catalogue.register("causeway_replicas_drifting", help, &[], gauges.drifting.clone());
         let help = "1 while this gateway cannot report to the others through the store";
-        registry.register("causeway_replica_unheard", help, gauges.unheard.clone());
+        catalogue.register("causeway_replica_unheard", help, &[], gauges.unheard.clone());
         let help = "1 for the state that this gateway is in";
-        registry.register("causeway_replica_state", help, gauges.state.clone());
+        catalogue.register("causeway_replica_state", help, &["state"], gauges.state.clone());
         gauges
     }
 

@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use crate::dialog::{Dialog, DialogFault};
 use crate::endpoint::client::{ClientMachine, Owner, Start};
+use crate::endpoint::counts::Role;
 use crate::endpoint::in_dialog::capabilities;
 use crate::endpoint::{Endpoint, Event, Failure, Output, SendTag};
 use crate::field::{CSeq, NameAddr, SessionExpires, Token};
@@ -168,10 +169,12 @@ impl Endpoint {
                 self.settle_client(id);
             }
             Some(invite_client::Output::PassUp) => {
+                self.counts.answered(Role::Client, entry.kind, response.status);
                 self.settle_client(id);
                 self.receive_2xx(id, owner, response, now, out);
             }
             Some(invite_client::Output::AckAndPassUp) => {
+                self.counts.answered(Role::Client, entry.kind, response.status);
                 let ack = copy.derived(Method::Ack, response.headers.get(&HeaderName::To));
                 let bytes = super::print(&mut self.scratch, |out| ack.write_with_via(Some(&copy.via), out));
                 copy.ack = Some(bytes.clone());

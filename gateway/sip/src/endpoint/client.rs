@@ -7,6 +7,7 @@ use bytes::{BufMut, Bytes};
 
 use crate::endpoint::calls::InviteCopy;
 use crate::endpoint::config::SentBy;
+use crate::endpoint::counts::{Kind, Role};
 use crate::endpoint::{Endpoint, Event, Failure, Outgoing, Output, Refusal, SendTag, print};
 use crate::field::{CSeq, Token, ViaRef};
 use crate::header::{HeaderName, HeaderValue};
@@ -30,6 +31,7 @@ pub(super) struct ClientEntry {
     pub(super) machine: ClientMachine,
     pub(super) owner: Owner,
     pub(super) target: Target,
+    pub(super) kind: Kind,
     /// Kept for retransmission, so over unreliable transports only.
     pub(super) bytes: Option<Bytes>,
     /// Whether any response came.
@@ -199,6 +201,7 @@ impl Endpoint {
         let via = via_value(sent_by, &branch, !reliable);
         let bytes = print(&mut self.scratch, |out| request.write_with_via(Some(&via), out));
         let kept = (!reliable).then(|| bytes.clone());
+        let kind = Kind::of(&request.method);
         let is_invite = request.method == Method::Invite;
         let retry = (tried.is_some() || datagram.is_some()).then(|| {
             let tried = tried.map(|mut tried| {
@@ -214,7 +217,7 @@ impl Endpoint {
             ClientMachine::NonInvite(client::Client::new(reliable, now))
         };
         let deadline = machine.deadline();
-        let entry = ClientEntry { machine, owner, target: target.clone(), bytes: kept, heard: false, retry };
+        let entry = ClientEntry { machine, owner, target: target.clone(), kind, bytes: kept, heard: false, retry };
         let id = self.clients.insert(&self.key, entry, deadline);
         self.started(owner, id);
         out.push(Output::Send { to: Destination::Target(target), bytes, tag: SendTag(id) });
@@ -241,6 +244,7 @@ impl Endpoint {
                 let output = machine.handle(client::Input::Response(response.status), now);
                 let owner = entry.owner;
                 if output == Some(client::Output::PassUp) {
+                    self.counts.answered(Role::Client, entry.kind, response.status);
                     entry.bytes = None;
                     let retry = entry.retry.take();
                     if response.status == Status::SERVICE_UNAVAILABLE {
@@ -292,7 +296,8 @@ impl Endpoint {
 
     /// A transaction that is over without a response: for the next target, or for the owner.
     fn failed(&mut self, entry: ClientEntry, failure: Failure, now: Instant, out: &mut Vec<Output>) {
-        let ClientEntry { machine, owner, target, heard, retry, .. } = entry;
+        let ClientEntry { machine, owner, target, kind, heard, retry, .. } = entry;
+        self.counts.failed(kind, failure);
         let may_go_on = match (&machine, failure) {
             (_, Failure::Unsent) => true,
             // A target that said nothing at all, not even 100, is taken for dead (RFC 3263 section 4.3).

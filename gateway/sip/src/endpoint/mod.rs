@@ -28,12 +28,14 @@ mod calls;
 mod client;
 mod clock;
 mod config;
+mod counts;
 mod in_dialog;
 mod invited;
 mod server;
 mod uas;
 
 pub use config::{EndpointConfig, InvalidSentBy, SentBy};
+pub use counts::{Counts, Role};
 pub use uas::Refusal;
 
 /// What the world tells the endpoint.
@@ -191,6 +193,7 @@ pub struct Endpoint {
     half_open: HalfOpen,
     draining: bool,
     strangers: Strangers,
+    counts: Counts,
     /// Server transactions whose final response is not sent yet.
     unanswered: usize,
     /// Reused for keys and for printing.
@@ -215,6 +218,7 @@ impl Endpoint {
             half_open: HalfOpen::default(),
             draining: false,
             strangers: Strangers::default(),
+            counts: Counts::default(),
             unanswered: 0,
             key: Vec::with_capacity(128),
             scratch: BytesMut::new(),
@@ -230,6 +234,16 @@ impl Endpoint {
     /// The identifiers this endpoint uses, for tags and Call-IDs of the transaction user.
     pub const fn ids(&mut self) -> &mut IdSource {
         &mut self.ids
+    }
+
+    /// How transactions ended; counts on while the endpoint works.
+    pub fn counts(&self) -> Counts {
+        self.counts.clone()
+    }
+
+    /// How many next hops there are, and how many of them did not fail lately.
+    pub fn hops(&self, now: Instant) -> (usize, usize) {
+        (self.hops.count(), self.hops.alive(now))
     }
 
     /// Client and server transactions in memory.

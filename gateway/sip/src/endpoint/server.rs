@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use bytes::{BufMut, Bytes};
 
+use crate::endpoint::counts::{Kind, Role};
 use crate::endpoint::{Endpoint, Output, SendTag, ServerTransaction, print};
 use crate::field::{MAGIC_COOKIE, NameAddr, ViaRef};
 use crate::header::{HeaderName, HeaderValue, Headers};
@@ -32,6 +33,7 @@ pub(super) struct ServerEntry {
     pub(super) session: Option<Id>,
     /// Whether the transaction user still owes the final response.
     pub(super) unanswered: bool,
+    pub(super) kind: Kind,
 }
 
 #[derive(Debug)]
@@ -113,6 +115,7 @@ impl Endpoint {
         let mut sent = None;
         if !response.status.is_provisional() && std::mem::take(&mut entry.unanswered) {
             self.unanswered = self.unanswered.saturating_sub(1);
+            self.counts.answered(Role::Server, entry.kind, response.status);
         }
         if sends {
             let response = response.with_to_tag(&self.ids.token());
@@ -146,6 +149,7 @@ impl Endpoint {
             merged,
             session,
             unanswered: true,
+            kind: Kind::of(&request.method),
         };
         self.unanswered += 1;
         self.servers.insert(&self.key, entry, deadline)

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::{BufMut, BytesMut};
 
 use crate::dialog::DialogFault;
+use crate::endpoint::counts::{Kind, Role};
 use crate::endpoint::in_dialog::SESSION_ALLOW;
 use crate::endpoint::server::{ServerEntry, ServerMachine, reply_destination, server_key};
 use crate::endpoint::{Endpoint, Event, Output, SendTag, ServerTransaction, print};
@@ -406,6 +407,8 @@ impl Endpoint {
         let bytes = print(&mut self.scratch, |out| response.write(out));
         let to = reply_destination(&request.headers, source);
         out.push(Output::Send { to: to.clone(), bytes: bytes.clone(), tag: SendTag::NONE });
+        let kind = Kind::of(&request.method);
+        self.counts.answered(Role::Server, kind, response.status);
         let machine = if request.method == Method::Invite {
             ServerMachine::Invite(invite_server::InviteServer::refused(reliable, now))
         } else {
@@ -416,7 +419,8 @@ impl Endpoint {
         if !machine.is_terminated() {
             let deadline = machine.deadline();
             let last = Some(bytes);
-            let entry = ServerEntry { machine, to, trying: None, last, merged: None, session: None, unanswered: false };
+            let (trying, merged, session, unanswered) = (None, None, None, false);
+            let entry = ServerEntry { machine, to, trying, last, merged, session, unanswered, kind };
             self.servers.insert(&self.key, entry, deadline);
         }
     }

@@ -19,6 +19,7 @@ use crate::body::is_composing::IsComposing;
 use crate::chat::states::{Form, Input, Output};
 use crate::engine::pairs::PairEvent;
 use crate::engine::{Engine, Now, Outputs, StanzaPurpose};
+use crate::metrics::To;
 use crate::link::{StanzaIn, StanzaOut};
 use crate::policy::PartnerEntry;
 use crate::presence::Answer;
@@ -175,6 +176,7 @@ impl Engine {
             id: None,
             message_type: MessageType::Normal,
             partner: partner.clone(),
+            since: now.instant,
             trace: TraceContext::default(),
             request: Some((request, message::branch_of_key(key))),
             is_rerouted: false,
@@ -252,7 +254,8 @@ impl Engine {
                     .with_text("The message could not be delivered");
                 let from = pair.local.as_jid().clone();
                 let xml = error::error_stanza(StanzaKind::Message, &to, &from, Some(&id), &error);
-                self.metrics.message_refused();
+                let partner = self.settings.partner(&pair.remote.domain_name());
+                self.metrics.message_refused(partner.map(|partner| &partner.primary), To::Sip);
                 self.send_unasked(from, to, xml, RECEIPT_PATIENCE, out);
             }
         }

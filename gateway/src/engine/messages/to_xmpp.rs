@@ -17,8 +17,9 @@ use causeway_sip::uri::Uri;
 
 use crate::archive::Noted;
 use crate::body::cpim::Fields;
-use crate::engine::{Engine, Now, Outputs, StanzaPurpose};
+use crate::engine::{Engine, Now, Outputs, Sent, StanzaPurpose};
 use crate::link::StanzaOut;
+use crate::metrics::To;
 use crate::policy::PartnerEntry;
 use crate::presence::record::PairKey;
 use crate::store::operator::{ArchivedDirection, ArchivedKind, ArchivedMessage};
@@ -36,6 +37,7 @@ pub(in crate::engine) struct Inquiry {
     transaction: ServerTransaction,
     request: Request,
     to: Jid,
+    sent: Sent,
     /// The answer if it was delivered.
     success: Status,
     /// What is kept of it, if it is archived.
@@ -107,7 +109,14 @@ impl Engine {
                 }
                 let xml = translated.xml;
                 let key = self.next_key();
-                let inquiry = Inquiry { transaction, request, to: to.clone(), success, archived };
+                let inquiry = Inquiry {
+                    transaction,
+                    request,
+                    to: to.clone(),
+                    sent: Sent { partner: partner.primary.clone(), at: now.instant },
+                    success,
+                    archived,
+                };
                 self.stanzas.insert(key, StanzaPurpose::Message(inquiry));
                 out.stanzas.push(StanzaOut {
                     key,
@@ -179,15 +188,16 @@ impl Engine {
         now: Now,
         out: &mut Outputs,
     ) {
-        let Inquiry { transaction, request, to, success, archived } = inquiry;
+        let Inquiry { transaction, request, to, sent, success, archived } = inquiry;
         let response = match outcome {
             Outcome::Done => {
-                self.metrics.message_to_xmpp_delivered();
+                let after = now.instant.saturating_duration_since(sent.at);
+                self.metrics.message_to_xmpp_delivered(&sent.partner, after);
                 out.archived.extend(archived.map(|archived| ArchivedMessage { at_ms: now.unix_ms, ..*archived }));
                 Response::to(&request, success)
             }
             Outcome::Failed(failure) => {
-                self.metrics.message_refused();
+                self.metrics.message_refused(Some(&sent.partner), To::Xmpp);
                 let recipient = if to.resource().is_some() { Recipient::Full } else { Recipient::Bare };
                 let answer = error::condition_to_status(failure.condition, recipient, Asked::Conversation);
                 let mut response = Response::to(&request, Status::new(answer.status).unwrap_or(Status::SERVER_ERROR));

@@ -19,8 +19,9 @@ use super::Talk;
 use crate::body::is_composing::{self, IsComposing};
 use crate::engine::messages::{ANSWER_PATIENCE, Due};
 use crate::engine::requests::Purpose;
-use crate::engine::{Engine, Now, Outputs, StanzaPurpose};
+use crate::engine::{Engine, Now, Outputs, Sent, StanzaPurpose};
 use crate::link::StanzaOut;
+use crate::metrics::To;
 use crate::presence::Answer;
 use crate::presence::record::PairKey;
 use crate::session::describe::{self, Offer, Unusable};
@@ -323,8 +324,10 @@ impl Engine {
         if let Some(wrapping) = text.wrapping {
             self.notices.sip_asks(&pair, &stanza_id, wrapping, now.unix_ms);
         }
+        let partner = self.settings.partner(&pair.remote.domain_name()).map(|partner| partner.primary.clone());
+        let sent = Sent { partner: partner.unwrap_or_else(|| pair.remote.domain_name()), at: now.instant };
         let key = self.next_key();
-        self.stanzas.insert(key, StanzaPurpose::Stream(stream, receipt, archived));
+        self.stanzas.insert(key, StanzaPurpose::Stream(stream, receipt, sent, archived));
         out.stanzas.push(StanzaOut {
             key,
             kind: StanzaKind::Message,
@@ -342,6 +345,7 @@ impl Engine {
         &mut self,
         stream: switch::SessionId,
         receipt: Receipt,
+        sent: &Sent,
         archived: Option<Box<ArchivedMessage>>,
         outcome: &Outcome,
         now: Now,
@@ -350,11 +354,12 @@ impl Engine {
         match outcome {
             // Success is what the XMPP user's client says of it (RFC 7573, section 7).
             Outcome::Done => {
-                self.metrics.message_to_xmpp_delivered();
+                let after = now.instant.saturating_duration_since(sent.at);
+                self.metrics.message_to_xmpp_delivered(&sent.partner, after);
                 out.archived.extend(archived.map(|archived| ArchivedMessage { at_ms: now.unix_ms, ..*archived }));
             }
             Outcome::Failed(failure) => {
-                self.metrics.message_refused();
+                self.metrics.message_refused(Some(&sent.partner), To::Xmpp);
                 let answer = error::condition_to_status(failure.condition, Recipient::Bare, Asked::Conversation);
                 let status = Status::new(answer.status).unwrap_or(Status::SERVER_ERROR);
                 self.report(stream, receipt, status, now, out);
