@@ -11,6 +11,7 @@ pub mod dialback;
 pub mod dns;
 pub mod http;
 pub mod inbox;
+pub mod otlp;
 pub mod pki;
 pub mod process;
 pub mod road;

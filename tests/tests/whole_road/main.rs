@@ -20,4 +20,5 @@ mod sessions;
 mod signals;
 mod supervised;
 mod support;
+mod traces;
 mod verdicts;

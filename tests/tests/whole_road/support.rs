@@ -50,11 +50,17 @@ impl World {
         Self::start_with(name, str::to_owned).await
     }
 
-    /// The same, with another `gateway.toml`.
-    pub(crate) async fn start_with(name: &str, gateway_toml: impl FnOnce(&str) -> String) -> Self {
+    /// The same, with other configurations of edge and gateway.
+    pub(crate) async fn start_with_both(
+        name: &str,
+        edge_toml: impl FnOnce(&str) -> String,
+        gateway_toml: impl FnOnce(&str) -> String,
+    ) -> Self {
         process::build().unwrap();
         let partners = vec![PartnerPlan::external(FABRIKAM), PartnerPlan::dialback(WINGTIP)];
         let road = Road::new(name, Plan::free(address(), LOCAL, partners).unwrap()).unwrap();
+        let config = std::fs::read_to_string(road.edge_config()).unwrap();
+        std::fs::write(road.edge_config(), edge_toml(&config)).unwrap();
         let config = std::fs::read_to_string(road.gateway_config()).unwrap();
         std::fs::write(road.gateway_config(), gateway_toml(&config)).unwrap();
         let dns = Dns::start(road.plan.dns).await.unwrap();
@@ -69,6 +75,11 @@ impl World {
         let fabrikam_tls = tls::client(&road.authority, Some(&fabrikam_own)).unwrap();
         let count = AtomicU32::new(0);
         Self { edge, gateway, pool, fabrikam, road, _wingtip: wingtip, _dns: dns, fabrikam_tls, count }
+    }
+
+    /// The same, with another `gateway.toml`.
+    pub(crate) async fn start_with(name: &str, gateway_toml: impl FnOnce(&str) -> String) -> Self {
+        Self::start_with_both(name, str::to_owned, gateway_toml).await
     }
 
     /// The TLS that fabrikam shows, with its certificate.
