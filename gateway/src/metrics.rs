@@ -25,10 +25,10 @@ mod presence;
 mod standing;
 mod store;
 
-pub(crate) use engine::Turn;
 pub use engine::EngineMetrics;
-use partners::{DeliveryLabels, PartnerCounts, RefusalLabels, Times};
+pub(crate) use engine::Turn;
 pub(crate) use partners::To;
+use partners::{DeliveryLabels, PartnerCounts, RefusalLabels, Times};
 use presence::Staleness;
 pub use standing::register as register_standing;
 pub use store::StoreMetrics;
@@ -168,9 +168,8 @@ impl Metrics {
         catalogue.register("causeway_verdicts", help, &["rung", "side", "service", "partner"], self.verdicts.clone());
         let staleness = Arc::clone(&self.staleness);
         let help = "By how much the oldest presence record that was due last came late";
-        catalogue.look_up("causeway_presence_overdue_seconds", help, Kind::Gauge, &["partner"], move || {
-            staleness.samples()
-        });
+        catalogue
+            .look_up("causeway_presence_overdue_seconds", help, Kind::Gauge, &["partner"], move || staleness.samples());
     }
 
     /// The counters of a partner, by its primary domain.

@@ -1,8 +1,8 @@
 //! How busy the engine is: the share of a core that decisions take, and what waits for them. One task decides, so a share near
 //! one is the wall of this gateway, and the number that a pool is scaled by.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use causeway_shared::metrics::{Catalogue, Kind};
@@ -42,21 +42,30 @@ impl EngineMetrics {
     pub(super) fn register(self: &Arc<Self>, catalogue: &mut Catalogue) {
         type Value = fn(&EngineMetrics) -> f64;
         let values: [(&'static str, &'static str, Kind, Value); 6] = [
-            ("causeway_engine_busy_seconds", "Time for which the engine decided, instead of waiting", Kind::Counter, |engine| {
-                engine.busy_ns.load(Ordering::Relaxed) as f64 / 1e9
-            }),
+            (
+                "causeway_engine_busy_seconds",
+                "Time for which the engine decided, instead of waiting",
+                Kind::Counter,
+                |engine| engine.busy_ns.load(Ordering::Relaxed) as f64 / 1e9,
+            ),
             ("causeway_engine_turns", "Turns of the engine", Kind::Counter, |engine| {
                 engine.turns.load(Ordering::Relaxed) as f64
             }),
-            ("causeway_engine_queue", "Batches from edges and from SIP that wait for the engine", Kind::Gauge, |engine| {
-                engine.waiting.load(Ordering::Relaxed) as f64
-            }),
+            (
+                "causeway_engine_queue",
+                "Batches from edges and from SIP that wait for the engine",
+                Kind::Gauge,
+                |engine| engine.waiting.load(Ordering::Relaxed) as f64,
+            ),
             ("causeway_engine_under_way", "Stanzas, requests and records under way", Kind::Gauge, |engine| {
                 engine.under_way.load(Ordering::Relaxed) as f64
             }),
-            ("causeway_lanes_waiting", "Messages that wait because one to the same SIP address is unanswered", Kind::Gauge, |engine| {
-                engine.lanes.load(Ordering::Relaxed) as f64
-            }),
+            (
+                "causeway_lanes_waiting",
+                "Messages that wait because one to the same SIP address is unanswered",
+                Kind::Gauge,
+                |engine| engine.lanes.load(Ordering::Relaxed) as f64,
+            ),
             ("causeway_lanes_oldest_seconds", "How long the oldest of these messages waits", Kind::Gauge, |engine| {
                 engine.lanes_oldest_ms.load(Ordering::Relaxed) as f64 / 1000.0
             }),

@@ -81,9 +81,8 @@ impl PartnerCounts {
     pub(super) fn new(partner: &str, deliveries: &Family<DeliveryLabels, Counter>, times: &Times) -> Self {
         Self(To::ALL.map(|to| {
             let (partner, to) = (partner.to_owned(), to.as_str());
-            let count = |outcome| {
-                deliveries.get_or_create(&DeliveryLabels { partner: partner.clone(), to, outcome }).clone()
-            };
+            let count =
+                |outcome| deliveries.get_or_create(&DeliveryLabels { partner: partner.clone(), to, outcome }).clone();
             let (delivered, refused) = (count("delivered"), count("refused"));
             Road { delivered, refused, seconds: times.get_or_create(&RoadLabels { partner, to }).clone() }
         }))

@@ -123,7 +123,9 @@ impl Collector {
     pub async fn expect(&self, name: &str, attribute: (&str, &str), expected: &str) -> io::Result<Vec<Span>> {
         let mut seen = String::new();
         let found = until("the tree of the trace", async || {
-            let fits = |span: &Span| span.name == name && span.attributes.get(attribute.0).is_some_and(|value| value == attribute.1);
+            let fits = |span: &Span| {
+                span.name == name && span.attributes.get(attribute.0).is_some_and(|value| value == attribute.1)
+            };
             let traces: BTreeSet<Vec<u8>> = self.spans.matching(fits).into_iter().map(|span| span.trace).collect();
             let spans = traces.iter().map(|trace| self.spans.matching(|span| span.trace == *trace));
             let mut found = None;

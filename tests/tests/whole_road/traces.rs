@@ -25,9 +25,10 @@ fn sized(id: &str, body: &str) -> (String, String) {
 }
 
 fn told(spans: &[Span]) -> String {
-    spans.iter().flat_map(|span| span.attributes.iter()).fold(String::new(), |text, (key, value)| {
-        format!("{text}{key}={value}\n")
-    })
+    spans
+        .iter()
+        .flat_map(|span| span.attributes.iter())
+        .fold(String::new(), |text, (key, value)| format!("{text}{key}={value}\n"))
 }
 
 #[tokio::test]
@@ -109,7 +110,8 @@ edge-proxy: xmpp receive (server, ok)
 ";
     // What the killed gateway had not yet exported is lost, but for what it had: that may be its decision.
     let spans = until("the second delivery", async || {
-        let again = collector.spans.matching(|span| span.attributes.get("causeway.redelivered").is_some_and(|is| is == "true"));
+        let again =
+            collector.spans.matching(|span| span.attributes.get("causeway.redelivered").is_some_and(|is| is == "true"));
         again.into_iter().find(|span| span.name == "stanza process")
     });
     let again = spans.await.unwrap();
@@ -119,7 +121,9 @@ edge-proxy: xmpp receive (server, ok)
         (causeway_tests::peer::otlp::tree(&collector.spans.matching(of_trace)) == expected).then_some(())
     })
     .await
-    .unwrap_or_else(|error| panic!("{error}: {}", causeway_tests::peer::otlp::tree(&collector.spans.matching(of_trace))));
+    .unwrap_or_else(|error| {
+        panic!("{error}: {}", causeway_tests::peer::otlp::tree(&collector.spans.matching(of_trace)))
+    });
     let spans = collector.spans.matching(of_trace);
     let first = spans.iter().find(|span| span.status.starts_with("the other end")).unwrap();
     let second = spans.iter().find(|span| !span.links.is_empty()).unwrap();
