@@ -34,6 +34,12 @@ use super::{InboundStanza, LinkClosed, Verdicts};
 /// How long a partner's stanza may wait for a gateway before its sender gets an error. A gateway restarts in seconds.
 pub const GATEWAY_PATIENCE: Duration = Duration::from_secs(30);
 
+/// How long a stanza waits that a gateway had when it was lost: it may have been delivered, so an error may be wrong, and
+/// the same gateway knows when it comes back. Shorter than gateways remember, [`RECENT_TIME`].
+///
+/// [`RECENT_TIME`]: causeway_shared::link::recent::RECENT_TIME
+pub(super) const UNCERTAIN_PATIENCE: Duration = Duration::from_secs(180);
+
 /// What one partner hands in before it is another's turn: what one read brings, mostly.
 const TURN: usize = 256;
 

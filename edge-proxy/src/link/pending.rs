@@ -9,6 +9,7 @@ use causeway_shared::link::{Failure, HELD_COST, PairContext, Stanza, TraceContex
 use tokio::sync::oneshot;
 
 use super::InboundStanza;
+use super::hub::UNCERTAIN_PATIENCE;
 
 /// What is handed in at once: a larger batch goes in parts, so that it finds room beside others.
 const PART_COST: usize = HELD_COST / 8;
@@ -33,6 +34,10 @@ impl Routed for Pending {
 
     fn give_up_at(&self) -> Instant {
         self.give_up_at
+    }
+
+    fn give_up_uncertain_at(&self) -> Instant {
+        self.give_up_at + UNCERTAIN_PATIENCE
     }
 
     fn cost(&self) -> usize {

@@ -12,7 +12,7 @@ use bytes::BytesMut;
 use causeway_shared::domain::DomainPair;
 use rustls::ServerConfig;
 use tokio::sync::mpsc;
-use tokio::time::{sleep_until, timeout_at};
+use tokio::time::{sleep_until, timeout, timeout_at};
 use tracing::Instrument as _;
 
 use super::carriage::Carriage;
@@ -207,6 +207,12 @@ impl Inbound {
         }
         self.reverse = None;
         match flow {
+            Flow::Go | Flow::Close if self.machine.hears_out() => {
+                self.live.closing();
+                let patience = self.edge.limits().timeouts.close;
+                let _whatever_ends_it = timeout(patience, self.hear_out()).await;
+                self.connection.shut_down().await;
+            }
             Flow::Go | Flow::Close => self.connection.close().await,
             Flow::Abort => self.connection.shut_down().await,
         }
@@ -274,6 +280,31 @@ impl Inbound {
                 self.step(Input::Stanzas { count }).await
             }
             Err(Closed) => self.step(Input::LinkClosed).await,
+        }
+    }
+
+    /// Takes the stanzas that were on their way when we ended the stream, until the peer ends it too.
+    async fn hear_out(&mut self) {
+        loop {
+            let moment = self.edge.moment();
+            let mut canonical = BytesMut::new();
+            let is_over = loop {
+                match self.frames.next(&mut self.connection.buffer, &mut canonical) {
+                    Ok(None) => break false,
+                    Ok(Some(Frame::Stanza(checked, xml))) => {
+                        match self.machine.admit(checked.from.domain(), checked.to.domain()) {
+                            Ok(context) => self.intake.add(context, checked, xml, None, &moment),
+                            Err(_) => break true,
+                        }
+                    }
+                    Ok(Some(Frame::Whitespace | Frame::Element(_))) => {}
+                    Ok(Some(Frame::Close | Frame::Header(_))) | Err(_) => break true,
+                }
+            };
+            let is_taken = self.intake.finish().await.is_ok();
+            if is_over || !is_taken || !matches!(self.connection.read().await, Ok(1..)) {
+                return;
+            }
         }
     }
 

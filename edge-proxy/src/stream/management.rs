@@ -24,8 +24,12 @@ pub use unacknowledged::{MAX_UNACKNOWLEDGED, Unacknowledged};
 /// From a request to its answer; the answer may say that nothing has been handled yet.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A peer may take as long as its own next hop for a stanza. While something is unacknowledged it is asked this often.
+/// A peer may take as long as its own next hop for a stanza. While it makes no progress it is asked this often.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
+
+/// While it makes progress, it is asked this often about what was written behind the last question: SIP users wait for
+/// the answer, and what a lost edge had delivered and not yet told of is delivered once more.
+const ASK_SOON: Duration = Duration::from_millis(100);
 
 /// The stream feature.
 pub fn feature() -> Element {
@@ -186,7 +190,8 @@ impl Management {
             return Step::Break(too_high(h, self.sent));
         }
         self.acknowledged = h;
-        self.asked = if self.outstanding() == 0 { Asked::No } else { Asked::AgainAt(now + ASK_AGAIN) };
+        let pause = if more == 0 { ASK_AGAIN } else { ASK_SOON };
+        self.asked = if self.outstanding() == 0 { Asked::No } else { Asked::AgainAt(now + pause) };
         if more == 0 { Step::Nothing } else { Step::Acknowledged(more) }
     }
 }

@@ -41,8 +41,9 @@ use super::{Duty, LinkEvent, Receipt, Shared, StanzaIn};
 const ATTACH_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A silent edge is asked this often, and given up when it does not answer for [`KEEP_ALIVE_PATIENCE`].
-const KEEP_ALIVE: Duration = Duration::from_secs(20);
-const KEEP_ALIVE_PATIENCE: Duration = Duration::from_secs(10);
+/// Together well below the 25 and 30 seconds for which stanzas are held: what a silent peer had still goes to another.
+const KEEP_ALIVE: Duration = Duration::from_secs(5);
+const KEEP_ALIVE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Flow control of HTTP/2: a full window of stanzas fits (measured, 4 MiB and 8 MiB).
 const STREAM_WINDOW: u32 = 4 * 1024 * 1024;

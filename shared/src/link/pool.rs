@@ -33,6 +33,10 @@ pub trait Routed {
     fn flow(&self) -> u64;
     /// When its sender must have an answer.
     fn give_up_at(&self) -> Instant;
+    /// The same for what a lost peer had, and may have delivered: an answer that it failed may be wrong.
+    fn give_up_uncertain_at(&self) -> Instant {
+        self.give_up_at()
+    }
     /// What it takes of the owner's bound.
     fn cost(&self) -> usize;
     /// Whether its sender has heard already that it failed: what a lost peer may have had is then not sent once more.
@@ -82,6 +86,10 @@ struct Entry<T> {
 }
 
 impl<T: Routed> Entry<T> {
+    fn give_up_at(&self) -> Instant {
+        if self.redelivered { self.item.give_up_uncertain_at() } else { self.item.give_up_at() }
+    }
+
     fn wait_in(self, queue: &mut FairQueue<Self>) {
         queue.push(self.item.flow(), self.item.cost(), self);
     }
@@ -216,11 +224,11 @@ impl<T: Routed> Pool<T> {
     pub fn expire(&mut self, now: Instant, out: &mut Vec<Effect<T>>) {
         let (affinity, held) = (&mut self.affinity, &mut self.held);
         let mut sift = |queue: &mut FairQueue<Entry<T>>| {
-            if queue.iter().all(|entry| entry.item.give_up_at() > now) {
+            if queue.iter().all(|entry| entry.give_up_at() > now) {
                 return;
             }
             for entry in queue.take_all() {
-                if entry.item.give_up_at() > now {
+                if entry.give_up_at() > now {
                     entry.wait_in(queue);
                     continue;
                 }

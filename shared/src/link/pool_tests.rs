@@ -15,6 +15,9 @@ struct Item {
     give_up_at: Instant,
 }
 
+/// What is waited for beyond its time, where the first peer may have delivered it.
+const UNCERTAIN: Duration = Duration::from_secs(100);
+
 impl Routed for Item {
     fn keys(&self) -> (&str, &str) {
         (&self.pair, "alice@contoso.example")
@@ -27,6 +30,10 @@ impl Routed for Item {
 
     fn give_up_at(&self) -> Instant {
         self.give_up_at
+    }
+
+    fn give_up_uncertain_at(&self) -> Instant {
+        self.give_up_at + UNCERTAIN
     }
 
     fn cost(&self) -> usize {
@@ -190,6 +197,19 @@ fn a_flood_of_one_partner_does_not_hold_up_another() {
     }
     let of_wingtip = |sent: &&(PeerId, u64, Item, bool)| sent.2.pair == "wingtip-1";
     assert!(rig.sent.iter().any(|sent| of_wingtip(&sent)), "{} were sent before it", rig.sent.len());
+}
+
+#[test]
+fn what_a_lost_peer_may_have_delivered_waits_longer_for_one_that_knows() {
+    let mut rig = Rig::new();
+    let first = rig.attach("gw1", 10);
+    rig.offer("bob", 1);
+    rig.detach(first);
+    rig.offer("bob", 2);
+    rig.expire(Duration::from_secs(31));
+    assert_eq!(rig.given_up.iter().map(|item| item.number).collect::<Vec<_>>(), [2]);
+    rig.expire(Duration::from_secs(31) + UNCERTAIN);
+    assert_eq!(rig.given_up.len(), 2);
 }
 
 #[test]

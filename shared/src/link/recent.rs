@@ -12,8 +12,9 @@ use super::{Failure, Outcome};
 /// Stanzas remembered; about 100 bytes each.
 pub const RECENT_STANZAS: usize = 65_536;
 
-/// How long a finished stanza is remembered: twice the time after which a silent call is given up.
-pub const RECENT_TIME: Duration = Duration::from_secs(60);
+/// How long a finished stanza is remembered: longer than the other side waits for us when it does not know whether we have
+/// delivered it.
+pub const RECENT_TIME: Duration = Duration::from_secs(240);
 
 /// Names a stanza for ever: who made the number, and the number.
 pub type StanzaKey = (u64, u64);

@@ -27,11 +27,26 @@ struct Arguments {
     names: Vec<String>,
 }
 
+/// Until somebody wants us to stop.
+async fn interrupted() -> std::io::Result<bool> {
+    let mut terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted?,
+        _ = terminated.recv() => {}
+    }
+    Err(std::io::ErrorKind::Interrupted.into())
+}
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let Arguments { short, gateways, edges, rate, rounds, names } = Arguments::parse();
     let plan = Plan { names, is_short: short, size: Size { gateways, edges }, per_second: rate, rounds };
-    match fault::run(&plan, |line| println!("{line}")).await {
+    // Whoever interrupts it leaves no process and no namespace behind: they go with what is dropped.
+    let played = tokio::select! {
+        played = fault::run(&plan, |line| println!("{line}")) => played,
+        interrupted = interrupted() => interrupted,
+    };
+    match played {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {

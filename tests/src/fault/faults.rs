@@ -75,6 +75,12 @@ const DEATH: Allowed = Allowed { bounced: true, twice: true, unaccepted: true, .
 /// An edge that dies takes with it what partners that do not count had sent, or had been sent.
 const EDGE_DEATH: Allowed = Allowed { on_the_wire: true, ..DEATH };
 
+/// What crosses the end of a stream on its way, its sender's server has not been told of.
+const CROSSED: Allowed = Allowed { unaccepted: true, ..NOTHING };
+
+/// Where there is one gateway, nobody answers SIP while it starts.
+const RESTART: Allowed = Allowed { bounced: true, unaccepted: true, ..NOTHING };
+
 const fn fault(name: &'static str, acts: &'static [Act], seconds: u64, allowed: Allowed) -> Fault {
     Fault { name, acts, hold: Duration::from_secs(seconds), allowed, is_short: false, gateways: 1 }
 }
@@ -99,8 +105,9 @@ pub const FAULTS: &[Fault] = &[
     fault("kill-other-edge", &[Kill(Edge(1))], 3, EDGE_DEATH),
     fault("kill-all-edges", &[Kill(Edge(0)), Kill(Edge(1))], 3, EDGE_DEATH),
     pool(fault("kill-other-gateway", &[Kill(Gateway(1))], 3, DEATH)),
-    short(fault("drain-gateway", &[Restart(Gateway(0))], 1, Allowed { bounced: true, ..NOTHING })),
-    short(fault("drain-edge", &[Restart(Edge(0))], 1, NOTHING)),
+    short(fault("drain-gateway", &[Restart(Gateway(0))], 1, RESTART)),
+    short(fault("drain-edge", &[Restart(Edge(0))], 1, CROSSED)),
+    pool(fault("drain-other-gateway", &[Restart(Gateway(1))], 1, NOTHING)),
     fault(
         "rolling-upgrade",
         &[Restart(Gateway(0)), Restart(Edge(0)), Restart(Edge(1))],

@@ -184,6 +184,14 @@ impl Ledger {
         self.note(number, "is over", |entry| entry.is_over = true);
     }
 
+    /// Its sender has lost what would have told him of a failure, so what has not arrived by now he does not count on.
+    pub fn forgotten(&self, number: u64) {
+        self.note(number, "is forgotten", |entry| {
+            entry.acknowledged = entry.acknowledged.filter(|_| !entry.delivered.is_empty());
+            entry.is_over = true;
+        });
+    }
+
     /// A stream from an edge to the partner broke.
     pub fn broke(&self, partner: &'static str) {
         self.with(|book| book.broke.entry(partner).or_default().push(Instant::now()));
@@ -309,7 +317,7 @@ pub struct Allowed {
 impl Allowed {
     /// What breaks the promise, in words; `began` and `ended` are those of the fault.
     pub fn broken(self, tally: &Tally, began: Instant, ended: Instant) -> Vec<String> {
-        let mut broken = Vec::new();
+        let mut broken: BTreeMap<(Way, End, &str), Vec<String>> = BTreeMap::new();
         for end in End::ALL {
             for (number, entry) in tally.with(end) {
                 let is_allowed = match end {
@@ -325,13 +333,21 @@ impl Allowed {
                     End::ToldTwice | End::Lost | End::Open => false,
                 };
                 if !is_allowed {
-                    broken.push(format!("{number} {}", entry.story(end, began)));
+                    let story = format!("{number} {}", entry.story(began));
+                    broken.entry((entry.way, end, entry.partner)).or_default().push(story);
                 }
             }
         }
-        broken
+        let tell = |((way, end, partner), stories): ((Way, End, &str), Vec<String>)| {
+            let examples = stories.iter().take(EXAMPLES).cloned().collect::<Vec<_>>().join("\n      ");
+            format!("{} {way:?} {} ({partner}):\n      {examples}", stories.len(), end.heading())
+        };
+        broken.into_iter().map(tell).collect()
     }
 }
+
+/// Histories that are told of each kind of breach.
+const EXAMPLES: usize = 3;
 
 impl Entry {
     /// Whether the first copy arrived before the fault was over, and the last not before it began.
@@ -341,9 +357,8 @@ impl Entry {
     }
 
     /// Its history, with seconds since the fault began.
-    fn story(&self, end: End, began: Instant) -> String {
-        let mut text =
-            format!("{:?} {} ({}): sent {}", self.way, end.heading(), self.partner, seconds(self.sent, began));
+    fn story(&self, began: Instant) -> String {
+        let mut text = format!("sent {}", seconds(self.sent, began));
         let mut add = |what: &str, at: Instant| {
             let _writing_to_a_string_cannot_fail = write!(text, ", {what} {}", seconds(at, began));
         };

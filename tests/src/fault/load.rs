@@ -63,6 +63,7 @@ impl Load {
             let mut changed = Instant::now();
             loop {
                 ticks.tick().await;
+                world.chat.is_on.store(on.messages.load(Ordering::Relaxed), Ordering::Relaxed);
                 if on.messages.load(Ordering::Relaxed) {
                     for partner in &world.partners {
                         partner.send(Out::Message);

@@ -2,7 +2,7 @@
 //!
 //! Real gateways and edges, fake partners and a fake pool, each in a network namespace of its own. Everything that is sent
 //! is in a ledger, and the ledger is the test: what was accepted is delivered once or bounced once. In reading order:
-//! [`network`] (who can reach whom), [`world`] (what runs), [`partner`], [`pool`] and [`presence`] (the fakes), [`load`],
+//! [`network`] (who can reach whom), [`world`] (what runs), [`partner`], [`pool`], [`presence`] and [`chat`] (the fakes), [`load`],
 //! [`ledger`], [`faults`] (what is done, and what it may cost), [`play`], [`report`].
 
 use std::io;
@@ -13,6 +13,7 @@ use self::report::Row;
 use self::world::{Size, World};
 use crate::peer::fault;
 
+pub mod chat;
 pub mod faults;
 pub mod ledger;
 pub mod load;

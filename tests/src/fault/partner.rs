@@ -4,6 +4,7 @@
 //! side has not counted is the edge's to give back. Without it, a stanza that was written is all that anybody knows.
 
 use std::collections::VecDeque;
+use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::{sleep, sleep_until, timeout};
 use tokio_rustls::server::TlsStream;
 
 use super::ledger::{Ledger, Way};
@@ -35,6 +36,9 @@ const WAITING: usize = 2000;
 
 /// Until a broken stream is opened again.
 const AGAIN: Duration = Duration::from_millis(200);
+
+/// A server far away goes on writing until it reads the end of a stream.
+const FAR_AWAY: Duration = Duration::from_millis(200);
 
 /// Stanzas after which an acknowledgement is asked for.
 const ASK_EVERY: u64 = 5;
@@ -127,7 +131,7 @@ impl LoadedPartner {
         let address = SocketAddr::new(party.ip(), S2S);
         let server = party.run(async move { Partner::start_with(address, config, Some(taker)).await }).await?;
         let client = tls::client(&road.authority, Some(&own))?;
-        let writer = Writer { habits, ledger: Arc::clone(ledger), tls: client, edges, outs };
+        let writer = Writer { habits, ledger: Arc::clone(ledger), tls: client, edges, outs, again: Vec::new() };
         Ok(Self { habits, nap_ms, contacts, out, writer: party.spawn(writer.run()), _server: server })
     }
 
@@ -185,10 +189,13 @@ impl Reader {
             }
             return;
         }
-        let Some(number) = number(stanza) else { return };
         if xml::attribute(stanza, "type").as_deref() == Some("error") {
-            self.ledger.bounced(number, &condition(stanza));
-        } else {
+            // An error need not repeat what it refuses.
+            let id = xml::attribute(stanza, "id").unwrap_or_default();
+            if let Some(number) = id.strip_prefix('m').and_then(|number| number.parse().ok()) {
+                self.ledger.bounced(number, &condition(stanza));
+            }
+        } else if let Some(number) = number(stanza) {
             self.ledger.delivered(number);
         }
     }
@@ -216,6 +223,8 @@ struct Writer {
     tls: Arc<ClientConfig>,
     edges: Vec<SocketAddr>,
     outs: mpsc::Receiver<Out>,
+    /// Presence that the last stream did not get across.
+    again: Vec<String>,
 }
 
 impl Writer {
@@ -232,9 +241,12 @@ impl Writer {
             // What the edge has not counted comes back to its sender here, whatever became of it. Without counting,
             // nobody knows how much of the end was read; but a stream that was closed in order was read to its end.
             if self.habits.counts || ended.is_err() {
-                for (number, sent) in carried.unacknowledged {
+                for (number, sent, text) in carried.unacknowledged {
                     if number > 0 && (self.habits.counts || sent.elapsed() < HELD) {
                         self.ledger.over(number);
+                    } else if number == 0 && self.habits.counts {
+                        // A server that counts says once more what was not counted, where nobody would hear of an error.
+                        self.again.push(text);
                     }
                 }
             }
@@ -247,9 +259,24 @@ impl Writer {
         if self.habits.counts {
             stream.send(&format!("<enable xmlns='{MANAGEMENT}'/>")).await?;
         }
-        let (mut is_closing, mut asked) = (false, None::<Instant>);
+        for text in std::mem::take(&mut self.again) {
+            let text = self.written(Out::Other(text), carried);
+            stream.send(&text).await?;
+        }
+        let (mut is_closing, mut asked, mut ends_at) = (false, None::<Instant>, None::<Instant>);
         loop {
+            let end = async {
+                match ends_at {
+                    Some(ends_at) if !is_closing => sleep_until(ends_at.into()).await,
+                    Some(_) | None => pending().await,
+                }
+            };
             tokio::select! {
+                () = end => {
+                    // What the edge still counts comes behind its end.
+                    stream.send("</stream:stream>").await?;
+                    is_closing = true;
+                }
                 out = self.outs.recv(), if !is_closing => {
                     let Some(out) = out else { return Ok(()) };
                     let text = self.written(out, carried);
@@ -261,11 +288,8 @@ impl Writer {
                     stream.send(&format!("{text}{ask}")).await?;
                 }
                 piece = timeout(LOOK, stream.next()) => match piece {
-                    Ok(Ok(Piece::Close)) => {
-                        // What the edge still counts comes behind its end.
-                        stream.send("</stream:stream>").await?;
-                        is_closing = true;
-                    }
+                    Ok(Ok(Piece::Close)) if ends_at.is_none() => ends_at = Some(Instant::now() + FAR_AWAY),
+                    Ok(Ok(Piece::Close)) => {}
                     Ok(Ok(piece)) if piece.text().starts_with("<a ") => {
                         asked = None;
                         self.counted(piece.text(), carried);
@@ -284,14 +308,14 @@ impl Writer {
 
     fn written(&self, out: Out, carried: &mut Carried) -> String {
         carried.sent += 1;
-        let (number, text) = match out {
+        let (number, text, kept) = match out {
             Out::Message => {
                 let number = self.ledger.sent(Way::ToSip, self.habits.domain, self.habits.counts);
-                (number, message(self.habits.domain, number))
+                (number, message(self.habits.domain, number), String::new())
             }
-            Out::Other(text) => (0, text),
+            Out::Other(text) => (0, text.clone(), text),
         };
-        carried.unacknowledged.push_back((number, Instant::now()));
+        carried.unacknowledged.push_back((number, Instant::now(), kept));
         if !self.habits.counts && carried.unacknowledged.len() > WAITING {
             carried.unacknowledged.pop_front();
         }
@@ -302,7 +326,7 @@ impl Writer {
         let handled = xml::attribute(answer, "h").and_then(|h| h.parse::<u64>().ok()).unwrap_or_default();
         while carried.counted < handled {
             carried.counted += 1;
-            let Some((number, _)) = carried.unacknowledged.pop_front() else { return };
+            let Some((number, ..)) = carried.unacknowledged.pop_front() else { return };
             if number > 0 {
                 self.ledger.acknowledged(number);
                 self.ledger.over(number);
@@ -316,8 +340,8 @@ impl Writer {
 struct Carried {
     sent: u64,
     counted: u64,
-    /// The numbers of messages, 0 for anything else, and when they were written.
-    unacknowledged: VecDeque<(u64, Instant)>,
+    /// The numbers of messages, 0 for anything else; when they were written; and the text of anything else.
+    unacknowledged: VecDeque<(u64, Instant, String)>,
 }
 
 fn message(domain: &str, number: u64) -> String {

@@ -35,7 +35,9 @@ pub async fn acquaint(world: &World) -> io::Result<()> {
     load::subscribe(world);
     load::change(world);
     let seen = until("everybody sees everybody", async || load::unlike(world).is_empty().then_some(())).await;
-    seen.map_err(|error| fault(format!("{error}: {}", load::unlike(world).join("; "))))
+    seen.map_err(|error| fault(format!("{error}: {}", load::unlike(world).join("; "))))?;
+    let has_session = async || (world.chat.sessions.load(Ordering::Relaxed) > 0).then_some(());
+    until("a session comes about", has_session).await
 }
 
 /// Plays one fault.
@@ -45,6 +47,8 @@ pub async fn play(world: &Arc<World>, per_second: f64, fault: &Fault) -> io::Res
     load.switches.messages(true);
     load.switches.changes(true);
     sleep(STEADY).await;
+    // In the very moment of the fault, everybody's new state is on its way.
+    load::change(world);
     let began = Instant::now();
     for act in fault.acts {
         apply(world, *act).await?;

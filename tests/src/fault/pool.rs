@@ -4,7 +4,7 @@
 //! It fails over as a front end does: to the next gateway on 503, and to those whose connection stands. A request whose
 //! connection is lost is not sent again; its answer may still come over another connection (RFC 3261, section 18.2.2).
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -37,6 +37,9 @@ const AGAIN: Duration = Duration::from_millis(300);
 /// A connection whose requests stay without any answer for so long is given up.
 const SILENCE: Duration = Duration::from_secs(8);
 
+/// How long a gateway that said 503 is left alone, where there is another.
+const BUSY: Duration = Duration::from_secs(2);
+
 /// A client transaction ends by itself (RFC 3261, Timer F).
 const TIMER_F: Duration = Duration::from_secs(32);
 
@@ -68,13 +71,16 @@ struct Inner {
     transactions: Mutex<HashMap<u64, Transaction>>,
     /// Users whose subscription has not been accepted.
     unwatched: Mutex<HashMap<String, Unwatched>>,
+    /// All users who watch, with whom: domain and number.
+    watching: Mutex<BTreeMap<String, (String, u64)>>,
+    /// SUBSCRIBEs so far.
+    attempts: AtomicU64,
 }
 
 /// A subscription that is asked for until it is accepted.
 struct Unwatched {
     domain: String,
     pair: u64,
-    attempt: u64,
     asked: Option<Instant>,
 }
 
@@ -85,6 +91,8 @@ struct Gateway {
     out: mpsc::Sender<String>,
     /// When the oldest request without an answer was sent.
     asked: Mutex<Option<Instant>>,
+    /// Until when it is left alone, as it asked.
+    busy_until: Mutex<Option<Instant>>,
 }
 
 /// A MESSAGE without a final response.
@@ -92,6 +100,8 @@ struct Transaction {
     domain: &'static str,
     sent: Instant,
     attempts: usize,
+    /// Which gateway has it.
+    gateway: usize,
 }
 
 impl LoadedPool {
@@ -107,6 +117,7 @@ impl LoadedPool {
                 is_connected: AtomicBool::new(false),
                 out,
                 asked: Mutex::new(None),
+                busy_until: Mutex::new(None),
             });
         }
         let inner = Arc::new(Inner {
@@ -119,6 +130,8 @@ impl LoadedPool {
             turn: AtomicUsize::new(0),
             transactions: Mutex::default(),
             unwatched: Mutex::default(),
+            watching: Mutex::default(),
+            attempts: AtomicU64::new(0),
         });
         let listener = party.run(async move { TcpListener::bind(local).await }).await?;
         let mut tasks = vec![party.spawn(listen(listener, Arc::clone(&inner))), party.spawn(look(Arc::clone(&inner)))];
@@ -130,9 +143,9 @@ impl LoadedPool {
 
     /// A user writes to a user of this partner; false when no gateway is connected.
     pub fn send(&self, domain: &'static str, counts: bool) -> bool {
-        let Some(gateway) = self.inner.next() else { return false };
+        let Some((which, gateway)) = self.inner.next() else { return false };
         let number = self.inner.ledger.sent(Way::ToXmpp, domain, counts);
-        let transaction = Transaction { domain, sent: Instant::now(), attempts: 1 };
+        let transaction = Transaction { domain, sent: Instant::now(), attempts: 1, gateway: which };
         self.inner.transactions.lock().unwrap_or_else(PoisonError::into_inner).insert(number, transaction);
         if !gateway.ask(self.inner.message(domain, number, 1)) {
             self.inner.end(number, "the pool's own queue is full");
@@ -154,8 +167,10 @@ impl LoadedPool {
     /// One of its users watches a partner's user from now on.
     pub fn watch(&self, domain: &str, pair: u64) {
         let who = super::presence::carol(domain, pair);
+        let mut watching = self.inner.watching.lock().unwrap_or_else(PoisonError::into_inner);
+        watching.insert(who.clone(), (domain.to_owned(), pair));
         let mut unwatched = self.inner.unwatched.lock().unwrap_or_else(PoisonError::into_inner);
-        unwatched.insert(who, Unwatched { domain: domain.to_owned(), pair, attempt: 0, asked: None });
+        unwatched.insert(who, Unwatched { domain: domain.to_owned(), pair, asked: None });
     }
 
     /// How many gateways are connected.
@@ -170,6 +185,10 @@ impl Gateway {
         self.out.try_send(text).is_ok()
     }
 
+    fn is_busy(&self) -> bool {
+        self.busy_until.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|until| until > Instant::now())
+    }
+
     fn is_silent(&self) -> bool {
         let asked = *self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         asked.is_some_and(|asked| asked.elapsed() > SILENCE)
@@ -181,13 +200,17 @@ impl Gateway {
 }
 
 impl Inner {
-    /// The next gateway in turn that is connected.
-    fn next(&self) -> Option<&Gateway> {
+    /// The next gateway in turn that is connected, and better one that is not busy.
+    fn next(&self) -> Option<(usize, &Gateway)> {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         let count = self.gateways.len();
-        (0..count)
-            .filter_map(|step| self.gateways.get((turn + step) % count))
-            .find(|gateway| gateway.is_connected.load(Ordering::Relaxed))
+        let in_turn = (0..count).map(|step| (turn + step) % count);
+        let connected = in_turn
+            .filter_map(|which| Some((which, self.gateways.get(which)?)))
+            .filter(|(_, gateway)| gateway.is_connected.load(Ordering::Relaxed));
+        let mut connected = connected.collect::<Vec<_>>().into_iter();
+        let first = connected.as_slice().first().copied();
+        connected.find(|(_, gateway)| !gateway.is_busy()).or(first)
     }
 
     fn message(&self, domain: &str, number: u64, attempt: usize) -> String {
@@ -259,8 +282,7 @@ impl Inner {
         }
         if let Some(number) = id.strip_prefix("load").and_then(|number| number.parse::<u64>().ok()) {
             self.message_answered(number, status, &response.start);
-        } else if let Some(rest) = id.strip_prefix("watch") {
-            let who = rest.split_once('-').map(|(_, who)| who).unwrap_or_default();
+        } else if let Some(who) = watcher_of(id) {
             if status < 300 {
                 self.unwatched.lock().unwrap_or_else(PoisonError::into_inner).remove(who);
             }
@@ -272,11 +294,19 @@ impl Inner {
     fn message_answered(&self, number: u64, status: u16, line: &str) {
         let mut transactions = self.transactions.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(transaction) = transactions.get_mut(&number) else { return };
-        if status == 503 && transaction.attempts < self.gateways.len() {
+        let is_busy = status == 503;
+        if is_busy && let Some(gateway) = self.gateways.get(transaction.gateway) {
+            // Whoever says so is left alone for a while (RFC 3261, section 21.5.4).
+            *gateway.busy_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + BUSY);
+        }
+        if is_busy && transaction.attempts < self.gateways.len() {
             transaction.attempts += 1;
             let text = self.message(transaction.domain, number, transaction.attempts);
-            if self.next().is_some_and(|gateway| gateway.ask(text)) {
-                return;
+            if let Some((which, gateway)) = self.next() {
+                transaction.gateway = which;
+                if gateway.ask(text) {
+                    return;
+                }
             }
         }
         transactions.remove(&number);
@@ -291,14 +321,19 @@ impl Inner {
 
     /// The gateways have ended a subscription: the user subscribes again.
     fn watch_again(&self, notify: &Message) {
-        let Some(who) = notify.header("Call-ID").and_then(|id| id.strip_prefix("watch")) else { return };
-        let Some((attempt, who)) = who.split_once('-') else { return };
-        let pair = who.trim_start_matches("carol").split('-').next().and_then(|pair| pair.parse().ok());
-        let Some(whom) = notify.header("From").and_then(|from| from.split_once('@')) else { return };
-        let domain = whom.1.split(['>', ';']).next().unwrap_or_default().to_owned();
-        let attempt = attempt.parse::<u64>().unwrap_or_default();
+        let Some(who) = notify.header("Call-ID").and_then(watcher_of) else { return };
+        let watching = self.watching.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some((domain, pair)) = watching.get(who) else { return };
+        let again = Unwatched { domain: domain.clone(), pair: *pair, asked: None };
+        self.unwatched.lock().unwrap_or_else(PoisonError::into_inner).insert(who.to_owned(), again);
+    }
+
+    /// All users subscribe again, each in a new dialog.
+    fn watch_anew(&self) {
         let mut unwatched = self.unwatched.lock().unwrap_or_else(PoisonError::into_inner);
-        unwatched.insert(who.to_owned(), Unwatched { domain, pair: pair.unwrap_or_default(), attempt, asked: None });
+        for (who, (domain, pair)) in self.watching.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            unwatched.insert(who.clone(), Unwatched { domain: domain.clone(), pair: *pair, asked: None });
+        }
     }
 
     /// Ends transactions that are too old, and sends what subscriptions need.
@@ -315,16 +350,21 @@ impl Inner {
         for watcher in self.unwatched.lock().unwrap_or_else(PoisonError::into_inner).values_mut() {
             if watcher.asked.is_none_or(|asked| now.saturating_duration_since(asked) > SILENCE) {
                 watcher.asked = Some(now);
-                watcher.attempt += 1;
-                due.push(self.watchers.subscribe(&watcher.domain, watcher.pair, &self.local, watcher.attempt));
+                let attempt = self.attempts.fetch_add(1, Ordering::Relaxed);
+                due.push(self.watchers.subscribe(&watcher.domain, watcher.pair, &self.local, attempt));
             }
         }
         for text in due {
-            if let Some(gateway) = self.next() {
+            if let Some((_, gateway)) = self.next() {
                 gateway.ask(text);
             }
         }
     }
+}
+
+/// Whose subscription a Call-ID of ours names.
+fn watcher_of(call_id: &str) -> Option<&str> {
+    Some(call_id.strip_prefix("watch")?.split_once('-')?.1)
 }
 
 async fn look(inner: Arc<Inner>) {
@@ -357,8 +397,13 @@ async fn connect(inner: Arc<Inner>, which: usize, local: SocketAddr, mut out: mp
             gateway.heard();
             gateway.is_connected.store(true, Ordering::Relaxed);
             let answers = gateway.out.clone();
-            let _however_it_ends = converse(io, &inner, Some(gateway), &answers, &mut out).await;
+            let ended = converse(io, &inner, Some(gateway), &answers, &mut out).await;
             gateway.is_connected.store(false, Ordering::Relaxed);
+            if ended.is_err_and(|error| error.kind() == io::ErrorKind::TimedOut) {
+                // Behind a network that swallowed packets, NOTIFYs may have failed and ended their subscriptions (RFC 6665,
+                // section 4.2.2): subscribers ask anew.
+                inner.watch_anew();
+            }
             // What waits was meant for this connection; its senders hear nothing more.
             while out.try_recv().is_ok() {}
         }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::chat::Chat;
 use super::ledger::Ledger;
 use super::network::{Network, Party};
 use super::partner::{Habits, LoadedPartner, S2S};
@@ -26,6 +27,9 @@ pub const PARTNERS: [Habits; 3] = [
 
 /// The port of the link.
 const LINK: u16 = 23456;
+
+/// Message streams at the gateways.
+const MSRP: u16 = 2856;
 
 /// Health and metrics.
 const HEALTH: u16 = 9090;
@@ -70,7 +74,9 @@ pub struct World {
     pub remotes: Vec<Arc<Party>>,
     /// The pool.
     pub pool: LoadedPool,
-    /// Where it is.
+    /// The chat in a session.
+    pub chat: Chat,
+    /// Where the pool is.
     pub pool_party: Arc<Party>,
     /// Files and certificates.
     pub road: Road,
@@ -119,6 +125,7 @@ impl World {
         for (number, party) in (1..).zip(&gateway_parties) {
             let text = road.gateway_toml(&plan(edge, party));
             let text = text
+                .replace("[sip]\n", &format!("[sip]\nmsrp_tcp = ['{}']\nmsrp_host = '{}'\n", at(party, MSRP), party.ip()))
                 .replace("'gateway-1'", &format!("'gateway-{number}'"))
                 .replace(&format!("edges = ['{}']", at(edge, LINK)), &format!("edges = [{}]", links.join(", ")));
             gateways.push(Member::new(format!("gateway {number}"), "gateway", party, &road, &text)?);
@@ -139,7 +146,9 @@ impl World {
         }
         let sip: Vec<SocketAddr> = gateway_parties.iter().map(|gateway| at(gateway, SIP)).collect();
         let pool = LoadedPool::start(&pool_party, &sip, &ledger).await?;
-        let world = Self { gateways, edges, partners, remotes, pool, pool_party, road, ledger, _dns: dns, network };
+        let chat = Chat::start(&pool_party, sip, PARTNERS[0], &ledger);
+        let world =
+            Self { gateways, edges, partners, remotes, pool, chat, pool_party, road, ledger, _dns: dns, network };
         for member in world.edges.iter().chain(&world.gateways) {
             member.start()?;
         }

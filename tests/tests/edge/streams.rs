@@ -52,6 +52,18 @@ async fn a_peer_that_never_closes_is_waited_for_and_not_for_long() {
 }
 
 #[tokio::test]
+async fn what_was_on_its_way_when_the_edge_ended_the_stream_is_taken() {
+    let (world, mut edge) = edge().await;
+    let mut stream = authenticated(&world, &edge).await;
+    edge.edge.drain();
+    while stream.next().await.unwrap() != Piece::Close {}
+    // Written before its server read the end.
+    stream.send(&format!("{MESSAGE}</stream:stream>")).await.unwrap();
+    assert_eq!(edge.batch().await.stanzas.len(), 1);
+    until("the connection is forgotten", async || edge.is_without_connections().then_some(())).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_connection_that_breaks_leaves_nothing_behind() {
     let (world, edge) = edge().await;
     let mut stream = authenticated(&world, &edge).await;

@@ -51,9 +51,12 @@ fn one_question_at_a_time_and_the_next_when_the_answer_was_not_enough() {
     assert!(management.written(2, now).is_some());
     assert!(management.written(1, now).is_none());
     assert_eq!(management.element(&a("2"), now), Step::Acknowledged(2));
-    assert_eq!(management.deadline(), Some(now + ASK_AGAIN));
+    assert_eq!(management.deadline(), Some(now + ASK_SOON));
     assert_eq!(management.deadline_passed(now), Step::Nothing);
-    assert!(matches!(management.deadline_passed(now + ASK_AGAIN), Step::Reply(_)));
+    assert!(matches!(management.deadline_passed(now + ASK_SOON), Step::Reply(_)));
+    // Without any progress there is no hurry.
+    assert_eq!(management.element(&a("2"), now), Step::Nothing);
+    assert_eq!(management.deadline(), Some(now + ASK_AGAIN));
     assert_eq!(management.element(&a("3"), now), Step::Acknowledged(1));
     assert_eq!(management.deadline(), None);
 }

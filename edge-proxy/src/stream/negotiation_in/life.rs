@@ -106,6 +106,7 @@ impl Receiving {
             return self.review(at, out);
         }
         if self.last_stanza + at.federation.settings.inactivity_timeout <= at.now {
+            self.hear_out(true);
             return self.close(out);
         }
         match (self.pinged_at, self.pairs.first()) {
@@ -218,6 +219,7 @@ impl Receiving {
     }
 
     pub(super) fn part(&mut self, then: Parting, at: &Moment, out: &mut Vec<Output>) {
+        self.hear_out(then != Parting::Theirs);
         match then {
             Parting::Theirs => self.close(out),
             Parting::Ours => self.error(&StreamError::new(StreamCondition::SystemShutdown), None, at, out),
@@ -236,6 +238,12 @@ impl Receiving {
             }
             State::Finishing { .. } | State::Ended => {}
         }
+    }
+
+    /// Where we end a stream without a complaint, the peer may write until it reads that (RFC 6120, section 4.4), and
+    /// without XEP-0198 it takes all of it for delivered. With it, what comes behind the last count is the peer's.
+    fn hear_out(&mut self, is_ours: bool) {
+        self.hears_out = is_ours && self.management.is_none() && !self.pairs.is_empty();
     }
 
     pub(super) fn close(&mut self, out: &mut Vec<Output>) {

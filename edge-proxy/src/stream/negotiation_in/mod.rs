@@ -170,6 +170,8 @@ pub struct Receiving {
     announced: Announced,
     /// Where the last stanza's pair was, for the next is usually the same.
     recent: usize,
+    /// Whether what crosses our end of the stream on its way still counts.
+    hears_out: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -259,6 +261,7 @@ impl Receiving {
             management: None,
             announced: Announced::default(),
             recent: 0,
+            hears_out: false,
         }
     }
 
@@ -345,6 +348,11 @@ impl Receiving {
         };
         let others = [self.pending.deadline(), self.management.as_ref().and_then(Management::deadline)];
         others.into_iter().flatten().chain([own]).min()
+    }
+
+    /// Whether stanzas that cross the end of the stream are to be taken until the peer's own end.
+    pub const fn hears_out(&self) -> bool {
+        self.hears_out
     }
 
     /// Whether a stanza between these domains may pass (RFC 6120, sections 4.9.3.9 and 8.1.1.2; XEP-0220, section
