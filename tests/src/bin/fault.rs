@@ -1,6 +1,7 @@
 //! `make fault`: breaks what runs, and prints what became of every message.
 
 use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use causeway_tests::fault::{self, Plan, world::Size};
 use clap::Parser;
@@ -23,8 +24,17 @@ struct Arguments {
     /// How often all of it.
     #[arg(long, default_value_t = 1)]
     rounds: usize,
+    /// What decides at which moment each fault begins; a run prints its own.
+    #[arg(long)]
+    seed: Option<u64>,
     /// Only these faults; docs/FAULTS.md names them.
     names: Vec<String>,
+}
+
+/// Milliseconds of the clock, where nobody names a seed.
+fn started() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or_default()
 }
 
 /// Until somebody wants us to stop.
@@ -39,8 +49,9 @@ async fn interrupted() -> std::io::Result<bool> {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let Arguments { short, gateways, edges, rate, rounds, names } = Arguments::parse();
-    let plan = Plan { names, is_short: short, size: Size { gateways, edges }, per_second: rate, rounds };
+    let Arguments { short, gateways, edges, rate, rounds, seed, names } = Arguments::parse();
+    let seed = seed.unwrap_or_else(|| u64::from(std::process::id()) ^ started());
+    let plan = Plan { names, is_short: short, size: Size { gateways, edges }, per_second: rate, rounds, seed };
     // Whoever interrupts it leaves no process and no namespace behind: they go with what is dropped.
     let played = tokio::select! {
         played = fault::run(&plan, |line| println!("{line}")) => played,

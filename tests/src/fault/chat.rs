@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
-use tokio::time::{interval, sleep, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use super::ledger::{Ledger, Way};
 use super::network::Party;
@@ -129,6 +129,7 @@ impl Caller {
 
     async fn talk(&self, stream: &mut Stream) -> io::Result<()> {
         let mut rhythm = interval(RHYTHM);
+        rhythm.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut chunk = vec![0; 4096];
         loop {
             tokio::select! {

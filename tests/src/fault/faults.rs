@@ -20,6 +20,8 @@ pub enum Leg {
     Link(usize, usize),
     /// Between a gateway and the pool.
     Sip(usize),
+    /// Between a gateway and PostgreSQL.
+    Store(usize),
     /// Between an edge and a partner.
     Partner(usize, usize),
 }
@@ -31,6 +33,14 @@ pub enum Act {
     Kill(Who),
     /// SIGTERM, waiting until it has ended, and a start at once.
     Restart(Who),
+    /// PostgreSQL is killed with all its processes, and started at the end.
+    KillStore,
+    /// PostgreSQL is stopped and started at once.
+    RestartStore,
+    /// All processes of PostgreSQL get SIGSTOP, and SIGCONT at the end.
+    FreezeStore,
+    /// The disk of the SQLite file has no room left.
+    FillDisk,
     /// SIGSTOP, and SIGCONT at the end.
     Freeze(Who),
     /// Packets are swallowed.
@@ -56,8 +66,19 @@ pub struct Fault {
     pub allowed: Allowed,
     /// Whether it is part of the short form.
     pub is_short: bool,
-    /// Gateways that it needs.
-    pub gateways: usize,
+    /// How many gateways it takes.
+    pub gateways: Gateways,
+}
+
+/// In which worlds a fault can be played.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gateways {
+    /// In all.
+    Any,
+    /// Where there is one, with SQLite.
+    One,
+    /// Where there are several, on PostgreSQL.
+    Several,
 }
 
 const NOTHING: Allowed = Allowed {
@@ -79,22 +100,38 @@ const EDGE_DEATH: Allowed = Allowed { on_the_wire: true, ..DEATH };
 const CROSSED: Allowed = Allowed { unaccepted: true, ..NOTHING };
 
 /// Where there is one gateway, nobody answers SIP while it starts.
-const RESTART: Allowed = Allowed { bounced: true, unaccepted: true, ..NOTHING };
+const RESTART: Allowed = Allowed { bounced: true, ..CROSSED };
+
+/// Some wait too long, or find no room.
+const LATE: Allowed = Allowed { bounced: true, ..NOTHING };
+
+/// An edge or gateway that is cut off is taken for dead by those behind it, and by nobody else.
+const PARTED: Allowed = Allowed { twice: true, ..LATE };
+
+/// Answers of the pool are swallowed: whoever asked hears of a timeout, whatever became of it.
+const SIP_CUT: Allowed = Allowed { both_to_sip: true, unaccepted: true, ..LATE };
+
+/// The same of a partner's answers, and of what was written to one that does not count.
+const PARTNER_CUT: Allowed = Allowed { both_to_xmpp: true, unaccepted: true, on_the_wire: true, ..LATE };
 
 const fn fault(name: &'static str, acts: &'static [Act], seconds: u64, allowed: Allowed) -> Fault {
-    Fault { name, acts, hold: Duration::from_secs(seconds), allowed, is_short: false, gateways: 1 }
+    Fault { name, acts, hold: Duration::from_secs(seconds), allowed, is_short: false, gateways: Gateways::Any }
 }
 
 const fn short(fault: Fault) -> Fault {
     Fault { is_short: true, ..fault }
 }
 
-const fn pool(fault: Fault) -> Fault {
-    Fault { gateways: 2, ..fault }
+const fn one(fault: Fault) -> Fault {
+    Fault { gateways: Gateways::One, ..fault }
 }
 
-use Act::{Cut, Freeze, Kill, Lose, Restart, SlowPartner, SlowSip};
-use Leg::{Link, Partner, Sip};
+const fn pool(fault: Fault) -> Fault {
+    Fault { gateways: Gateways::Several, ..fault }
+}
+
+use Act::{Cut, FillDisk, Freeze, FreezeStore, Kill, KillStore, Lose, Restart, RestartStore, SlowPartner, SlowSip};
+use Leg::{Link, Partner, Sip, Store};
 use Who::{Edge, Gateway};
 
 /// All of them.
@@ -105,50 +142,41 @@ pub const FAULTS: &[Fault] = &[
     fault("kill-other-edge", &[Kill(Edge(1))], 3, EDGE_DEATH),
     fault("kill-all-edges", &[Kill(Edge(0)), Kill(Edge(1))], 3, EDGE_DEATH),
     pool(fault("kill-other-gateway", &[Kill(Gateway(1))], 3, DEATH)),
-    short(fault("drain-gateway", &[Restart(Gateway(0))], 1, RESTART)),
+    short(one(fault("drain-gateway", &[Restart(Gateway(0))], 1, RESTART))),
+    short(pool(fault("drain-one-gateway", &[Restart(Gateway(0))], 1, CROSSED))),
     short(fault("drain-edge", &[Restart(Edge(0))], 1, CROSSED)),
-    pool(fault("drain-other-gateway", &[Restart(Gateway(1))], 1, NOTHING)),
-    fault(
-        "rolling-upgrade",
-        &[Restart(Gateway(0)), Restart(Edge(0)), Restart(Edge(1))],
+    pool(fault("drain-other-gateway", &[Restart(Gateway(1))], 1, CROSSED)),
+    one(fault("rolling-upgrade", &[Restart(Gateway(0)), Restart(Edge(0)), Restart(Edge(1))], 1, RESTART)),
+    pool(fault(
+        "rolling-upgrade-of-a-pool",
+        &[Restart(Gateway(0)), Restart(Gateway(1)), Restart(Edge(0)), Restart(Edge(1))],
         1,
-        Allowed { bounced: true, ..NOTHING },
-    ),
-    short(fault("cut-link", &[Cut(Link(0, 0))], 5, Allowed { twice: true, bounced: true, ..NOTHING })),
-    fault("cut-link-long", &[Cut(Link(0, 0))], 45, Allowed { twice: true, bounced: true, ..NOTHING }),
-    fault("cut-sip", &[Cut(Sip(0))], 5, Allowed { both_to_sip: true, bounced: true, unaccepted: true, ..NOTHING }),
-    fault(
-        "cut-sip-long",
-        &[Cut(Sip(0))],
-        45,
-        Allowed { both_to_sip: true, bounced: true, unaccepted: true, ..NOTHING },
-    ),
-    fault(
-        "cut-partner",
-        &[Cut(Partner(0, 0)), Cut(Partner(0, 1))],
-        5,
-        Allowed { bounced: true, unaccepted: true, both_to_xmpp: true, on_the_wire: true, ..NOTHING },
-    ),
-    fault(
-        "cut-partner-long",
-        &[Cut(Partner(0, 0)), Cut(Partner(0, 1))],
-        60,
-        Allowed { bounced: true, unaccepted: true, both_to_xmpp: true, on_the_wire: true, ..NOTHING },
-    ),
+        CROSSED,
+    )),
+    short(pool(fault("kill-store", &[KillStore], 3, NOTHING))),
+    pool(fault("kill-store-long", &[KillStore], 20, NOTHING)),
+    pool(fault("restart-store", &[RestartStore], 1, NOTHING)),
+    pool(fault("freeze-store", &[FreezeStore], 8, NOTHING)),
+    pool(fault("cut-store", &[Cut(Store(0))], 5, NOTHING)),
+    pool(fault("cut-store-long", &[Cut(Store(0)), Cut(Store(1))], 30, NOTHING)),
+    one(fault("full-disk", &[FillDisk], 10, NOTHING)),
+    short(fault("cut-link", &[Cut(Link(0, 0))], 5, PARTED)),
+    fault("cut-link-long", &[Cut(Link(0, 0))], 45, PARTED),
+    fault("cut-sip", &[Cut(Sip(0))], 5, SIP_CUT),
+    fault("cut-sip-long", &[Cut(Sip(0))], 45, SIP_CUT),
+    fault("cut-partner", &[Cut(Partner(0, 0)), Cut(Partner(0, 1))], 5, PARTNER_CUT),
+    fault("cut-partner-long", &[Cut(Partner(0, 0)), Cut(Partner(0, 1))], 60, PARTNER_CUT),
+    fault("cut-uncounted-partner", &[Cut(Partner(1, 0)), Cut(Partner(1, 1))], 60, PARTNER_CUT),
     fault("lossy-link", &[Lose(Link(0, 0), 5), Lose(Link(1, 0), 5)], 15, NOTHING),
     fault("lossy-partner", &[Lose(Partner(0, 0), 5), Lose(Partner(1, 1), 5)], 15, NOTHING),
-    fault("freeze-gateway", &[Freeze(Gateway(0))], 5, Allowed { bounced: true, ..NOTHING }),
-    fault(
-        "freeze-gateway-long",
-        &[Freeze(Gateway(0))],
-        25,
-        Allowed { bounced: true, twice: true, unaccepted: true, ..NOTHING },
-    ),
+    fault("freeze-gateway", &[Freeze(Gateway(0))], 5, LATE),
+    fault("freeze-gateway-long", &[Freeze(Gateway(0))], 25, DEATH),
     fault("freeze-edge", &[Freeze(Edge(0))], 5, NOTHING),
     fault("freeze-edge-long", &[Freeze(Edge(0))], 25, EDGE_DEATH),
-    fault("slow-partner", &[SlowPartner(0, 2000)], 15, Allowed { bounced: true, ..NOTHING }),
-    fault("slow-sip", &[SlowSip(2000)], 15, Allowed { bounced: true, ..NOTHING }),
+    fault("slow-partner", &[SlowPartner(0, 2000)], 15, LATE),
+    fault("slow-sip", &[SlowSip(2000)], 15, LATE),
     fault("kill-edge-and-gateway", &[Kill(Edge(0)), Kill(Gateway(0))], 3, EDGE_DEATH),
+    pool(fault("kill-gateway-and-store", &[Kill(Gateway(0)), KillStore], 5, DEATH)),
     fault("kill-edge-while-link-is-cut", &[Cut(Link(1, 0)), Kill(Edge(0))], 5, EDGE_DEATH),
 ];
 
@@ -156,10 +184,12 @@ pub const FAULTS: &[Fault] = &[
 mod tests {
     use super::FAULTS;
 
+    const DOCUMENT: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/FAULTS.md"));
+
     #[test]
-    fn no_two_faults_have_the_same_name() {
-        for (place, fault) in FAULTS.iter().enumerate() {
-            assert!(FAULTS.iter().skip(place + 1).all(|other| other.name != fault.name), "{}", fault.name);
-        }
+    fn the_document_names_every_fault_once_and_in_this_order() {
+        let rows = DOCUMENT.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+        let names: Vec<&str> = FAULTS.iter().map(|fault| fault.name).collect();
+        assert_eq!(rows.collect::<Vec<_>>(), names);
     }
 }

@@ -2,13 +2,14 @@
 //!
 //! Real gateways and edges, fake partners and a fake pool, each in a network namespace of its own. Everything that is sent
 //! is in a ledger, and the ledger is the test: what was accepted is delivered once or bounced once. In reading order:
-//! [`network`] (who can reach whom), [`world`] (what runs), [`partner`], [`pool`], [`presence`] and [`chat`] (the fakes), [`load`],
+//! [`network`] (who can reach whom), [`world`] (what runs), [`store`], [`partner`], [`pool`], [`presence`] and [`chat`] (the fakes), [`load`],
 //! [`ledger`], [`faults`] (what is done, and what it may cost), [`play`], [`report`].
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
-use self::faults::{FAULTS, Fault};
+use self::faults::{FAULTS, Fault, Gateways};
 use self::report::Row;
 use self::world::{Size, World};
 use crate::peer::fault;
@@ -23,6 +24,7 @@ pub mod play;
 pub mod pool;
 pub mod presence;
 pub mod report;
+pub mod store;
 pub mod world;
 
 /// What to play.
@@ -38,6 +40,8 @@ pub struct Plan {
     pub per_second: f64,
     /// How often all of it.
     pub rounds: usize,
+    /// What decides at which moment of the load each fault begins.
+    pub seed: u64,
 }
 
 impl Plan {
@@ -49,22 +53,44 @@ impl Plan {
         let fits = |fault: &&Fault| {
             (self.names.is_empty() || self.names.iter().any(|name| name == fault.name))
                 && (fault.is_short || !self.is_short)
-                && fault.gateways <= self.size.gateways
+                && match fault.gateways {
+                    Gateways::Any => true,
+                    Gateways::One => self.size.gateways == 1,
+                    Gateways::Several => self.size.gateways > 1,
+                }
         };
         Ok(FAULTS.iter().filter(fits).copied().collect())
     }
 }
+
+/// The moments at which faults begin, by SplitMix64: the same for the same seed.
+struct Moments(u64);
+
+impl Moments {
+    /// How long the load is older than usual when the next fault begins.
+    fn next(&mut self) -> Duration {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        Duration::from_millis((mixed ^ (mixed >> 31)) % MOMENTS_MS)
+    }
+}
+
+/// Every phase of the load is met: presence changes every three seconds, messages much more often.
+const MOMENTS_MS: u64 = 3000;
 
 /// Plays them; whether every promise was kept. `say` is told each line of the table.
 pub async fn run(plan: &Plan, say: impl Fn(&str)) -> io::Result<bool> {
     let faults = plan.faults()?;
     let world = Arc::new(World::start(&format!("cwf{}", std::process::id()), plan.size).await?);
     play::acquaint(&world).await?;
+    say(&format!("seed {}", plan.seed));
     say(&report::heading());
     let mut rows: Vec<Row> = Vec::new();
+    let mut moments = Moments(plan.seed);
     for _ in 0..plan.rounds {
         for fault in &faults {
-            let row = play::play(&world, plan.per_second, fault).await?;
+            let row = play::play(&world, plan.per_second, fault, moments.next()).await?;
             say(&report::row(&row, &world.ledger));
             rows.push(row);
         }

@@ -168,6 +168,11 @@ impl Party {
         Ok(Self { address: Ipv4Addr::new(a, b, c, last), space: space.to_owned(), tasks, _end: end })
     }
 
+    /// The name of its namespace.
+    pub fn space(&self) -> &str {
+        &self.space
+    }
+
     /// Its address, for those who take either family.
     pub fn ip(&self) -> IpAddr {
         self.address.into()

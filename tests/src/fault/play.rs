@@ -13,6 +13,7 @@ use super::load::{self, Load};
 use super::network::Party;
 use super::report::Row;
 use super::world::{Member, PARTNERS, World};
+use crate::peer::postgres::TestServer;
 use crate::peer::{fault, until};
 
 /// How long all is well before a fault.
@@ -40,13 +41,13 @@ pub async fn acquaint(world: &World) -> io::Result<()> {
     until("a session comes about", has_session).await
 }
 
-/// Plays one fault.
-pub async fn play(world: &Arc<World>, per_second: f64, fault: &Fault) -> io::Result<Row> {
+/// Plays one fault; `moment` is how long the load is older than usual when it begins.
+pub async fn play(world: &Arc<World>, per_second: f64, fault: &Fault, moment: Duration) -> io::Result<Row> {
     let load = Load::start(world, per_second);
     let first = world.ledger.next();
     load.switches.messages(true);
     load.switches.changes(true);
-    sleep(STEADY).await;
+    sleep(STEADY + moment).await;
     // In the very moment of the fault, everybody's new state is on its way.
     load::change(world);
     let began = Instant::now();
@@ -117,6 +118,13 @@ async fn apply(world: &World, act: Act) -> io::Result<()> {
             world.ready().await
         }
         Act::Freeze(who) => member(world, who)?.freeze(true),
+        Act::KillStore => world.store.server(TestServer::kill),
+        Act::RestartStore => world.store.server(|server| {
+            server.stop();
+            server.resume_service();
+        }),
+        Act::FreezeStore => world.store.server(|server| server.pause()),
+        Act::FillDisk => world.store.fill(true),
         Act::Cut(leg) => {
             let (one, other) = ends(world, leg)?;
             world.network.cut(one, other)
@@ -141,6 +149,9 @@ fn heal(world: &World, act: Act) -> io::Result<()> {
     match act {
         Act::Kill(who) => member(world, who)?.start(),
         Act::Freeze(who) => member(world, who)?.freeze(false),
+        Act::KillStore => world.store.server(TestServer::resume_service),
+        Act::FreezeStore => world.store.server(|server| server.unpause()),
+        Act::FillDisk => world.store.fill(false),
         Act::SlowPartner(which, _) => {
             nap(world, which, 0);
             Ok(())
@@ -149,7 +160,7 @@ fn heal(world: &World, act: Act) -> io::Result<()> {
             world.pool.lag(Duration::ZERO);
             Ok(())
         }
-        Act::Restart(_) | Act::Cut(_) | Act::Lose(..) => Ok(()),
+        Act::Restart(_) | Act::RestartStore | Act::Cut(_) | Act::Lose(..) => Ok(()),
     }
 }
 
@@ -173,6 +184,7 @@ fn ends(world: &World, leg: Leg) -> io::Result<(&Party, &Party)> {
     let found = match leg {
         Leg::Link(one, other) => edge(one).zip(gateway(other)),
         Leg::Sip(which) => gateway(which).map(|gateway| (gateway, world.pool_party.as_ref())),
+        Leg::Store(which) => gateway(which).zip(Some(world.store.party()?)),
         Leg::Partner(which, other) => world.remotes.get(which).map(AsRef::as_ref).zip(edge(other)),
     };
     found.ok_or_else(|| fault(format!("there is no {leg:?} in this world")))

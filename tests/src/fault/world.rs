@@ -10,6 +10,7 @@ use super::ledger::Ledger;
 use super::network::{Network, Party};
 use super::partner::{Habits, LoadedPartner, S2S};
 use super::pool::{LoadedPool, SIP};
+use super::store::Store;
 use crate::peer::dns::Dns;
 use crate::peer::process::{self, Process, Signal};
 use crate::peer::road::{PartnerPlan, Plan, Road};
@@ -78,6 +79,8 @@ pub struct World {
     pub chat: Chat,
     /// Where the pool is.
     pub pool_party: Arc<Party>,
+    /// Where the gateways keep things.
+    pub store: Store,
     /// Files and certificates.
     pub road: Road,
     /// What became of everything.
@@ -121,11 +124,17 @@ impl World {
             let text = road.edge_toml(&plan(party, gateway)).replace("'edge-1'", &format!("'edge-{number}'"));
             edges.push(Member::new(format!("edge {number}"), "edge-proxy", party, &road, &text)?);
         }
+        let store = Store::start(&network, road.folder(), size.gateways)?;
+        let file = format!("path = '{}'", road.folder().join("gateway.sqlite").display());
         let mut gateways = Vec::new();
         for (number, party) in (1..).zip(&gateway_parties) {
             let text = road.gateway_toml(&plan(edge, party));
             let text = text
-                .replace("[sip]\n", &format!("[sip]\nmsrp_tcp = ['{}']\nmsrp_host = '{}'\n", at(party, MSRP), party.ip()))
+                .replace(&file, &store.setting())
+                .replace(
+                    "[sip]\n",
+                    &format!("[sip]\nmsrp_tcp = ['{}']\nmsrp_host = '{}'\n", at(party, MSRP), party.ip()),
+                )
                 .replace("'gateway-1'", &format!("'gateway-{number}'"))
                 .replace(&format!("edges = ['{}']", at(edge, LINK)), &format!("edges = [{}]", links.join(", ")));
             gateways.push(Member::new(format!("gateway {number}"), "gateway", party, &road, &text)?);
@@ -147,8 +156,20 @@ impl World {
         let sip: Vec<SocketAddr> = gateway_parties.iter().map(|gateway| at(gateway, SIP)).collect();
         let pool = LoadedPool::start(&pool_party, &sip, &ledger).await?;
         let chat = Chat::start(&pool_party, sip, PARTNERS[0], &ledger);
-        let world =
-            Self { gateways, edges, partners, remotes, pool, chat, pool_party, road, ledger, _dns: dns, network };
+        let world = Self {
+            gateways,
+            edges,
+            partners,
+            remotes,
+            pool,
+            chat,
+            pool_party,
+            store,
+            road,
+            ledger,
+            _dns: dns,
+            network,
+        };
         for member in world.edges.iter().chain(&world.gateways) {
             member.start()?;
         }

@@ -13,6 +13,8 @@ pub mod http;
 pub mod inbox;
 pub mod otlp;
 pub mod pki;
+#[path = "../../../gateway/src/store/postgres/test_server.rs"]
+pub mod postgres;
 pub mod process;
 pub mod road;
 pub mod sip;
