@@ -19,7 +19,7 @@ build: ## Build both services and the command line, optimised
 .PHONY: test
 test: ## Everything that has to hold: format, lints, docs, tests, real peers, a scanner, licences
 	deploy/setup test
-	$(MAKE) lint unit conformance-check fault-check interop deny
+	$(MAKE) lint unit conformance-check fault-check kube-check interop deny
 
 .PHONY: lint
 lint: ## Format, clippy and documentation, warnings denied
@@ -69,4 +69,8 @@ run-ci: ## What the build server runs
 -include deploy/fuzz.mk
 -include deploy/book.mk
 -include deploy/browser/browser.mk
+<<<<<<< HEAD
 -include deploy/deploy.mk
+=======
+-include deploy/kubernetes/kube.mk
+>>>>>>> 322fef1 (Describe the pool and the two tiers to Kubernetes, and check the manifests on the programs)
