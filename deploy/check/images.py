@@ -109,9 +109,9 @@ def _run(images, folder, perimeter, say):
             each.start()
         for name, each in running.items():
             _ready(perimeter, namespaces[name], name, each)
+            _confined(name, each)
         ask = container("gateway", "status", entrypoint=["/usr/bin/causeway"], arguments=["--help"])
         require(ask.run()[0] == 0, "the image of the gateway has no command line that runs")
-            _confined(name, each)
         say("both serve from a read-only root as user 64738 without capabilities; /readyz says ready")
         for name, each in running.items():
             code = each.stop(STOP_PATIENCE)
