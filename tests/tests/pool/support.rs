@@ -1,0 +1,164 @@
+//! An edge and two gateways that share a store, each gateway with a panel and a socket of its own.
+//!
+//! The store may be a SQLite file. That is no pool for operators, but it is what a pool is whose hints are all lost: SQLite
+//! gives none.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use causeway_tests::peer::process::{self, Process};
+use causeway_tests::peer::road::{PartnerPlan, Plan, Road};
+use causeway_tests::peer::{http, until};
+use serde_json::Value as Json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+/// The partner that is changed.
+pub const PARTNER: &str = "wingtip.example";
+
+/// A gateway.
+pub struct Gateway {
+    pub panel: SocketAddr,
+    pub health: SocketAddr,
+    pub socket: PathBuf,
+    config: PathBuf,
+    log: PathBuf,
+    pub process: Process,
+}
+
+/// Everything.
+pub struct Pool {
+    pub road: Road,
+    pub gateways: [Gateway; 2],
+    pub edge: Process,
+    /// A token with every right.
+    pub token: String,
+}
+
+/// An answer over HTTP.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub head: String,
+    pub body: String,
+}
+
+impl Answer {
+    /// The values of a header.
+    pub fn header(&self, name: &str) -> Vec<&str> {
+        let lines = self.head.lines().filter_map(|line| line.split_once(": "));
+        lines.filter(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value).collect()
+    }
+
+    pub fn json(&self) -> Json {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+}
+
+impl Pool {
+    /// Two gateways on one SQLite file.
+    pub async fn without_hints(name: &str) -> Self {
+        Self::start(name, |road| format!("path = '{}'", road.folder().join("gateway.sqlite").display())).await
+    }
+
+    async fn start(name: &str, store: impl Fn(&Road) -> String) -> Self {
+        process::build().unwrap();
+        let partners = vec![PartnerPlan::external("fabrikam.example")];
+        let plan = Plan::free([127, 0, 0, 1].into(), "contoso.example", partners).unwrap();
+        let road = Road::new(&format!("pool-{name}"), plan).unwrap();
+        let store = store(&road);
+        let edge = road.start_edge().await.unwrap();
+        let one = Gateway::start(&road, "gateway-1", &store).await;
+        let two = Gateway::start(&road, "gateway-2", &store).await;
+        let socket = one.socket.display().to_string();
+        let words = ["--socket", &socket, "-o", "json", "token", "new", "test", "--scope", "read,write,accounts"];
+        let made = process::run(&process::program("causeway").unwrap(), &words).unwrap();
+        let said = String::from_utf8_lossy(&made.stdout).into_owned();
+        let token = serde_json::from_str::<Json>(&said).ok().and_then(|made| Some(made["token"].as_str()?.to_owned()));
+        let token = token.unwrap_or_else(|| panic!("{made:?}"));
+        let pool = Self { road, gateways: [one, two], edge, token };
+        for gateway in &pool.gateways {
+            until("both gateways are attached", async || {
+                http::get(gateway.health, "/readyz").await.ok().filter(|(status, _)| *status == 200)
+            })
+            .await
+            .unwrap();
+        }
+        pool
+    }
+
+    /// Asks a gateway's interface.
+    pub async fn api(&self, gateway: usize, method: &str, path: &str, body: &str) -> Answer {
+        let bearer = format!("Bearer {}", self.token);
+        let kind = if method == "PATCH" { "application/merge-patch+json" } else { "application/json" };
+        let headers = [("Authorization", bearer.as_str()), ("Content-Type", kind)];
+        ask(self.gateways[gateway].panel, method, &format!("/api/v1{path}"), &headers, body).await
+    }
+}
+
+impl Gateway {
+    async fn start(road: &Road, id: &str, store: &str) -> Self {
+        let plan = Plan::free([127, 0, 0, 1].into(), "contoso.example", Vec::new()).unwrap();
+        let plan = Plan { sip: plan.sip, gateway_http: plan.gateway_http, ..road.plan.clone() };
+        let panel: SocketAddr = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let socket = road.folder().join(format!("{id}.sock"));
+        let text = road.gateway_toml(&plan);
+        let lines = [
+            ("gateway_id = 'gateway-1'", format!("gateway_id = '{id}'")),
+            ("listen = ''\nsocket = ''", format!("listen = '{panel}'\nsocket = '{}'", socket.display())),
+            (&*format!("path = '{}'", road.folder().join("gateway.sqlite").display()), store.to_owned()),
+            // What all have alike in a pool.
+            (&*format!("contact = 'sip:{}", plan.sip), format!("session_contact = 'sip:{}'\ncontact = 'sip:{}", plan.sip, road.plan.sip)),
+        ];
+        let text = lines.iter().fold(text, |text, (old, new)| {
+            assert_eq!(text.matches(old).count(), 1, "{old}: {text}");
+            text.replace(old, new)
+        });
+        let (config, log) = (road.folder().join(format!("{id}.toml")), road.folder().join(format!("{id}.log")));
+        std::fs::write(&config, text).unwrap();
+        let process = launch(&config, &log, plan.gateway_http).await;
+        until("the socket is there", async || socket.exists().then_some(())).await.unwrap();
+        Self { panel, health: plan.gateway_http, socket, config, log, process }
+    }
+
+    /// What its file says, for changing it.
+    pub fn text(&self) -> String {
+        std::fs::read_to_string(&self.config).unwrap()
+    }
+
+    pub fn write(&self, text: &str) {
+        std::fs::write(&self.config, text).unwrap();
+    }
+
+    /// Runs it again after its end.
+    pub async fn start_again(&mut self) {
+        self.process = launch(&self.config, &self.log, self.health).await;
+    }
+}
+
+async fn launch(config: &std::path::Path, log: &std::path::Path, health: SocketAddr) -> Process {
+    let config = config.to_string_lossy();
+    let mut process = Process::start(&process::program("gateway").unwrap(), &["--config", &config], log).unwrap();
+    until("the gateway lives", async || {
+        assert!(process.is_running(), "{}", process.log());
+        http::get(health, "/livez").await.ok().filter(|(status, _)| *status == 200)
+    })
+    .await
+    .unwrap();
+    process
+}
+
+/// One request with these headers.
+pub async fn ask(to: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+    let mut stream = TcpStream::connect(to).await.unwrap();
+    let mut request = format!("{method} {path} HTTP/1.1\r\nHost: {to}\r\nConnection: close\r\nContent-Length: {}\r\n", body.len());
+    for (name, value) in headers {
+        request.push_str(&format!("{name}: {value}\r\n"));
+    }
+    stream.write_all(format!("{request}\r\n{body}").as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
+    Answer { status, head: head.to_owned(), body: body.to_owned() }
+}
