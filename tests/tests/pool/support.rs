@@ -108,7 +108,10 @@ impl Gateway {
             ("listen = ''\nsocket = ''", format!("listen = '{panel}'\nsocket = '{}'", socket.display())),
             (&*format!("path = '{}'", road.folder().join("gateway.sqlite").display()), store.to_owned()),
             // What all have alike in a pool.
-            (&*format!("contact = 'sip:{}", plan.sip), format!("session_contact = 'sip:{}'\ncontact = 'sip:{}", plan.sip, road.plan.sip)),
+            (
+                &*format!("contact = 'sip:{}", plan.sip),
+                format!("session_contact = 'sip:{}'\ncontact = 'sip:{}", plan.sip, road.plan.sip),
+            ),
         ];
         let text = lines.iter().fold(text, |text, (old, new)| {
             assert_eq!(text.matches(old).count(), 1, "{old}: {text}");
@@ -151,7 +154,8 @@ async fn launch(config: &std::path::Path, log: &std::path::Path, health: SocketA
 /// One request with these headers.
 pub async fn ask(to: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
     let mut stream = TcpStream::connect(to).await.unwrap();
-    let mut request = format!("{method} {path} HTTP/1.1\r\nHost: {to}\r\nConnection: close\r\nContent-Length: {}\r\n", body.len());
+    let mut request =
+        format!("{method} {path} HTTP/1.1\r\nHost: {to}\r\nConnection: close\r\nContent-Length: {}\r\n", body.len());
     for (name, value) in headers {
         request.push_str(&format!("{name}: {value}\r\n"));
     }

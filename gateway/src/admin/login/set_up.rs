@@ -5,21 +5,23 @@ use crate::admin::receipt::Refusal;
 use crate::shell::now;
 use crate::store::operator::OneTime;
 
-/// What the link is for, as the store notes it.
-const PURPOSE: &str = "set-up";
+/// What the link is for, as the store notes it, before the address of the panel that it leads to: the gateways of a pool each
+/// print one.
+const PURPOSE: &str = "set-up ";
 /// How long it holds: whoever installs a gateway signs in on the same day.
 const LIFE_MS: u64 = 24 * 3_600_000;
 
 impl Login {
-    /// Makes a new link if there is no account, and withdraws those of earlier starts.
+    /// Makes a new link if there is no account, and withdraws those of earlier starts of this gateway.
     pub async fn set_up_link(&self) -> Result<Option<String>, Denied> {
-        self.store.remove_one_time(PURPOSE.to_owned()).await.map_err(|error| failed(&error))?;
+        let purpose = format!("{PURPOSE}{}", self.config().public_url);
+        self.store.remove_one_time(purpose.clone()).await.map_err(|error| failed(&error))?;
         if !self.is_without_accounts().await? {
             return Ok(None);
         }
         let ticket = Ticket::random().ok_or(Denied::Failed)?;
         let (token_hash, expires_ms) = (ticket.hash(), now().unix_ms.saturating_add(LIFE_MS));
-        let link = OneTime { token_hash, purpose: PURPOSE.to_owned(), account: None, expires_ms };
+        let link = OneTime { token_hash, purpose, account: None, expires_ms };
         self.store.put_one_time(link).await.map_err(|error| failed(&error))?;
         Ok(Some(format!("{}/setup?token={}", self.config().public_url, ticket.expose())))
     }
@@ -27,9 +29,14 @@ impl Login {
     /// Whether the link with this token still makes an account.
     pub async fn is_set_up(&self, token: &str) -> Result<bool, Denied> {
         let Some(ticket) = Ticket::parse(token) else { return Ok(false) };
-        let link = self.store.one_time(ticket.hash()).await.map_err(|error| failed(&error))?;
-        let is_good = link.is_some_and(|link| link.purpose == PURPOSE && link.expires_ms > now().unix_ms);
+        let is_good = self.link(&ticket).await?.is_some_and(|link| link.expires_ms > now().unix_ms);
         Ok(is_good && self.is_without_accounts().await?)
+    }
+
+    /// The link with this token, whichever gateway has printed it.
+    async fn link(&self, ticket: &Ticket) -> Result<Option<OneTime>, Denied> {
+        let link = self.store.one_time(ticket.hash()).await.map_err(|error| failed(&error))?;
+        Ok(link.filter(|link| link.purpose.starts_with(PURPOSE)))
     }
 
     /// Makes the first account, an administrator, with the link that works once. `Ok(false)` if it does not any more.
@@ -41,7 +48,8 @@ impl Login {
         // What was typed is judged before the link is used up.
         let account = self.judged_account(&new).await?;
         let Some(ticket) = Ticket::parse(token) else { return Ok(false) };
-        let taken = self.store.take_one_time(ticket.hash(), PURPOSE.to_owned(), now().unix_ms).await?;
+        let Some(link) = self.link(&ticket).await.map_err(|_| Refusal::Busy)? else { return Ok(false) };
+        let taken = self.store.take_one_time(ticket.hash(), link.purpose, now().unix_ms).await?;
         if taken.is_none() || !self.is_without_accounts().await.map_err(|_| Refusal::Busy)? {
             return Ok(false);
         }

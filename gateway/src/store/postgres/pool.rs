@@ -181,7 +181,16 @@ mod tests {
     use super::super::test_server::TestServer;
     use super::super::tests::{open, runtime};
     use super::*;
-    use crate::store::conformance::wait;
+    use crate::store::conformance::{self, wait};
+
+    #[test]
+    fn a_pool_finds_what_every_store_must_give() {
+        let server = TestServer::start();
+        conformance::pool::check_all(&|| {
+            let address = server.address(&server.database());
+            [(); 2].map(|()| open(&address) as Arc<dyn conformance::pool::Both>)
+        });
+    }
 
     #[test]
     fn a_change_of_one_gateway_is_hinted_to_the_other() {
