@@ -290,10 +290,11 @@ impl Service {
         if newer {
             tracing::info!(version, "a new snapshot is in force");
             self.announce();
+            self.hub.applied(applied);
         } else if version < applied {
             tracing::warn!(version, applied, "a gateway offered an older snapshot than the one in force");
         }
-        outgoing.say(|extra| extra.applied = applied);
+        outgoing.say(|extra| extra.applied = extra.applied.max(applied));
         Ok(())
     }
 

@@ -232,6 +232,13 @@ impl Hub {
         }
     }
 
+    /// Tells all gateways which snapshot is in force: those, too, whose own it is not.
+    pub(super) fn applied(&self, version: u64) {
+        for gateway in self.lock().gateways.values() {
+            gateway.outgoing.say(|extra| extra.applied = extra.applied.max(version));
+        }
+    }
+
     /// A gateway wants nothing new.
     pub(super) fn gateway_drains(&self, id: PeerId) {
         let mut state = self.lock();

@@ -183,7 +183,8 @@ impl Hub {
     /// An edge has a snapshot in force.
     pub(super) fn applied(&self, id: PeerId, version: u64) {
         if let Some(edge) = self.lock().edges.get_mut(&id) {
-            edge.facts.applied = version;
+            // What is told twice may cross; it only grows while an edge is attached.
+            edge.facts.applied = edge.facts.applied.max(version);
         }
     }
 

@@ -95,4 +95,5 @@ fn the_newest_snapshot_counts_whoever_offers_it() {
     assert_eq!(edge.handle.facts().snapshot_version, 5);
     older.links.publish(snapshot(7));
     eventually("the newest", || edge.handle.facts().snapshot_version == 7);
+    eventually("the other hears of it", || newer.links.edges().iter().any(|edge| edge.applied == 7));
 }

@@ -14,51 +14,79 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 /// The partner that is changed.
-pub const PARTNER: &str = "wingtip.example";
+pub(crate) const PARTNER: &str = "wingtip.example";
+
+/// The password of `olivia`.
+pub(crate) const PASSWORD: &str = "a pass phrase of five words";
 
 /// A gateway.
-pub struct Gateway {
-    pub panel: SocketAddr,
-    pub health: SocketAddr,
-    pub socket: PathBuf,
+pub(crate) struct Gateway {
+    pub(crate) panel: SocketAddr,
+    pub(crate) health: SocketAddr,
+    pub(crate) socket: PathBuf,
     config: PathBuf,
     log: PathBuf,
-    pub process: Process,
+    pub(crate) process: Process,
 }
 
 /// Everything.
-pub struct Pool {
-    pub road: Road,
-    pub gateways: [Gateway; 2],
-    pub edge: Process,
-    /// A token with every right.
-    pub token: String,
+pub(crate) struct Pool {
+    pub(crate) road: Road,
+    pub(crate) gateways: [Gateway; 2],
+    pub(crate) edge: Process,
+    /// A token that may read and change.
+    pub(crate) token: String,
 }
 
 /// An answer over HTTP.
 #[derive(Debug)]
-pub struct Answer {
-    pub status: u16,
-    pub head: String,
-    pub body: String,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
 }
 
 impl Answer {
     /// The values of a header.
-    pub fn header(&self, name: &str) -> Vec<&str> {
+    pub(crate) fn header(&self, name: &str) -> Vec<&str> {
         let lines = self.head.lines().filter_map(|line| line.split_once(": "));
         lines.filter(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value).collect()
     }
 
-    pub fn json(&self) -> Json {
+    pub(crate) fn json(&self) -> Json {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 }
 
 impl Pool {
-    /// Two gateways on one SQLite file.
-    pub async fn without_hints(name: &str) -> Self {
+    /// Two gateways on one SQLite file, with the account `olivia` and a token of hers, both made at the first.
+    pub(crate) async fn without_hints(name: &str) -> Self {
+        Self::bare(name).await.with_account()
+    }
+
+    /// The same without an account.
+    pub(crate) async fn bare(name: &str) -> Self {
         Self::start(name, |road| format!("path = '{}'", road.folder().join("gateway.sqlite").display())).await
+    }
+
+    fn with_account(mut self) -> Self {
+        let password = self.road.folder().join("password");
+        std::fs::write(&password, PASSWORD).unwrap();
+        let password = password.display().to_string();
+        self.causeway(&["account", "new", "olivia", "--role", "Administrator", "--password-file", &password]);
+        let scopes = ["--scope", "read", "--scope", "write"];
+        let made = self.causeway(&[&["token", "new", "test", "--account", "olivia"], &scopes[..]].concat());
+        self.token = made["token"].as_str().unwrap_or_else(|| panic!("{made}")).to_owned();
+        self
+    }
+
+    /// What the command line says over the first gateway's socket.
+    fn causeway(&self, words: &[&str]) -> Json {
+        let socket = self.gateways[0].socket.display().to_string();
+        let words = [&["--socket", &socket, "-o", "json"], words].concat();
+        let said = process::run(&process::program("causeway").unwrap(), &words).unwrap();
+        assert!(said.status.success(), "{said:?}");
+        serde_json::from_slice(&said.stdout).unwrap_or_else(|error| panic!("{error}: {said:?}"))
     }
 
     async fn start(name: &str, store: impl Fn(&Road) -> String) -> Self {
@@ -70,13 +98,7 @@ impl Pool {
         let edge = road.start_edge().await.unwrap();
         let one = Gateway::start(&road, "gateway-1", &store).await;
         let two = Gateway::start(&road, "gateway-2", &store).await;
-        let socket = one.socket.display().to_string();
-        let words = ["--socket", &socket, "-o", "json", "token", "new", "test", "--scope", "read,write,accounts"];
-        let made = process::run(&process::program("causeway").unwrap(), &words).unwrap();
-        let said = String::from_utf8_lossy(&made.stdout).into_owned();
-        let token = serde_json::from_str::<Json>(&said).ok().and_then(|made| Some(made["token"].as_str()?.to_owned()));
-        let token = token.unwrap_or_else(|| panic!("{made:?}"));
-        let pool = Self { road, gateways: [one, two], edge, token };
+        let pool = Self { road, gateways: [one, two], edge, token: String::new() };
         for gateway in &pool.gateways {
             until("both gateways are attached", async || {
                 http::get(gateway.health, "/readyz").await.ok().filter(|(status, _)| *status == 200)
@@ -88,10 +110,10 @@ impl Pool {
     }
 
     /// Asks a gateway's interface.
-    pub async fn api(&self, gateway: usize, method: &str, path: &str, body: &str) -> Answer {
+    pub(crate) async fn api(&self, gateway: usize, method: &str, path: &str, body: &str) -> Answer {
         let bearer = format!("Bearer {}", self.token);
         let kind = if method == "PATCH" { "application/merge-patch+json" } else { "application/json" };
-        let headers = [("Authorization", bearer.as_str()), ("Content-Type", kind)];
+        let headers = [("Authorization", bearer.as_str()), ("Content-Type", kind), ("If-Match", "*")];
         ask(self.gateways[gateway].panel, method, &format!("/api/v1{path}"), &headers, body).await
     }
 }
@@ -125,16 +147,16 @@ impl Gateway {
     }
 
     /// What its file says, for changing it.
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         std::fs::read_to_string(&self.config).unwrap()
     }
 
-    pub fn write(&self, text: &str) {
+    pub(crate) fn write(&self, text: &str) {
         std::fs::write(&self.config, text).unwrap();
     }
 
     /// Runs it again after its end.
-    pub async fn start_again(&mut self) {
+    pub(crate) async fn start_again(&mut self) {
         self.process = launch(&self.config, &self.log, self.health).await;
     }
 }
@@ -152,7 +174,7 @@ async fn launch(config: &std::path::Path, log: &std::path::Path, health: SocketA
 }
 
 /// One request with these headers.
-pub async fn ask(to: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+pub(crate) async fn ask(to: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
     let mut stream = TcpStream::connect(to).await.unwrap();
     let mut request =
         format!("{method} {path} HTTP/1.1\r\nHost: {to}\r\nConnection: close\r\nContent-Length: {}\r\n", body.len());
