@@ -42,7 +42,7 @@ conformance-check: ## The same table, compared with the tests that really run
 	CAUSEWAY_TESTS=$(CURDIR)/target/tests.json $(CARGO) nextest run -p causeway-tests --test conformance --run-ignored all
 
 .PHONY: interop
-interop: demo matrix-check interop-sip-check browser-check api-fuzz-check ## The demo's conversation, every negotiation, other people's SIP, a browser, and an attack on the API
+interop: demo signals-check matrix-check interop-sip-check browser-check api-fuzz-check ## The demo's conversation, every negotiation, other people's SIP, a browser, and an attack on the API
 
 .PHONY: deny
 deny: ## Licences, sources and banned crates
@@ -67,6 +67,7 @@ run-ci: ## What the build server runs
 -include deploy/soak.mk
 -include deploy/fault.mk
 -include deploy/fuzz.mk
+-include deploy/signals/signals.mk
 -include deploy/book.mk
 -include deploy/browser/browser.mk
 <<<<<<< HEAD

@@ -7,3 +7,7 @@ book: ## Make the operators' book as web pages, in target/book (builds mdbook fi
 
 book-verdicts: ## Bring the book's chapter on verdicts up to date with the code
 	CAUSEWAY_BOOK=write $(CARGO) nextest run -p causeway-tests --test book -E 'test(chapter_on_verdicts)'
+
+.PHONY: book-metrics
+book-metrics: ## Bring the book's chapter on metrics up to date with both services
+	CAUSEWAY_BOOK=write $(CARGO) nextest run -p causeway-tests --test whole_road -E 'test(chapter_on_metrics)'

@@ -8,6 +8,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use causeway_shared::health::{self, Answer, Leg};
+use causeway_shared::metrics::Described;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -18,6 +19,8 @@ use crate::link::Verdicts;
 pub struct Health {
     /// What is counted.
     pub registry: Registry,
+    /// What there is to count.
+    pub described: Vec<Described>,
     /// What the edge stands on, at this moment.
     pub legs: Box<dyn Fn() -> Vec<Leg> + Send + Sync>,
     /// What failed or was refused.
@@ -32,6 +35,7 @@ pub async fn serve(
 ) -> std::io::Result<()> {
     let ready = async |State(health): State<Arc<Health>>| response(health::ready(&(health.legs)()));
     let metrics = async |State(health): State<Arc<Health>>| response(health::metrics(&health.registry));
+    let catalogue = async |State(health): State<Arc<Health>>| response(health::catalogue(&health.described));
     let verdicts = async |State(health): State<Arc<Health>>, RawQuery(query): RawQuery| {
         let partner = health::partner_of(query.as_deref());
         response(health::verdicts(&health.verdicts.latest(partner.as_deref())))
@@ -40,6 +44,7 @@ pub async fn serve(
         .route("/livez", get(async || response(health::live())))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
+        .route("/metrics/catalogue", get(catalogue))
         .route("/verdicts", get(verdicts))
         .with_state(health);
     let stop = async move {

@@ -196,7 +196,7 @@ pub fn catalogue(pool: &Arc<Pool>) -> Catalogue {
 /// The legs that the edge stands on: a gateway behind it, and a policy from it.
 fn health(pool: &Arc<Pool>) -> Health {
     let edge = pool.edge();
-    let registry = catalogue(pool).into_registry();
+    let (registry, described) = catalogue(pool).into_parts();
     let verdicts = edge.link.verdicts();
     let edge = Arc::clone(edge);
     let draining = edge.draining();
@@ -210,7 +210,7 @@ fn health(pool: &Arc<Pool>) -> Health {
             Leg::new("partners", !is_draining, if is_draining { "going away" } else { "connections are accepted" }),
         ]
     };
-    Health { registry, legs: Box::new(legs), verdicts }
+    Health { registry, described, legs: Box::new(legs), verdicts }
 }
 
 /// The next moment for a sign of life; never, if nobody waits for one.

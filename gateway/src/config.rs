@@ -23,6 +23,7 @@ mod access;
 mod directory;
 pub mod files;
 mod fixed;
+mod hep;
 mod messages;
 pub mod panel;
 mod partner;
@@ -35,6 +36,7 @@ pub mod stored;
 
 pub use access::{AccessPolicy, GrantFault, GrantFile};
 pub use directory::{DirectoryConfig, EchoConfig, PhotoFile, VCardFault};
+pub use hep::HepConfig;
 pub use panel::PanelConfig;
 pub use partner::Partner;
 pub use sip::{MsrpListen, SipConfig, SipTlsFiles};
@@ -107,6 +109,8 @@ pub struct Config {
     pub panel: PanelConfig,
     /// Logs and traces.
     pub telemetry: TelemetryConfig,
+    /// Where SIP legs are captured, if they are.
+    pub hep: Option<HepConfig>,
     /// How long what is under way may take on shutdown.
     pub drain: Duration,
 }
@@ -225,6 +229,7 @@ impl Config {
             .unwrap_or(DEFAULT_ADMIN);
         admin.finish();
         let panel = panel::read(document.section("panel"), &mut warnings);
+        let hep = hep::read(document.section("hep"));
         let telemetry = TelemetryConfig::read(document.section("telemetry"), "gateway", &gateway_id);
         partner::unique_domains(document.root(), &partners);
         partner::no_look_alikes(document.root(), &partners, &domains, &mut warnings);
@@ -267,6 +272,7 @@ impl Config {
             admin: admin_listen,
             panel,
             telemetry,
+            hep,
             drain,
         };
         Ok((config, warnings))

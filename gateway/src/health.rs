@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use causeway_shared::domain::DomainName;
 use causeway_shared::health::{self, Answer};
+use causeway_shared::metrics::Described;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -21,6 +22,8 @@ use crate::link::Links;
 pub struct Health {
     /// What is counted.
     pub registry: Registry,
+    /// What there is to count.
+    pub described: Vec<Described>,
     /// What the gateway stands on, at this moment.
     pub legs: Legs,
     /// The edges: what failed or was refused there, and who probes partners.
@@ -35,6 +38,7 @@ pub async fn serve(
 ) -> std::io::Result<()> {
     let ready = async |State(health): State<Arc<Health>>| response(health::ready(&(health.legs)()));
     let metrics = async |State(health): State<Arc<Health>>| response(health::metrics(&health.registry));
+    let catalogue = async |State(health): State<Arc<Health>>| response(health::catalogue(&health.described));
     let verdicts = async |State(health): State<Arc<Health>>, RawQuery(query): RawQuery| {
         let kept = match health::partner_of(query.as_deref()) {
             Some(partner) => health.links.verdicts().latest(&partner),
@@ -51,6 +55,7 @@ pub async fn serve(
         .route("/livez", get(async || response(health::live())))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
+        .route("/metrics/catalogue", get(catalogue))
         .route("/verdicts", get(verdicts))
         .route("/probe", get(last_probe).post(probe))
         .with_state(health);

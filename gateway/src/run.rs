@@ -46,6 +46,7 @@ use crate::store::pool::SnapshotAsk;
 use crate::store::sqlite::SqliteStore;
 use crate::trace::{Operator, Recorder};
 
+mod hep;
 mod msrp;
 
 /// How often the pool's names are looked up again.
@@ -234,11 +235,13 @@ pub async fn run(config: Config, path: PathBuf) -> Result<(), StartError> {
         orders,
         archive,
     };
+    let captured = hep::Counts::register(&mut catalogue);
     register_standing(&mut catalogue, &links, shell.engine.sip_counts(), live.settings.subscribe());
-    let registry = catalogue.into_registry();
+    let (registry, described) = catalogue.into_parts();
     let (ready_links, is_draining) = (links.clone(), shell.draining.clone());
     let legs: Legs = Arc::new(move || legs(&ready_links, &metrics, *is_draining.borrow()));
     let engine = tokio::spawn(shell.run());
+    tokio::spawn(hep::run(Arc::clone(&recorder), in_force_changes.clone(), captured));
     let facts = PoolFacts {
         boot,
         legs: Arc::clone(&legs),
@@ -262,7 +265,8 @@ pub async fn run(config: Config, path: PathBuf) -> Result<(), StartError> {
     });
     web.start(desk, shutdown.subscribe());
     let admin = TcpListener::bind(config.admin).await.map_err(StartError::Admin)?;
-    tokio::spawn(health::serve(admin, Arc::new(Health { registry, legs, links: links.clone() }), shutdown.subscribe()));
+    let health = Health { registry, described, legs, links: links.clone() };
+    tokio::spawn(health::serve(admin, Arc::new(health), shutdown.subscribe()));
     tracing::info!(gateway = config.gateway_id, "the gateway runs");
     supervisor::serves();
 
@@ -549,6 +553,7 @@ fn engine_settings(config: &Config, pool: Pool, tls: Option<&SipTls>) -> Result<
         session_contact: contact.clone(),
         occasion: None,
         pool: pool.targets,
+        options_interval: config.sip.options_interval,
         sessions: pool.sessions,
         transports: transports(config),
         max_message_bytes: config.sip.max_message_bytes,

@@ -7,6 +7,7 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
 
+use crate::metrics::Described;
 use crate::verdict;
 use crate::verdict::history::Kept;
 
@@ -88,6 +89,14 @@ pub fn metrics(registry: &Registry) -> Answer {
         }
         Err(error) => Answer { status: 500, content_type: "text/plain; charset=utf-8", body: format!("{error}\n") },
     }
+}
+
+/// `/metrics/catalogue`: every metric there is, also those that have no series yet.
+pub fn catalogue(described: &[Described]) -> Answer {
+    let metric = |metric: &Described| {
+        json!({ "name": metric.name, "kind": metric.kind.as_str(), "labels": metric.labels, "help": metric.help })
+    };
+    json(200, &json!({ "metrics": described.iter().map(metric).collect::<Vec<_>>() }))
 }
 
 #[cfg(test)]

@@ -184,34 +184,6 @@ fn leaves_of(table: &toml::Table, above: &str, leaves: &mut BTreeSet<String>) {
     }
 }
 
-/// The texts in quotation marks of a source.
-fn literals(path: &str) -> BTreeSet<String> {
-    read(&root().join(path)).split('"').skip(1).step_by(2).map(str::to_owned).collect()
-}
-
-#[test]
-fn every_metric_that_the_book_names_is_counted() {
-    let gateway = literals("gateway/src/metrics.rs");
-    let edge = literals("edge-proxy/src/metrics.rs");
-    // Counted when it is asked for, under its whole name.
-    let asked = literals("edge-proxy/src/live/certificates.rs");
-    let exists = |name: &str| {
-        let name = name.split('{').next().unwrap_or_default();
-        let name = name.strip_suffix("_total").unwrap_or(name);
-        gateway.contains(name)
-            || asked.contains(name)
-            || name.strip_prefix("causeway_edge_").is_some_and(|rest| edge.contains(rest))
-    };
-    let mut unknown = Vec::new();
-    for (chapter, text) in chapters() {
-        let in_blocks = blocks(&text, "yaml").join("\n");
-        let words = in_blocks.split(|c: char| !c.is_alphanumeric() && c != '_').map(str::to_owned);
-        let named = quoted(&text).into_iter().chain(words).filter(|word| word.starts_with("causeway_"));
-        unknown.extend(named.filter(|name| !exists(name)).map(|name| format!("{chapter}: {name}")));
-    }
-    assert!(unknown.is_empty(), "{unknown:#?}");
-}
-
 /// What the book has people type, words as a shell makes them; in prose without arguments.
 fn commands(text: &str) -> Vec<(Vec<String>, bool)> {
     let mut found = Vec::new();

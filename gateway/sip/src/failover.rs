@@ -81,6 +81,11 @@ impl NextHops {
         self.targets.contains(target)
     }
 
+    /// A target has answered: it is tried in its order again.
+    pub fn lives(&mut self, target: &Target) {
+        self.dead.0.remove(target);
+    }
+
     /// Remembers that a configured target failed.
     pub fn failed(&mut self, target: &Target, now: Instant) {
         if self.has(target) {
@@ -135,6 +140,8 @@ mod tests {
         assert_eq!(hops.next(&[target(5062)], now), Some(target(5061)));
         assert_eq!((hops.alive(now), hops.alive(now + DEAD_TIME), hops.count()), (1, 2, 2));
         assert_eq!(hops.next(&[], now + DEAD_TIME), Some(target(5061)));
+        hops.lives(&target(5061));
+        assert_eq!(hops.next(&[], now), Some(target(5061)));
     }
 
     // Rule: sip.retry-after

@@ -87,6 +87,7 @@ impl Config {
             store: _,
             admin: _,
             telemetry: _,
+            hep: _,
             drain: _,
             // Where something came from, which may differ; what came of it counts above.
             partner_files: _,
@@ -94,8 +95,17 @@ impl Config {
             grant_files: _,
         } = self;
         let LinkFiles { edges, allowed_edges, certificate: _, key: _, ca: _ } = link;
-        let SipConfig { contact, session_contact: _, next_hops, trusted_peers, tls, max_message_bytes, msrp, listen } =
-            sip;
+        let SipConfig {
+            contact,
+            next_hops,
+            trusted_peers,
+            tls,
+            max_message_bytes,
+            msrp,
+            listen,
+            session_contact: _,
+            options_interval: _,
+        } = sip;
         let mut sections = BTreeMap::new();
         let mut section = |name: &str, add: &dyn Fn(&mut Digest)| {
             let mut digest = Digest::new();

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use causeway_shared::config::Section;
 use causeway_sip::locate::NextHop;
@@ -12,6 +13,9 @@ use causeway_sip::uri::Uri;
 
 use crate::session::SessionForm;
 use crate::translate::message::{MAX_BYTES_RELIABLE, MAX_BYTES_UDP};
+
+/// Seconds between two questions to a next hop whether it is there: a pool that is gone is known before most users write.
+const OPTIONS_INTERVAL: u32 = 30;
 
 /// The SIP side.
 #[derive(Debug, Clone)]
@@ -24,6 +28,8 @@ pub struct SipConfig {
     pub session_contact: Uri,
     /// Where requests go, and what carries chats there.
     pub next_hops: Vec<(NextHop, SessionForm)>,
+    /// How often each of them is asked by OPTIONS whether it is there; not at all without.
+    pub options_interval: Option<Duration>,
     /// Who may send us requests.
     pub trusted_peers: Vec<TrustedPeer>,
     /// Certificate, key and CA for TLS.
@@ -122,6 +128,8 @@ pub(super) fn read(mut section: Section) -> Option<SipConfig> {
             "write [[sip.trusted_peers]] with name, and addresses = [\"10.0.0.0/24\"] or identities = [\"contoso.example\"]",
         );
     }
+    // Zero asks nobody.
+    let options_interval = section.seconds("options_interval_secs", OPTIONS_INTERVAL, 0..=3600);
     section.finish();
     let max_message_bytes = usize::try_from(max_message_bytes).unwrap_or(usize::MAX);
     Some(SipConfig {
@@ -129,6 +137,7 @@ pub(super) fn read(mut section: Section) -> Option<SipConfig> {
         contact: contact?,
         session_contact: session_contact?,
         next_hops,
+        options_interval: (!options_interval.is_zero()).then_some(options_interval),
         trusted_peers,
         tls,
         max_message_bytes,

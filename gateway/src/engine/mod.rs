@@ -39,6 +39,7 @@ mod conversations;
 mod crowd;
 mod duties;
 mod echo;
+mod hops;
 mod lanes;
 mod messages;
 mod msrp;
@@ -188,6 +189,7 @@ pub struct Engine {
     tell_next_at: Option<Instant>,
     sweep: sweep::Sweep,
     reach: reach::Reach,
+    hops: hops::Hops,
 }
 
 /// Whose message it is that went to a partner, and when it came.
@@ -250,12 +252,14 @@ impl Engine {
             tell_next_at: None,
             sweep: sweep::Sweep::default(),
             reach: reach::Reach::default(),
+            hops: hops::Hops::default(),
         }
     }
 
     /// Takes up what another life of this gateway left in the store.
     pub fn start(&mut self, now: Now, out: &mut Outputs) {
         self.next_claim = Some(now.instant);
+        self.hops.ask_at = self.settings.options_interval.map(|_| now.instant);
         self.sweep.start(now.instant);
         self.pairs.records.share(self.is_shared());
         if self.is_shared() {
@@ -317,7 +321,7 @@ impl Engine {
         let switch = self.switch.as_ref().and_then(Switch::deadline);
         let machines = [self.endpoint.deadline(), self.sessions.deadline(), switch];
         let care = [self.pairs.deadline(), self.sweep.next_at, self.reach.deadline(), self.alive.say_at];
-        others.into_iter().chain(machines).chain(care).flatten().min()
+        others.into_iter().chain(machines).chain(care).chain([self.hops.ask_at]).flatten().min()
     }
 
     /// How it stands after a turn that began then.
@@ -340,7 +344,7 @@ impl Engine {
 
     /// Stanzas and requests under way, and pairs that the store works on, for draining.
     pub fn under_way(&self) -> usize {
-        self.requests.len()
+        self.requests.len().saturating_sub(self.hops.asked.len())
             + self.stanzas.len()
             + self.lanes.waiting()
             + self.pairs.under_way()
@@ -350,6 +354,7 @@ impl Engine {
     /// Answers OPTIONS with 503 from now on, and ends the sessions.
     pub fn drain(&mut self, now: Now, out: &mut Outputs) {
         self.endpoint.drain();
+        self.hops.ask_at = None;
         self.drain_sessions(now, out);
     }
 
@@ -440,6 +445,7 @@ impl Engine {
         }
         let before = std::mem::replace(&mut self.settings, settings);
         self.endpoint.set_next_hops(self.settings.pool.clone());
+        self.hops.ask_at = self.settings.options_interval.map(|_| now.instant);
         self.end_unallowed_sessions(now, out);
         self.partners_changed(&before, now, out);
         self.access_changed(&before, now, out);
@@ -468,6 +474,7 @@ impl Engine {
         self.sweep_on(now, out);
         self.say_alive(now, out);
         self.ping_silent(now, out);
+        self.ask_hops(now, out);
     }
 }
 

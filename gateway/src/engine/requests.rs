@@ -11,7 +11,7 @@ use causeway_sip::header::{HeaderName, HeaderValue};
 use causeway_sip::message::{Request, Response};
 use causeway_sip::method::{Method, Status};
 use causeway_sip::session::SessionId;
-use causeway_sip::target::Source;
+use causeway_sip::target::{Source, Target};
 use causeway_sip::uri::Uri;
 
 use super::messages::Pager;
@@ -47,6 +47,8 @@ pub(super) enum Purpose {
     InSession { session: SessionId, pager: Box<Pager> },
     /// Whether an XMPP user writes, in a session.
     Status { pair: PairKey },
+    /// Whether a next hop is there.
+    Hop(Target),
 }
 
 /// A request of ours under way.
@@ -61,6 +63,11 @@ impl Pending {
     pub(super) fn of_session(session: SessionId, pager: Pager) -> Self {
         let span = request_span(pager.trace, &Method::Message);
         Self { purpose: Purpose::InSession { session, pager: Box::new(pager) }, span }
+    }
+
+    /// Whether a next hop is there.
+    pub(super) const fn of_hop(target: Target) -> Self {
+        Self { purpose: Purpose::Hop(target), span: Span::NONE }
     }
 
     /// Whether an XMPP user writes, said in a session.
@@ -83,7 +90,7 @@ impl Engine {
         let token = self.next_key();
         let trace = match &purpose {
             Purpose::Message(pager) | Purpose::InSession { pager, .. } => pager.trace,
-            Purpose::Subscribe { .. } | Purpose::Notify { .. } | Purpose::Status { .. } => self.cause,
+            Purpose::Subscribe { .. } | Purpose::Notify { .. } | Purpose::Status { .. } | Purpose::Hop(_) => self.cause,
         };
         let span = request_span(trace, &request.method);
         self.requests.insert(token, Pending { purpose, span });
@@ -145,6 +152,7 @@ impl Engine {
             Purpose::Message(pager) => self.message_answered(*pager, &answer, now, out),
             Purpose::InSession { session, pager } => self.in_session_answered(session, *pager, &answer, now, out),
             Purpose::Status { pair } => self.status_in_session_answered(&pair, &answer, now),
+            Purpose::Hop(target) => self.hop_answered(&target, &answer),
             Purpose::Subscribe { pair, call_id, cseq } => {
                 self.pair_event(
                     pair,

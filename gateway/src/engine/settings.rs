@@ -1,6 +1,7 @@
 //! The configuration as the engine uses it: prepared look-ups, replaced as a whole when it changes.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use causeway_shared::domain::DomainName;
 use causeway_shared::jid::BareJid;
@@ -66,6 +67,8 @@ pub struct Settings {
     pub occasion: Option<Arc<str>>,
     /// The pool's targets in the order of preference.
     pub pool: Vec<Target>,
+    /// How often each of them is asked whether it is there; not at all without.
+    pub options_interval: Option<Duration>,
     /// What carries chats towards each of them.
     pub sessions: SessionSettings,
     /// The transports we have, the preferred first.

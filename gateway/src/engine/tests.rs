@@ -228,6 +228,7 @@ pub(crate) fn settings_for_test() -> Settings {
         contact: Uri::parse(Bytes::from_static(b"sip:127.0.0.1:5060;transport=tcp")).unwrap(),
         session_contact: Uri::parse(Bytes::from_static(b"sip:127.0.0.1:5060;transport=tcp")).unwrap(),
         occasion: None,
+        options_interval: None,
         pool: vec![pool("127.0.0.9:5060"), pool("127.0.0.8:5060")],
         sessions: SessionSettings::default(),
         transports: vec![TransportKind::Tcp],

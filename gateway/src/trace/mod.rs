@@ -18,6 +18,7 @@ use causeway_sip::target::{Destination, TransportKind};
 
 pub mod event;
 pub mod explain;
+pub mod hep;
 pub mod ladder;
 mod msrp;
 pub mod operator;

@@ -112,9 +112,9 @@ impl Catalogue {
         &self.described
     }
 
-    /// What answers for `/metrics`.
-    pub fn into_registry(self) -> Registry {
-        self.registry
+    /// What answers for `/metrics`, and for `/metrics/catalogue`.
+    pub fn into_parts(self) -> (Registry, Vec<Described>) {
+        (self.registry, self.described)
     }
 }
 
@@ -172,7 +172,7 @@ mod tests {
         let names: Vec<_> = catalogue.described().iter().map(|metric| metric.name.as_str()).collect();
         assert_eq!(names, ["queue_seconds", "none_total", "busy_seconds_total", "stanzas_total"]);
         let mut text = String::new();
-        encode(&mut text, &catalogue.into_registry()).unwrap();
+        encode(&mut text, &catalogue.into_parts().0).unwrap();
         assert!(text.contains("queue_seconds{partner=\"fabrikam.example\"} 1.5\n"), "{text}");
         assert!(text.contains("busy_seconds_total 2.25\n"), "{text}");
         assert!(!text.contains("none"), "{text}");

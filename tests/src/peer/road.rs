@@ -253,7 +253,7 @@ impl Road {
             if plan.is_unlimited { "connection_limit = 100000\npartner_connection_limit = 1000\n" } else { "" };
         let mut text = format!(
             "gateway_id = 'gateway-1'\ndomains = ['{local}']\ndrain_secs = 2\n[link]\nedges = ['{link}']\n{}\
-             allowed_edges = ['{}']\n[sip]\n{sip_toml}[[sip.trusted_peers]]\nname = 'pool'\naddresses = ['{}']\n\
+             allowed_edges = ['{}']\n[sip]\noptions_interval_secs = 0\n{sip_toml}[[sip.trusted_peers]]\nname = 'pool'\naddresses = ['{}']\n\
              [quotas]\nmessages_per_minute = 0\nsubscribes_per_minute = 0\nprobes_per_minute = 0\nqueries_per_minute = 0\n\
              [store]\npath = '{}'\n[admin]\nlisten = '{gateway_http}'\n[panel]\nlisten = ''\nsocket = ''\n\
              [gateway_settings]\ndialback_passphrase_file = '{}'\n{settings}",

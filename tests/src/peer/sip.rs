@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::broadcast;
 use tokio::task::JoinHandle;
 
@@ -153,7 +154,12 @@ async fn serve(
     loop {
         tokio::select! {
             read = io.read_buf(&mut buffer) => if read? == 0 { return Ok(()) },
-            Ok(text) = late.recv() => io.write_all(text.as_bytes()).await?,
+            text = late.recv() => match text {
+                Ok(text) => io.write_all(text.as_bytes()).await?,
+                Err(RecvError::Lagged(_)) => {}
+                // The pool is gone, with its connections.
+                Err(RecvError::Closed) => return Ok(()),
+            },
         }
         while let Some(message) = Message::take(&mut buffer) {
             if message.method().is_none() {

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod archive;
+mod capture;
 mod configuration;
 mod deaths;
 mod echo;
@@ -14,7 +15,9 @@ mod hostile_streams;
 mod identities;
 mod limits;
 mod messages;
+mod metrics;
 mod queries;
+mod readiness;
 mod secure_sessions;
 mod sessions;
 mod signals;

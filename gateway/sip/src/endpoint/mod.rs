@@ -246,6 +246,11 @@ impl Endpoint {
         (self.hops.count(), self.hops.alive(now))
     }
 
+    /// A next hop has answered though it failed lately.
+    pub fn hop_lives(&mut self, target: &Target) {
+        self.hops.lives(target);
+    }
+
     /// Client and server transactions in memory.
     pub fn transactions(&self) -> (usize, usize) {
         (self.clients.len(), self.servers.len())
