@@ -21,13 +21,15 @@ def shown(value, unit):
     """A number as people read it."""
     if unit == "percentunit":
         return f"{100 * value:.3g} %"
+    if unit == "s" and value >= 172_800:
+        return f"{value / 86_400:.3g} days"
     if unit == "s":
         return f"{1000 * value:.3g} ms" if value < 1 else f"{value:.3g} s"
     if unit == "bytes" or value >= 100_000:
         for factor, name in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
             if value >= factor:
                 return f"{value / factor:.3g} {name}"
-    return f"{value:.3g}{ {'ops': '/s', 'd': ' days'}.get(unit, '') }"
+    return f"{value:.3g}{ {'ops': '/s'}.get(unit, '') }"
 
 
 def dashboard(board, values):

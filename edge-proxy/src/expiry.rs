@@ -45,7 +45,7 @@ pub async fn watch(edge: Arc<Edge>) {
         let certificates = edge.tls.certificates();
         let now = unix_ms() / 1000;
         edge.metrics
-            .certificates(certificates.iter().map(|certificate| (name(certificate), days_left(certificate, now))));
+            .certificates(certificates.iter().map(|certificate| (name(certificate), seconds_left(certificate, now))));
         for finding in findings(&certificates, &trust.revocation, now) {
             if told.insert(finding.cause.clone()) {
                 edge.report(finding, "", Direction::In, None);
@@ -78,8 +78,12 @@ fn findings(certificates: &[PeerCertificate], revocation: &Revocation, now: u64)
 
 /// Whole days until a certificate ends; negative afterwards.
 fn days_left(certificate: &PeerCertificate, now: u64) -> i64 {
+    seconds_left(certificate, now).div_euclid(DAY)
+}
+
+fn seconds_left(certificate: &PeerCertificate, now: u64) -> i64 {
     let seconds = |time: u64| i64::try_from(time).unwrap_or(i64::MAX);
-    (seconds(certificate.not_after) - seconds(now)).div_euclid(DAY)
+    seconds(certificate.not_after).saturating_sub(seconds(now))
 }
 
 /// What an operator calls a certificate: its first name.

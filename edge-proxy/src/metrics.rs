@@ -125,8 +125,8 @@ impl Metrics {
         catalogue.register("causeway_edge_connections_refused", help, &["reason"], self.refused.clone());
         let help = "Certificates believed, and why";
         catalogue.register("causeway_edge_certificates_proved", help, &["direction", "proof"], self.proofs.clone());
-        let help = "Days until our own certificates end";
-        let name = "causeway_edge_certificate_days_left";
+        let help = "Time until our own certificates end";
+        let name = "causeway_edge_certificate_left_seconds";
         catalogue.register(name, help, &["certificate"], self.certificates.clone());
     }
 
@@ -168,11 +168,11 @@ impl Metrics {
         self.proofs.get_or_create(&ProofLabels { direction, proof: proof.as_str() }).inc();
     }
 
-    /// The days that are left of our certificates; others are forgotten.
+    /// The seconds that are left of our certificates; others are forgotten.
     pub fn certificates(&self, certificates: impl Iterator<Item = (String, i64)>) {
         self.certificates.clear();
-        for (certificate, days) in certificates {
-            self.certificates.get_or_create(&CertificateLabel { certificate }).set(days);
+        for (certificate, seconds) in certificates {
+            self.certificates.get_or_create(&CertificateLabel { certificate }).set(seconds);
         }
     }
 

@@ -13,6 +13,9 @@ use crate::edge::Edge;
 use crate::live::certificates;
 use crate::stream::pool::Pool;
 
+/// Seconds of a day.
+const DAY: f64 = 86_400.0;
+
 /// Adds everything that is looked up.
 pub fn register(catalogue: &mut Catalogue, pool: &Arc<Pool>) {
     register_build(catalogue);
@@ -21,12 +24,12 @@ pub fn register(catalogue: &mut Catalogue, pool: &Arc<Pool>) {
     // One for each connection and pair with something to say, and a few more: a number that only grows is a leak.
     catalogue.look_up_one("causeway_edge_tasks", "Tasks alive", Kind::Gauge, move || number(runtime.num_alive_tasks()));
     let edge = Arc::clone(pool.edge());
-    let help = "Days until the certificates end that partners show on live streams";
-    let name = "causeway_edge_partner_certificate_days_left";
+    let help = "Time until the certificates end that partners show on live streams, in whole days";
+    let name = "causeway_edge_partner_certificate_left_seconds";
     catalogue.look_up(name, help, Kind::Gauge, &["partner"], move || {
         let days = certificates::days_left(&edge.streams, &edge.moment().federation, unix_ms());
         #[expect(clippy::cast_precision_loss, reason = "days")]
-        days.into_iter().map(|(partner, left)| (vec![("partner", partner)], left as f64)).collect()
+        days.into_iter().map(|(partner, left)| (vec![("partner", partner)], left as f64 * DAY)).collect()
     });
     register_queues(catalogue, pool);
     register_link(catalogue, pool.edge());
