@@ -70,8 +70,5 @@ run-ci: ## What the build server runs
 -include deploy/signals/signals.mk
 -include deploy/book.mk
 -include deploy/browser/browser.mk
-<<<<<<< HEAD
 -include deploy/deploy.mk
-=======
 -include deploy/kubernetes/kube.mk
->>>>>>> 322fef1 (Describe the pool and the two tiers to Kubernetes, and check the manifests on the programs)
