@@ -93,9 +93,7 @@ pub fn metrics(registry: &Registry) -> Answer {
 
 /// `/metrics/catalogue`: every metric there is, also those that have no series yet.
 pub fn catalogue(described: &[Described]) -> Answer {
-    let metric = |metric: &Described| {
-        json!({ "name": metric.name, "kind": metric.kind.as_str(), "labels": metric.labels, "help": metric.help })
-    };
+    let metric = |metric: &Described| json!({ "name": metric.name, "kind": metric.kind.as_str(), "labels": metric.labels, "help": metric.help });
     json(200, &json!({ "metrics": described.iter().map(metric).collect::<Vec<_>>() }))
 }
 

@@ -87,7 +87,8 @@ fn is_word(c: char) -> bool {
 /// What in an expression is the name of a metric of ours.
 fn names(expression: &str) -> BTreeSet<String> {
     let words = expression.split(|c: char| !is_word(c));
-    let ours = words.filter(|word| word.starts_with("causeway") && word.contains(['_', ':']) || word.starts_with("process_"));
+    let ours =
+        words.filter(|word| word.starts_with("causeway") && word.contains(['_', ':']) || word.starts_with("process_"));
     ours.map(str::to_owned).collect()
 }
 
@@ -169,7 +170,10 @@ fn every_alert_has_a_severity_a_test_and_its_section_in_the_runbook() {
     let alerts = alerts();
     for (alert, rest) in &alerts {
         let anchor = alert.to_lowercase();
-        assert!(rest.contains(&format!("runbook_url: https://causeway.example/book/runbook.html#{anchor}\n")), "{alert}");
+        assert!(
+            rest.contains(&format!("runbook_url: https://causeway.example/book/runbook.html#{anchor}\n")),
+            "{alert}"
+        );
         assert!(rest.contains("severity: page") || rest.contains("severity: ticket"), "{alert}");
         assert!(runbook.contains(&format!("\n### {alert}\n")), "{alert} has no section in the runbook");
         assert!(tests.contains(&format!("- name: {alert} fires\n")), "{alert} has no test that makes it fire");

@@ -13,7 +13,8 @@ pub struct HepConfig {
 
 /// Reads the section `hep`; without a target nothing is captured.
 pub(super) fn read(mut section: Section) -> Option<HepConfig> {
-    let target = section.parsed("target", target, "write host:port of a capture server, such as \"homer.contoso.example:9060\"");
+    let target =
+        section.parsed("target", target, "write host:port of a capture server, such as \"homer.contoso.example:9060\"");
     let capture_id = section.number("capture_id", 2001, 1..=u32::MAX);
     section.finish();
     Some(HepConfig { target: target?, capture_id })

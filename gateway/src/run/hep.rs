@@ -30,7 +30,8 @@ impl Counts {
     pub(super) fn register(catalogue: &mut Catalogue) -> Arc<Self> {
         let counts = Arc::new(Self::default());
         let told = Arc::clone(&counts);
-        let help = "SIP messages for the capture server: sent, or dropped because it cannot be reached or they were too many";
+        let help =
+            "SIP messages for the capture server: sent, or dropped because it cannot be reached or they were too many";
         catalogue.look_up("causeway_hep_messages", help, Kind::Counter, &["outcome"], move || {
             let counts = [("sent", &told.sent), ("dropped", &told.dropped)];
             #[expect(clippy::cast_precision_loss, reason = "a count that a double does not hold is not reached")]
@@ -124,7 +125,8 @@ impl Road {
 async fn connected(target: &str) -> std::io::Result<UdpSocket> {
     let found = lookup_host(target).await?.next();
     let address = found.ok_or_else(|| std::io::Error::other("the name has no address"))?;
-    let any: SocketAddr = if address.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { (std::net::Ipv6Addr::UNSPECIFIED, 0).into() };
+    let any: SocketAddr =
+        if address.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { (std::net::Ipv6Addr::UNSPECIFIED, 0).into() };
     let socket = UdpSocket::bind(any).await?;
     socket.connect(address).await?;
     Ok(socket)

@@ -148,7 +148,10 @@ mod tests {
         Raw {
             number: 0,
             at_ms: 1_700_000_000_123,
-            fact: Fact::SipOut { to: SipPeer { transport: Some(TransportKind::Tcp), address }, tag: causeway_sip::endpoint::SendTag::NONE },
+            fact: Fact::SipOut {
+                to: SipPeer { transport: Some(TransportKind::Tcp), address },
+                tag: causeway_sip::endpoint::SendTag::NONE,
+            },
             length: text.len(),
             bytes: text.into(),
         }

@@ -139,7 +139,9 @@ async fn nobody_from_outside_can_make_series_without_bound() {
         let after = series(service).await;
         let new: Vec<_> = after.difference(&before).collect();
         let is_bounded = |(_, labels): &&&(String, BTreeMap<String, String>)| {
-            !labels.values().any(|value| value.contains("stranger") || value.contains("nowhere") || value.contains("user-"))
+            !labels
+                .values()
+                .any(|value| value.contains("stranger") || value.contains("nowhere") || value.contains("user-"))
         };
         assert_eq!(new.iter().filter(is_bounded).count(), new.len(), "{new:#?}");
         assert!(new.len() < 10, "{new:#?}");
@@ -151,11 +153,23 @@ async fn what_is_counted_of_a_partner_is_told_under_its_name() {
     let world = World::start("metrics-partner").await;
     world.good_message_passes().await;
     let expected = [
-        (world.road.plan.edge_http, "causeway_edge_stanzas_total{partner=\"fabrikam.example\",direction=\"in\",kind=\"message\",outcome=\"accepted\"} 1"),
-        (world.road.plan.edge_http, "causeway_edge_handshakes_total{partner=\"fabrikam.example\",direction=\"in\",rung=\"established\"} "),
-        (world.road.plan.gateway_http, "causeway_deliveries_total{partner=\"fabrikam.example\",to=\"sip\",outcome=\"delivered\"} 1"),
+        (
+            world.road.plan.edge_http,
+            "causeway_edge_stanzas_total{partner=\"fabrikam.example\",direction=\"in\",kind=\"message\",outcome=\"accepted\"} 1",
+        ),
+        (
+            world.road.plan.edge_http,
+            "causeway_edge_handshakes_total{partner=\"fabrikam.example\",direction=\"in\",rung=\"established\"} ",
+        ),
+        (
+            world.road.plan.gateway_http,
+            "causeway_deliveries_total{partner=\"fabrikam.example\",to=\"sip\",outcome=\"delivered\"} 1",
+        ),
         (world.road.plan.gateway_http, "causeway_delivery_seconds_count{partner=\"fabrikam.example\",to=\"sip\"} 1"),
-        (world.road.plan.gateway_http, "causeway_sip_transactions_total{method=\"MESSAGE\",direction=\"out\",class=\"2xx\"} 1"),
+        (
+            world.road.plan.gateway_http,
+            "causeway_sip_transactions_total{method=\"MESSAGE\",direction=\"out\",class=\"2xx\"} 1",
+        ),
         (world.road.plan.gateway_http, "causeway_store_seconds_count{verb=\"claim\"} "),
         (world.road.plan.gateway_http, "causeway_build_info{version="),
     ];

@@ -61,7 +61,10 @@ async fn a_gateway_that_ends_says_so_before_it_is_gone() {
     world.pool.answer(|_| None);
     let mut stream = world.stream().await;
     let text = world.text();
-    stream.send(&crate::support::message("bob@fabrikam.example/desk", "alice@contoso.example", "d", &text)).await.unwrap();
+    stream
+        .send(&crate::support::message("bob@fabrikam.example/desk", "alice@contoso.example", "d", &text))
+        .await
+        .unwrap();
     world.arrives(&text).await;
     world.gateway.signal(Signal::TERM).unwrap();
     assert_eq!(expect(world.road.plan.gateway_http, false, "partners", false).await, "going away");
