@@ -57,7 +57,7 @@ pub const MIN_PASSPHRASE: usize = 32;
 /// The configuration of a gateway.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Our name, stable over restarts: edges spread stanzas by it.
+    /// Our name, stable over restarts: edges spread stanzas by it. The machine's unless written.
     pub gateway_id: String,
     /// The domains of the SIP side.
     pub domains: Vec<DomainName>,
@@ -65,8 +65,8 @@ pub struct Config {
     pub link: LinkFiles,
     /// The SIP side.
     pub sip: SipConfig,
-    /// The database file.
-    pub store: PathBuf,
+    /// The database.
+    pub store: StoreConfig,
     /// The partners.
     pub partners: Vec<Partner>,
     /// Files and folders that partners come from.
@@ -181,7 +181,8 @@ impl Config {
         let mut warnings = Vec::new();
         let root = document.root();
         let partner_files = root.texts("partner_files").into_iter().map(PathBuf::from).collect();
-        let gateway_id = root.required_text("gateway_id", "\"gateway-1\"");
+        let gateway_id = root.text("gateway_id").or_else(host_name);
+        let gateway_id = gateway_id.unwrap_or_else(|| root.required_text("gateway_id", "\"gateway-1\""));
         let domains =
             root.parsed_list("domains", DomainName::parse, "write domain names, such as [\"contoso.example\"]");
         if domains.is_empty() {
@@ -194,9 +195,7 @@ impl Config {
         let drain = root.seconds("drain_secs", 10, 0..=600);
         let link = link(document.section("link"));
         let sip = sip::read(document.section("sip"));
-        let mut store = document.section("store");
-        let path = store.text("path").unwrap_or_else(|| "/var/lib/causeway/gateway.sqlite".to_owned());
-        store.finish();
+        let store = store::read(document.section("store"), &mut warnings);
         let (settings, rules, presence) =
             settings::read(document.section("gateway_settings"), document.section("presence"));
         let partners: Vec<Partner> = document
@@ -250,7 +249,7 @@ impl Config {
             domains,
             link,
             sip,
-            store: path.into(),
+            store,
             partners,
             partner_files,
             settings,
@@ -288,6 +287,12 @@ impl Config {
         let named = link.into_iter().chain(sip).chain(anchors).chain(&self.dialback_passphrase);
         named.chain(grants).chain(photos).chain(&self.partner_files).chain(self.panel.files()).cloned().collect()
     }
+}
+
+/// The name of this machine, which a container has, too.
+fn host_name() -> Option<String> {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
+    Some(name.trim().to_owned()).filter(|name| !name.is_empty())
 }
 
 fn link(mut section: Section) -> LinkFiles {
@@ -475,7 +480,6 @@ mod tests {
                     [whatever]\n";
         let keys: Vec<String> = Config::parse(text, []).unwrap_err().into_iter().map(|error| error.key).collect();
         for key in [
-            "gateway_id",
             "domains",
             "link.edges",
             "link.allowed_edges",
@@ -492,6 +496,34 @@ mod tests {
         ] {
             assert!(keys.iter().any(|found| found == key), "{key} is not among {keys:?}");
         }
+    }
+
+    #[test]
+    fn a_store_is_a_file_or_a_server_with_what_it_takes_to_trust_it() {
+        let read =
+            |store: &str| Config::parse(&format!("{GOOD}\n[store]\n{store}"), []).map(|(config, _)| config.store);
+        assert!(read("").unwrap().sqlite().is_some());
+        let address = "postgres = 'postgresql://causeway@db1,db2/causeway?sslmode=verify-full'";
+        let files = "password_file = 'p'\nca = 'ca.pem'\ncertificate = 'c.pem'\nkey = 'c.key'";
+        let StoreConfig::Postgres(config) = read(&format!("{address}\n{files}")).unwrap() else { panic!() };
+        assert_eq!((config.hosts.len(), config.password.is_some(), config.client.is_some()), (2, true, true));
+        for (store, keys) in [
+            (format!("path = 'a'\n{address}\nca = 'ca.pem'"), vec!["store.postgres"]),
+            (files.to_owned(), vec!["store.password_file", "store.ca", "store.certificate", "store.key"]),
+            (address.to_owned(), vec!["store.ca"]),
+            (format!("{address}\ncertificate = 'c.pem'"), vec!["store.key", "store.ca"]),
+            (address.replace("verify-full", "disable") + "\nca = 'ca.pem'", vec!["store.ca"]),
+            ("postgres = 'host=db'\nuser = 'x'".to_owned(), vec!["store.postgres", "store.user"]),
+        ] {
+            let found: Vec<_> = read(&store).unwrap_err().into_iter().map(|mistake| mistake.key).collect();
+            assert_eq!(found, keys, "{store}");
+        }
+    }
+
+    #[test]
+    fn a_gateway_without_a_name_has_its_machine_s() {
+        let (config, _) = Config::parse(&GOOD.replace("gateway_id = \"gateway-1\"", ""), []).unwrap();
+        assert_eq!(Some(config.gateway_id), host_name());
     }
 
     #[test]

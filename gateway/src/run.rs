@@ -42,8 +42,8 @@ use crate::pool::{AsyncPool, Pool as Replicas, PoolFacts, PoolFault};
 use crate::reload::Reload;
 use crate::shell::{Shell, now};
 use crate::snapshot::{DialbackSecrets, snapshot};
+use crate::store::open;
 use crate::store::pool::SnapshotAsk;
-use crate::store::sqlite::SqliteStore;
 use crate::trace::{Operator, Recorder};
 
 mod hep;
@@ -135,13 +135,10 @@ pub async fn run(config: Config, path: PathBuf) -> Result<(), StartError> {
     let mut catalogue = Catalogue::default();
     let metrics = Arc::new(Metrics::register(&mut catalogue));
     let pool_gauges = PoolGauges::register(&mut catalogue);
-    if let Some(folder) = config.store.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        std::fs::create_dir_all(folder).map_err(|error| FileFault::new(folder, error))?;
-    }
-    let store = Arc::new(SqliteStore::open(&config.store)?);
-    let operators = AsyncStore::new(Arc::clone(&store) as _);
+    let store = open::wait_for(&config.store).await?;
+    let operators = AsyncStore::new(Arc::clone(&store.operators));
     let boot = format!("{:016x}", IdSource::os().number());
-    let pool_store = AsyncPool::new(Arc::clone(&store) as _, &boot);
+    let pool_store = AsyncPool::new(Arc::clone(&store.pool), &boot);
     let made = Secret::from_file_bytes(&pool_store.secret(MADE_SECRET, made_secret()).await?);
     let mut files = String::new();
     let in_force = read_numbered(&path, &operators, &pool_store, &mut files).await?;
@@ -212,7 +209,7 @@ pub async fn run(config: Config, path: PathBuf) -> Result<(), StartError> {
     let drained = Arc::new(Notify::new());
     let recorder = Arc::new(Recorder::default());
     let (operator, orders) =
-        Operator::new(Arc::clone(&recorder), Arc::clone(&store) as _, links.clone(), live.settings.subscribe());
+        Operator::new(Arc::clone(&recorder), Arc::clone(&store.pairs), links.clone(), live.settings.subscribe());
     let (archive, archiving) = admin::archive::archive(operators.clone(), &metrics);
     let archiving = tokio::spawn(archiving.run());
     tokio::spawn(housekeeping::run(operators.clone(), pool_store.clone(), in_force_changes.clone()));
@@ -223,8 +220,8 @@ pub async fn run(config: Config, path: PathBuf) -> Result<(), StartError> {
         transport,
         inbound,
         msrp: msrp.sockets,
-        store: Arc::clone(&store) as _,
-        pool: Arc::clone(&store) as _,
+        store: Arc::clone(&store.pairs),
+        pool: store.pool,
         holder: instance_id,
         settings: settings_changes,
         draining,
@@ -255,7 +252,7 @@ pub async fn run(config: Config, path: PathBuf) -> Result<(), StartError> {
         administration: Administration::new(operators.clone(), in_force_changes, take_up, links.clone()),
         login: web.login.clone(),
         store: operators,
-        pairs: store,
+        pairs: store.pairs,
         recorder,
         operator,
         links: links.clone(),

@@ -20,7 +20,10 @@ use crate::iq::vcard::Photo;
 use crate::policy::access::ExternalAccess;
 
 use super::panel::{OidcConfig, PanelTlsFiles};
-use super::{Config, DirectoryConfig, GrantFile, LinkFiles, MIN_PASSPHRASE, Partner, PhotoFile, SipTlsFiles, Stored};
+use super::{
+    Config, DirectoryConfig, GrantFile, LinkFiles, MIN_PASSPHRASE, Partner, PhotoFile, PostgresConfig, SipTlsFiles,
+    StoreConfig, Stored,
+};
 
 /// A file that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -77,6 +80,20 @@ impl Config {
         if let Some(tls) = &config.panel.tls {
             let panel: [(&str, &Path); 2] = [("certificate", &tls.certificate), ("key", &tls.key)];
             files.judge("panel", &panel, || tls.load(), "make certificate and key fit each other");
+        }
+        if let StoreConfig::Postgres(store) = &config.store {
+            if let Some(path) = &store.password {
+                files.judge(
+                    "store.password_file",
+                    &[("", path)],
+                    || store.load_password(),
+                    "write the file with the password of the user in postgres",
+                );
+            }
+            let client = store.client.iter();
+            let mut named: Vec<(&str, &Path)> = store.authorities.iter().map(|path| ("ca", path.as_path())).collect();
+            named.extend(client.flat_map(|(certificate, key)| [("certificate", certificate.as_path()), ("key", key)]));
+            files.judge("store", &named, || store.load_tls(), fit);
         }
         if let Some(oidc) = &config.panel.oidc {
             files.judge(
@@ -199,6 +216,20 @@ impl PanelTlsFiles {
     }
 }
 
+impl PostgresConfig {
+    /// The password, as it is now.
+    pub fn load_password(&self) -> Result<Option<Secret>, FileFault> {
+        let Some(path) = &self.password else { return Ok(None) };
+        let secret = Secret::from_file_bytes(&read(path)?);
+        if secret.expose().is_empty() { Err(FileFault::new(path, "it is empty")) } else { Ok(Some(secret)) }
+    }
+
+    /// The TLS configuration towards the server, from the files as they are now.
+    pub fn load_tls(&self) -> Result<rustls::ClientConfig, FileFault> {
+        crate::store::postgres::tls::client_config(self)
+    }
+}
+
 impl OidcConfig {
     /// Whom the provider's certificate may come from.
     pub fn load_authorities(&self) -> Result<RootCertStore, FileFault> {
@@ -259,13 +290,13 @@ impl Partner {
     }
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, FileFault> {
+pub(crate) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, FileFault> {
     let found = CertificateDer::pem_slice_iter(&read(path)?).collect::<Result<Vec<_>, _>>();
     let found = found.map_err(|error| FileFault::new(path, error))?;
     if found.is_empty() { Err(FileFault::new(path, "there is no certificate in it")) } else { Ok(found) }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, FileFault> {
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, FileFault> {
     std::fs::read(path).map_err(|error| FileFault::new(path, error))
 }
 

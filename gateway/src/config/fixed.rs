@@ -54,7 +54,7 @@ impl Config {
             keep("sip.tls_files", true);
             self.sip.tls.clone_from(&running.sip.tls);
         }
-        keep("store.path", self.store != running.store);
+        keep("store", self.store != running.store);
         self.store.clone_from(&running.store);
         keep("admin.listen", self.admin != running.admin);
         self.admin = running.admin;
@@ -120,7 +120,7 @@ mod tests {
             ("sip.tls_files", "tcp = [\"127.0.0.1:5060\"]", files),
             ("sip.contact", "sip:127.0.0.1:5060", "sip:127.0.0.2:5060"),
             ("sip.session_contact", "tcp = [\"127.0.0.1:5060\"]", own),
-            ("store.path", "\"/a\"", "\"/b\""),
+            ("store", "\"/a\"", "\"/b\""),
             ("admin.listen", "127.0.0.1:9090", "127.0.0.1:9091"),
             ("telemetry", "level = \"info\"", "level = \"debug\""),
         ] {

@@ -4,10 +4,11 @@
 //! keys stay in files, which are read whenever a connection is made, so that they may change.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use causeway_shared::config::Section;
+use causeway_shared::config::{ConfigWarning, Section};
 use tokio_postgres::config::Host;
 
 /// Where the file is if nothing is said.
@@ -72,6 +73,12 @@ impl PostgresHost {
     pub fn is_local(&self) -> bool {
         self.host.starts_with('/')
     }
+
+    /// Whether what is said to it stays on this machine.
+    fn is_near(&self) -> bool {
+        let is_loopback = self.host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+        self.is_local() || is_loopback || self.host == "localhost"
+    }
 }
 
 impl fmt::Display for PostgresConfig {
@@ -99,8 +106,7 @@ impl StoreConfig {
     }
 }
 
-#[expect(dead_code, reason = "taken up with the verbs")]
-pub(super) fn read(mut section: Section) -> StoreConfig {
+pub(super) fn read(mut section: Section, warnings: &mut Vec<ConfigWarning>) -> StoreConfig {
     let path = section.text("path");
     let postgres = section.text("postgres");
     let password = section.text("password_file").map(PathBuf::from);
@@ -143,6 +149,10 @@ pub(super) fn read(mut section: Section) -> StoreConfig {
                 .ok();
             config.map(|config| {
                 needs_fit(&section, &config);
+                if config.verification == Verification::Disable && !config.hosts.iter().all(PostgresHost::is_near) {
+                    let text = "sslmode=disable: who watches whom crosses the network in clear";
+                    warnings.push(ConfigWarning::new(section.key("postgres"), text));
+                }
                 StoreConfig::Postgres(config)
             })
         }

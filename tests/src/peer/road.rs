@@ -181,6 +181,19 @@ impl Road {
         self.start("gateway", &self.gateway_config(), self.plan.gateway_http).await
     }
 
+    /// Writes the configuration of another gateway with addresses of its own, changed as wanted, and starts it. It is for
+    /// `plan.gateway_http` to say whether it is ready.
+    pub async fn start_another_gateway(
+        &self,
+        name: &str,
+        plan: &Plan,
+        gateway_toml: impl FnOnce(&str) -> String,
+    ) -> io::Result<Process> {
+        let path = self.folder.join(format!("{name}.toml"));
+        std::fs::write(&path, gateway_toml(&self.gateway_toml(plan)))?;
+        self.start("gateway", &path, plan.gateway_http).await
+    }
+
     async fn start(&self, name: &str, config: &Path, health: SocketAddr) -> io::Result<Process> {
         let (config, log) = (config.to_string_lossy(), self.folder.join(format!("{name}.log")));
         let mut process = Process::start(&process::program(name)?, &["--config", &config], &log)?;

@@ -16,6 +16,7 @@ mod identities;
 mod limits;
 mod messages;
 mod metrics;
+mod pool;
 mod queries;
 mod readiness;
 mod secure_sessions;

@@ -11,7 +11,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
-use causeway_shared::config::Secret;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
@@ -118,14 +117,14 @@ impl Connector {
             .keepalives_interval(PROBE_EVERY)
             .keepalives_retries(PROBES)
             .target_session_attrs(TargetSessionAttrs::ReadWrite);
-        if let Some(path) = &self.config.password {
-            let bytes = std::fs::read(path)
-                .map_err(|error| Fault::Named(StoreFault::Denied, format!("{}: {error}", path.display())))?;
-            config.password(Secret::from_file_bytes(&bytes).expose());
+        let password = self.config.load_password();
+        if let Some(password) = password.map_err(|fault| Fault::Named(StoreFault::Denied, fault.to_string()))? {
+            config.password(password.expose());
         }
         let session = match self.config.verification {
             Verification::VerifyCa | Verification::VerifyFull if !host.is_local() => {
-                let tls = tls::client(&self.config).map_err(|reason| Fault::Named(StoreFault::Untrusted, reason))?;
+                let tls = tls::client(&self.config)
+                    .map_err(|fault| Fault::Named(StoreFault::Untrusted, fault.to_string()))?;
                 config.ssl_mode(SslMode::Require);
                 let (client, connection) = config.connect(tls).await?;
                 Session::new(client, connection, heard)

@@ -30,7 +30,7 @@ mod pool;
 mod queue;
 #[cfg(test)]
 pub(crate) mod test_server;
-mod tls;
+pub(crate) mod tls;
 mod worker;
 
 use std::sync::Arc;

@@ -40,19 +40,27 @@ pub struct TestServer {
     holder: Option<(Child, ChildStdin)>,
 }
 
+/// Lines of `postgresql.conf` and `pg_hba.conf`, and files with their names.
+type Extras<'e> = (&'e str, &'e str, &'e [(&'e str, &'e str)]);
+
 impl TestServer {
     /// Starts a server.
     pub fn start() -> Self {
-        Self::start_with("", "host all all 127.0.0.1/32 trust\n")
+        Self::start_with("", "host all all 127.0.0.1/32 trust\n", &[])
     }
 
-    /// Starts a server with more lines in `postgresql.conf` and, behind that of the socket, in `pg_hba.conf`.
-    pub fn start_with(settings: &str, access: &str) -> Self {
-        Self::start_in(None, "127.0.0.1", settings, access)
+    /// Starts a server with more lines in `postgresql.conf` and, behind that of the socket, in `pg_hba.conf`, and with
+    /// files in its folder, such as certificates.
+    pub fn start_with(settings: &str, access: &str, files: &[(&str, &str)]) -> Self {
+        Self::launch(None, "127.0.0.1", (settings, access, files))
     }
 
-    /// Starts a server that listens on an address of a network namespace.
-    pub fn start_in(network: Option<&str>, address: &str, settings: &str, access: &str) -> Self {
+    /// Starts a server that listens on an address of a network namespace, and trusts everybody who reaches it.
+    pub fn start_in(network: &str, address: &str) -> Self {
+        Self::launch(Some(network), address, ("", "host all all 0.0.0.0/0 trust\n", &[]))
+    }
+
+    fn launch(network: Option<&str>, address: &str, (settings, access, files): Extras<'_>) -> Self {
         let folder = new_folder();
         copy(&template(), &folder.join("data"));
         let port = free_port();
@@ -62,6 +70,12 @@ impl TestServer {
         );
         append(&folder.join("data/postgresql.conf"), &format!("{SETTINGS}{listen}{settings}\n"));
         write(&folder.join("data/pg_hba.conf"), &format!("local all all trust\n{access}\n"));
+        for (name, text) in files {
+            let path = folder.join("data").join(name);
+            write(&path, text);
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+            own(&path);
+        }
         let mut server = Self { folder, port, network: network.map(str::to_owned), holder: None };
         server.resume_service();
         server

@@ -10,54 +10,41 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use crate::config::files::{FileFault, certificates, read};
 use crate::config::{PostgresConfig, Verification};
 
 /// TLS as the configuration says, from the files as they are now. The error names the file.
-pub(crate) fn client(config: &PostgresConfig) -> Result<MakeRustlsConnect, String> {
+pub(super) fn client(config: &PostgresConfig) -> Result<MakeRustlsConnect, FileFault> {
     Ok(MakeRustlsConnect::new(client_config(config)?))
 }
 
 /// What [`client`] stands on; `--check-config` tries it.
-pub(crate) fn client_config(config: &PostgresConfig) -> Result<ClientConfig, String> {
+pub(crate) fn client_config(config: &PostgresConfig) -> Result<ClientConfig, FileFault> {
+    let authorities = config.authorities.as_deref().unwrap_or(Path::new("store.ca"));
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut roots = RootCertStore::empty();
-    if let Some(path) = &config.authorities {
-        // A bundle of a system may hold what cannot be used; one that can is enough.
-        let (added, _unusable) = roots.add_parsable_certificates(certificates(path)?);
-        if added == 0 {
-            return Err(format!("{}: no authority in it can be used", path.display()));
-        }
-    }
-    let said = |error: &dyn std::fmt::Display| format!("TLS cannot be set up: {error}");
-    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
-    let verifier = verifier.build().map_err(|error| said(&error))?;
-    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    let builder = builder.map_err(|error| said(&error))?;
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions();
+    let builder = builder.map_err(|error| FileFault::new(authorities, error))?;
     let builder = match config.verification {
-        Verification::VerifyFull | Verification::Disable => builder.with_webpki_verifier(verifier),
-        Verification::VerifyCa => builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyName { verifier })),
-    };
-    match &config.client {
-        None => Ok(builder.with_no_client_auth()),
-        Some((certificate, key)) => {
-            let chain = certificates(certificate)?;
-            let key_bytes = read(key)?;
-            let parsed = PrivateKeyDer::from_pem_slice(&key_bytes);
-            let parsed = parsed.map_err(|error| format!("{}: {error}", key.display()))?;
-            let config = builder.with_client_auth_cert(chain, parsed);
-            config.map_err(|error| format!("{}: {error}", certificate.display()))
+        // Nobody is asked for a certificate, so none is believed.
+        Verification::Disable => builder.with_root_certificates(RootCertStore::empty()),
+        Verification::VerifyFull => builder.with_root_certificates(roots(authorities)?),
+        Verification::VerifyCa => {
+            let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots(authorities)?), provider).build();
+            let verifier = verifier.map_err(|error| FileFault::new(authorities, error))?;
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyName { verifier }))
         }
-    }
+    };
+    let Some((certificate, key)) = &config.client else { return Ok(builder.with_no_client_auth()) };
+    let parsed = PrivateKeyDer::from_pem_slice(&read(key)?).map_err(|error| FileFault::new(key, error))?;
+    let config = builder.with_client_auth_cert(certificates(certificate)?, parsed);
+    config.map_err(|error| FileFault::new(certificate, error))
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let found = CertificateDer::pem_slice_iter(&read(path)?).collect::<Result<Vec<_>, _>>();
-    let found = found.map_err(|error| format!("{}: {error}", path.display()))?;
-    if found.is_empty() { Err(format!("{}: there is no certificate in it", path.display())) } else { Ok(found) }
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, String> {
-    std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))
+fn roots(path: &Path) -> Result<RootCertStore, FileFault> {
+    let mut roots = RootCertStore::empty();
+    // A bundle of a system may hold what cannot be used; one that can is enough.
+    let (added, _unusable) = roots.add_parsable_certificates(certificates(path)?);
+    if added == 0 { Err(FileFault::new(path, "no authority in it can be used")) } else { Ok(roots) }
 }
 
 /// `verify-ca`: everything but the name.
