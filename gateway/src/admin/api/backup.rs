@@ -25,6 +25,7 @@ use crate::admin::backup::{self, RestoreError};
 use crate::admin::desk::Desk;
 use crate::admin::journal::Outcome;
 use crate::admin::login::Scope;
+use crate::config::StoreConfig;
 use crate::shell::now;
 
 /// Bytes of a backup that is restored over the interface: a hundred thousand documents and a journal of years. A larger
@@ -129,7 +130,7 @@ async fn restore(
 }
 
 async fn restored(desk: &Desk, bytes: Bytes, dry_run: bool) -> Answer<Restored> {
-    let beside = desk.administration.in_force().config.store.clone();
+    let beside = beside(&desk.administration.in_force().config.store);
     let kept =
         blocking(move || Kept::write(&beside, &bytes)).await?.map_err(|error| Trouble::Silent(error.to_string()))?;
     let path = kept.0.clone();
@@ -145,6 +146,14 @@ async fn restored(desk: &Desk, bytes: Bytes, dry_run: bool) -> Answer<Restored> 
         has_archive: header.has_archive,
         numbers,
     })
+}
+
+/// Where what was uploaded is kept meanwhile: beside the file, which has room for as much; a server may be elsewhere.
+fn beside(store: &StoreConfig) -> PathBuf {
+    match store {
+        StoreConfig::Sqlite(path) => path.clone(),
+        StoreConfig::Postgres(_) => std::env::temp_dir().join("causeway"),
+    }
 }
 
 fn broken(error: RestoreError) -> Trouble {
@@ -174,9 +183,11 @@ impl Kept {
         let mut name = beside.as_os_str().to_owned();
         name.push(".restore");
         let kept = Self(PathBuf::from(name));
+        // What a gateway that was killed has left. In a folder for everybody somebody may have laid a link there.
+        let _ = std::fs::remove_file(&kept.0);
         let mut options = std::fs::OpenOptions::new();
         // It has hashes of passwords.
-        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&kept.0)?;
+        let mut file = options.write(true).create_new(true).mode(0o600).open(&kept.0)?;
         file.write_all(bytes)?;
         Ok(kept)
     }
