@@ -23,6 +23,8 @@ mod commit;
 mod connection;
 mod fault;
 mod hints;
+#[cfg(test)]
+mod measure;
 mod migrate;
 mod operator;
 mod pairs;

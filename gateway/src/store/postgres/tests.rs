@@ -448,7 +448,8 @@ fn what_is_wrong_with_a_server_is_said_with_what_to_do() {
     let server = TestServer::start_with("", access, &[]);
     let (name, fixed) = (server.database(), server.database());
     server.sql("postgres", "CREATE ROLE trusted LOGIN; CREATE ROLE causeway LOGIN PASSWORD 'right'");
-    server.sql("postgres", &format!("ALTER DATABASE {name} OWNER TO causeway; CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0"));
+    server.sql("postgres", &format!("ALTER DATABASE {name} OWNER TO causeway"));
+    server.sql("postgres", "CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0");
     server.sql("postgres", &format!("ALTER DATABASE {fixed} SET default_transaction_read_only = on"));
     let folder = std::env::temp_dir().join(format!("causeway-pg-secret-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
@@ -526,8 +527,8 @@ fn a_server_has_to_prove_its_name_and_may_ask_for_ours() {
         };
         runtime().block_on(PostgresStore::open(&config)).map(drop).map_err(|error| error.fault)
     };
-    assert_eq!(open("postgres", "localhost", "verify-full", &ca, false), Ok(()));
     assert_eq!(open("causeway", "localhost", "verify-full", &ca, true), Ok(()));
+    assert_eq!(open("postgres", "localhost", "verify-full", &ca, false), Ok(()));
     assert_eq!(open("causeway", "localhost", "verify-full", &ca, false), Err(StoreFault::Denied));
     assert_eq!(open("postgres", "127.0.0.1", "verify-full", &ca, false), Err(StoreFault::Untrusted));
     assert_eq!(open("postgres", "127.0.0.1", "verify-ca", &ca, false), Ok(()));
