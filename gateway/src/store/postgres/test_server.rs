@@ -55,9 +55,9 @@ impl TestServer {
         Self::launch(None, "127.0.0.1", (settings, access, files))
     }
 
-    /// Starts a server that listens on an address of a network namespace, and trusts everybody who reaches it.
-    pub fn start_in(network: &str, address: &str) -> Self {
-        Self::launch(Some(network), address, ("", "host all all 0.0.0.0/0 trust\n", &[]))
+    /// Starts a server that listens on an address, of a network namespace if one is named.
+    pub fn start_in(network: Option<&str>, address: &str, settings: &str, access: &str) -> Self {
+        Self::launch(network, address, (settings, access, &[]))
     }
 
     fn launch(network: Option<&str>, address: &str, (settings, access, files): Extras<'_>) -> Self {
