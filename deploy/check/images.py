@@ -37,7 +37,9 @@ def check(binaries, say):
     with tempfile.TemporaryDirectory(prefix="causeway-images-") as folder:
         folder = pathlib.Path(folder)
         digests = _twice(binaries, folder)
-        say(f"the same bytes twice: {digests}")
+        for name in SERVICES:
+            _read_by_others(folder / "first", name)
+        say(f"the same bytes twice, and skopeo reads them both ways: {digests}")
         images = {name: Image(folder / f"first/causeway-{name}.tar", folder / f"root-{name}") for name in SERVICES}
         for name, image in images.items():
             _content(name, image, folder)
@@ -62,6 +64,20 @@ def _twice(binaries, folder):
         require(first == second, f"causeway-{name}.tar differs from build to build")
         require(len(first) < MOST_MEGABYTES * 1e6, f"causeway-{name}.tar has {len(first) / 1e6:.0f} MB")
     return " ".join(line.split()[0][7:19] for line in (folder / "first/digests").read_text().splitlines())
+
+
+def _read_by_others(folder, name):
+    """As podman and registries read it, and as docker does; the digest is what we say."""
+    lines = (folder / "digests").read_text(encoding="utf-8").splitlines()
+    digest, reference = next(line.split() for line in lines if f"/{name}:" in line)
+    file = folder / f"causeway-{name}.tar"
+    read = {}
+    for kind, place in (("oci", f"oci-archive:{file}"), ("docker", f"docker-archive:{file}:{reference}")):
+        done = subprocess.run(["skopeo", "inspect", place], capture_output=True, text=True, check=False)
+        require(done.returncode == 0, f"skopeo does not read {place}: {done.stderr}")
+        read[kind] = json.loads(done.stdout)
+    require(read["oci"]["Digest"] == digest, f"the digest of {reference} is {read['oci']['Digest']}, not {digest}")
+    require(read["oci"]["Labels"] == read["docker"]["Labels"], f"{reference} is another image to docker")
 
 
 def _content(name, image, folder):
