@@ -19,6 +19,7 @@ class Machine:
     """One host, in a network namespace that exists already."""
 
     def __init__(self, name, namespace):
+        self.name = name
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="causeway-machine-")) / name
         self.folder.mkdir()
         self.log = self.folder.parent / "log"

@@ -1,6 +1,7 @@
-"""A perimeter in network namespaces: the internet, an edge host, a front-end host, and the inside.
+"""A perimeter in network namespaces: the internet, an edge host, two front-end hosts, and the inside.
 
     internet ── 203.0.113.0/24 ── eth0 edge eth1 ── 10.1.0.0/24 ── eth0 gateway eth1 ── 10.2.0.0/24 ── inside
+                                                         └──────── eth0 second  eth1 ────────┘
 
 The inside is one namespace with the addresses of everybody there; it has one on the link's network, too, and routes
 between them as a company's network does, so that nothing but the hosts' own rules keeps anybody from anybody.
@@ -9,7 +10,7 @@ between them as a company's network does, so that nothing but the hosts' own rul
 import os
 import subprocess
 
-NAMES = ("internet", "edge", "gateway", "inside")
+NAMES = ("internet", "edge", "gateway", "second", "inside")
 
 #: Who has which addresses. The first of each network carries its length.
 ADDRESSES = {
@@ -18,6 +19,8 @@ ADDRESSES = {
     ("edge", "eth1"): ["10.1.0.2/24", "fd00:1::2/64"],
     ("gateway", "eth0"): ["10.1.0.4/24", "fd00:1::4/64"],
     ("gateway", "eth1"): ["10.2.0.4/24"],
+    ("second", "eth0"): ["10.1.0.5/24", "fd00:1::5/64"],
+    ("second", "eth1"): ["10.2.0.5/24"],
     ("inside", "wire"): ["10.1.0.1/24", "10.1.0.9/32", "10.1.0.10/32", "10.1.0.66/32", "fd00:1::66/64"],
     ("inside", "services"): [
         "10.2.0.1/24",
@@ -32,6 +35,7 @@ ROUTES = {
     "internet": ["10.0.0.0/8 via 203.0.113.2"],
     "edge": ["default via 203.0.113.1 dev eth0", "10.0.0.0/8 via 10.1.0.1 dev eth1"],
     "gateway": ["default via 10.2.0.1 dev eth1"],
+    "second": ["default via 10.2.0.1 dev eth1"],
     "inside": ["default via 10.1.0.2 dev wire"],
 }
 
@@ -61,12 +65,16 @@ class Perimeter:
             _ip("netns", "add", self.namespace(name))
             self._ip(name, "link", "set", "lo", "up")
         self._join("internet", "outside", "edge", "eth0")
-        self._join("gateway", "eth1", "inside", "services")
-        # Three are on the network of the link, so it is a bridge; the inside's address is the bridge's own.
-        self._ip("inside", "link", "add", "wire", "type", "bridge")
-        for name, interface in (("edge", "eth1"), ("gateway", "eth0")):
-            self._join(name, interface, "inside", f"port-{name}")
-            self._ip("inside", "link", "set", f"port-{name}", "master", "wire", "up")
+        # The inner networks have more than two hosts, so they are bridges; the inside's addresses are on the bridges.
+        for bridge, hosts in (
+            ("wire", (("edge", "eth1"), ("gateway", "eth0"), ("second", "eth0"))),
+            ("services", (("gateway", "eth1"), ("second", "eth1"))),
+        ):
+            self._ip("inside", "link", "add", bridge, "type", "bridge")
+            for name, interface in hosts:
+                port = f"{bridge[:4]}-{name}"
+                self._join(name, interface, "inside", port)
+                self._ip("inside", "link", "set", port, "master", bridge, "up")
         for (name, interface), addresses in ADDRESSES.items():
             for address in addresses:
                 self._ip(name, "address", "add", address, "dev", interface, *(["nodad"] if ":" in address else []))

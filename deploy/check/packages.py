@@ -1,78 +1,51 @@
 """The packages, from installing to purging, on an edge host and a front-end host with a systemd each and the firewall
 rules between them; configured as the book says."""
 
-import glob
-import os
-import pathlib
 import re
 import subprocess
-import tempfile
 
-from machine import CheckError, Machine, require, until
+from hosts import DPKG, EDGE, GATEWAY, ROOT, blaming, block, book, built, certificates, install, place, ready, shown, start
+from machine import Machine, require, until
 from networks import Perimeter
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-EDGE, GATEWAY = "causeway-edge-proxy", "causeway-gateway"
 #: Which rules the packages bring, and where they are played.
 RULES = {"edge": (EDGE, "edge.nft"), "gateway": (GATEWAY, "front-end.nft")}
 #: What is meant for the archive of a distribution, and for us is none.
 NOT_OURS = ["initial-upload-closes-no-bugs"]
-#: A disk that is memory needs no flushing, and other packages' triggers (man-db's above all) are not what is checked.
-DPKG = ["dpkg", "--force-unsafe-io", "--no-triggers"]
-#: Where the hosts of the book are.
-HOSTS = "10.1.0.2 edge.contoso.example\n10.2.0.17 sip.contoso.example\n10.2.0.4 gateway.contoso.example\n"
 
 
 def check(binaries, say):
     """Builds both and lives their lives."""
-    with tempfile.TemporaryDirectory(prefix="causeway-packages-") as folder:
-        packages = _build(binaries, folder)
-        _lint(packages.values())
-        say("both are built, and lintian has nothing to say")
-        with (
-            Perimeter() as perimeter,
-            Machine("edge", perimeter.namespace("edge")) as edge,
-            Machine("gateway", perimeter.namespace("gateway")) as gateway,
-        ):
-            try:
-                _installed(edge, packages[EDGE], EDGE, ["edge-proxy"])
-                _installed(gateway, packages[GATEWAY], GATEWAY, ["gateway", "causeway"])
-                say("installed: user, folders, units that wait to be configured, pages, completions")
-                for name, (package, file) in RULES.items():
-                    perimeter.run(name, "nft", "-f", "/dev/stdin", input=(ROOT / "deploy/firewall" / file).read_text())
-                    require(f"/firewall/{file}" in _files(edge if name == "edge" else gateway, package), f"no {file}")
-                _example_is_sound(edge, gateway)
-                say("the shipped examples are sound once the files they name are there")
-                _configure(edge, gateway)
-                _run(edge, gateway)
-                say("both serve within their sandboxes and through both firewalls; /readyz says ready")
-                _reload(gateway)
-                _upgrade(edge, packages[EDGE], EDGE)
-                _upgrade(gateway, packages[GATEWAY], GATEWAY)
-                _ready(edge, gateway)
-                say("an upgrade restarts once, in order, and keeps configuration, modes and store")
-                _stuck(gateway)
-                say("a gateway whose loop stands still is started again by the watchdog")
-                _removed(gateway, packages[GATEWAY])
-                _purged(edge, gateway)
-                say("removed: stopped, data kept; installed again: continued; purged: nothing left but the administrator's keys")
-            except CheckError as error:
-                words = [f"{host.folder.name}: {_last_words(host)}" for host in (edge, gateway)]
-                raise CheckError("\n".join([str(error), *words])) from error
-
-
-def _build(binaries, folder):
-    done = subprocess.run(
-        [ROOT / "deploy/debian/build", binaries, folder],
-        env={**os.environ, "FAST": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    require(done.returncode == 0, f"deploy/debian/build: {done.stderr}")
-    found = {name: glob.glob(f"{folder}/{name}_*.deb") for name in (EDGE, GATEWAY)}
-    require(all(len(files) == 1 for files in found.values()), f"packages are {found}")
-    return {name: files[0] for name, files in found.items()}
+    packages = built(binaries)
+    _lint(packages.values())
+    say("both are built, and lintian has nothing to say")
+    with (
+        Perimeter() as perimeter,
+        Machine("edge", perimeter.namespace("edge")) as edge,
+        Machine("gateway", perimeter.namespace("gateway")) as gateway,
+        blaming(edge, gateway),
+    ):
+        _installed(edge, packages[EDGE], EDGE, ["edge-proxy"])
+        _installed(gateway, packages[GATEWAY], GATEWAY, ["gateway", "causeway"])
+        say("installed: user, folders, units that wait to be configured, pages, completions")
+        for name, (package, file) in RULES.items():
+            perimeter.run(name, "nft", "-f", "/dev/stdin", input=(ROOT / "deploy/firewall" / file).read_text())
+            require(f"/firewall/{file}" in _files(edge if name == "edge" else gateway, package), f"no {file}")
+        _example_is_sound(edge, gateway)
+        say("the shipped examples are sound once the files they name are there")
+        _configure(edge, gateway)
+        _run(edge, gateway)
+        say("both serve within their sandboxes and through both firewalls; /readyz says ready")
+        _reload(gateway)
+        _upgrade(edge, packages[EDGE], EDGE)
+        _upgrade(gateway, packages[GATEWAY], GATEWAY)
+        ready(edge, gateway)
+        say("an upgrade restarts once, in order, and keeps configuration, modes and store")
+        _stuck(gateway)
+        say("a gateway whose loop stands still is started again by the watchdog")
+        _removed(gateway, packages[GATEWAY])
+        _purged(edge, gateway)
+        say("removed: stopped, data kept; installed again: continued; purged: nothing left but the administrator's keys")
 
 
 def _lint(packages):
@@ -81,20 +54,12 @@ def _lint(packages):
     require(done.returncode == 0 and not done.stdout, f"lintian: {done.stdout}{done.stderr}")
 
 
-def _install(host, package):
-    """dpkg from outside: the package is not on the host's disk, which is an overlay of this one."""
-    name = f"/root/{pathlib.Path(package).name}"
-    encoded = subprocess.run(["base64", package], capture_output=True, text=True, check=True).stdout
-    host.run("sh", "-c", f"base64 -d >{name}", stdin=encoded)
-    return host.run(*DPKG, "--force-confold", "--install", name)
-
-
 def _files(host, package):
     return host.run("dpkg", "-L", package)
 
 
 def _installed(host, package, name, programs):
-    told = _install(host, package)
+    told = install(host, package)
     require(f"systemctl enable --now {name}" in told, f"installing does not say what comes next: {told}")
     require(host.ask("id", "causeway"), "there is no user causeway")
     for path, facts in {"/etc/causeway": "root:causeway 750", "/etc/causeway/keys": "root:root 700"}.items():
@@ -115,17 +80,8 @@ def _installed(host, package, name, programs):
     require(not missing, f"{name} lacks {missing}")
 
 
-def _certificates(gateway):
-    """What an operator makes and carries: everything by its name in the book."""
-    if not gateway.ask("test", "-e", "/root/made"):
-        link = ["--edge", "edge-1", "--gateway", "gateway-1"]
-        domains = ["--domain", "contoso.example", "--domain", "gateway.contoso.example"]
-        gateway.run("causeway", "dev-certs", "--out", "/root/made", *link, *domains)
-    return {name: gateway.run("cat", f"/root/made/{name}") for name in gateway.run("ls", "/root/made").split()}
-
-
 def _example_is_sound(edge, gateway):
-    made = _certificates(gateway)
+    made = certificates(gateway)
     link = {"link-ca.crt": made["link-ca.crt"]}
     at_edge = {
         **link,
@@ -155,24 +111,12 @@ def _example_is_sound(edge, gateway):
 
 def _configure(edge, gateway):
     """As the book says: its files, its names."""
-    made = _certificates(gateway)
-    book = (ROOT / "docs/book/src/install.md").read_text(encoding="utf-8")
-    for host in (edge, gateway):
-        host.run("sh", "-c", "cat >>/etc/hosts", stdin=HOSTS)
-    made["pool-ca.crt"] = made["ca.crt"]
-    for host, program, domain, link, more in (
-        (edge, "edge-proxy", "contoso.example", "link-edge-1", []),
-        (gateway, "gateway", "gateway.contoso.example", "link-gateway-1", ["pool-ca.crt"]),
-    ):
-        for name in ["link-ca.crt", *more, *(f"{stem}.{kind}" for stem in (domain, link) for kind in ("crt", "key"))]:
-            host.write(f"/etc/causeway/{name}", made[name], "root:causeway", "640")
-        host.write(f"/etc/causeway/{program}.toml", _block(book, program), "root:causeway", "640")
+    made = certificates(gateway)
+    place(edge, "edge-proxy", block("edge-proxy"), shown(made, "contoso.example", "link-edge-1"))
     # The passphrase first as a file, so that the configuration can be checked, then as the book hands secrets over.
-    gateway.write("/etc/causeway/dialback-passphrase", "a" * 64, "root:causeway", "640")
-    for host, program in ((edge, "edge-proxy"), (gateway, "gateway")):
-        config = f"/etc/causeway/{program}.toml"
-        host.run("runuser", "-u", "causeway", "--", program, "--config", config, "--check-config")
-    handed = re.search(r'dialback_passphrase_file = "(/run/credentials/[^"]*)"', book)
+    files = {**shown(made, "gateway.contoso.example", "link-gateway-1"), "dialback-passphrase": "a" * 64}
+    place(gateway, "gateway", block("gateway"), files)
+    handed = re.search(r'dialback_passphrase_file = "(/run/credentials/[^"]*)"', book())
     require(handed, "the book does not hand over the passphrase")
     gateway.run("mv", "/etc/causeway/dialback-passphrase", "/etc/causeway/keys/")
     gateway.run("sed", "-i", f's|"/etc/causeway/dialback-passphrase"|"{handed[1]}"|', "/etc/causeway/gateway.toml")
@@ -180,28 +124,14 @@ def _configure(edge, gateway):
     gateway.run("chmod", "600", "/etc/causeway/keys/dialback-passphrase")
 
 
-def _block(book, program):
-    """The configuration that follows the name of its file in the book."""
-    found = re.search(rf"`/etc/causeway/{program}\.toml`.*?```toml\n(.*?)```", book, re.DOTALL)
-    require(found, f"the book shows no {program}.toml")
-    return found[1]
-
-
 def _run(edge, gateway):
     for host, name in ((edge, EDGE), (gateway, GATEWAY)):
-        host.run("systemctl", "enable", "--now", name)
-        require(host.property(name, "ActiveState") == "active", f"{name} is not active")
+        start(host, name)
         _sandboxed(host, name)
-    _ready(edge, gateway)
+    ready(edge, gateway)
     require(gateway.facts("/run/causeway/gateway.sock").endswith(" 600"), "the socket is open to others")
     require(gateway.facts("/var/lib/causeway") == "causeway:causeway 700", "the store's folder is open to others")
     require("edge" in gateway.run("causeway", "status"), "the command line finds no gateway on its socket")
-
-
-def _ready(edge, gateway):
-    ask = ["curl", "--silent", "--fail", "--noproxy", "*", "http://127.0.0.1:9090/readyz"]
-    for host in (edge, gateway):
-        until(f"{host.folder.name} is ready", lambda host=host: host.ask(*ask))
 
 
 def _sandboxed(host, name):
@@ -232,7 +162,7 @@ def _upgrade(host, package, name):
     config = f"/etc/causeway/{name.removeprefix('causeway-')}.toml"
     host.run("chmod", "0751", "/etc/causeway")
     before, text, store = host.property(name, "InvocationID"), host.run("cat", config), _store(host)
-    _install(host, package)
+    install(host, package)
     require(host.property(name, "ActiveState") == "active", f"{name} does not run after an upgrade")
     require(host.property(name, "InvocationID") != before, f"{name} still runs the old program")
     require(host.run("cat", config) == text, "an upgrade has changed the configuration")
@@ -268,7 +198,7 @@ def _removed(gateway, package):
     require(gateway.property(GATEWAY, "ActiveState") != "active", "removing does not stop the gateway")
     require(store and _store(gateway) == store, "removing has taken the store away")
     require(gateway.ask("test", "-e", "/etc/causeway/gateway.toml"), "removing has taken the configuration away")
-    _install(gateway, package)
+    install(gateway, package)
     gateway.run("systemctl", "start", GATEWAY)
     require(_store(gateway) == store, "the gateway does not continue with its store")
 
@@ -282,11 +212,3 @@ def _purged(edge, gateway):
     edge.run(*DPKG, "--purge", EDGE)
     require(not edge.ask("test", "-e", "/etc/causeway"), "purging leaves an empty folder")
     require(not edge.ask("systemctl", "cat", EDGE), "purging leaves the unit")
-
-
-def _last_words(host):
-    units = ["-u", EDGE, "-u", GATEWAY]
-    try:
-        return host.run("journalctl", "--no-pager", "--lines=25", *units)
-    except CheckError as error:
-        return str(error)
