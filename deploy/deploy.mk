@@ -11,4 +11,5 @@ images: build ## Make the container images, in target/images; needs no engine
 
 deploy-check: ## Packages, images, units and firewall rules, installed and played on hosts of their own (BINARIES=...)
 	deploy/setup deploy
+	$(if $(BINARIES),,$(CARGO) build --locked --workspace --bins)
 	deploy/check/run --binaries $(or $(BINARIES),target/debug)
