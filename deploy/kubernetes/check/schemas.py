@@ -49,7 +49,16 @@ CUSTOM = {
         selector=SELECTOR,
         podMetricsEndpoints={
             "type": "array", "minItems": 1,
-            "items": closed(["port"], port=TEXT, path=TEXT, interval=DURATION, scheme={"enum": ["http"]}),
+            "items": closed(
+                ["port"],
+                port=TEXT, path=TEXT, interval=DURATION, scheme={"enum": ["http"]},
+                relabelings={
+                    "type": "array", "minItems": 1,
+                    "items": closed(
+                        ["sourceLabels", "targetLabel"], sourceLabels=TEXTS, targetLabel=TEXT, replacement=TEXT
+                    ),
+                },
+            ),
         },
     ),
 }  # fmt: skip
