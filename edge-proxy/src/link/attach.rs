@@ -8,6 +8,7 @@ use causeway_proto::link::v1 as proto;
 use causeway_proto::link::v1::link_server::Link;
 use causeway_shared::domain::DomainName;
 use causeway_shared::link::convert::{self, FrameFault};
+use causeway_shared::link::freshness::Freshness;
 use causeway_shared::link::pool::PeerId;
 use causeway_shared::link::recent::{Arrival, Recent, StanzaKey};
 use causeway_shared::link::window::WindowFault;
@@ -60,6 +61,8 @@ enum End {
     TooMany,
     #[error("the name {0} is allowed no more")]
     Stranger(String),
+    #[error("what arrived was sent long ago: the gateway has given this call up")]
+    Stale,
     #[error("the connection broke: {0}")]
     Broken(Status),
     #[error("the gateway breaks the contract: {0}")]
@@ -71,7 +74,7 @@ enum End {
 impl End {
     fn status(&self) -> Status {
         match self {
-            Self::Silent => Status::deadline_exceeded(self.to_string()),
+            Self::Silent | Self::Stale => Status::deadline_exceeded(self.to_string()),
             Self::TooMany => Status::resource_exhausted(self.to_string()),
             Self::Stranger(_) => Status::permission_denied(self.to_string()),
             Self::Broken(status) => status.clone(),
@@ -155,10 +158,15 @@ impl Service {
         frames: &mut Streaming<proto::GatewayFrame>,
         outgoing: &Arc<EdgeOutgoing>,
     ) -> Result<(), End> {
+        let mut freshness = Freshness::default();
+        let _the_first_is_the_measure = freshness.is_stale(first.sent_ms, crate::clock::unix_ms());
         self.take(id, first, outgoing)?;
         while let Some(frame) = frames.message().await.map_err(End::Broken)? {
             if frame.hello.is_some() {
                 return Err(FrameFault::Hello.into());
+            }
+            if freshness.is_stale(frame.sent_ms, crate::clock::unix_ms()) {
+                return Err(End::Stale);
             }
             self.take(id, frame, outgoing)?;
         }

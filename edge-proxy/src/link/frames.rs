@@ -57,6 +57,7 @@ fn frame(mut parts: Parts<EdgeExtra>, outgoing: &EdgeOutgoing) -> proto::EdgeFra
         probe_reports: parts.extra.probe_reports,
         report,
         close_answers: parts.extra.close_answers,
+        sent_ms: crate::clock::unix_ms(),
     }
 }
 

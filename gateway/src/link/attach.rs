@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use causeway_proto::link::v1 as proto;
 use causeway_proto::link::v1::link_client::LinkClient;
 use causeway_shared::link::convert::{self, FrameFault};
+use causeway_shared::link::freshness::Freshness;
 use causeway_shared::link::fullness::Fullness;
 use causeway_shared::link::outgoing::Parts;
 use causeway_shared::link::pool::PeerId;
@@ -70,6 +71,8 @@ pub(super) enum End {
     Window(#[from] WindowFault),
     #[error("the edge acknowledges nothing any more")]
     Stalled,
+    #[error("what arrived was sent long ago: the edge has given this call up")]
+    Stale,
 }
 
 impl From<Status> for End {
@@ -132,10 +135,11 @@ pub(super) async fn attach(shared: &Arc<Shared>, address: SocketAddr) -> Result<
         edge: name.as_str().into(),
         origin,
     };
-    let mut next = Ok(Some(first));
+    let (mut next, mut freshness) = (Ok(Some(first)), Freshness::default());
     let ended = loop {
         // A frame is taken whole; only between frames may anything end it, so that nothing taken is lost.
         match next {
+            Ok(Some(frame)) if freshness.is_stale(frame.sent_ms, unix_ms()) => break Err(End::Stale),
             Ok(Some(frame)) => {
                 if let Err(end) = attachment.take(frame).await {
                     break Err(end);
@@ -368,5 +372,6 @@ fn frame(parts: Parts<GatewayExtra>) -> proto::GatewayFrame {
         probes,
         report_requests,
         close_requests,
+        sent_ms: unix_ms(),
     }
 }

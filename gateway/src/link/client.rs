@@ -139,7 +139,7 @@ impl End {
             Self::Connect(_) | Self::Silent => Code::LinkUnreachable,
             Self::Tls(_) => Code::LinkTls,
             Self::Name(_) => Code::LinkName,
-            Self::Http(_) => Code::LinkClosed,
+            Self::Http(_) | Self::Stale => Code::LinkClosed,
             Self::Call(_) => Code::LinkCall,
             Self::Frame(_) | Self::Window(_) => Code::LinkContract,
             Self::Stalled => Code::LinkStalled,

@@ -21,6 +21,7 @@ use crate::xmpp::stanza_error::StanzaCondition;
 pub mod convert;
 pub mod deliveries;
 pub mod fair;
+pub mod freshness;
 pub mod fullness;
 pub mod outgoing;
 pub mod pool;
