@@ -183,7 +183,9 @@ impl Engine {
 
     /// Brings an event to its pair.
     pub(super) fn pair_event(&mut self, key: PairKey, event: PairEvent, now: Now, out: &mut Outputs) {
-        match self.pairs.records.offer(&key, event, now.instant) {
+        // Presence and SIP's requests and answers follow what some replica has said.
+        let is_answer = matches!(event, PairEvent::Presence(_) | PairEvent::Step { .. });
+        match self.pairs.records.offer(&key, event, is_answer, now.instant) {
             Offer::Load => out.loads.push(key),
             Offer::Run => self.run_pair(&key, now, out),
             Offer::Queued => {}

@@ -4,7 +4,9 @@
 //! effects released: what the world sees is always in the store already. When another replica was faster, the commit
 //! is refused, the record is loaded afresh and the same event runs again. Events that arrive meanwhile wait in order.
 //! Where other replicas change records too, what is in memory is believed for a moment only ([`TRUST`]) and then loaded
-//! again, so that a decision that changes nothing is never based on what was true long ago.
+//! again, so that a decision that changes nothing is never based on what was true long ago. What may be the answer to
+//! what another replica has just done is judged by nothing older than itself: on the older record it would mean nothing,
+//! change nothing, and be lost.
 //!
 //! Sans-IO and ignorant of presence: `P` is the record, `E` an event, `O` an effect.
 
@@ -93,9 +95,10 @@ impl<K: Eq + Hash + Clone, P: Clone, E, O> Records<K, P, E, O> {
         self.trust = is_shared.then_some(TRUST);
     }
 
-    /// Brings an event to the record of `key`.
-    pub(crate) fn offer(&mut self, key: &K, event: E, now: Instant) -> Offer<E> {
-        let trust = self.trust;
+    /// Brings an event to the record of `key`. One that is an `answer` believes no record that was loaded before it came, where
+    /// others change records.
+    pub(crate) fn offer(&mut self, key: &K, event: E, is_answer: bool, now: Instant) -> Offer<E> {
+        let trust = self.trust.map(|trust| if is_answer { Duration::ZERO } else { trust });
         if let Some(entry) = self.entries.get_mut(key) {
             if entry.waiting.len() >= WAITING_PER_RECORD {
                 return Offer::Refused(event);
@@ -270,7 +273,7 @@ mod tests {
 
     impl Table {
         fn offer(&mut self, key: &&'static str, event: char) -> Offer<char> {
-            self.0.offer(key, event, self.1)
+            self.0.offer(key, event, false, self.1)
         }
 
         fn settled(&self, key: &&'static str) -> Option<&u32> {
@@ -389,6 +392,25 @@ mod tests {
         assert_eq!(step(&mut table), (9, 'b'));
         assert_eq!(step(&mut table), (9, 'c'));
         assert_eq!(table.settled(&"pair"), Some(&9));
+    }
+
+    #[test]
+    fn an_answer_is_judged_by_nothing_older_than_itself() {
+        let mut table = Table::default();
+        table.0.share(true);
+        table.offer(&"pair", 'a');
+        table.loaded(&"pair", 7);
+        step(&mut table);
+        let now = table.1;
+        assert_eq!(table.0.offer(&"pair", 'b', true, now), Offer::Load);
+        table.loaded(&"pair", 9);
+        assert_eq!(step(&mut table), (9, 'b'));
+        // Alone with its store, a replica knows everything.
+        let mut alone = Table::default();
+        alone.offer(&"pair", 'a');
+        alone.loaded(&"pair", 7);
+        step(&mut alone);
+        assert_eq!(alone.0.offer(&"pair", 'b', true, now), Offer::Run);
     }
 
     #[test]

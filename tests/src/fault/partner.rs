@@ -46,8 +46,8 @@ const ASK_EVERY: u64 = 5;
 /// How often a silent stream is looked at.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// An edge has handed on what it has read by then, or refused it: it holds a stanza for 30 seconds.
-const HELD: Duration = Duration::from_secs(45);
+/// What was written so long before a stream broke has been read: a connection that carries nothing is given up by then.
+const HELD: Duration = Duration::from_secs(100);
 
 /// A server that is not told that its stream is dead gives it up when its request for an acknowledgement stays
 /// unanswered so long.

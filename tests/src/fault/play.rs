@@ -160,6 +160,11 @@ fn heal(world: &World, act: Act) -> io::Result<()> {
             world.pool.lag(Duration::ZERO);
             Ok(())
         }
+        Act::Cut(Leg::Partner(which, _)) => {
+            // Its server may never hear that the streams of before have ended.
+            PARTNERS.get(which).into_iter().for_each(|partner| world.ledger.broke(partner.domain));
+            Ok(())
+        }
         Act::Restart(_) | Act::RestartStore | Act::Cut(_) | Act::Lose(..) => Ok(()),
     }
 }

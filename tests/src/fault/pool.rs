@@ -251,12 +251,12 @@ impl Inner {
                 Some(message.respond("200 OK", ""))
             }
             Some("NOTIFY") => {
-                self.watchers.notified(message);
+                let is_new = self.watchers.notified(message);
                 let is_over = message.header("Subscription-State").is_some_and(|state| state.starts_with("terminated"));
                 if is_over {
                     self.watch_again(message);
                 }
-                Some(message.respond("200 OK", ""))
+                Some(message.respond(if is_new { "200 OK" } else { "500 Server Internal Error" }, ""))
             }
             Some("SUBSCRIBE") => self.watchers.subscribed(message, &self.local),
             Some("ACK") => None,

@@ -129,6 +129,8 @@ pub struct Watchers {
     /// What they see of partners' users.
     pub theirs: States,
     dialogs: Mutex<BTreeMap<String, Dialog>>,
+    /// The last number that each dialog of our users has heard, by Call-ID.
+    heard: Mutex<BTreeMap<String, u32>>,
 }
 
 /// A subscription of the gateways to one of the pool's users.
@@ -164,14 +166,25 @@ impl Watchers {
         )
     }
 
-    /// Takes a NOTIFY about a partner's user.
-    pub fn notified(&self, notify: &Message) {
-        let Some(whom) = notify.header("From").and_then(address) else { return };
+    /// Takes a NOTIFY about a partner's user; false for one that was overtaken by another of its dialog (RFC 3261, section
+    /// 12.2.2).
+    pub fn notified(&self, notify: &Message) -> bool {
+        let Some(whom) = notify.header("From").and_then(address) else { return false };
+        let cseq =
+            notify.header("CSeq").and_then(|cseq| cseq.split(' ').next()?.parse::<u32>().ok()).unwrap_or_default();
+        let dialog = notify.header("Call-ID").unwrap_or_default().to_owned();
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = heard.entry(dialog).or_default();
+        if cseq <= *last {
+            return false;
+        }
+        *last = cseq;
         if notify.body.contains("<basic>open") {
             self.theirs.see(&whom, state(&notify.body).unwrap_or_default());
         } else {
             self.theirs.see(&whom, 0);
         }
+        true
     }
 
     /// Takes a SUBSCRIBE of the gateways; what to answer.

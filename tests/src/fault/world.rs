@@ -131,9 +131,15 @@ impl World {
             let text = road.gateway_toml(&plan(edge, party));
             let text = text
                 .replace(&file, &store.setting())
+                .replace(&format!("contact = 'sip:{}", at(party, SIP)), &format!("contact = 'sip:{}", at(gateway, SIP)))
                 .replace(
                     "[sip]\n",
-                    &format!("[sip]\nmsrp_tcp = ['{}']\nmsrp_host = '{}'\n", at(party, MSRP), party.ip()),
+                    &format!(
+                        "[sip]\nmsrp_tcp = ['{}']\nmsrp_host = '{}'\nsession_contact = 'sip:{};transport=tcp'\n",
+                        at(party, MSRP),
+                        party.ip(),
+                        at(party, SIP)
+                    ),
                 )
                 .replace("'gateway-1'", &format!("'gateway-{number}'"))
                 .replace(&format!("edges = ['{}']", at(edge, LINK)), &format!("edges = [{}]", links.join(", ")));
