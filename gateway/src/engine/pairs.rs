@@ -219,6 +219,9 @@ impl Engine {
                 return;
             }
         }
+        if self.pairs.records.is_too_old(key) {
+            out.loads.push(key.clone());
+        }
     }
 
     /// Runs one event on a copy of the record. Returns whether it has to be committed.

@@ -61,7 +61,10 @@ pub(crate) struct Records<K, P, E, O> {
 #[derive(Debug)]
 struct Entry<P, E, O> {
     state: State<P, E, O>,
-    waiting: VecDeque<E>,
+    /// Each with whether it is an answer.
+    waiting: VecDeque<(E, bool)>,
+    /// How many of them were there when the store was last asked: for these the record is not too old.
+    sure: usize,
     /// Of the store, since it last did what this record needed.
     failures: u8,
 }
@@ -87,6 +90,18 @@ impl<P, E, O> Entry<P, E, O> {
     fn is_idle(&self) -> bool {
         matches!(self.state, State::Ready(..)) && self.waiting.is_empty()
     }
+
+    /// Whether the next event is an answer, and the record may be older.
+    fn is_unsure(&self) -> bool {
+        self.sure == 0 && self.waiting.front().is_some_and(|(_, is_answer)| *is_answer)
+    }
+
+    fn load_again(&mut self) {
+        self.sure = self.waiting.len();
+        if let State::Ready(before, _) = std::mem::replace(&mut self.state, State::Loading(None)) {
+            self.state = State::Loading(Some(before));
+        }
+    }
 }
 
 impl<K: Eq + Hash + Clone, P: Clone, E, O> Records<K, P, E, O> {
@@ -104,12 +119,10 @@ impl<K: Eq + Hash + Clone, P: Clone, E, O> Records<K, P, E, O> {
                 return Offer::Refused(event);
             }
             let is_idle = entry.is_idle();
-            entry.waiting.push_back(event);
+            entry.waiting.push_back((event, is_answer));
             return match &entry.state {
                 State::Ready(_, at) if is_idle && is_old(*at, trust, now) => {
-                    if let State::Ready(before, _) = std::mem::replace(&mut entry.state, State::Loading(None)) {
-                        entry.state = State::Loading(Some(before));
-                    }
+                    entry.load_again();
                     Offer::Load
                 }
                 State::Ready(..) => Offer::Run,
@@ -117,8 +130,8 @@ impl<K: Eq + Hash + Clone, P: Clone, E, O> Records<K, P, E, O> {
             };
         }
         self.forget_settled();
-        self.entries
-            .insert(key.clone(), Entry { state: State::Loading(None), waiting: VecDeque::from([event]), failures: 0 });
+        let waiting = VecDeque::from([(event, is_answer)]);
+        self.entries.insert(key.clone(), Entry { state: State::Loading(None), waiting, sure: 1, failures: 0 });
         Offer::Load
     }
 
@@ -158,7 +171,7 @@ impl<K: Eq + Hash + Clone, P: Clone, E, O> Records<K, P, E, O> {
         let Some(entry) = self.entries.get_mut(key) else { return Setback::GivenUp(Vec::new()) };
         match std::mem::replace(&mut entry.state, State::Loading(None)) {
             State::Committing { before, event, .. } => {
-                entry.waiting.push_front(event);
+                entry.waiting.push_front((event, true));
                 entry.state = State::Loading(Some(before));
             }
             State::Loading(before) => entry.state = State::Loading(before),
@@ -167,23 +180,41 @@ impl<K: Eq + Hash + Clone, P: Clone, E, O> Records<K, P, E, O> {
                 return Setback::GivenUp(Vec::new());
             }
         }
+        entry.sure = entry.waiting.len();
         entry.failures = entry.failures.saturating_add(1);
         if may_pass && entry.failures < STORE_TRIES {
             return Setback::Again;
         }
-        Setback::GivenUp(self.entries.remove(key).map(|entry| entry.waiting.into()).unwrap_or_default())
+        let given_up = self.entries.remove(key).map(|entry| entry.waiting).unwrap_or_default();
+        Setback::GivenUp(given_up.into_iter().map(|(event, _)| event).collect())
     }
 
     /// The next event of a ready record, with a copy of the record to run it on. The caller
-    /// calls [`Records::commit`] if the event changed it.
+    /// calls [`Records::commit`] if the event changed it, and [`Records::is_too_old`] when there is no next event.
     pub(crate) fn next(&mut self, key: &K) -> Option<(P, E)> {
+        let is_shared = self.trust.is_some();
         let entry = self.entries.get_mut(key)?;
         let State::Ready(record, _) = &entry.state else { return None };
-        let Some(event) = entry.waiting.pop_front() else {
+        if is_shared && entry.is_unsure() {
+            return None;
+        }
+        let Some((event, _)) = entry.waiting.pop_front() else {
             entry.failures = 0;
             return None;
         };
+        entry.sure = entry.sure.saturating_sub(1);
         Some((record.clone(), event))
+    }
+
+    /// Whether the next event is an answer that came after the store was last asked: the record must be loaded again.
+    pub(crate) fn is_too_old(&mut self, key: &K) -> bool {
+        let is_shared = self.trust.is_some();
+        let Some(entry) = self.entries.get_mut(key) else { return false };
+        let is_too_old = is_shared && entry.is_unsure() && matches!(entry.state, State::Ready(..));
+        if is_too_old {
+            entry.load_again();
+        }
+        is_too_old
     }
 
     /// The event changed the record: it is committed next, and its effects wait for that.
@@ -192,6 +223,7 @@ impl<K: Eq + Hash + Clone, P: Clone, E, O> Records<K, P, E, O> {
             && let State::Ready(before, _) = std::mem::replace(&mut entry.state, State::Loading(None))
         {
             entry.state = State::Committing { before, next, event, effects };
+            entry.sure = entry.waiting.len();
         }
     }
 
@@ -218,7 +250,8 @@ impl<K: Eq + Hash + Clone, P: Clone, E, O> Records<K, P, E, O> {
         let Some(entry) = self.entries.get_mut(key) else { return false };
         match std::mem::replace(&mut entry.state, State::Loading(None)) {
             State::Committing { before, event, .. } => {
-                entry.waiting.push_front(event);
+                entry.waiting.push_front((event, true));
+                entry.sure = entry.waiting.len();
                 entry.state = State::Loading(Some(before));
                 true
             }
@@ -405,6 +438,16 @@ mod tests {
         assert_eq!(table.0.offer(&"pair", 'b', true, now), Offer::Load);
         table.loaded(&"pair", 9);
         assert_eq!(step(&mut table), (9, 'b'));
+        // Nor by what was on its way from the store when it came.
+        assert_eq!(table.0.offer(&"pair", 'c', true, now), Offer::Load);
+        assert_eq!(table.0.offer(&"pair", 'd', true, now), Offer::Queued);
+        table.loaded(&"pair", 11);
+        assert_eq!(step(&mut table), (11, 'c'));
+        assert_eq!(table.0.next(&"pair"), None);
+        assert!(table.0.is_too_old(&"pair"));
+        table.loaded(&"pair", 12);
+        assert_eq!(step(&mut table), (12, 'd'));
+        assert!(!table.0.is_too_old(&"pair"));
         // Alone with its store, a replica knows everything.
         let mut alone = Table::default();
         alone.offer(&"pair", 'a');
