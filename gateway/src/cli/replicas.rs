@@ -12,8 +12,12 @@ use super::table::Table;
 pub(super) async fn run(client: &Client, screen: &Screen) -> Ending {
     let answer = client.call(Call::get(&["replicas"])).await?;
     screen.show(&answer.body, |screen| text(&answer.body, screen));
-    let faults = drifts(&answer.body).into_iter().filter(|drift| flag(drift, "is_fault")).count();
-    Ok(Found::in_order(faults == 0 && field(&answer.body, "fault").is_empty()))
+    Ok(Found::in_order(is_in_order(&answer.body)))
+}
+
+/// An upgrade that is under way is in order.
+fn is_in_order(body: &Json) -> bool {
+    field(body, "fault").is_empty() && !drifts(body).into_iter().any(|drift| flag(drift, "is_fault"))
 }
 
 fn drifts(body: &Json) -> Vec<&Json> {
@@ -53,4 +57,42 @@ fn text(body: &Json, screen: &Screen) -> String {
         text.push_str(&format!("{}  {}\n", screen.paint(Tone::Bad, "unheard"), plain(&fault)));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::output::Format;
+    use super::*;
+
+    fn pool(drift: &Json) -> Json {
+        let replica = |id: &str, this: bool, drift: &Json| {
+            json!({
+                "gateway_id": id, "this": this, "state": "ready", "version": "0.1.0", "edges": 2, "revision": 7,
+                "digest": "0123456789ab", "seen_at_ms": 1_000, "panel": "https://g", "drift": drift,
+            })
+        };
+        let replicas = [replica("gateway-1", true, &json!([])), replica("gateway-2", false, drift)];
+        json!({ "gateway_id": "gateway-1", "shared": true, "heard_at_ms": 4_500, "replicas": replicas })
+    }
+
+    #[test]
+    fn each_gateway_is_a_row_and_what_does_not_fit_a_line() {
+        let drift = json!([{ "code": "clock", "is_fault": true, "text": "The clock differs." }]);
+        let text = text(&pool(&drift), &Screen::new(Format::Table));
+        for part in ["gateway-1 *", "gateway-2", "0123456789ab", "3 s ago", "clock  The clock differs."] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+    }
+
+    #[test]
+    fn an_upgrade_is_in_order_and_a_fault_is_not() {
+        let with = |code: &str, is_fault: bool| is_in_order(&pool(&json!([{ "code": code, "is_fault": is_fault }])));
+        assert!(is_in_order(&pool(&json!([]))) && with("older", false));
+        assert!(!with("gone", true));
+        let mut unheard = pool(&json!([]));
+        unheard["fault"] = "the store does not answer".into();
+        assert!(!is_in_order(&unheard));
+    }
 }

@@ -19,8 +19,9 @@ use crate::shell::now;
 
 /// How often a replica reports: what it says is at most so old where others look.
 const HEARTBEAT: Duration = Duration::from_secs(1);
-/// The same where the store is a file: nobody else reads it, and each report is written to the disk.
-const HEARTBEAT_ALONE: Duration = Duration::from_secs(60);
+/// How long a report that says nothing new is good where the store is a file, in milliseconds: nobody else reads it, and each
+/// is written to the disk.
+const ALONE_MS: u64 = 60_000;
 /// Who has been silent for so long is forgotten: until then an operator sees that it is gone.
 const FORGET_AFTER_MS: u64 = 600_000;
 /// How long leaving may take. Who does not manage is seen as gone.
@@ -142,7 +143,7 @@ struct Reporter {
 
 impl Reporter {
     async fn run(mut self, mut leaving: watch::Receiver<bool>) {
-        let mut ticks = interval(if self.store.is_shared() { HEARTBEAT } else { HEARTBEAT_ALONE });
+        let mut ticks = interval(HEARTBEAT);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
@@ -169,7 +170,11 @@ impl Reporter {
         // The store looked at its clock about halfway.
         let own_ms = before_ms.midpoint(now().unix_ms);
         let ahead_ms = i64::try_from(own_ms).unwrap_or(i64::MAX).saturating_sub_unsigned(store_ms);
-        self.renew(store_ms, ahead_ms);
+        let has_changed = self.renew(store_ms, ahead_ms);
+        let is_fresh = store_ms.saturating_sub(self.views.borrow().heard_ms) < ALONE_MS;
+        if !self.store.is_shared() && !has_changed && is_fresh {
+            return Ok(());
+        }
         let key = row_key(&self.own.gateway_id, &self.own.boot);
         let forget_before_ms = store_ms.saturating_sub(FORGET_AFTER_MS);
         let rows = self.store.report_replica(key, store_ms, self.own.to_json(), forget_before_ms).await?;
@@ -186,8 +191,8 @@ impl Reporter {
         Ok(())
     }
 
-    /// Brings the own report up to date.
-    fn renew(&mut self, store_ms: u64, ahead_ms: i64) {
+    /// Brings the own report up to date; answers whether it says anything new.
+    fn renew(&mut self, store_ms: u64, ahead_ms: i64) -> bool {
         let in_force = Arc::clone(&self.facts.in_force.borrow_and_update());
         let is_draining = *self.facts.draining.borrow_and_update();
         let legs: Vec<LegReport> = (self.facts.legs)()
@@ -198,7 +203,7 @@ impl Reporter {
         let old = &self.own;
         let is_first = old.boot.is_empty();
         let since = |has_changed: bool, before: u64| if has_changed || is_first { store_ms } else { before };
-        self.own = Report {
+        let fresh = Report {
             gateway_id: in_force.config.gateway_id.clone(),
             boot: self.facts.boot.clone(),
             program: env!("CARGO_PKG_VERSION").to_owned(),
@@ -216,6 +221,9 @@ impl Reporter {
             panel: in_force.config.panel.public_url.clone(),
             legs,
         };
+        let has_changed = Report { clock_ahead_ms: ahead_ms, ..old.clone() } != fresh;
+        self.own = fresh;
+        has_changed
     }
 
     /// Logs what does not fit any more, and what fits again.

@@ -52,3 +52,9 @@ async fn a_hundred_changes_are_each_in_force_at_the_other_gateway_within_a_secon
     let pool = Pool::without_hints("changes").await;
     judge(change_by_turns(&pool).await);
 }
+
+#[tokio::test]
+async fn a_hundred_changes_are_each_in_force_at_the_other_gateway_within_a_second_in_postgresql() {
+    let pool = Pool::with_postgres("changes-postgres").await;
+    judge(change_by_turns(&pool).await);
+}

@@ -7,3 +7,5 @@ mod changes;
 mod replicas;
 mod signed_in;
 mod support;
+#[path = "../../../gateway/src/store/postgres/test_server.rs"]
+mod test_server;

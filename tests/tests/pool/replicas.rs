@@ -103,3 +103,58 @@ async fn each_gateway_is_known_by_its_reports_until_it_leaves() {
     assert_eq!(pool.api(0, "PATCH", &format!("/partners/{PARTNER}"), &patch).await.status, 200);
     until("it has left", async || (pool.replicas(0).await.len() == 1).then_some(())).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_killed_gateway_is_gone_for_the_other_one_until_it_is_back() {
+    let mut pool = Pool::with_postgres("gone").await;
+    let states = async |pool: &Pool| {
+        let seen = pool.replicas(0).await;
+        seen.iter().map(|replica| replica["state"].as_str().unwrap_or_default().to_owned()).collect::<Vec<_>>()
+    };
+    until("both are ready", async || (states(&pool).await == ["ready", "ready"]).then_some(())).await.unwrap();
+    let before = pool.replicas(0).await;
+    assert_eq!(before[0]["digest"], before[1]["digest"], "{before:?}");
+    assert!(before.iter().all(|replica| replica["drift"].as_array().unwrap().is_empty()), "{before:?}");
+
+    pool.gateways[1].process.kill().unwrap();
+    until("it is gone", async || (states(&pool).await == ["ready", "gone"]).then_some(())).await.unwrap();
+    let attention = pool.api(0, "GET", "/status", "").await.json()["attention"].to_string();
+    assert!(attention.contains("replica-gone") && attention.contains("gateway-2"), "{attention}");
+
+    // Another process of the same name takes its place.
+    pool.gateways[1].start_again().await;
+    until("it is back", async || (states(&pool).await == ["ready", "ready"]).then_some(())).await.unwrap();
+    let after = pool.replicas(0).await;
+    assert_ne!(before[1]["boot"], after[1]["boot"]);
+}
+
+#[tokio::test]
+async fn two_gateways_of_one_name_and_files_that_differ_are_named_by_both() {
+    let mut pool = Pool::with_postgres("named").await;
+    let codes = async |pool: &Pool, gateway: usize| {
+        let seen = pool.replicas(gateway).await;
+        let drifts = seen.iter().flat_map(|replica| replica["drift"].as_array().cloned().unwrap_or_default());
+        let mut codes: Vec<String> =
+            drifts.map(|drift| drift["code"].as_str().unwrap_or_default().to_owned()).collect();
+        codes.sort();
+        codes
+    };
+    pool.gateways[1].process.kill().unwrap();
+    let text = pool.gateways[1].text();
+    let other = text.replace("gateway_id = 'gateway-2'", "gateway_id = 'gateway-1'");
+    pool.gateways[1].write(&other.replace("probes_per_minute = 0", "probes_per_minute = 7"));
+    pool.gateways[1].start_again().await;
+    for gateway in [0, 1] {
+        // The killed one is gone for a while; nobody has taken its name.
+        let expected = ["differs", "gone", "same-id", "same-id"];
+        until("everything is named", async || (codes(&pool, gateway).await == expected).then_some(())).await.unwrap();
+        let seen = json!(pool.replicas(gateway).await).to_string();
+        assert!(seen.contains("quotas"), "{seen}");
+    }
+    pool.gateways[1].process.kill().unwrap();
+    pool.gateways[1].write(&text);
+    pool.gateways[1].start_again().await;
+    for gateway in [0, 1] {
+        until("everything fits again", async || codes(&pool, gateway).await.is_empty().then_some(())).await.unwrap();
+    }
+}

@@ -13,6 +13,8 @@ use serde_json::Value as Json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use crate::test_server::TestServer;
+
 /// The partner that is changed.
 pub(crate) const PARTNER: &str = "wingtip.example";
 
@@ -36,6 +38,8 @@ pub(crate) struct Pool {
     pub(crate) edge: Process,
     /// A token that may read and change.
     pub(crate) token: String,
+    /// The store, where it is a server.
+    _postgres: Option<TestServer>,
 }
 
 /// An answer over HTTP.
@@ -69,6 +73,14 @@ impl Pool {
         Self::start(name, |road| format!("path = '{}'", road.folder().join("gateway.sqlite").display())).await
     }
 
+    /// Two gateways on one PostgreSQL database, with the same account and token.
+    pub(crate) async fn with_postgres(name: &str) -> Self {
+        let server = TestServer::start();
+        let address = server.address(&server.database());
+        let pool = Self::start(name, |_| format!("postgres = '{address}'")).await;
+        Self { _postgres: Some(server), ..pool }.with_account()
+    }
+
     fn with_account(mut self) -> Self {
         let password = self.road.folder().join("password");
         std::fs::write(&password, PASSWORD).unwrap();
@@ -98,7 +110,7 @@ impl Pool {
         let edge = road.start_edge().await.unwrap();
         let one = Gateway::start(&road, "gateway-1", &store).await;
         let two = Gateway::start(&road, "gateway-2", &store).await;
-        let pool = Self { road, gateways: [one, two], edge, token: String::new() };
+        let pool = Self { road, gateways: [one, two], edge, token: String::new(), _postgres: None };
         for gateway in &pool.gateways {
             until("both gateways are attached", async || {
                 http::get(gateway.health, "/readyz").await.ok().filter(|(status, _)| *status == 200)
