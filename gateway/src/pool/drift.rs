@@ -138,19 +138,18 @@ fn silent_ms(seen: &Seen, now_ms: u64) -> u64 {
     now_ms.saturating_sub(seen.seen_ms)
 }
 
-/// Without processes that died and were started again under their name.
+/// Without processes that are gone and whose name another one has: it was started later, or is there.
 fn without_predecessors(seen: &[Seen], now_ms: u64) -> Vec<&Seen> {
-    let is_replaced = |old: &Seen| {
-        let ended = |new: &Seen| {
-            old.seen_ms <= new.report.started_ms.saturating_add(SUCCESSION_MS) || silent_ms(old, now_ms) > GONE_AFTER_MS
-        };
-        seen.iter().any(|new| {
-            new.report.gateway_id == old.report.gateway_id
-                && (new.report.started_ms, &new.report.boot) > (old.report.started_ms, &old.report.boot)
-                && ended(new)
-        })
+    let is_silent = |seen: &Seen| silent_ms(seen, now_ms) > GONE_AFTER_MS;
+    let age = |seen: &Seen| (seen.report.started_ms, seen.report.boot.clone());
+    let is_replaced = |one: &Seen, by: &Seen| {
+        let has_ended = is_silent(one) || one.seen_ms <= by.report.started_ms.saturating_add(SUCCESSION_MS);
+        let comes_after = age(by) > age(one);
+        one.report.gateway_id == by.report.gateway_id
+            && one.report.boot != by.report.boot
+            && if comes_after { has_ended } else { is_silent(one) && !is_silent(by) }
     };
-    seen.iter().filter(|old| !is_replaced(old)).collect()
+    seen.iter().filter(|one| !seen.iter().any(|by| is_replaced(one, by))).collect()
 }
 
 /// What the live replicas have in common.

@@ -63,7 +63,13 @@ fn two_that_run_under_one_name_are_both_named() {
     assert_eq!(drift(vec![new.clone(), replica("a"), replica("b")]), [same("boot-2"), same("boot-a")]);
     // One of them ends.
     let ended = with("a", |seen| seen.seen_ms = NOW - GONE_AFTER_MS - 1);
-    assert_eq!(drift(vec![new, ended]), []);
+    assert_eq!(drift(vec![new.clone(), ended]), []);
+    let late = with("a", |seen| {
+        (seen.report.boot, seen.report.started_ms) = ("boot-2".into(), NOW - 10_000);
+        seen.seen_ms = NOW - GONE_AFTER_MS - 1;
+    });
+    let judged = judge(vec![late, replica("a")], NOW);
+    assert_eq!(judged.iter().map(|replica| replica.report.boot.as_str()).collect::<Vec<_>>(), ["boot-a"]);
 }
 
 #[test]
