@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::problem::Problem;
+use crate::store::transfer::TransferError;
+use crate::store::{StoreError, StoreFault};
 
 /// What a verb that did its work has found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +57,12 @@ pub(super) enum Failure {
     /// The gateway refused.
     #[error("{0}")]
     Refused(Box<Problem>),
+    /// The store does not do it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The store was not moved, and nothing was changed.
+    #[error("nothing was moved: {0}")]
+    NotMoved(#[from] TransferError),
     /// The operator said no.
     #[error("nothing was changed")]
     Declined,
@@ -80,8 +88,29 @@ impl Failure {
         match self {
             Self::Usage(_) | Self::File { .. } => WRONG,
             Self::Refused(_) | Self::Declined => REFUSED,
+            Self::Store(error) | Self::NotMoved(TransferError::Store(error)) => of_store(error.fault),
+            Self::NotMoved(TransferError::Unreadable(_) | TransferError::Changing) => REFUSED,
             Self::Unreachable { .. } => UNREACHABLE,
         }
+    }
+}
+
+const fn of_store(fault: StoreFault) -> u8 {
+    match fault {
+        StoreFault::Locked | StoreFault::Refused => REFUSED,
+        StoreFault::Inaccessible
+        | StoreFault::Unreachable
+        | StoreFault::Untrusted
+        | StoreFault::Denied
+        | StoreFault::NoDatabase
+        | StoreFault::ReadOnly
+        | StoreFault::Overloaded
+        | StoreFault::Closed => UNREACHABLE,
+        StoreFault::Corrupt
+        | StoreFault::DiskFull
+        | StoreFault::TooNew
+        | StoreFault::Unsuitable
+        | StoreFault::Statement => NOT_IN_ORDER,
     }
 }
 
@@ -95,8 +124,8 @@ Exit codes:
   0  everything is in order
   1  what was asked about is not in order: a check failed, a test message was not delivered, the journal is broken
   2  the command line, or a file named on it, does not do
-  3  refused: by validation, for want of permission, because somebody else changed it before, or by you
-  4  the gateway cannot be reached
+  3  refused: by validation, for want of permission, because somebody else changed it before or has it open, or by you
+  4  the gateway, or the store, cannot be reached
 
 Environment:
   CAUSEWAY_SERVER, CAUSEWAY_TOKEN  as above

@@ -1,7 +1,7 @@
 //! `causeway`: what an operator types.
 //!
 //! The verbs are the original's cmdlets, their flags its parameters. Most ask the gateway's interface (`client`);
-//! `cert`, `dns`, `dev-certs`, `completions` and `man` work without it. A file holds one family of verbs: how its part
+//! `store`, `cert`, `dns`, `dev-certs`, `completions` and `man` work without it. A file holds one family of verbs: how its part
 //! of the command line looks, what it asks, and how the answer is shown.
 
 mod account;
@@ -24,6 +24,7 @@ mod policy;
 mod problem;
 mod replicas;
 mod settings;
+mod store;
 mod streams;
 mod table;
 mod trace;
@@ -102,6 +103,9 @@ enum Verb {
     Backup(backup::Backup),
     /// Bring a saved store back.
     Restore(backup::Restore),
+    /// Look at the store itself, check all of it, or move it into PostgreSQL.
+    #[command(subcommand)]
+    Store(store::Verb),
     /// Request and inspect certificates.
     #[command(subcommand)]
     Cert(cert::Verb),
@@ -135,6 +139,7 @@ pub fn main() -> ExitCode {
 
 fn run(line: Line, screen: &Screen) -> Ending {
     match line.verb {
+        Verb::Store(verb) => verb.run(line.place.authorities(), screen),
         Verb::Cert(verb) => verb.run(screen),
         Verb::Dns(arguments) => dns::run(&arguments, screen),
         Verb::DevCerts(arguments) => dev_certs::run(arguments, screen),
@@ -176,7 +181,12 @@ async fn ask(verb: &Verb, client: &Client, screen: &Screen) -> Ending {
         Verb::Backup(arguments) => arguments.run(client, screen).await,
         Verb::Restore(arguments) => arguments.run(client, screen).await,
         // `run` has done these.
-        Verb::Cert(_) | Verb::Dns(_) | Verb::DevCerts(_) | Verb::Completions(_) | Verb::Man(_) => Ok(Found::InOrder),
+        Verb::Store(_)
+        | Verb::Cert(_)
+        | Verb::Dns(_)
+        | Verb::DevCerts(_)
+        | Verb::Completions(_)
+        | Verb::Man(_) => Ok(Found::InOrder),
     }
 }
 

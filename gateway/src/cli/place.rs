@@ -48,6 +48,11 @@ pub(super) enum Place {
 }
 
 impl Options {
+    /// The authorities that may vouch for a server, whichever it is.
+    pub(super) fn authorities(&self) -> Option<&Path> {
+        self.ca.as_deref()
+    }
+
     /// The place that the command line, then the environment, then this machine says.
     pub(super) fn place(&self, variable: impl Fn(&str) -> Option<String>) -> Result<Place, Failure> {
         if let Some(socket) = &self.socket {

@@ -6,6 +6,7 @@
 //! is what any engine must pass.
 
 pub mod backup;
+pub mod inspect;
 pub mod open;
 pub mod operator;
 pub mod pool;

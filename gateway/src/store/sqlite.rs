@@ -19,6 +19,7 @@ use super::{Committed, Counts, Done, PairChange, Store, StoreError, StoreFault};
 use crate::presence::record::{Pair, PairKey};
 
 mod commit;
+mod inspect;
 mod operator;
 mod pairs;
 mod pool;
@@ -26,6 +27,8 @@ mod reader;
 
 use operator::{Copying, OperatorJob};
 use reader::Reader;
+
+pub use inspect::AloneWithFile;
 
 /// Calls that may wait for the thread: a second or two of work.
 const QUEUE: usize = 8_192;

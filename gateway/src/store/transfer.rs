@@ -13,7 +13,7 @@ use super::backup::contents::{Contents, Tally};
 use super::backup::{BackupFault, BackupItem, Broken};
 use super::operator::{BackupSink, OperatorStore};
 use super::{Counts, Done, Store, StoreError, StoreFault};
-use crate::admin::journal::{BrokenAt, Hash};
+use crate::admin::journal::{BrokenAt, Hash, JournalEntry};
 
 /// Things on their way from one store to the other.
 const ON_THE_WAY: usize = 1_024;
@@ -208,6 +208,11 @@ impl Iterator for Taking {
         // Whoever gives goes away without an end when it has none.
         item.map_err(|_| Broken { line: self.number, fault: BackupFault::CutOff }).transpose()
     }
+}
+
+/// Notes in the journal of a store what was done with it.
+pub fn note(store: &Both, entry: JournalEntry) -> Result<(), StoreError> {
+    ask(|done| store.operators.append_journal(vec![entry], done)).map(drop)
 }
 
 /// What is not in `to` as it is in `from`. A replaced store keeps its journal behind that of the other, and its archive if the

@@ -23,6 +23,7 @@ mod commit;
 mod connection;
 mod fault;
 mod hints;
+mod inspect;
 #[cfg(test)]
 mod measure;
 mod migrate;
