@@ -32,6 +32,7 @@ pub mod pool;
 mod settings;
 mod sip;
 mod store;
+mod store_alone;
 pub mod stored;
 
 pub use access::{AccessPolicy, GrantFault, GrantFile};
@@ -41,6 +42,7 @@ pub use panel::PanelConfig;
 pub use partner::Partner;
 pub use sip::{MsrpListen, SipConfig, SipTlsFiles};
 pub use store::{PostgresConfig, PostgresHost, StoreConfig, Verification};
+pub use store_alone::store_of;
 pub use stored::{Declared, Stored};
 
 use partner_files::PartnerFiles;

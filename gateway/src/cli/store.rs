@@ -8,7 +8,6 @@ use causeway_shared::config::args::environment;
 use clap::Subcommand;
 use serde_json::{Value as Json, json};
 use tokio::runtime::Runtime;
-use toml::Table as Toml;
 
 use super::change::Confirm;
 use super::ending::{Ending, Failure, Found};
@@ -183,25 +182,22 @@ fn open(config: &StoreConfig, runtime: &Runtime) -> Result<Both, StoreError> {
 
 impl Move {
     /// The target as `[store]` has it.
-    fn section(&self, authorities: Option<&Path>) -> Toml {
+    fn section(&self, authorities: Option<&Path>) -> String {
         let files = [
             ("password_file", self.password_file.as_deref()),
             ("ca", authorities),
             ("certificate", self.certificate.as_deref()),
             ("key", self.key.as_deref()),
         ];
-        let mut section = Toml::new();
-        section.insert("postgres".to_owned(), self.to.clone().into());
-        for (key, file) in files {
-            if let Some(file) = file {
-                section.insert(key.to_owned(), file.display().to_string().into());
-            }
-        }
-        Toml::from_iter([("store".to_owned(), section.into())])
+        let files = files.into_iter().filter_map(|(key, file)| Some((key, file?.display().to_string())));
+        let keys = std::iter::once(("postgres", self.to.clone())).chain(files);
+        // What JSON escapes, TOML reads.
+        let lines = keys.map(|(key, value)| format!("{key} = {}\n", Json::from(value)));
+        format!("[store]\n{}", lines.collect::<String>())
     }
 
     fn target(&self, authorities: Option<&Path>) -> Result<PostgresConfig, Failure> {
-        let store = store_of(&self.section(authorities).to_string(), []);
+        let store = store_of(&self.section(authorities), []);
         match store.map_err(|mistakes| Failure::Usage(lines(&mistakes)))? {
             StoreConfig::Postgres(config) => Ok(config),
             StoreConfig::Sqlite(_) => Err(Failure::Usage("--to names no PostgreSQL database".to_owned())),

@@ -1,7 +1,6 @@
 //! The `[store]` of a file, read by itself: for `causeway store`, which has to work when the rest of the file does not.
 
 use causeway_shared::config::{ConfigError, Document};
-use toml::Table;
 
 use super::{ENVIRONMENT, StoreConfig, store};
 
@@ -10,15 +9,15 @@ pub fn store_of(
     text: &str,
     environment: impl IntoIterator<Item = (String, String)>,
 ) -> Result<StoreConfig, Vec<ConfigError>> {
-    // A text that is no TOML is named by the reader below.
-    let whole = text.parse::<Table>().map(|mut table| Table::from_iter(table.remove_entry("store")));
-    let text = whole.map_or_else(|_| text.to_owned(), |store| store.to_string());
-    let section = format!("{ENVIRONMENT}__STORE__");
-    let environment = environment.into_iter().filter(|(name, _)| name.starts_with(&section));
-    let mut document = Document::parse(&text, ENVIRONMENT, environment)?;
-    let store = store::read(document.section("store"), &mut Vec::new());
-    document.finish()?;
-    Ok(store)
+    let variables = format!("{ENVIRONMENT}__STORE__");
+    let environment = environment.into_iter().filter(|(name, _)| name.starts_with(&variables));
+    let mut document = Document::parse(text, ENVIRONMENT, environment)?;
+    let store = store::read(document.section("store"));
+    let mut mistakes = document.finish().err().unwrap_or_default();
+    // What else is in the file has not been read, which is no mistake.
+    let is_ours = |key: &str| key == "store" || key.starts_with("store.") || key.starts_with(&variables);
+    mistakes.retain(|mistake| is_ours(&mistake.key));
+    if mistakes.is_empty() { Ok(store) } else { Err(mistakes) }
 }
 
 #[cfg(test)]

@@ -60,7 +60,7 @@ fn restore(store: &dyn OperatorStore, items: Vec<BackupItem>, is_replacing: bool
 }
 
 /// A store with something of everything.
-fn filled(make: &dyn Fn() -> Both) -> Both {
+pub(crate) fn filled(make: &dyn Fn() -> Both) -> Both {
     let (pairs, store) = make();
     change(&*store, 0, vec![put("a.example", "{}"), DocumentChange::Grant { user: "u@x".into(), policy: "p".into() }]);
     change(&*store, 1, vec![put("b.example", r#"{"a":"\u0000"}"#)]);

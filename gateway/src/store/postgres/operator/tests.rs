@@ -110,6 +110,37 @@ fn a_restore_lets_others_read_and_makes_writers_wait() {
 }
 
 #[test]
+fn a_restore_that_the_server_does_not_survive_changes_nothing() {
+    let mut server = TestServer::start();
+    let address = server.address(&server.database());
+    let store = open(&address);
+    change(&*store, 0, vec![put("a.example", "{}")]);
+    let (has_ended, (begun, begins)) = (Arc::new(AtomicBool::new(false)), sync_channel(1));
+    let (told, hears) = sync_channel(1);
+    let document = Document {
+        kind: DocumentKind::Partner,
+        identity: "b.example".into(),
+        version: 1,
+        json: "{}".into(),
+        changed_at_ms: 1,
+        changed_by: "x".into(),
+    };
+    let first = std::iter::repeat_n(Ok(crate::store::backup::BackupItem::Document(document)), 1);
+    let source = Box::new(first.chain(Endless(Arc::clone(&has_ended), begun)));
+    store.restore(1, source, true, Box::new(move |result| told.send(result).unwrap()));
+    begins.recv().unwrap();
+    server.kill();
+    has_ended.store(true, Ordering::Release);
+    assert!(hears.recv().unwrap().unwrap_err().fault.may_pass());
+    server.resume_service();
+    let names = |store: &PostgresStore| data(store).documents.into_iter().map(|it| it.identity).collect::<Vec<_>>();
+    let again = open(&address);
+    assert_eq!(names(&again), ["a.example"]);
+    wait(|done| again.restore(1, Box::new(std::iter::empty()), true, done)).unwrap();
+    assert_eq!(names(&again), [""; 0]);
+}
+
+#[test]
 fn what_was_called_back_is_there_after_a_kill_of_the_server_and_the_chain_holds() {
     let mut server = TestServer::start();
     let address = server.address(&server.database());
