@@ -20,6 +20,7 @@ use crate::link::{LinkConfig, Links};
 use crate::pool::{Pool, View};
 use crate::store::Store;
 use crate::store::sqlite::SqliteStore;
+use crate::store::transfer::Both;
 use crate::trace::{Operator, Recorder};
 
 /// A folder of its own, gone at the end.
@@ -37,7 +38,7 @@ pub(crate) struct Rig {
     _folder: Folder,
     pub(crate) operators: AsyncStore,
     pub(crate) administration: Administration,
-    store: Arc<SqliteStore>,
+    store: Arc<dyn Store>,
     text: Arc<Mutex<Arc<str>>>,
     pub(crate) links: Links,
     /// What this gateway hears of the others.
@@ -48,6 +49,11 @@ pub(crate) struct Rig {
 impl Rig {
     /// With this behind the smallest configuration that runs; the domain is contoso.example.
     pub(crate) async fn new(more: &str) -> Self {
+        Self::on(more, |folder| Both::new(Arc::new(SqliteStore::open(folder.join("store.sqlite")).unwrap()))).await
+    }
+
+    /// The same on a store that others may have, too.
+    pub(crate) async fn on(more: &str, store: impl FnOnce(&Path) -> Both) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("causeway-admin-{}-{number}", std::process::id()));
@@ -61,8 +67,8 @@ impl Rig {
         };
         order.make().unwrap();
         let text: Arc<str> = format!("{}\n{more}", smallest(&folder.0)).into();
-        let store = Arc::new(SqliteStore::open(folder.0.join("store.sqlite")).unwrap());
-        let operators = AsyncStore::new(Arc::clone(&store) as _);
+        let Both { pairs: store, operators } = store(&folder.0);
+        let operators = AsyncStore::new(operators);
         let first = read(&text, &operators).await;
         let config = Arc::clone(&first.config);
         let (in_force, in_force_changes) = watch::channel(Arc::new(first));
@@ -107,7 +113,7 @@ impl Rig {
         let panel = watch::channel(Arc::new(config.panel.clone())).1;
         let recorder = Arc::<Recorder>::default();
         let settings = watch::channel(Arc::new(settings)).1;
-        let pairs = Arc::clone(&self.store) as Arc<dyn Store>;
+        let pairs = Arc::clone(&self.store);
         // No engine runs: what only it can answer, nobody answers.
         let (operator, _) =
             Operator::new(Arc::clone(&recorder), Arc::clone(&pairs), self.links.clone(), settings.clone());

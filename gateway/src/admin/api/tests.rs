@@ -9,3 +9,4 @@ mod manners;
 mod openapi;
 mod operating;
 mod people;
+mod pool;

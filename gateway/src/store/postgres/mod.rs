@@ -282,3 +282,6 @@ impl Drop for PostgresStore {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod upgrade_tests;

@@ -22,8 +22,11 @@ pub(super) async fn revision(session: &Session) -> Sql<u64> {
 /// Three reads; the transaction lets them see the same revision.
 pub(super) async fn read(session: &Session) -> Sql<OperatorData> {
     let revision = revision(session).await?;
-    let documents = session.query("SELECT * FROM document ORDER BY kind, identity", &[]).await?;
-    let grants = session.query("SELECT * FROM external_access_grant ORDER BY user_jid", &[]).await?;
+    // Columns by name: a later version may add some while this one runs, and a prepared `*` would not survive that.
+    let sql = "SELECT kind, identity, version, json, changed_at_ms, changed_by FROM document ORDER BY kind, identity";
+    let documents = session.query(sql, &[]).await?;
+    let sql = "SELECT user_jid, policy, changed_at_ms, changed_by FROM external_access_grant ORDER BY user_jid";
+    let grants = session.query(sql, &[]).await?;
     Ok(OperatorData {
         revision,
         documents: documents.iter().map(read_document).collect::<Sql<_>>()?,

@@ -72,18 +72,29 @@ pub(super) async fn insert(session: &Session, records: &[JournalRecord]) -> Sql<
         .map(drop)
 }
 
+/// Columns by name: a later version may add some while this one runs, and a prepared `*` would not survive that.
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT seq, previous_hash, hash, at_ms, actor, actor_kind, address, action, object, outcome, detail \
+             FROM journal ",
+            $rest
+        )
+    };
+}
+
 pub(super) async fn after(session: &Session, seq: u64, limit: usize) -> Sql<Vec<JournalRecord>> {
-    page(session, "SELECT * FROM journal WHERE seq > $1 ORDER BY seq LIMIT $2", integer(seq), limit).await
+    page(session, select!("WHERE seq > $1 ORDER BY seq LIMIT $2"), integer(seq), limit).await
 }
 
 pub(super) async fn before(session: &Session, seq: Option<u64>, limit: usize) -> Sql<Vec<JournalRecord>> {
     let seq = seq.map_or(i64::MAX, integer);
-    page(session, "SELECT * FROM journal WHERE seq < $1 ORDER BY seq DESC LIMIT $2", seq, limit).await
+    page(session, select!("WHERE seq < $1 ORDER BY seq DESC LIMIT $2"), seq, limit).await
 }
 
 /// The first entries of those that a restore has set aside, under their negative numbers.
 pub(super) async fn aside(session: &Session, limit: usize) -> Sql<Vec<(i64, JournalEntry)>> {
-    let sql = "SELECT * FROM journal WHERE seq < 0 ORDER BY seq DESC LIMIT $1";
+    let sql = select!("WHERE seq < 0 ORDER BY seq DESC LIMIT $1");
     let rows = session.query(sql, &[&count_of(limit)]).await?;
     rows.iter().map(|row| Ok((get(row, "seq")?, read(row)?.entry))).collect()
 }

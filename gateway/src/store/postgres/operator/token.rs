@@ -9,12 +9,22 @@ use crate::admin::journal::{Hash, JournalEntry};
 use crate::store::operator::bounds::words;
 use crate::store::operator::*;
 
+/// Columns by name: a later version may add some while this one runs, and a prepared `*` would not survive that.
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT token_id, name, token_hash, scopes, account, created_ms, expires_ms, last_used_ms FROM token ",
+            $rest
+        )
+    };
+}
+
 pub(super) async fn all(session: &Session) -> Sql<Vec<Token>> {
-    session.query("SELECT * FROM token ORDER BY name, token_id", &[]).await?.iter().map(read).collect()
+    session.query(select!("ORDER BY name, token_id"), &[]).await?.iter().map(read).collect()
 }
 
 pub(super) async fn by_hash(session: &Session, token_hash: &Hash) -> Sql<Option<Token>> {
-    let row = session.query_opt("SELECT * FROM token WHERE token_hash = $1", &[&&token_hash[..]]).await?;
+    let row = session.query_opt(select!("WHERE token_hash = $1"), &[&&token_hash[..]]).await?;
     row.as_ref().map(read).transpose()
 }
 
@@ -100,7 +110,8 @@ fn read_one_time(row: &Row) -> Sql<OneTime> {
 }
 
 pub(super) async fn one_time(session: &Session, token_hash: &Hash) -> Sql<Option<OneTime>> {
-    let row = session.query_opt("SELECT * FROM one_time WHERE token_hash = $1", &[&&token_hash[..]]).await?;
+    let sql = "SELECT token_hash, purpose, account, expires_ms FROM one_time WHERE token_hash = $1";
+    let row = session.query_opt(sql, &[&&token_hash[..]]).await?;
     row.as_ref().map(read_one_time).transpose()
 }
 
@@ -114,7 +125,8 @@ pub(super) async fn take_one_time(
         return Ok(None);
     }
     // Who comes second waits for the first, and then finds no row.
-    let sql = "DELETE FROM one_time WHERE token_hash = $1 AND purpose = $2 RETURNING *";
+    let sql = "DELETE FROM one_time WHERE token_hash = $1 AND purpose = $2 \
+               RETURNING token_hash, purpose, account, expires_ms";
     let row = session.query_opt(sql, &[&&token_hash[..], &purpose]).await?;
     let link = row.as_ref().map(read_one_time).transpose()?;
     Ok(link.filter(|link| link.expires_ms > now_ms))
