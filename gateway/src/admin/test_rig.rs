@@ -19,8 +19,8 @@ use crate::dev_certs::Order;
 use crate::link::{LinkConfig, Links};
 use crate::pool::{Pool, View};
 use crate::store::Store;
+use crate::store::open::Stores;
 use crate::store::sqlite::SqliteStore;
-use crate::store::transfer::Both;
 use crate::trace::{Operator, Recorder};
 
 /// A folder of its own, gone at the end.
@@ -49,11 +49,11 @@ pub(crate) struct Rig {
 impl Rig {
     /// With this behind the smallest configuration that runs; the domain is contoso.example.
     pub(crate) async fn new(more: &str) -> Self {
-        Self::on(more, |folder| Both::new(Arc::new(SqliteStore::open(folder.join("store.sqlite")).unwrap()))).await
+        Self::on(more, |folder| Stores::of(Arc::new(SqliteStore::open(folder.join("store.sqlite")).unwrap()))).await
     }
 
     /// The same on a store that others may have, too.
-    pub(crate) async fn on(more: &str, store: impl FnOnce(&Path) -> Both) -> Self {
+    pub(crate) async fn on(more: &str, store: impl FnOnce(&Path) -> Stores) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("causeway-admin-{}-{number}", std::process::id()));
@@ -67,7 +67,7 @@ impl Rig {
         };
         order.make().unwrap();
         let text: Arc<str> = format!("{}\n{more}", smallest(&folder.0)).into();
-        let Both { pairs: store, operators } = store(&folder.0);
+        let Stores { pairs: store, operators, .. } = store(&folder.0);
         let operators = AsyncStore::new(operators);
         let first = read(&text, &operators).await;
         let config = Arc::clone(&first.config);

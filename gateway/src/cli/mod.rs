@@ -181,12 +181,9 @@ async fn ask(verb: &Verb, client: &Client, screen: &Screen) -> Ending {
         Verb::Backup(arguments) => arguments.run(client, screen).await,
         Verb::Restore(arguments) => arguments.run(client, screen).await,
         // `run` has done these.
-        Verb::Store(_)
-        | Verb::Cert(_)
-        | Verb::Dns(_)
-        | Verb::DevCerts(_)
-        | Verb::Completions(_)
-        | Verb::Man(_) => Ok(Found::InOrder),
+        Verb::Store(_) | Verb::Cert(_) | Verb::Dns(_) | Verb::DevCerts(_) | Verb::Completions(_) | Verb::Man(_) => {
+            Ok(Found::InOrder)
+        }
     }
 }
 

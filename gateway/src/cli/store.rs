@@ -18,9 +18,10 @@ use crate::config::{PostgresConfig, StoreConfig, store_of};
 use crate::shell::now;
 use crate::store::backup::contents::KINDS;
 use crate::store::inspect::Inspection;
+use crate::store::open::{self, Stores};
 use crate::store::postgres::PostgresStore;
 use crate::store::sqlite::{AloneWithFile, SqliteStore};
-use crate::store::transfer::{self, Both, TransferError, look_through};
+use crate::store::transfer::{self, TransferError, look_through};
 use crate::store::{StoreError, StoreFault};
 
 /// Threads that serve the connections to a server.
@@ -132,16 +133,22 @@ fn check(config: &StoreConfig, runtime: &Runtime, screen: &Screen) -> Ending {
     findings.push(("schema", schema(&found)));
     // Opening it would bring the schema up to date, which is for the gateway to do.
     if found.schema == found.known && found.faults.is_empty() {
-        let store = open(config, runtime)?;
+        let store = runtime.block_on(open::open(config))?;
         let contents = look_through(&store, u64::MAX)?;
-        findings.push(("records", match contents.unreadable() {
-            0 => Ok(format!("{} pairs and all else can be read", contents.contents.count("pair"))),
-            bad => Err(format!("{bad} of {} pairs cannot be read; restore a backup", contents.counts.pairs)),
-        }));
-        findings.push(("journal", match contents.broken() {
-            None => Ok(format!("{} entries, the chain holds", contents.contents.count("journal"))),
-            Some(broken) => Err(broken.to_string()),
-        }));
+        findings.push((
+            "records",
+            match contents.unreadable() {
+                0 => Ok(format!("{} pairs and all else can be read", contents.contents.count("pair"))),
+                bad => Err(format!("{bad} of {} pairs cannot be read; restore a backup", contents.counts.pairs)),
+            },
+        ));
+        findings.push((
+            "journal",
+            match contents.broken() {
+                None => Ok(format!("{} entries, the chain holds", contents.contents.count("journal"))),
+                Some(broken) => Err(broken.to_string()),
+            },
+        ));
     }
     let value: Json = findings
         .iter()
@@ -168,16 +175,11 @@ fn schema(found: &Inspection) -> Result<String, String> {
     let Inspection { schema, known, .. } = found;
     match schema.cmp(known) {
         std::cmp::Ordering::Equal => Ok(format!("{schema}, that of this program")),
-        std::cmp::Ordering::Less => Err(format!("{schema}; a gateway of this version brings it to {known} when it starts")),
+        std::cmp::Ordering::Less => {
+            Err(format!("{schema}; a gateway of this version brings it to {known} when it starts"))
+        }
         std::cmp::Ordering::Greater => Err(format!("{schema}, and this program knows {known}: use a newer causeway")),
     }
-}
-
-fn open(config: &StoreConfig, runtime: &Runtime) -> Result<Both, StoreError> {
-    Ok(match config {
-        StoreConfig::Sqlite(path) => Both::new(Arc::new(SqliteStore::open(path)?)),
-        StoreConfig::Postgres(config) => Both::new(runtime.block_on(PostgresStore::open(config))?),
-    })
 }
 
 impl Move {
@@ -208,7 +210,9 @@ impl Move {
         let target = self.target(authorities)?;
         let StoreConfig::Sqlite(path) = self.source.read()? else {
             let config = self.source.config.display();
-            return Err(Failure::Usage(format!("[store] of {config} names PostgreSQL already; there is no file to move")));
+            return Err(Failure::Usage(format!(
+                "[store] of {config} names PostgreSQL already; there is no file to move"
+            )));
         };
         let there = runtime.block_on(PostgresStore::inspect(&target))?;
         if !there.gateways.is_empty() {
@@ -216,11 +220,11 @@ impl Move {
             return Err(Failure::Usage(format!("{} is in use by {running}; stop the gateways", there.place)));
         }
         let file = AloneWithFile::open(&path)?;
-        let here = Both::new(file.store());
+        let here = Stores::of(file.store());
         let found = look_through(&here, u64::MAX)?;
         let there = runtime.block_on(PostgresStore::open(&target))?;
         let place = Arc::clone(there.place());
-        let there = Both::new(there);
+        let there = Stores::of(there);
         if self.replace {
             self.confirm.insist(&format!("Replace what {place} holds?"), false)?;
         }
@@ -251,13 +255,9 @@ impl Move {
     fn text(&self, result: &Json, path: &Path, authorities: Option<&Path>, screen: &Screen) -> String {
         let mut table = Table::new(["WHAT", "HERE", "THERE", ""]);
         for row in result["kinds"].as_array().into_iter().flatten() {
-            let same = if row["same"] == true { (Tone::Good, "same".to_owned()) } else { (Tone::Bad, "differs".to_owned()) };
-            table.row([
-                field(row, "kind").into(),
-                field(row, "here").into(),
-                field(row, "there").into(),
-                same.into(),
-            ]);
+            let same =
+                if row["same"] == true { (Tone::Good, "same".to_owned()) } else { (Tone::Bad, "differs".to_owned()) };
+            table.row([field(row, "kind").into(), field(row, "here").into(), field(row, "there").into(), same.into()]);
         }
         let mut text = table.text(screen, "");
         let broken = field(result, "journal_broken");
@@ -280,18 +280,11 @@ impl Move {
 }
 
 /// What is here and there, kind by kind.
-fn compared(
-    path: &Path,
-    place: &str,
-    here: &transfer::Found,
-    there: &transfer::Found,
-    is_done_before: bool,
-) -> Json {
+fn compared(path: &Path, place: &str, here: &transfer::Found, there: &transfer::Found, is_done_before: bool) -> Json {
     let differences = transfer::differences(here, there);
     let counted = KINDS.map(|kind| (kind, here.contents.count(kind), there.contents.count(kind)));
-    let authorisations = |found: &transfer::Found| {
-        found.counts.authorisations_in + found.counts.held + found.counts.authorisations_out
-    };
+    let authorisations =
+        |found: &transfer::Found| found.counts.authorisations_in + found.counts.held + found.counts.authorisations_out;
     let further = [
         ("authorisation", authorisations(here), authorisations(there)),
         ("dialog", here.counts.dialogs, there.counts.dialogs),

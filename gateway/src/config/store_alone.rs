@@ -12,7 +12,7 @@ pub fn store_of(
     let variables = format!("{ENVIRONMENT}__STORE__");
     let environment = environment.into_iter().filter(|(name, _)| name.starts_with(&variables));
     let mut document = Document::parse(text, ENVIRONMENT, environment)?;
-    let store = store::read(document.section("store"));
+    let store = store::read(document.section("store"), &mut Vec::new());
     let mut mistakes = document.finish().err().unwrap_or_default();
     // What else is in the file has not been read, which is no mistake.
     let is_ours = |key: &str| key == "store" || key.starts_with("store.") || key.starts_with(&variables);

@@ -11,28 +11,13 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use super::backup::contents::{Contents, Tally};
 use super::backup::{BackupFault, BackupItem, Broken};
-use super::operator::{BackupSink, OperatorStore};
-use super::{Counts, Done, Store, StoreError, StoreFault};
+use super::open::Stores;
+use super::operator::BackupSink;
+use super::{Counts, Done, StoreError, StoreFault};
 use crate::admin::journal::{BrokenAt, Hash, JournalEntry};
 
 /// Things on their way from one store to the other.
 const ON_THE_WAY: usize = 1_024;
-
-/// One store, both its sides.
-#[derive(Clone)]
-pub struct Both {
-    /// Pairs.
-    pub pairs: Arc<dyn Store>,
-    /// What operators decide and do.
-    pub operators: Arc<dyn OperatorStore>,
-}
-
-impl Both {
-    /// Of a store that is both.
-    pub fn new<S: Store + OperatorStore + 'static>(store: Arc<S>) -> Self {
-        Self { pairs: Arc::clone(&store) as _, operators: store }
-    }
-}
 
 /// What a store holds, and what it says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,7 +76,7 @@ fn ask<T: Send + 'static>(call: impl FnOnce(Done<T>)) -> Result<T, StoreError> {
 }
 
 /// Reads all of a store. Its journal counts up to the entry with this number, and is checked to its end.
-pub fn look_through(store: &Both, up_to: u64) -> Result<Found, StoreError> {
+pub fn look_through(store: &Stores, up_to: u64) -> Result<Found, StoreError> {
     let (told, hears) = sync_channel(1);
     let sink = Looking { tally: Some(Tally::up_to(up_to)), revision: 0, told };
     ask(|done| store.operators.export(true, Box::new(sink), done))?;
@@ -135,7 +120,7 @@ impl BackupSink for Looking {
 
 /// Moves all of `from`, which nobody writes to, into `to`, which is empty or is replaced. What is found there afterwards
 /// is for [`differences`].
-pub fn transfer(from: &Both, found: &Found, to: &Both, is_replacing: bool) -> Result<(), TransferError> {
+pub fn transfer(from: &Stores, found: &Found, to: &Stores, is_replacing: bool) -> Result<(), TransferError> {
     if found.unreadable() > 0 {
         return Err(TransferError::Unreadable(found.unreadable()));
     }
@@ -211,7 +196,7 @@ impl Iterator for Taking {
 }
 
 /// Notes in the journal of a store what was done with it.
-pub fn note(store: &Both, entry: JournalEntry) -> Result<(), StoreError> {
+pub fn note(store: &Stores, entry: JournalEntry) -> Result<(), StoreError> {
     ask(|done| store.operators.append_journal(vec![entry], done)).map(drop)
 }
 

@@ -10,9 +10,9 @@ use crate::admin::journal::verify_chain;
 use crate::admin::login::{Actor, NewAccount, Role};
 use crate::admin::panel::language::Language;
 use crate::admin::test_rig::Rig;
+use crate::store::open::Stores;
 use crate::store::postgres::PostgresStore;
 use crate::store::postgres::test_server::TestServer;
-use crate::store::transfer::Both;
 
 const PASSWORD: &str = "correct horse battery staple";
 
@@ -29,7 +29,7 @@ impl Pool {
         let address = server.address(&server.database()).parse().unwrap();
         let open = async || {
             let store = PostgresStore::open(&address).await.unwrap();
-            Rig::on("", |_| Both::new(Arc::clone(&store))).await
+            Rig::on("", |_| Stores::of(Arc::clone(&store))).await
         };
         let rigs = [open().await, open().await];
         let clients = [Client::local(&rigs[0]).await, Client::local(&rigs[1]).await];
