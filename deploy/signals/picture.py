@@ -14,7 +14,7 @@ h1 { font-size: 17px; margin: 4px 0 10px } .board { display: grid; grid-template
 .stat small { font-size: 12px; color: #9fa7b3 } svg text { fill: #9fa7b3; font-size: 9px }
 """
 #: Of a plot, in its own units.
-WIDTH, HEIGHT, LEFT, BOTTOM = 380, 130, 44, 14
+WIDTH, HEIGHT, LEFT, BOTTOM = 380, 130, 54, 14
 
 
 def shown(value, unit):
@@ -125,7 +125,7 @@ def shoot(pages, folder, wanted, book):
     book.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1264, "height": 600})
+        page = browser.new_page(viewport={"width": 1264, "height": 120})
         for name, body in pages.items():
             text = f"<!doctype html><meta charset=utf-8><title>{name}</title><style>{STYLE}</style>{body}"
             (folder / f"{name}.html").write_text(text, encoding="utf-8")

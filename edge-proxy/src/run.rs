@@ -245,7 +245,7 @@ fn read_again(args: &CommonArgs) -> Option<Config> {
 
 fn log_warnings(warnings: &[ConfigWarning]) {
     for warning in warnings {
-        tracing::warn!(key = warning.key, "{}", warning.text);
+        tracing::warn!(key = warning.key, text = warning.text, "something in the configuration should be looked at");
     }
 }
 

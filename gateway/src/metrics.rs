@@ -30,7 +30,7 @@ pub(crate) use engine::Turn;
 pub(crate) use partners::To;
 use partners::{DeliveryLabels, PartnerCounts, RefusalLabels, Times};
 use presence::Staleness;
-pub use standing::register as register_standing;
+pub use standing::{InForce as SettingsInForce, register as register_standing};
 pub use store::StoreMetrics;
 
 /// Labels of a verdict.

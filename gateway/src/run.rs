@@ -35,7 +35,7 @@ use crate::engine::{Engine, SessionSettings, Settings};
 use crate::health::{self, Health};
 use crate::link::{EdgeAddress, LinkConfig, Links};
 use crate::locate::Locator;
-use crate::metrics::{Metrics, register_standing};
+use crate::metrics::{Metrics, SettingsInForce, register_standing};
 use crate::policy::Domains;
 use crate::pool::gauges::PoolGauges;
 use crate::pool::{AsyncPool, Pool as Replicas, PoolFacts, PoolFault};
@@ -233,7 +233,9 @@ pub async fn run(config: Config, path: PathBuf) -> Result<(), StartError> {
         archive,
     };
     let captured = hep::Counts::register(&mut catalogue);
-    register_standing(&mut catalogue, &links, shell.engine.sip_counts(), live.settings.subscribe());
+    let newest = live.settings.subscribe();
+    let settings_in_force: SettingsInForce = Arc::new(move || Arc::clone(&newest.borrow()));
+    register_standing(&mut catalogue, &links, shell.engine.sip_counts(), &settings_in_force);
     let (registry, described) = catalogue.into_parts();
     let (ready_links, is_draining) = (links.clone(), shell.draining.clone());
     let legs: Legs = Arc::new(move || legs(&ready_links, &metrics, *is_draining.borrow()));

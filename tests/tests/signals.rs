@@ -181,3 +181,61 @@ fn every_alert_has_a_severity_a_test_and_its_section_in_the_runbook() {
     let sections = runbook.lines().filter_map(|line| line.strip_prefix("### ")).count();
     assert_eq!(sections, alerts.len(), "the runbook has sections of alerts that there are not");
 }
+
+/// The arguments of each call of a log macro in a source.
+fn log_calls(source: &str) -> Vec<String> {
+    let mut calls = Vec::new();
+    for level in ["trace", "debug", "info", "warn", "error"] {
+        for rest in source.split(&format!("tracing::{level}!(")).skip(1) {
+            let (mut depth, mut is_text, mut escaped) = (1, false, false);
+            let arguments = rest.chars().take_while(|c| {
+                match (is_text, *c) {
+                    (true, '\\') if !escaped => {
+                        escaped = true;
+                        return true;
+                    }
+                    (_, '"') if !escaped => is_text = !is_text,
+                    (false, '(') => depth += 1,
+                    (false, ')') => depth -= 1,
+                    _ => {}
+                }
+                escaped = false;
+                depth > 0
+            });
+            calls.push(arguments.collect());
+        }
+    }
+    calls
+}
+
+#[test]
+fn every_log_line_has_one_constant_sentence_and_its_facts_as_fields() {
+    let mut wrong = Vec::new();
+    let mut count = 0;
+    for folder in ["shared/src", "edge-proxy/src", "gateway/src", "gateway/sip/src"] {
+        let mut folders = vec![root().join(folder)];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                    continue;
+                }
+                for call in log_calls(&std::fs::read_to_string(&path).unwrap()) {
+                    count += 1;
+                    let texts: Vec<&str> = call.split('"').skip(1).step_by(2).collect();
+                    let (fields, sentence) = (call.split('"').step_by(2).collect::<String>(), texts.last());
+                    // What people write is logged in one place, where an operator has turned that on.
+                    let is_open = call.contains("causeway::bodies");
+                    let words: BTreeSet<&str> = fields.split(|c: char| !is_word(c)).collect();
+                    let tells = ["xml", "body", "secret", "password", "token"].into_iter().any(|word| words.contains(word));
+                    if sentence.is_none_or(|text| text.contains('{')) || tells && !is_open {
+                        wrong.push(format!("{}: {}", path.display(), call.split_whitespace().collect::<Vec<_>>().join(" ")));
+                    }
+                }
+            }
+        }
+    }
+    assert!(count > 100, "the calls are not found: {count}");
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}

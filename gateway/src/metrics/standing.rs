@@ -10,13 +10,15 @@ use causeway_shared::link::fullness::WindowFacts;
 use causeway_shared::metrics::{Catalogue, Kind, OTHER, Sample, UNKNOWN};
 use causeway_shared::verdict::history::MAX_PARTNERS;
 use causeway_sip::endpoint::Counts;
-use tokio::sync::watch;
 
 use crate::engine::Settings;
 use crate::link::Links;
 
+/// Gives the settings in force.
+pub type InForce = Arc<dyn Fn() -> Arc<Settings> + Send + Sync>;
+
 /// Adds everything that is looked up.
-pub fn register(catalogue: &mut Catalogue, links: &Links, sip: Counts, settings: watch::Receiver<Arc<Settings>>) {
+pub fn register(catalogue: &mut Catalogue, links: &Links, sip: Counts, settings: &InForce) {
     register_link(catalogue, links);
     register_queues(catalogue, links, settings);
     let help = "SIP transactions that ended, by method, direction of the request, and class of the final response";
@@ -61,15 +63,15 @@ fn register_link(catalogue: &mut Catalogue, links: &Links) {
 }
 
 /// What waits for an edge, or for its acknowledgement, by partner.
-fn register_queues(catalogue: &mut Catalogue, links: &Links, settings: watch::Receiver<Arc<Settings>>) {
+fn register_queues(catalogue: &mut Catalogue, links: &Links, settings: &InForce) {
     let names: [(&'static str, &'static str, usize); 2] = [
         ("causeway_queue_stanzas", "Stanzas for partners that no edge has finished", 0),
         ("causeway_queue_oldest_seconds", "How long the oldest of these stanzas waits", 1),
     ];
     for (name, help, which) in names {
-        let (links, settings) = (links.clone(), settings.clone());
+        let (links, settings) = (links.clone(), Arc::clone(settings));
         catalogue.look_up(name, help, Kind::Gauge, &["partner"], move || {
-            let waiting = waiting(&links, &settings.borrow());
+            let waiting = waiting(&links, &settings());
             let sample = |(partner, values): (String, [f64; 2])| -> Option<Sample> {
                 Some((vec![("partner", partner)], *values.get(which)?))
             };
