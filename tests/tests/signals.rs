@@ -154,7 +154,7 @@ fn every_metric_that_the_book_names_exists() {
             continue;
         }
         let text = std::fs::read_to_string(&path).unwrap();
-        for quotation in text.split('`').skip(1).step_by(2).filter(|quotation| quotation.starts_with("causeway")) {
+        for quotation in text.split('`').skip(1).step_by(2).filter(|quotation| quotation.starts_with("causeway_")) {
             let is_there = |name: &String| known.contains_key(name) || known.contains_key(&format!("{name}_bucket"));
             let wrong = names(quotation).into_iter().filter(|name| !is_there(name));
             unknown.extend(wrong.map(|name| format!("{}: {name}", path.display())));
@@ -219,6 +219,9 @@ fn every_log_line_has_one_constant_sentence_and_its_facts_as_fields() {
                 let path = entry.unwrap().path();
                 if path.is_dir() {
                     folders.push(path);
+                    continue;
+                }
+                if path.extension().is_none_or(|extension| extension != "rs") {
                     continue;
                 }
                 for call in log_calls(&std::fs::read_to_string(&path).unwrap()) {
