@@ -61,7 +61,7 @@ pub async fn wait_for(config: &StoreConfig) -> Result<Stores, StoreError> {
         match open(config).await {
             Err(error) if comes_by_itself(error.fault) && Instant::now() < end => {
                 if !is_said {
-                    tracing::warn!(%error, "the store is not there yet; waiting {START_PATIENCE:?} for it");
+                    tracing::warn!(%error, patience = ?START_PATIENCE, "the store is not there yet; waiting for it");
                     is_said = true;
                 }
                 tokio::time::sleep(PAUSE).await;
