@@ -231,9 +231,14 @@ fn every_log_line_has_one_constant_sentence_and_its_facts_as_fields() {
                     // What people write is logged in one place, where an operator has turned that on.
                     let is_open = call.contains("causeway::bodies");
                     let words: BTreeSet<&str> = fields.split(|c: char| !is_word(c)).collect();
-                    let tells = ["xml", "body", "secret", "password", "token"].into_iter().any(|word| words.contains(word));
+                    let tells =
+                        ["xml", "body", "secret", "password", "token"].into_iter().any(|word| words.contains(word));
                     if sentence.is_none_or(|text| text.contains('{')) || tells && !is_open {
-                        wrong.push(format!("{}: {}", path.display(), call.split_whitespace().collect::<Vec<_>>().join(" ")));
+                        wrong.push(format!(
+                            "{}: {}",
+                            path.display(),
+                            call.split_whitespace().collect::<Vec<_>>().join(" ")
+                        ));
                     }
                 }
             }
