@@ -371,12 +371,17 @@ def scaling_series():
 # How objects are found, and what a configuration says.
 
 
-def configuration(rendered, workload):
+def configuration_of(pod):
+    """What the program of a pod is configured as."""
+    return configuration(pod.cluster.rendered, pod.workload, pod.name, pod.address)
+
+
+def configuration(rendered, workload, pod="some-pod", address="192.0.2.77"):
     """The configuration of one of our programs: its file with the variables of the pod over it, as Kubernetes gives them."""
     name = {"edge": "edge-config", "gateway": "gateway-config"}[workload.name]
     (text,) = rendered.one("ConfigMap", name, workload.namespace)["data"].values()
     document = tomllib.loads(text)
-    for variable, value in environment(workload, f"{workload.name}-0", "192.0.2.77").items():
+    for variable, value in environment(workload, pod, address).items():
         prefix, *keys = variable.split("__")
         if prefix not in ("CAUSEWAY_EDGE", "CAUSEWAY_GATEWAY"):
             continue

@@ -5,6 +5,7 @@ Runs in a network namespace of its own, as root, because pods get their own user
 
 import json
 import os
+import re
 import socket
 import ssl
 import subprocess
@@ -13,6 +14,7 @@ import sys
 import agreement
 import cluster
 from cluster import eventually
+from database import Database
 
 #: A pod gets so long to be ready: edges are looked up every 10 s, and a debug build is slow.
 READY = 60
@@ -44,10 +46,12 @@ def run(everything):
     by_overlay = {rendered.overlay: rendered for rendered in everything}
     yield from _told(by_overlay["overlays/single"], names, _one_node)
     yield from _told(by_overlay["check/variants/proxy-protocol"], names, _configurations)
+    yield from _told(by_overlay["overlays/two-tier/perimeter+overlays/two-tier/inside"], names, _configurations)
+    yield from _told(by_overlay["overlays/pool"], names, _pool)
 
 
 def _told(rendered, names, story):
-    made = cluster.Cluster(rendered, names, {"postgres": {"password": "not-a-secret", "ca.crt": ""}})
+    made = cluster.Cluster(rendered, names)
     try:
         yield from ((f"{rendered.overlay}: {name}", mistakes) for name, mistakes in story(made))
     finally:
@@ -87,6 +91,48 @@ def _one_node(made):
         code = pod.terminate()
         yield f"{pod.name} ends in order within its grace period", [] if code == 0 else [f"exit {code}", pod.tail()]
     yield "nothing but the volumes was written", _written(gateway) + _written(edge)
+
+
+def _pool(made):
+    yield from _configurations(made)
+    workloads = {workload.name: workload for workload in made.rendered.workloads()}
+    edges = [made.pods["causeway", "edge-0"], made.pod(workloads["edge"], 1)]
+    gateways = [made.pods["causeway", "gateway-0"], *(made.pod(workloads["gateway"], n) for n in (1, 2))]
+    database = Database(made.pod(workloads["postgres"], 0))
+    try:
+        for pod in [*edges, *gateways]:
+            pod.start()
+        for pod in [*gateways, *edges]:
+            is_ready = pod.passes("readinessProbe", READY)
+            yield f"{pod.name} becomes ready", [] if is_ready else [pod.probe("readinessProbe")[1], pod.tail()]
+        everywhere = f"{len(gateways)} gateways attached"
+        for edge in edges:
+            all_there = eventually(lambda: everywhere in edge.probe("readinessProbe")[1], READY)  # noqa: B023
+            yield f"every gateway is attached to {edge.name}", [] if all_there else [edge.probe("readinessProbe")[1]]
+        contacts = {agreement.configuration_of(pod)["sip"]["session_contact"] for pod in gateways}
+        yield "sessions name the very pod", [] if len(contacts) == len(gateways) else sorted(contacts)
+        yield from _metrics(edges[0], gateways[0])
+        gateways[1].kill()
+        left = f"{len(gateways) - 1} gateways attached"
+        noticed = eventually(lambda: left in edges[0].probe("readinessProbe")[1], READY)
+        still = all(pod.probe("readinessProbe")[0] == 200 for pod in (gateways[0], gateways[2], *edges))
+        yield "the others carry on when a gateway is killed", [] if noticed and still else [edges[0].tail()]
+        for pod in (gateways[0], gateways[2], *edges):
+            code = pod.terminate()
+            yield f"{pod.name} ends in order within its grace period", [] if code == 0 else [f"exit {code}", pod.tail()]
+    finally:
+        database.end()
+
+
+def _metrics(edge, gateway):
+    """What autoscalers and monitors ask for is among what the programs count."""
+    # A figure for connections is there from the first connection on.
+    socket.create_connection((edge.address, edge.workload.port("xmpp-server")), timeout=5).close()
+    counted = "\n".join(pod.ask("/metrics")[1] for pod in (edge, gateway))
+    there = set(re.findall(r"^# TYPE (\S+) (\S+)$", counted, re.MULTILINE))
+    known = {name + ("_total" if kind == "counter" else "") for name, kind in there}
+    missing = [series for series in agreement.scaling_series().values() if series not in known]
+    yield "the figures that pods scale by are counted", [f"there is no {series}" for series in missing]
 
 
 def _partners(made, gateway):
