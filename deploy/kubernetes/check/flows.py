@@ -1,7 +1,12 @@
 """Who talks to whom, and who must not: the table that NetworkPolicies are held against.
 
-The table of hosts (deploy/firewall) says the same with addresses.
+The table of hosts (deploy/firewall/flows.md) says what has to be in it.
 """
+
+import pathlib
+import re
+
+HOSTS_TABLE = pathlib.Path(__file__).resolve().parents[2] / "firewall/flows.md"
 
 #: Ends that are no pods.
 HOSTS = {
@@ -91,3 +96,47 @@ WITH_PROXY = [
     ("load-balancer", "edge", 5269, "TCP", True),
     ("load-balancer", "edge", 23456, "TCP", False),
 ]
+
+#: What the table of hosts calls the ends.
+SPOKEN = {
+    "internet": "partner", "edge, outside": "edge", "edge, inside": "edge", "edge": "edge", "gateway": "gateway",
+    "name servers": "dns", "pool": "front-end", "database": "database", "operators": "ingress", "monitoring": "prometheus",
+}  # fmt: skip
+
+#: Rows that no manifest opens, by the end or the condition that says so: the node's clock is the node's, and the others are
+#: off in the overlays; who turns one on adds a policy.
+NOT_HERE = {"time servers", "identity provider", "collector", "pool and its clients", "`listen.direct_tls`"}
+
+
+def not_in_step():
+    """Rows of the table of hosts that this one knows nothing of."""
+    text = HOSTS_TABLE.read_text()
+    allowed, _, never = text.partition("## Never")
+    known = FLOWS + WITH_DATABASE + WITH_POSTGRES + WITH_PANEL
+    for sources, destinations, ports, when in _rows(allowed, 4):
+        if {sources, destinations, when} & NOT_HERE:
+            continue
+        numbers = {int(number) for number in re.findall(r"(\d+)/", ports)}
+        for source in _ends(sources):
+            for destination in _ends(destinations):
+                found = {flow[2] for flow in known if flow[:2] == (source, destination) and flow[4]}
+                if not found & numbers:
+                    yield f"{sources} -> {destinations} {ports} is in flows.md and not here"
+    if not any(flow[0] == "edge" and flow[1] == inside and not flow[4] for flow in known for inside in ("gateway", "corporate")):
+        yield "nothing here says that the edge opens nothing inwards"
+    if "edge | anything inside" not in never:
+        yield "flows.md does not say any more that the edge opens nothing inwards"
+
+
+def _rows(text, columns):
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
+    return [row[:columns] for row in rows[2:]]
+
+
+def _ends(cell):
+    if cell in SPOKEN:
+        return [SPOKEN[cell]]
+    ends = [SPOKEN.get(each) for each in cell.split(", ")]
+    if None in ends:
+        raise SystemExit(f"flows.md speaks of {cell!r}: say in flows.py which end that is")
+    return ends
