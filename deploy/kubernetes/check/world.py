@@ -3,6 +3,7 @@
 Runs in a network namespace of its own, as root, because pods get their own users and networks.
 """
 
+import copy
 import json
 import os
 import re
@@ -20,6 +21,9 @@ from database import Database
 READY = 60
 #: The programs look at their files every 2 s.
 NOTICED = 20
+
+#: An empty SETTINGS frame of HTTP/2 (RFC 9113, section 6.5); its fourth byte is the type.
+SETTINGS = b"\0\0\0\4\0\0\0\0\0"
 
 _INSIDE = "CAUSEWAY_KUBE_INSIDE"
 
@@ -46,7 +50,7 @@ def run(everything):
     by_overlay = {rendered.overlay: rendered for rendered in everything}
     yield from _told(by_overlay["overlays/single"], names, _one_node)
     yield from _told(by_overlay["check/variants/proxy-protocol"], names, _configurations)
-    yield from _told(by_overlay["overlays/two-tier/perimeter+overlays/two-tier/inside"], names, _configurations)
+    yield from _told(by_overlay["overlays/two-tier/perimeter+overlays/two-tier/inside"], names, _two_tiers)
     yield from _told(by_overlay["overlays/pool"], names, _pool)
 
 
@@ -91,6 +95,37 @@ def _one_node(made):
         code = pod.terminate()
         yield f"{pod.name} ends in order within its grace period", [] if code == 0 else [f"exit {code}", pod.tail()]
     yield "nothing but the volumes was written", _written(gateway) + _written(edge)
+
+
+def _two_tiers(made):
+    """Each side believes the other's authority, and not its own: who holds the perimeter's keys makes no gateway."""
+    yield from _configurations(made)
+    edge, gateway = made.pods["causeway-perimeter", "edge-0"], made.pods["causeway-inside", "gateway-0"]
+    edge.start()
+    yield "the edge passes its startup probe", _unless(edge.passes("startupProbe", READY), edge)
+    yield "the edge takes the gateway's certificate", _unless(_attaches(edge, gateway.volume("link")), edge)
+    forged = copy.deepcopy(made.rendered.one("Certificate", "link-gateway"))
+    forged["metadata"]["namespace"] = "causeway-perimeter"
+    for name, text in made.authorities.secret(forged).items():
+        (made.state / name).write_text(text)
+    refused = not _attaches(edge, made.state)
+    yield "a gateway's certificate of the perimeter's own authority is refused", [] if refused else ["it was taken"]
+
+
+def _attaches(edge, files):
+    """Whether the edge speaks HTTP/2 with whoever shows the certificate in this folder, and is believed by it."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.load_verify_locations(files / "ca.crt")
+    context.load_cert_chain(files / "tls.crt", files / "tls.key")
+    context.set_alpn_protocols(["h2"])
+    try:
+        with socket.create_connection((edge.address, edge.workload.port("link")), timeout=5) as tcp:
+            with context.wrap_socket(tcp) as tls:
+                tls.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + SETTINGS)
+                return tls.recv(4096)[3:4] == SETTINGS[3:4]
+    except OSError:
+        return False
 
 
 def _pool(made):
