@@ -56,8 +56,8 @@ def install(host, package):
 def certificates(gateway):
     """What an operator makes and carries: everything by its name in the book."""
     if not gateway.ask("test", "-e", "/root/made"):
-        link = ["--edge", "edge-1", "--gateway", "gateway-1"]
-        domains = ["--domain", "contoso.example", "--domain", "gateway.contoso.example"]
+        link = ["--edge=edge-1", "--gateway=gateway-1", "--gateway=gateway-2"]
+        domains = [f"--domain={name}contoso.example" for name in ("", "gateway.", "db.")]
         gateway.run("causeway", "dev-certs", "--out", "/root/made", *link, *domains)
     return {name: gateway.run("cat", f"/root/made/{name}") for name in gateway.run("ls", "/root/made").split()}
 
@@ -97,10 +97,14 @@ def start(host, name):
 
 
 def ready(*hosts):
-    """Waits until each says so."""
-    ask = ["curl", "--silent", "--fail", "--noproxy", "*", "http://127.0.0.1:9090/readyz"]
+    """Waits until each is."""
     for host in hosts:
-        until(f"{host.name} is ready", lambda host=host: host.ask(*ask))
+        until(f"{host.name} is ready", lambda host=host: is_ready(host))
+
+
+def is_ready(host):
+    """What it says at this moment."""
+    return host.ask("curl", "--silent", "--fail", "--noproxy", "*", "http://127.0.0.1:9090/readyz")
 
 
 @contextlib.contextmanager
