@@ -57,7 +57,7 @@ def certificates(gateway):
     """What an operator makes and carries: everything by its name in the book."""
     if not gateway.ask("test", "-e", "/root/made"):
         link = ["--edge=edge-1", "--gateway=gateway-1", "--gateway=gateway-2"]
-        domains = [f"--domain={name}contoso.example" for name in ("", "gateway.", "db.")]
+        domains = [f"--domain={name}contoso.example" for name in ("", "gateway.", "sip.", "db.")]
         gateway.run("causeway", "dev-certs", "--out", "/root/made", *link, *domains)
     return {name: gateway.run("cat", f"/root/made/{name}") for name in gateway.run("ls", "/root/made").split()}
 
@@ -100,6 +100,17 @@ def ready(*hosts):
     """Waits until each is."""
     for host in hosts:
         until(f"{host.name} is ready", lambda host=host: is_ready(host))
+
+
+@contextlib.contextmanager
+def sip_pool(perimeter, made):
+    """The SIP pool of the book, with its certificate."""
+    with tempfile.TemporaryDirectory(prefix="causeway-sip-") as folder:
+        files = [pathlib.Path(folder, f"sip.contoso.example.{kind}") for kind in ("crt", "key")]
+        for file in files:
+            file.write_text(made[file.name], encoding="utf-8")
+        with perimeter.sip_pool(*files, "10.2.0.17"):
+            yield
 
 
 def is_ready(host):

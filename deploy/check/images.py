@@ -45,7 +45,12 @@ def check(binaries, say):
             _content(name, image, folder)
         say("no shell, no other user, bills of materials are sound and name every library")
         with Perimeter() as perimeter:
-            _run(images, folder, perimeter, say)
+            for host, rules in (("edge", "edge.nft"), ("gateway", "front-end.nft")):
+                perimeter.run(host, "nft", "-f", ROOT / "deploy/firewall" / rules)
+            mounts = _configured(images, folder, perimeter)
+            pool = [folder / f"made/made/sip.contoso.example.{kind}" for kind in ("crt", "key")]
+            with perimeter.sip_pool(*pool, "10.2.0.17"):
+                _run(images, mounts, folder, perimeter, say)
 
 
 def _twice(binaries, folder):
@@ -103,8 +108,7 @@ def _content(name, image, folder):
     require(bool(stores) == (name == "gateway"), f"{name} holds {stores}")
 
 
-def _run(images, folder, perimeter, say):
-    mounts = _configured(images, folder, perimeter)
+def _run(images, mounts, folder, perimeter, say):
     namespaces = {name: perimeter.namespace(host) for name, host in (("edge-proxy", "edge"), ("gateway", "gateway"))}
 
     def container(name, what, **options):
@@ -170,6 +174,7 @@ def _configured(images, folder, perimeter):
     arguments = ["dev-certs", "--out", "/var/lib/causeway/made"]
     arguments += ["--edge", "edge-1", "--gateway", "gateway.contoso.example"]
     arguments += ["--domain", "contoso.example", "--domain", "gateway.contoso.example"]
+    arguments += ["--domain", "sip.contoso.example"]
     code, said = Container(
         f"causeway-check-{os.getpid()}-certificates",
         images["gateway"],
@@ -185,14 +190,14 @@ def _configured(images, folder, perimeter):
     mounts = {}
     # What engines give every container.
     hosts, resolv = folder / "hosts", folder / "resolv.conf"
-    resolv.write_text("nameserver 192.0.2.53\n")
+    resolv.write_text("nameserver 198.51.100.53\n")
     hosts.write_text("10.1.0.2 edge.contoso.example\n10.2.0.17 sip.contoso.example\n10.2.0.4 gateway.contoso.example\n")
     for name in SERVICES:
         etc = folder / f"etc-{name}"
         etc.mkdir(mode=0o755)
         text = (ROOT / f"deploy/example/{name}.toml").read_text(encoding="utf-8")
-        # There is no name server here, so the pool is known by its address.
-        text = text.replace('"tls:sip.contoso.example"', '"tls:10.2.0.17:5061"')
+        # With a port, an address of that name is enough: the name server is one that the rules refuse to ask.
+        text = text.replace('"tls:sip.contoso.example"', '"tls:sip.contoso.example:5061"')
         (etc / f"{name}.toml").write_text(text, encoding="utf-8")
         for file in made.iterdir():
             shutil.copy(file, etc / file.name)

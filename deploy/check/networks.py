@@ -7,8 +7,11 @@ The inside is one namespace with the addresses of everybody there; it has one on
 between them as a company's network does, so that nothing but the hosts' own rules keeps anybody from anybody.
 """
 
+import contextlib
 import os
+import pathlib
 import subprocess
+import sys
 
 NAMES = ("internet", "edge", "gateway", "second", "inside")
 
@@ -39,6 +42,8 @@ ROUTES = {
     "inside": ["default via 10.1.0.2 dev wire"],
 }
 
+_SIP_POOL = pathlib.Path(__file__).with_name("sip_pool.py")
+
 
 class Perimeter:
     """The namespaces; they go away with it."""
@@ -59,6 +64,19 @@ class Perimeter:
         """Runs a command there."""
         entered = ["ip", "netns", "exec", self.namespace(name), *map(str, command)]
         return subprocess.run(entered, capture_output=True, text=True, check=True, **options).stdout
+
+    @contextlib.contextmanager
+    def sip_pool(self, certificate, key, address):
+        """The SIP pool inside, while it lasts."""
+        entered = ["ip", "netns", "exec", self.namespace("inside"), sys.executable, _SIP_POOL]
+        process = subprocess.Popen([*entered, certificate, key, address, "5061"], stdout=subprocess.PIPE, text=True)
+        try:
+            if process.stdout.readline() != "ready\n":
+                raise RuntimeError("the SIP pool does not listen")
+            yield
+        finally:
+            process.kill()
+            process.wait()
 
     def _build(self):
         for name in NAMES:

@@ -1,10 +1,12 @@
 """The packages, from installing to purging, on an edge host and a front-end host with a systemd each and the firewall
 rules between them; configured as the book says."""
 
+import contextlib
 import re
 import subprocess
 
-from hosts import DPKG, EDGE, GATEWAY, ROOT, blaming, block, book, built, certificates, install, place, ready, shown, start
+from hosts import DPKG, EDGE, GATEWAY, ROOT, blaming, block, book, built, certificates, install
+from hosts import place, ready, shown, sip_pool, start
 from machine import Machine, require, until
 from networks import Perimeter
 
@@ -24,6 +26,7 @@ def check(binaries, say):
         Machine("edge", perimeter.namespace("edge")) as edge,
         Machine("gateway", perimeter.namespace("gateway")) as gateway,
         blaming(edge, gateway),
+        contextlib.ExitStack() as also,
     ):
         _installed(edge, packages[EDGE], EDGE, ["edge-proxy"])
         _installed(gateway, packages[GATEWAY], GATEWAY, ["gateway", "causeway"])
@@ -34,6 +37,7 @@ def check(binaries, say):
         _example_is_sound(edge, gateway)
         say("the shipped examples are sound once the files they name are there")
         _configure(edge, gateway)
+        also.enter_context(sip_pool(perimeter, certificates(gateway)))
         _run(edge, gateway)
         say("both serve within their sandboxes and through both firewalls; /readyz says ready")
         _reload(gateway)

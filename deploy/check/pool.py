@@ -1,10 +1,12 @@
 """A pool from packages: an edge host, two front-end hosts and PostgreSQL on a host of its own, as the book sets them up;
 then one front-end host loses its power, and later the database does."""
 
+import contextlib
 import json
 import re
 
-from hosts import EDGE, GATEWAY, blaming, block, book, built, certificates, install, is_ready, place, ready, shown, start
+from hosts import EDGE, GATEWAY, blaming, block, book, built, certificates, install
+from hosts import is_ready, place, ready, shown, sip_pool, start
 from machine import Machine, require, until
 from networks import Perimeter
 
@@ -23,6 +25,7 @@ def check(binaries, say):
         Machine("gw2", perimeter.namespace("second")) as second,
         Machine("db", perimeter.namespace("inside")) as database,
         blaming(edge, first, second),
+        contextlib.ExitStack() as also,
     ):
         for host, name in ((edge, EDGE), (first, GATEWAY), (second, GATEWAY)):
             install(host, packages[name])
@@ -30,6 +33,7 @@ def check(binaries, say):
             host.run("nft", "-f", f"/usr/share/doc/{package}/examples/firewall/{file}")
             require("dport" in perimeter.run(name, "nft", "list", "ruleset"), f"the rules of {name} are not in force")
         made = certificates(first)
+        also.enter_context(sip_pool(perimeter, made))
         _database(database, made)
         configuration = block("edge-proxy").replace('["gateway-1"]', '["gateway-1", "gateway-2"]')
         place(edge, "edge-proxy", configuration, shown(made, "contoso.example", "link-edge-1"))

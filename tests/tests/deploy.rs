@@ -108,7 +108,8 @@ fn units_make_the_folders_that_the_gateway_writes_to_by_default_and_nothing_for_
 }
 
 #[test]
-fn systemd_waits_longer_than_the_services_drain() {
+fn systemd_waits_longer_than_the_services_need_to_begin_and_to_drain() {
+    assert!(seconds(&unit("gateway"), "TimeoutStartSec") > causeway_gateway::store::open::START_PATIENCE);
     // Twice, and what comes after it: more than either service ever needs with its defaults.
     assert!(seconds(&unit("edge-proxy"), "TimeoutStopSec") > edge().drain * 2 + Duration::from_secs(20));
     assert!(seconds(&unit("gateway"), "TimeoutStopSec") > gateway().drain + Duration::from_secs(20));
