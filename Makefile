@@ -64,6 +64,7 @@ run-ci: ## What the build server runs
 -include deploy/interop/matrix.mk
 -include deploy/interop-sip/sip.mk
 -include deploy/bench.mk
+-include deploy/scale.mk
 -include deploy/soak.mk
 -include deploy/fault.mk
 -include deploy/fuzz.mk

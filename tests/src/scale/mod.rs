@@ -4,3 +4,4 @@
 pub mod drive;
 pub mod model;
 pub mod pairs;
+pub mod watch;
