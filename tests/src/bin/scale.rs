@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use causeway_gateway::config::PostgresConfig;
+use causeway_gateway::config::{PostgresConfig, PostgresHost, Verification};
 use causeway_gateway::shell;
 use causeway_gateway::store::Store;
 use causeway_gateway::store::postgres::PostgresStore;
@@ -16,7 +16,8 @@ use causeway_tests::scale::watch::{Meter, Spent};
 use clap::Parser;
 
 /// As a careful operator sets a server of this machine up: nothing is lost in a power cut.
-const SETTINGS: &str = "fsync = on\nfull_page_writes = on\nsynchronous_commit = on\nshared_buffers = 1GB\nmax_wal_size = 4GB\n";
+const SETTINGS: &str =
+    "fsync = on\nfull_page_writes = on\nsynchronous_commit = on\nshared_buffers = 1GB\nmax_wal_size = 4GB\n";
 
 /// Plays the store of a pool.
 #[derive(Debug, Parser)]
@@ -52,7 +53,15 @@ async fn run(arguments: &Arguments) -> Result<(), String> {
 
     let server = TestServer::start_with(SETTINGS, "host all all 127.0.0.1/32 trust\n");
     let database = server.database();
-    let config = PostgresConfig::parse(&server.tcp_address("postgres", &database)).map_err(|fault| fault.to_string())?;
+    let config = PostgresConfig {
+        user: "postgres".to_owned(),
+        hosts: vec![PostgresHost { host: "127.0.0.1".to_owned(), port: server.port() }],
+        database: database.clone(),
+        verification: Verification::Disable,
+        password: None,
+        authorities: None,
+        client: None,
+    };
     let store = PostgresStore::open(&config).await.map_err(|error| error.to_string())?;
     let store: Arc<dyn Store> = store;
     let meter = Meter::new(&server, &database);
@@ -64,9 +73,15 @@ async fn run(arguments: &Arguments) -> Result<(), String> {
     let bytes = (meter.bytes()? - empty) as f64 / pairs as f64;
     println!("{pairs} pairs stored in {:.0} s; {bytes:.0} bytes each", filled.as_secs_f64());
 
-    println!("\n| Steps | per second | p50 ms | p99 ms | conflicts | failed | database, per CPU-s | client, per CPU-s | WAL bytes |");
+    println!(
+        "\n| Steps | per second | p50 ms | p99 ms | conflicts | failed | database, per CPU-s | client, per CPU-s | WAL bytes |"
+    );
     println!("|---|--:|--:|--:|--:|--:|--:|--:|--:|");
-    for (name, rate) in [("at the pool's rate", Some(needs.steps)), ("at four times that", Some(4.0 * needs.steps)), ("as fast as it goes", None)] {
+    for (name, rate) in [
+        ("at the pool's rate", Some(needs.steps)),
+        ("at four times that", Some(4.0 * needs.steps)),
+        ("as fast as it goes", None),
+    ] {
         let before = meter.spent()?;
         let steps = drive::drive(&store, pairs, rate, time).await;
         println!("{}", row(name, &steps, &meter.spent()?.since(&before)));

@@ -115,7 +115,8 @@ pub async fn drive(store: &Arc<dyn Store>, count: u64, rate: Option<f64>, time: 
             started += 1;
             // A prime far from the number of pairs: no neighbours in a row.
             number = (number + 7_919_119) % count.max(1);
-            let (at, store) = (rate.map_or_else(Instant::now, |rate| begin + seconds(started, rate)), Arc::clone(store));
+            let (at, store) =
+                (rate.map_or_else(Instant::now, |rate| begin + seconds(started, rate)), Arc::clone(store));
             let room = Arc::clone(&room).acquire_owned().await;
             under_way.spawn(async move {
                 let _room = room;

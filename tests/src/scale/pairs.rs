@@ -27,7 +27,8 @@ pub fn pair(number: u64, now_ms: u64, due_at: u64) -> Option<Pair> {
     pair.serial = 1;
     pair.due_at = Some(due_at);
     let event = Event::parse(&Bytes::from_static(b"presence")).ok()?;
-    let subscription = SubscriberDialog { dialog: dialog(&pair.key, number, "i")?, event: event.clone(), expires: 3_600 };
+    let subscription =
+        SubscriberDialog { dialog: dialog(&pair.key, number, "i")?, event: event.clone(), expires: 3_600 };
     pair.inbound = Inbound {
         authorisation: InAuthorisation::Authorised,
         since_ms: now_ms,

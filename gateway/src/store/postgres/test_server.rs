@@ -207,7 +207,7 @@ impl TestServer {
     }
 
     /// The server and its children.
-    fn pids(&self) -> Vec<u32> {
+    pub fn pids(&self) -> Vec<u32> {
         let main = self.pid();
         let children = std::fs::read_to_string(format!("/proc/{main}/task/{main}/children")).unwrap_or_default();
         std::iter::once(main).chain(children.split_whitespace().filter_map(|pid| pid.parse().ok())).collect()
