@@ -30,7 +30,7 @@ use crate::admin::web::Web;
 use crate::admin::{self, housekeeping};
 use crate::archive::BodySettings;
 use crate::config::files::{FileFault, SipTls};
-use crate::config::{Config, EchoConfig, SipTlsFiles, Stored};
+use crate::config::{Config, EchoConfig, SipTlsFiles, StoreConfig, Stored};
 use crate::engine::{Engine, SessionSettings, Settings};
 use crate::health::{self, Health};
 use crate::link::{EdgeAddress, LinkConfig, Links};
@@ -146,12 +146,14 @@ pub async fn run(config: Config, path: PathBuf) -> Result<(), StartError> {
     // What decides where the store is has been read before; the rest is as it is with the store.
     let config = Config { store: config.store, ..Config::clone(&in_force.config) };
     in_force.tell();
+    let occasion = occasion(&config.store, &in_force);
     let (in_force, in_force_changes) = watch::channel(Arc::new(in_force));
 
     let locator = Locator::new();
     let pool = located(&locator, &config).await;
     let sip_tls = sip_tls(&config)?;
-    let (settings, settings_changes) = watch::channel(Arc::new(engine_settings(&config, pool, sip_tls.as_ref())?));
+    let settings = engine_settings(&config, occasion, pool, sip_tls.as_ref())?;
+    let (settings, settings_changes) = watch::channel(Arc::new(settings));
     let msrp = msrp::start(&config, sip_tls.as_ref()).await?;
     let (peers, peer_changes) = watch::channel(Arc::new(TrustedPeers::new(config.sip.trusted_peers.clone())));
     let (sip_server, sip_client) = sip_tls.map(|tls| (tls.server, tls.client)).unzip();
@@ -380,7 +382,8 @@ impl Live {
         } else {
             or_as_it_was(located(&self.locator, &config).await, before)
         };
-        let settings = engine_settings(&config, pool, sip_tls.as_ref())?;
+        let occasion = occasion(&config.store, &fresh);
+        let settings = engine_settings(&config, occasion, pool, sip_tls.as_ref())?;
         self.publish(&config, fresh.snapshot)?;
         self.link_tls.send_replace(link_tls);
         if let (Some(tls), Some(server), Some(client)) = (sip_tls, &self.sip_server, &self.sip_client) {
@@ -523,7 +526,20 @@ fn legs(links: &Links, metrics: &Metrics, is_draining: bool) -> Vec<Leg> {
     ]
 }
 
-fn engine_settings(config: &Config, pool: Pool, tls: Option<&SipTls>) -> Result<Settings, StartError> {
+/// What several gateways on one store call what is in force: alike on all of them, another with every change.
+fn occasion(store: &StoreConfig, in_force: &InForce) -> Option<Arc<str>> {
+    match store {
+        StoreConfig::Sqlite(_) => None,
+        StoreConfig::Postgres(_) => Some(format!("{} {}", in_force.data.revision, in_force.digest.whole()).into()),
+    }
+}
+
+fn engine_settings(
+    config: &Config,
+    occasion: Option<Arc<str>>,
+    pool: Pool,
+    tls: Option<&SipTls>,
+) -> Result<Settings, StartError> {
     // Answers come to the gateway that asked.
     let contact = &config.sip.session_contact;
     let host = contact.port().map_or_else(|| contact.host().to_owned(), |port| format!("{}:{port}", contact.host()));
@@ -550,7 +566,7 @@ fn engine_settings(config: &Config, pool: Pool, tls: Option<&SipTls>) -> Result<
         endpoint: EndpointConfig { sessions: Some(SessionConfig::default()), ..EndpointConfig::new(sent_by) },
         contact: config.sip.contact.clone(),
         session_contact: contact.clone(),
-        occasion: None,
+        occasion,
         pool: pool.targets,
         options_interval: config.sip.options_interval,
         sessions: pool.sessions,
@@ -574,7 +590,7 @@ fn engine_settings(config: &Config, pool: Pool, tls: Option<&SipTls>) -> Result<
 /// What the engine would work by without a pool, for tests of what reads it.
 #[cfg(test)]
 pub(crate) fn settings_without_pool(config: &Config) -> Settings {
-    engine_settings(config, Pool { targets: Vec::new(), sessions: SessionSettings::default() }, None).unwrap()
+    engine_settings(config, None, Pool { targets: Vec::new(), sessions: SessionSettings::default() }, None).unwrap()
 }
 
 /// The transports that we listen on, the safest first; towards the pool each of them works.
