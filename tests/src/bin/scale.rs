@@ -51,7 +51,7 @@ async fn run(arguments: &Arguments) -> Result<(), String> {
     let pairs = arguments.pairs.unwrap_or(needs.pairs as u64).max(1);
     let time = Duration::from_secs(arguments.seconds.max(1));
 
-    let server = TestServer::start_with(SETTINGS, "host all all 127.0.0.1/32 trust\n");
+    let server = TestServer::start_with(SETTINGS, "host all all 127.0.0.1/32 trust\n", &[]);
     let database = server.database();
     let config = PostgresConfig {
         user: "postgres".to_owned(),
