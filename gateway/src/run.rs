@@ -103,6 +103,22 @@ pub enum StartError {
     Contact(String),
 }
 
+impl StartError {
+    /// Whether the store was in the way, and nothing is wrong with what was to be read.
+    const fn is_of_the_store(&self) -> bool {
+        match self {
+            Self::Store(_) | Self::Pool(_) | Self::Restless => true,
+            Self::Config(_)
+            | Self::File(_)
+            | Self::Bind(_)
+            | Self::Admin(_)
+            | Self::Signals(_)
+            | Self::Telemetry(_)
+            | Self::Contact(_) => false,
+        }
+    }
+}
+
 fn list(errors: &[ConfigError]) -> String {
     errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
@@ -302,18 +318,20 @@ impl Live {
         let mut look = tokio::time::interval(REVISION_INTERVAL);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut hints = self.pool.hints();
+        // Whether the store was away when something had to be read: no file changes once more for that.
+        let mut is_owed = false;
         loop {
             let mut wish = None;
             tokio::select! {
                 reason = reload.reason() => tracing::info!(?reason, "reading the configuration again"),
                 Some(wished) = wishes.recv() => wish = Some(wished),
                 _ = look.tick() => {
-                    if !self.is_outdated().await {
+                    if !self.is_outdated(is_owed).await {
                         continue;
                     }
                 }
                 Ok(()) = hints.changed() => {
-                    if !self.is_outdated().await {
+                    if !self.is_outdated(is_owed).await {
                         continue;
                     }
                 }
@@ -327,6 +345,7 @@ impl Live {
             supervisor::reads_again();
             match self.reload(&config).await {
                 Ok(fresh) => {
+                    is_owed = false;
                     tracing::info!("the configuration was read again and is in force");
                     reload.replace(self.files(&fresh));
                     config = fresh;
@@ -336,6 +355,7 @@ impl Live {
                     }
                 }
                 Err(error) => {
+                    is_owed = error.is_of_the_store();
                     if let Some(wish) = wish {
                         let _gone = wish.send(Err(error.to_string()));
                     }
@@ -354,10 +374,10 @@ impl Live {
         config.files().into_iter().chain([self.path.clone()])
     }
 
-    /// Whether somebody else has changed what operators keep in the store.
-    async fn is_outdated(&self) -> bool {
+    /// Whether somebody else has changed what operators keep in the store, or it is back and a reading is owed.
+    async fn is_outdated(&self, is_owed: bool) -> bool {
         let known = self.in_force.borrow().data.revision;
-        self.operators.revision().await.is_ok_and(|revision| revision != known)
+        self.operators.revision().await.is_ok_and(|revision| is_owed || revision != known)
     }
 
     async fn reload(&mut self, running: &Config) -> Result<Config, StartError> {
