@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, HashMap};
 use tokio_postgres::Row;
 
 use super::column::{integer, integer_opt, unsigned};
-use super::connection::Session;
+use super::connection::{COMMIT, Session};
 use super::fault::Sql;
 use super::queue::Job;
 use crate::presence::record::{Pair, PairKey};
@@ -130,7 +130,7 @@ async fn transact(session: &Session, round: &mut Round<'_>) -> Sql<()> {
                     progress.attempted.push(Some(*version).filter(|version| *version > 0));
                 }
             }
-            session.batch("COMMIT").await?;
+            session.batch(COMMIT).await?;
             for (key, (_, progress)) in round {
                 progress.attempted.clear();
                 progress.settled = stored.get(*key).copied();

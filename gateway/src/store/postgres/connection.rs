@@ -35,6 +35,9 @@ const PROBES: u32 = 3;
 const LOCK: Duration = Duration::from_secs(3);
 /// How long the server keeps a transaction for a gateway that says nothing.
 const ABANDONED: Duration = Duration::from_secs(10);
+/// Ends a transaction. The time-out of statements is none of it: it would cut off the wait for a standby, and the server
+/// would answer that all is committed, though a failover loses it.
+pub(super) const COMMIT: &str = "SET LOCAL statement_timeout = 0; COMMIT";
 
 /// Makes connections.
 #[derive(Debug)]

@@ -22,6 +22,14 @@ pub(crate) enum Fault {
     Named(StoreFault, String),
 }
 
+/// What no other statement on the same connection gets rid of: a plan that no longer fits the tables, after another gateway
+/// has changed them; a server that takes no changes any more, while another one may; a statement that is prepared no more.
+const SPOILT: [SqlState; 3] = [
+    SqlState::FEATURE_NOT_SUPPORTED,
+    SqlState::READ_ONLY_SQL_TRANSACTION,
+    SqlState::INVALID_SQL_STATEMENT_NAME,
+];
+
 /// What a verb has come to.
 pub(crate) type Sql<T> = Result<T, Fault>;
 
@@ -71,10 +79,7 @@ impl Fault {
     pub(super) fn ends_connection(&self) -> bool {
         match self {
             Self::Sql(error) => match error.as_db_error() {
-                // A plan that no longer fits the tables, after another gateway has changed them.
-                Some(said) => {
-                    ["FATAL", "PANIC"].contains(&said.severity()) || said.code() == &SqlState::FEATURE_NOT_SUPPORTED
-                }
+                Some(said) => ["FATAL", "PANIC"].contains(&said.severity()) || SPOILT.contains(said.code()),
                 None => is_transport(error),
             },
             Self::Named(fault, _) => *fault == StoreFault::Unreachable,

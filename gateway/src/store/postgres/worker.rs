@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 
 use super::commit::CommitJob;
-use super::connection::{Connector, Session};
+use super::connection::{COMMIT, Connector, Session};
 use super::fault::{Fault, Sql};
 use super::queue::{Batch, Job, Queue, Timed};
 use super::{GRACE, Mode, commit, pairs};
@@ -265,7 +265,7 @@ where
     }
     match work(Arc::clone(session)).await {
         Ok(value) => {
-            session.batch("COMMIT").await?;
+            session.batch(COMMIT).await?;
             Ok(value)
         }
         Err(fault) => {
