@@ -83,7 +83,7 @@ impl Engine {
     }
 
     fn tell_domain(&mut self, domain: &DomainName, input: PairInput, now: Now, out: &mut Outputs) {
-        self.add_round(Round { domain: domain.clone(), news: News::All(input) });
+        self.add_round(Round { domain: domain.clone(), news: News::All(input) }, now);
         self.read_page(now, out);
     }
 

@@ -2,7 +2,8 @@
 //! store names them, page by page and one after the other, so that the pool is not flooded.
 //!
 //! Where several gateways share the store, one of them reads a round ([`super::duties`]): which, the store decides for each
-//! domain and occasion. A round that another one reads waits here until it is over, and is taken over if that one dies.
+//! domain and occasion. A round that another one reads waits here until it is over, and is taken over if that one dies. It is
+//! over when its last pair has been told: what was only read would be lost with whoever read it.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -19,6 +20,13 @@ use crate::presence::PairInput;
 use crate::presence::record::{Pair, PairKey};
 use crate::store::StoreError;
 use crate::store::pool::Duty;
+
+/// How often a round that is read, and whose pairs are not all told, is prolonged: three tries.
+const PROLONG: Duration = Duration::from_secs(PAGE_LEASE.as_secs() / 4);
+
+/// Gateways that see a partner go, or come back, within the same such time mean the same occasion; whoever sees it later
+/// tells it once more, which changes nothing.
+const STREAM_OCCASION_MS: u64 = 600_000;
 
 /// A reading of all records of a domain, page by page, to tell each pair something.
 #[derive(Debug, Clone)]
@@ -43,12 +51,13 @@ pub enum News {
 impl Round {
     /// The duty of reading it, and the occasion, where several gateways share the store. News of the same kind are one duty:
     /// what came later makes an end of what was before. `None` if each gateway reads it for itself.
-    fn duty(&self, occasion: &str) -> Option<(String, String)> {
+    fn duty(&self, occasion: &str, now: Now) -> Option<(String, String)> {
+        let stream = |what| ("stream", format!("{what} {}", now.unix_ms / STREAM_OCCASION_MS));
         let (kind, token) = match &self.news {
             News::Count => return None,
             News::Access(_) => ("access", occasion.to_owned()),
-            News::All(PairInput::StreamLost) => ("stream", "lost".to_owned()),
-            News::All(PairInput::StreamBack) => ("stream", "back".to_owned()),
+            News::All(PairInput::StreamLost) => stream("lost"),
+            News::All(PairInput::StreamBack) => stream("back"),
             News::All(input) => ("partner", format!("{occasion} {}", label(input))),
         };
         Some((format!("round {} {kind}", self.domain), token))
@@ -69,6 +78,10 @@ pub(super) struct Rounds {
     turns: VecDeque<Turn>,
     /// Whether the store has been asked for something of the first one.
     is_asked: bool,
+    /// The duties of those that have been read and not yet told to all: one of each kind and domain.
+    untold: Vec<(String, String)>,
+    /// When to prolong them.
+    prolong_at: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -93,9 +106,13 @@ impl Rounds {
 
 impl Engine {
     /// A round for whichever gateway takes it, behind those that wait already.
-    pub(super) fn add_round(&mut self, round: Round) {
-        let duty = self.settings.occasion.as_deref().and_then(|occasion| round.duty(occasion));
+    pub(super) fn add_round(&mut self, round: Round, now: Now) {
+        let duty = self.settings.occasion.as_deref().and_then(|occasion| round.duty(occasion, now));
         let is_mine = duty.is_none();
+        if let Some((name, _)) = &duty {
+            // What comes later makes an end of it.
+            self.rounds.untold.retain(|(untold, _)| untold != name);
+        }
         self.rounds.turns.push_back(Turn { round, after: None, duty, is_mine, ask_at: None });
     }
 
@@ -106,7 +123,7 @@ impl Engine {
 
     /// Asks for the next page of the first round whose time it is, if there is room.
     pub(super) fn read_page(&mut self, now: Now, out: &mut Outputs) {
-        let Rounds { turns, is_asked } = &mut self.rounds;
+        let Rounds { turns, is_asked, .. } = &mut self.rounds;
         if *is_asked || self.to_tell.len() >= TOLD_LATER {
             return;
         }
@@ -198,7 +215,12 @@ impl Engine {
             }
             None => {
                 self.rounds.turns.pop_front();
-                out.duties.extend(duty.map(|(duty, token)| DutyCall::Finish { duty, token }));
+                if let Some((name, token)) = duty {
+                    self.rounds.untold.retain(|(untold, _)| *untold != name);
+                    self.rounds.untold.push((name, token));
+                    self.rounds.prolong_at.get_or_insert(now.instant + PROLONG);
+                }
+                self.finish_told(now, out);
                 return self.read_page(now, out);
             }
         }
@@ -229,7 +251,21 @@ impl Engine {
             }
             None => None,
         };
+        self.finish_told(now, out);
         self.read_page(now, out);
+    }
+
+    /// Ends the duties of rounds whose pairs have all been told; as long as one waits, it keeps them.
+    fn finish_told(&mut self, now: Now, out: &mut Outputs) {
+        let Rounds { untold, prolong_at, .. } = &mut self.rounds;
+        if self.to_tell.is_empty() {
+            *prolong_at = None;
+            out.duties.extend(untold.drain(..).map(|(duty, token)| DutyCall::Finish { duty, token }));
+        } else if prolong_at.is_some_and(|at| at <= now.instant) {
+            *prolong_at = Some(now.instant + PROLONG);
+            let again = untold.iter().cloned();
+            out.duties.extend(again.map(|(duty, token)| DutyCall::Claim { duty, token, lease: PAGE_LEASE }));
+        }
     }
 
     /// Tells the pairs of partners whose type changed, who are partners no more, or again: those in memory at once, all
@@ -251,7 +287,7 @@ impl Engine {
             for key in self.pairs.records.keys_where(|key| key.remote.domain() == domain.as_str()) {
                 self.pair_event(key, PairEvent::quiet(input.clone()), now, out);
             }
-            self.add_round(Round { domain: domain.clone(), news: News::All(input) });
+            self.add_round(Round { domain: domain.clone(), news: News::All(input) }, now);
         }
         self.read_page(now, out);
     }
@@ -267,7 +303,7 @@ impl Engine {
             }
         }
         for domain in self.settings.partner_domains.clone() {
-            self.add_round(Round { domain, news: News::Access(Arc::clone(before)) });
+            self.add_round(Round { domain, news: News::Access(Arc::clone(before)) }, now);
         }
         self.read_page(now, out);
     }

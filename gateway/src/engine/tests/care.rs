@@ -204,7 +204,7 @@ fn a_start_and_a_partners_return_are_told_to_one_pair_after_the_other() {
         let mut rig = Rig::new();
         rig.is_store_mute = true;
         let round = Round { domain: DomainName::parse("fabrikam.example").unwrap(), news: News::All(news) };
-        rig.engine.add_round(round.clone());
+        rig.engine.add_round(round.clone(), rig.now);
         rig.engine.read_page(rig.now, &mut rig.out);
         let pairs = (0..100).map(|n| Pair::new(key(&format!("u{n}@contoso.example"), BOB))).collect();
         rig.handle(Input::Page(round, Ok(pairs)));

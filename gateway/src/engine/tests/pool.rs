@@ -319,6 +319,47 @@ fn a_round_whose_gateway_died_is_begun_again_by_another() {
     assert!(waited > 100, "it was not free before");
 }
 
+/// Whether a round has been done for everybody.
+fn is_round_over(pool: &Pool) -> bool {
+    pool.duties.iter().any(|(name, held)| name.starts_with("round ") && held.is_finished)
+}
+
+#[test]
+fn a_round_is_over_when_its_last_pair_has_been_told_and_not_when_it_has_been_read() {
+    let mut pool = Pool::new(2);
+    for number in 0..5 {
+        pool.subscribed(0, &format!("u{number}@fabrikam.example"));
+    }
+    pool.pass(Duration::from_secs(5), Duration::from_millis(50));
+    change_partner(&mut pool);
+    pool.settle();
+    assert!(!is_round_over(&pool), "it has been read, and nobody has been told");
+    pool.pass(Duration::from_secs(1), Duration::from_millis(50));
+    assert!(is_round_over(&pool));
+}
+
+#[test]
+fn a_partner_that_is_lost_again_is_told_again_though_nobody_said_that_it_was_back() {
+    let mut pool = Pool::new(1);
+    pool.pass(Duration::from_secs(1), Duration::from_millis(50));
+    let domain = DomainName::parse("fabrikam.example").unwrap();
+    let lost = Round { domain, news: News::All(PairInput::StreamLost) };
+    let mut read = 0;
+    for _ in 0..2 {
+        let rig = &mut pool.gateways[0];
+        rig.engine.add_round(lost.clone(), rig.now);
+        rig.engine.read_page(rig.now, &mut rig.out);
+        // The duty is claimed, then its first page asked for.
+        pool.serve(0);
+        read += news(&pool, 0).len();
+        pool.settle();
+        assert!(is_round_over(&pool));
+        pool.wait(Duration::from_secs(3600));
+        pool.settle();
+    }
+    assert_eq!(read, 2);
+}
+
 #[test]
 fn one_gateway_sweeps_and_after_its_death_another() {
     let mut pool = Pool::new(2);
