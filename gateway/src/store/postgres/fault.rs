@@ -24,11 +24,8 @@ pub(crate) enum Fault {
 
 /// What no other statement on the same connection gets rid of: a plan that no longer fits the tables, after another gateway
 /// has changed them; a server that takes no changes any more, while another one may; a statement that is prepared no more.
-const SPOILT: [SqlState; 3] = [
-    SqlState::FEATURE_NOT_SUPPORTED,
-    SqlState::READ_ONLY_SQL_TRANSACTION,
-    SqlState::INVALID_SQL_STATEMENT_NAME,
-];
+const SPOILT: [SqlState; 3] =
+    [SqlState::FEATURE_NOT_SUPPORTED, SqlState::READ_ONLY_SQL_TRANSACTION, SqlState::INVALID_SQL_STATEMENT_NAME];
 
 /// What a verb has come to.
 pub(crate) type Sql<T> = Result<T, Fault>;
