@@ -320,18 +320,20 @@ impl Live {
         let mut hints = self.pool.hints();
         // Whether the store was away when something had to be read: no file changes once more for that.
         let mut is_owed = false;
+        // What of the store could not be taken up: it is tried again when it, or a file, has changed.
+        let mut refused = None;
         loop {
             let mut wish = None;
             tokio::select! {
                 reason = reload.reason() => tracing::info!(?reason, "reading the configuration again"),
                 Some(wished) = wishes.recv() => wish = Some(wished),
                 _ = look.tick() => {
-                    if !self.is_outdated(is_owed).await {
+                    if !self.is_outdated(is_owed, refused).await {
                         continue;
                     }
                 }
                 Ok(()) = hints.changed() => {
-                    if !self.is_outdated(is_owed).await {
+                    if !self.is_outdated(is_owed, refused).await {
                         continue;
                     }
                 }
@@ -345,7 +347,7 @@ impl Live {
             supervisor::reads_again();
             match self.reload(&config).await {
                 Ok(fresh) => {
-                    is_owed = false;
+                    (is_owed, refused) = (false, None);
                     tracing::info!("the configuration was read again and is in force");
                     reload.replace(self.files(&fresh));
                     config = fresh;
@@ -356,6 +358,7 @@ impl Live {
                 }
                 Err(error) => {
                     is_owed = error.is_of_the_store();
+                    refused = if is_owed { None } else { self.operators.revision().await.ok() };
                     if let Some(wish) = wish {
                         let _gone = wish.send(Err(error.to_string()));
                     }
@@ -374,10 +377,12 @@ impl Live {
         config.files().into_iter().chain([self.path.clone()])
     }
 
-    /// Whether somebody else has changed what operators keep in the store, or it is back and a reading is owed.
-    async fn is_outdated(&self, is_owed: bool) -> bool {
+    /// Whether somebody else has changed what operators keep in the store, to something that was not refused before, or it
+    /// is back and a reading is owed.
+    async fn is_outdated(&self, is_owed: bool, refused: Option<u64>) -> bool {
         let known = self.in_force.borrow().data.revision;
-        self.operators.revision().await.is_ok_and(|revision| is_owed || revision != known)
+        let is_new = |revision| revision != known && Some(revision) != refused;
+        self.operators.revision().await.is_ok_and(|revision| is_owed || is_new(revision))
     }
 
     async fn reload(&mut self, running: &Config) -> Result<Config, StartError> {

@@ -19,6 +19,10 @@ const ALIVE_LEASE: Duration = Duration::from_secs(15);
 /// How often it is prolonged: three tries.
 const ALIVE_INTERVAL: Duration = Duration::from_secs(5);
 
+/// What is in force was changed while no gateway could compare it with what was before, by restarting one after the other:
+/// the first one with it has the whole store looked through.
+const FIRST: &str = "first";
+
 /// How long after its last page a round or a sweep whose gateway died is begun again by another.
 pub(super) const PAGE_LEASE: Duration = Duration::from_secs(120);
 
@@ -95,6 +99,16 @@ impl Engine {
                     && !std::mem::replace(&mut self.alive.has_begun, true)
                 {
                     self.begin(whose == Duty::Mine, now, out);
+                    if let Some(occasion) = &self.settings.occasion {
+                        let (duty, token) = (FIRST.to_owned(), occasion.to_string());
+                        out.duties.push(DutyCall::Claim { duty, token, lease: PAGE_LEASE });
+                    }
+                }
+            }
+            FIRST => {
+                if answer == Ok(Duty::Mine) {
+                    self.sweep_at_once(now);
+                    out.duties.push(DutyCall::Finish { duty: FIRST.to_owned(), token: token.to_owned() });
                 }
             }
             super::sweep::DUTY => self.sweep_assigned(answer, now, out),

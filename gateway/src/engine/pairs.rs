@@ -517,6 +517,10 @@ impl Engine {
             }));
         }
         for pair in claimed.unwrap_or_default() {
+            if pair.outbound.stale_at.is_some_and(|at| at <= now.unix_ms) {
+                // Whoever found the partner silent may have gone, and nobody would notice that it is back.
+                self.known_silent(&pair.key, now);
+            }
             self.tell_pair(pair.key, PairInput::Due, now, out);
         }
     }

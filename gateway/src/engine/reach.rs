@@ -17,6 +17,7 @@ use super::messages::ANSWER_PATIENCE;
 use super::{Engine, News, Now, Outputs, Round, StanzaPurpose};
 use crate::link::StanzaOut;
 use crate::presence::PairInput;
+use crate::presence::record::PairKey;
 
 /// From one ping to the next.
 const PING_INTERVAL: Duration = Duration::from_secs(60);
@@ -72,6 +73,19 @@ impl Engine {
         if silence.pings > 0 && !silence.is_told {
             silence.is_told = true;
             self.tell_domain(&pair.remote, PairInput::StreamLost, now, out);
+        }
+    }
+
+    /// The pairs of the domain were told that it is lost, by this gateway or by another one of its pool: it is pinged until
+    /// it is back.
+    pub(super) fn known_silent(&mut self, pair: &PairKey, now: Now) {
+        if self.is_shared() {
+            self.reach.silent.entry(pair.remote.domain_name()).or_insert_with(|| Silence {
+                local: pair.local.domain_name(),
+                ping_at: now.instant,
+                pings: 0,
+                is_told: true,
+            });
         }
     }
 

@@ -32,6 +32,8 @@ const PAGE_PAUSE: Duration = Duration::from_secs(1);
 pub(super) struct Sweep {
     pub(super) next_at: Option<Instant>,
     after: Option<PairKey>,
+    /// It is this gateway's alone, though another may have the hourly one.
+    is_own: bool,
     mended: BTreeMap<&'static str, u64>,
 }
 
@@ -66,7 +68,7 @@ impl Engine {
         if self.to_tell.is_empty() {
             // Set again when the store has answered.
             self.sweep.next_at = None;
-            match self.is_shared() {
+            match self.is_shared() && !self.sweep.is_own {
                 true => out.duties.push(claim(PAGE_LEASE)),
                 false => out.sweep = Some(self.sweep.after.clone()),
             }
@@ -75,10 +77,15 @@ impl Engine {
         }
     }
 
+    /// A sweep out of turn.
+    pub(super) fn sweep_at_once(&mut self, now: Now) {
+        self.sweep = Sweep { next_at: Some(now.instant + PAGE_PAUSE), is_own: true, ..Sweep::default() };
+    }
+
     /// The store has said whose the sweep is: a sweep's every page is claimed.
     pub(super) fn sweep_assigned(&mut self, answer: Result<Duty, StoreError>, now: Now, out: &mut Outputs) {
-        if self.sweep.next_at.is_some() {
-            // It was put off to the next one.
+        if self.sweep.next_at.is_some() || self.sweep.is_own {
+            // It was put off to the next one, or is none of the pool's.
             return;
         }
         match answer {
@@ -105,7 +112,7 @@ impl Engine {
             self.sweep.after = None;
             self.sweep.report();
             self.sweep.next_at = Some(now.instant + SWEEP_INTERVAL);
-            if self.is_shared() {
+            if self.is_shared() && !std::mem::take(&mut self.sweep.is_own) {
                 // Ours until the next one, so that nobody else sweeps meanwhile.
                 out.duties.push(claim(SWEEP_INTERVAL));
             }

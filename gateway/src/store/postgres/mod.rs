@@ -73,8 +73,9 @@ const LONG_STATEMENT: Duration = Duration::from_secs(60);
 const MIGRATION: Duration = Duration::from_secs(1_800);
 /// How long a copy may take altogether.
 const COPY: Duration = Duration::from_secs(4 * 3_600);
-/// How long a call waits for a connection, so that a partner's stanza and a SIP transaction still get an answer.
-pub(crate) const WAIT: Duration = Duration::from_secs(5);
+/// How long a call waits for a connection. The engine tries a pair's five times with pauses of three seconds, so that a
+/// partner's stanza and a SIP transaction (Timer F, 32 s) still get an answer.
+pub(crate) const WAIT: Duration = Duration::from_secs(3);
 /// How long a commit waits whose connection was lost before its answer came: whoever made it must hear what became of it.
 const UNKNOWN: Duration = Duration::from_secs(60);
 /// How much longer than the server we wait for the end of a statement: then it is the server that is gone.
