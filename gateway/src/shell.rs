@@ -17,7 +17,6 @@ use crate::engine::operator::{Reply, Ticket};
 use crate::engine::{CLAIM_TIME, DutyCall, Engine, Input, Now, Outputs, PAGE, Settings};
 use crate::link::{LinkEvent, Links};
 use crate::metrics::Metrics;
-use crate::presence::record::PairKey;
 use crate::store::Store;
 use crate::store::pool::PoolStore;
 use crate::trace::Recorder;
@@ -238,12 +237,11 @@ impl Shell {
             let done = Box::new(move |loaded| mailbox.put(Input::Loaded(asked, loaded)));
             self.store.load_pair(key, self.metrics.store.timed("load", done));
         }
-        if !out.commits.is_empty() {
-            let changes = std::mem::take(&mut out.commits);
-            let keys: Vec<PairKey> = changes.iter().map(|change| change.after.key.clone()).collect();
-            let mailbox = Arc::clone(mailbox);
-            let done = Box::new(move |committed| mailbox.put(Input::Committed(keys, committed)));
-            self.store.commit(changes, self.metrics.store.timed("commit", done));
+        // Each by itself, so that what the store refuses takes nothing with it; the store joins what waits in one transaction.
+        for change in out.commits.drain(..) {
+            let (mailbox, key) = (Arc::clone(mailbox), change.after.key.clone());
+            let done = Box::new(move |committed| mailbox.put(Input::Committed(vec![key], committed)));
+            self.store.commit(vec![change], self.metrics.store.timed("commit", done));
         }
         if let Some(limit) = out.claim_due.take() {
             let at = now().unix_ms;
