@@ -84,7 +84,7 @@ const GRACE: Duration = Duration::from_secs(2);
 /// What several connections share: a queue, and how long its work may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Lane {
-    /// Loads, commits and claims of pairs.
+    /// Loads, commits, claims and pages of pairs.
     Pairs,
     /// A few rows, for operators and the pool.
     Short,
@@ -254,13 +254,16 @@ impl Store for PostgresStore {
     }
 
     fn pairs_of_domain(&self, domain: DomainName, after: Option<PairKey>, limit: usize, done: Done<Vec<Pair>>) {
-        self.read(done, "pairs_of_domain", move |session| async move {
+        // A page is read in milliseconds, and must not wait behind an operator's search of the archive.
+        self.run(Lane::Pairs, Mode::Snapshot, done, "pairs_of_domain", move |session| async move {
             pairs::of_domain(&session, &domain, after.as_ref(), limit).await
         });
     }
 
     fn pairs(&self, after: Option<PairKey>, limit: usize, done: Done<Vec<Pair>>) {
-        self.read(done, "pairs", move |session| async move { pairs::all(&session, after.as_ref(), limit).await });
+        self.run(Lane::Pairs, Mode::Snapshot, done, "pairs", move |session| async move {
+            pairs::all(&session, after.as_ref(), limit).await
+        });
     }
 
     fn count_held(&self, domain: DomainName, done: Done<u64>) {
