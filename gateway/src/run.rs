@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
 use causeway_shared::config::args::environment;
@@ -231,6 +232,7 @@ pub async fn run(config: Config, path: PathBuf) -> Result<(), StartError> {
     let (archive, archiving) = admin::archive::archive(operators.clone(), &metrics);
     let archiving = tokio::spawn(archiving.run());
     tokio::spawn(housekeeping::run(operators.clone(), pool_store.clone(), in_force_changes.clone()));
+    let clock_ahead_ms = Arc::new(AtomicI64::new(0));
     let shell = Shell {
         engine: Engine::new(Arc::clone(&live.settings.borrow()), Arc::clone(&metrics), IdSource::os()),
         links: links.clone(),
@@ -241,6 +243,7 @@ pub async fn run(config: Config, path: PathBuf) -> Result<(), StartError> {
         store: Arc::clone(&store.pairs),
         pool: store.pool,
         holder: instance_id,
+        clock_ahead_ms: Arc::clone(&clock_ahead_ms),
         settings: settings_changes,
         draining,
         drained: Arc::clone(&drained),
@@ -260,6 +263,7 @@ pub async fn run(config: Config, path: PathBuf) -> Result<(), StartError> {
     let engine = tokio::spawn(shell.run());
     tokio::spawn(hep::run(Arc::clone(&recorder), in_force_changes.clone(), captured));
     let facts = PoolFacts {
+        clock_ahead_ms: Arc::clone(&clock_ahead_ms),
         boot,
         legs: Arc::clone(&legs),
         links: links.clone(),

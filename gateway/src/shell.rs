@@ -1,6 +1,7 @@
 //! The loop around the engine: feeds it what came, performs what it asks. It decides nothing.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -17,6 +18,7 @@ use crate::engine::operator::{Reply, Ticket};
 use crate::engine::{CLAIM_TIME, DutyCall, Engine, Input, Now, Outputs, PAGE, Settings};
 use crate::link::{LinkEvent, Links};
 use crate::metrics::Metrics;
+use crate::pool::drift::CLOCK_TOLERANCE_MS;
 use crate::store::Store;
 use crate::store::pool::PoolStore;
 use crate::trace::Recorder;
@@ -45,6 +47,8 @@ pub struct Shell {
     pub pool: Arc<dyn PoolStore>,
     /// The name under which this process takes duties: not that of its life before.
     pub holder: String,
+    /// How far this machine's clock is before the store's.
+    pub clock_ahead_ms: Arc<AtomicI64>,
     /// The configuration, whenever it changes.
     pub settings: watch::Receiver<Arc<Settings>>,
     /// Becomes true when the process shall end.
@@ -117,6 +121,19 @@ pub fn now() -> Now {
     Now { instant: Instant::now(), unix_ms: u64::try_from(since.as_millis()).unwrap_or(u64::MAX) }
 }
 
+/// Both clocks, the second as the other gateways have it: whoever is an hour ahead would find everything of theirs expired,
+/// and take from them what they are at.
+fn by_the_store(now: Now, ahead_ms: i64) -> Now {
+    if ahead_ms.unsigned_abs() <= CLOCK_TOLERANCE_MS {
+        return now;
+    }
+    Now { unix_ms: now.unix_ms.saturating_add_signed(ahead_ms.saturating_neg()), ..now }
+}
+
+fn shared_now(ahead_ms: &AtomicI64) -> Now {
+    by_the_store(now(), ahead_ms.load(Ordering::Relaxed))
+}
+
 impl Shell {
     /// Runs until the inputs end. `drained` is told when nothing is under way after draining began.
     pub async fn run(mut self) {
@@ -125,7 +142,7 @@ impl Shell {
         let mut is_draining = false;
         let mut waiting = Waiting::default();
         let mut heartbeat = supervisor::heartbeat().map(tokio::time::interval);
-        self.engine.start(now(), &mut out);
+        self.engine.start(shared_now(&self.clock_ahead_ms), &mut out);
         self.perform(&mut out, &mailbox);
         loop {
             let wake_at = self.engine.deadline();
@@ -141,7 +158,7 @@ impl Shell {
                 },
                 _ = self.draining.wait_for(|draining| *draining), if !is_draining => {
                     is_draining = true;
-                    self.engine.drain(now(), &mut out);
+                    self.engine.drain(shared_now(&self.clock_ahead_ms), &mut out);
                     None
                 }
                 () = sleep_until(wake_at) => Some(Input::DeadlinePassed),
@@ -150,7 +167,7 @@ impl Shell {
                     None
                 }
             };
-            let at = now();
+            let at = shared_now(&self.clock_ahead_ms);
             let waiting_batches = self.link_events.len() + self.inbound.len();
             if let Some(input) = input {
                 self.feed(input, at, &mut out);
@@ -198,7 +215,7 @@ impl Shell {
     /// Performs what the engine asked, and what comes of that at once.
     fn perform(&mut self, out: &mut Outputs, mailbox: &Arc<Mailbox>) {
         loop {
-            self.recorder.sent(out, now().unix_ms);
+            self.recorder.sent(out, shared_now(&self.clock_ahead_ms).unix_ms);
             let mut unsent = Vec::new();
             for (to, bytes, tag) in out.sip.drain(..) {
                 if let Err(fault) = self.transport.send(to, bytes, tag) {
@@ -225,7 +242,7 @@ impl Shell {
             if unsent.is_empty() && outcomes.is_empty() {
                 return;
             }
-            let at = now();
+            let at = shared_now(&self.clock_ahead_ms);
             self.feed(Input::Sip(unsent), at, out);
             self.feed(Input::Link(LinkEvent::Outcomes(outcomes)), at, out);
         }
@@ -244,7 +261,7 @@ impl Shell {
             self.store.commit(vec![change], self.metrics.store.timed("commit", done));
         }
         if let Some(limit) = out.claim_due.take() {
-            let at = now().unix_ms;
+            let at = shared_now(&self.clock_ahead_ms).unix_ms;
             let until = at + u64::try_from(CLAIM_TIME.as_millis()).unwrap_or(u64::MAX);
             let mailbox = Arc::clone(mailbox);
             let done = Box::new(move |claimed| mailbox.put(Input::Claimed(claimed)));
@@ -268,7 +285,7 @@ impl Shell {
     fn ask_for_duty(&self, call: DutyCall, mailbox: &Arc<Mailbox>) {
         match call {
             DutyCall::Claim { duty, token, lease } => {
-                let at = now().unix_ms;
+                let at = shared_now(&self.clock_ahead_ms).unix_ms;
                 let until = at.saturating_add(u64::try_from(lease.as_millis()).unwrap_or(u64::MAX));
                 let (mailbox, claimed, of) = (Arc::clone(mailbox), duty.clone(), token.clone());
                 let done = Box::new(move |answer| mailbox.put(Input::Duty { duty: claimed, token: of, answer }));
@@ -321,5 +338,18 @@ async fn sleep_until(at: Option<Instant>) {
     match at {
         Some(at) => tokio::time::sleep_until(at.into()).await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_far_off_gives_way_to_the_stores() {
+        let at = |unix_ms| Now { instant: Instant::now(), unix_ms };
+        for (ahead, expected) in [(0, 10_000_000), (2_000, 10_000_000), (3_600_000, 6_400_000), (-3_600_000, 13_600_000)] {
+            assert_eq!(by_the_store(at(10_000_000), ahead).unix_ms, expected);
+        }
     }
 }

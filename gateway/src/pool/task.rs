@@ -1,6 +1,7 @@
 //! The task that reports, and what it has heard last.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -39,6 +40,8 @@ pub struct PoolFacts {
     pub in_force: watch::Receiver<Arc<InForce>>,
     /// Whether it leaves.
     pub draining: watch::Receiver<bool>,
+    /// How far this machine's clock is before the store's, for whoever compares times with other gateways.
+    pub clock_ahead_ms: Arc<AtomicI64>,
 }
 
 /// What was heard last.
@@ -170,6 +173,9 @@ impl Reporter {
         // The store looked at its clock about halfway.
         let own_ms = before_ms.midpoint(now().unix_ms);
         let ahead_ms = i64::try_from(own_ms).unwrap_or(i64::MAX).saturating_sub_unsigned(store_ms);
+        if self.store.is_shared() {
+            self.facts.clock_ahead_ms.store(ahead_ms, Ordering::Relaxed);
+        }
         let has_changed = self.renew(store_ms, ahead_ms);
         let is_fresh = store_ms.saturating_sub(self.views.borrow().heard_ms) < ALONE_MS;
         if !self.store.is_shared() && !has_changed && is_fresh {

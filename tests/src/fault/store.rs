@@ -35,7 +35,8 @@ impl Store {
             return Ok(Self::Sqlite(Disk::mount(&folder.join("store"))?));
         }
         let party = network.party("db", PARTY)?;
-        let server = TestServer::start_in(party.space(), &party.address.to_string());
+        let access = "host all all 10.77.0.0/24 trust\n";
+        let server = TestServer::start_in(Some(party.space()), &party.address.to_string(), "", access);
         let database = server.database();
         let address = format!("postgresql://postgres@{}:{}/{database}?sslmode=disable", party.address, server.port());
         Ok(Self::Postgres(party, Box::new(Mutex::new(server)), address))
