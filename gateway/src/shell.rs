@@ -348,7 +348,9 @@ mod tests {
     #[test]
     fn a_clock_that_is_far_off_gives_way_to_the_stores() {
         let at = |unix_ms| Now { instant: Instant::now(), unix_ms };
-        for (ahead, expected) in [(0, 10_000_000), (2_000, 10_000_000), (3_600_000, 6_400_000), (-3_600_000, 13_600_000)] {
+        for (ahead, expected) in
+            [(0, 10_000_000), (2_000, 10_000_000), (3_600_000, 6_400_000), (-3_600_000, 13_600_000)]
+        {
             assert_eq!(by_the_store(at(10_000_000), ahead).unix_ms, expected);
         }
     }
