@@ -115,14 +115,20 @@ async fn export_all(session: &Session, with_archive: bool, parts: &Sender<Part>)
         let page = page.into_iter().map(|pair| BackupItem::Pair(Box::new(pair))).collect();
         give(parts, Part::Items(page)).await?;
     }
+    if with_archive {
+        export_archive(session, parts).await?;
+    }
+    give(parts, Part::End).await
+}
+
+async fn export_archive(session: &Session, parts: &Sender<Part>) -> Result<(), Stop> {
     let mut last = 0;
-    while with_archive {
+    loop {
         let page = archive::after(session, last, PAGE).await?;
-        let Some(end) = page.last() else { break };
+        let Some(end) = page.last() else { return Ok(()) };
         last = end.id;
         give(parts, Part::Items(page.into_iter().map(BackupItem::Message).collect())).await?;
     }
-    give(parts, Part::End).await
 }
 
 /// What a store must be without, unless it is replaced.
