@@ -183,7 +183,7 @@ impl Reader {
 
     fn take(&self, stanza: &str) {
         if stanza.starts_with("<presence") || stanza.starts_with("<iq") {
-            if let Some(answer) = self.contacts.hear(stanza) {
+            for answer in self.contacts.hear(stanza) {
                 // A full queue loses it, as a server that is out of memory would.
                 let _full = self.out.try_send(Out::Other(answer));
             }
