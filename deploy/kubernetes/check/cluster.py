@@ -56,6 +56,15 @@ class Cluster:
         key = certificate["metadata"]["namespace"], certificate["spec"]["secretName"]
         self.secrets[key] = self.authorities.secret(certificate)
 
+    def host(self, name, issuer):
+        """A folder with the certificate of a host outside of the cluster, from an authority that the cluster knows, too."""
+        spec = {"dnsNames": [name], "usages": ["server auth", "client auth"], "issuerRef": {"kind": "ClusterIssuer", "name": issuer}}
+        folder = self.state / name
+        folder.mkdir()
+        for file, text in self.authorities.secret({"metadata": {"namespace": ""}, "spec": spec}).items():
+            (folder / file).write_text(text)
+        return folder
+
     def pod(self, workload, ordinal):
         """A pod that does not run yet."""
         pod = Pod(self, workload, f"{workload.name}-{ordinal}", f"198.18.0.{next(self.addresses)}")

@@ -16,6 +16,7 @@ import agreement
 import cluster
 from cluster import eventually
 from database import Database
+from front_end import FrontEnd
 
 #: A pod gets so long to be ready: edges are looked up every 10 s, and a debug build is slow.
 READY = 60
@@ -45,7 +46,7 @@ def enter():
 def run(everything):
     """Yields what was seen, as the name of each check with what is wrong."""
     names = cluster.node()
-    # Where the SIP front ends are; readiness asks only that the name is there.
+    # Where the SIP front ends are.
     names.table["sip.contoso.example"] = [cluster.NODE]
     by_overlay = {rendered.overlay: rendered for rendered in everything}
     yield from _told(by_overlay["overlays/single"], names, _one_node)
@@ -56,10 +57,12 @@ def run(everything):
 
 def _told(rendered, names, story):
     made = cluster.Cluster(rendered, names)
+    front_end = FrontEnd(cluster.NODE, made.host("sip.contoso.example", "contoso-internal"))
     try:
         yield from ((f"{rendered.overlay}: {name}", mistakes) for name, mistakes in story(made))
     finally:
         made.end()
+        front_end.end()
 
 
 def _configurations(made):
