@@ -197,6 +197,8 @@ pub struct Engine {
 struct Sent {
     partner: DomainName,
     at: Instant,
+    /// What is kept of it, if it is archived.
+    archived: Option<Box<ArchivedMessage>>,
 }
 
 /// Why a stanza of ours is under way.
@@ -216,7 +218,7 @@ enum StanzaPurpose {
     /// A chat state or receipt; nobody waits.
     Unasked,
     /// A text of a stream whose sender may want a report, and what is kept of it.
-    Stream(switch::SessionId, causeway_sip::msrp::session::Receipt, Sent, Option<Box<ArchivedMessage>>),
+    Stream(switch::SessionId, causeway_sip::msrp::session::Receipt, Sent),
 }
 
 impl Engine {
@@ -426,8 +428,8 @@ impl Engine {
                 self.presence_sent(pair, serial, outcome, now, out);
             }
             Some(StanzaPurpose::Ping(pair)) => self.delivery_ended(&pair, outcome, now, out),
-            Some(StanzaPurpose::Stream(stream, receipt, sent, archived)) => {
-                self.stream_message_ended(stream, receipt, &sent, archived, outcome, now, out);
+            Some(StanzaPurpose::Stream(stream, receipt, sent)) => {
+                self.stream_message_ended(stream, receipt, sent, outcome, now, out);
             }
             Some(StanzaPurpose::Test(ticket, id)) => Self::test_ended(ticket, id, outcome, out),
             Some(StanzaPurpose::Unasked) | None => {}

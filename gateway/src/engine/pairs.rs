@@ -82,7 +82,6 @@ pub(super) struct Arrived {
 
 /// Who waits for a step.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "an origin is moved a few times; a box would cost an allocation each")]
 pub(super) enum Origin {
     /// Nobody.
     Nobody,

@@ -40,7 +40,7 @@ impl Deliveries {
         span.set("causeway.redelivered", is_redelivered);
         if let Some(before) = self.0.remove(&key) {
             span.follow(before.context);
-            before.is_lost();
+            before.end_lost();
         }
         let context = span.context();
         self.0.insert(key, Delivery { peer, span, context });
@@ -65,13 +65,13 @@ impl Deliveries {
         for delivery in self.0.values_mut().filter(|delivery| delivery.peer == peer) {
             let Delivery { context, .. } = *delivery;
             let before = std::mem::replace(delivery, Delivery { peer, span: Span::NONE, context });
-            before.is_lost();
+            before.end_lost();
         }
     }
 }
 
 impl Delivery {
-    fn is_lost(mut self) {
+    fn end_lost(mut self) {
         self.span.fail("the other end went away before it had finished");
     }
 }

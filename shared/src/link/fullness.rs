@@ -63,6 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "some moment to count from")]
     fn time_counts_while_a_window_is_full() {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);

@@ -171,7 +171,7 @@ impl<E: Export> Export for Counted<E> {
         sum.fetch_add(told, Ordering::Relaxed);
         match &exported {
             Err(error) if !was_down => {
-                tracing::warn!(%error, "the collector of traces does not take spans; they are dropped")
+                tracing::warn!(%error, "the collector of traces does not take spans; they are dropped");
             }
             Ok(()) if was_down => tracing::info!("the collector of traces takes spans again"),
             Ok(()) | Err(_) => {}

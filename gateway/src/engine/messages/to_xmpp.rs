@@ -40,8 +40,6 @@ pub(in crate::engine) struct Inquiry {
     sent: Sent,
     /// The answer if it was delivered.
     success: Status,
-    /// What is kept of it, if it is archived.
-    archived: Option<Box<ArchivedMessage>>,
 }
 
 impl Engine {
@@ -113,9 +111,8 @@ impl Engine {
                     transaction,
                     request,
                     to: to.clone(),
-                    sent: Sent { partner: partner.primary.clone(), at: now.instant },
+                    sent: Sent { partner: partner.primary.clone(), at: now.instant, archived },
                     success,
-                    archived,
                 };
                 self.stanzas.insert(key, StanzaPurpose::Message(inquiry));
                 out.stanzas.push(StanzaOut {
@@ -188,12 +185,12 @@ impl Engine {
         now: Now,
         out: &mut Outputs,
     ) {
-        let Inquiry { transaction, request, to, sent, success, archived } = inquiry;
+        let Inquiry { transaction, request, to, sent, success } = inquiry;
         let response = match outcome {
             Outcome::Done => {
                 let after = now.instant.saturating_duration_since(sent.at);
                 self.metrics.message_to_xmpp_delivered(&sent.partner, after);
-                out.archived.extend(archived.map(|archived| ArchivedMessage { at_ms: now.unix_ms, ..*archived }));
+                out.archived.extend(sent.archived.map(|archived| ArchivedMessage { at_ms: now.unix_ms, ..*archived }));
                 Response::to(&request, success)
             }
             Outcome::Failed(failure) => {

@@ -325,9 +325,9 @@ impl Engine {
             self.notices.sip_asks(&pair, &stanza_id, wrapping, now.unix_ms);
         }
         let partner = self.settings.partner(&pair.remote.domain_name()).map(|partner| partner.primary.clone());
-        let sent = Sent { partner: partner.unwrap_or_else(|| pair.remote.domain_name()), at: now.instant };
+        let sent = Sent { partner: partner.unwrap_or_else(|| pair.remote.domain_name()), at: now.instant, archived };
         let key = self.next_key();
-        self.stanzas.insert(key, StanzaPurpose::Stream(stream, receipt, sent, archived));
+        self.stanzas.insert(key, StanzaPurpose::Stream(stream, receipt, sent));
         out.stanzas.push(StanzaOut {
             key,
             kind: StanzaKind::Message,
@@ -345,8 +345,7 @@ impl Engine {
         &mut self,
         stream: switch::SessionId,
         receipt: Receipt,
-        sent: &Sent,
-        archived: Option<Box<ArchivedMessage>>,
+        sent: Sent,
         outcome: &Outcome,
         now: Now,
         out: &mut Outputs,
@@ -356,7 +355,7 @@ impl Engine {
             Outcome::Done => {
                 let after = now.instant.saturating_duration_since(sent.at);
                 self.metrics.message_to_xmpp_delivered(&sent.partner, after);
-                out.archived.extend(archived.map(|archived| ArchivedMessage { at_ms: now.unix_ms, ..*archived }));
+                out.archived.extend(sent.archived.map(|archived| ArchivedMessage { at_ms: now.unix_ms, ..*archived }));
             }
             Outcome::Failed(failure) => {
                 self.metrics.message_refused(Some(&sent.partner), To::Xmpp);
