@@ -85,9 +85,9 @@ pub(super) fn read(mut section: Section) -> Option<SipConfig> {
     files.finish();
     let example = "\"sip:gateway.contoso.example:5061;transport=tls\"";
     let text = section.required_text("contact", example);
-    let contact = contact_uri(&mut section, "contact", text, example);
+    let contact = contact_uri(&mut section, "contact", &text, example);
     let session_contact = match section.text("session_contact") {
-        Some(text) => contact_uri(&mut section, "session_contact", text, example),
+        Some(text) => contact_uri(&mut section, "session_contact", &text, example),
         None => contact.clone(),
     };
     let forms = SessionForm::ALL.map(|form| (form.as_str(), form));
@@ -145,11 +145,11 @@ pub(super) fn read(mut section: Section) -> Option<SipConfig> {
     })
 }
 
-fn contact_uri(section: &mut Section, key: &str, text: String, example: &str) -> Option<Uri> {
-    let is_missing = text.is_empty();
-    match Uri::parse(text.clone().into()) {
+fn contact_uri(section: &mut Section, key: &str, text: &str, example: &str) -> Option<Uri> {
+    match Uri::parse(text.to_owned().into()) {
         Ok(uri) => Some(uri),
-        Err(_) if is_missing => None,
+        // That it is missing has been said.
+        Err(_) if text.is_empty() => None,
         Err(fault) => {
             let found = format!("\"{text}\" does not do: {fault}");
             section.mistake(key, found, format!("write, for example, {example}"));

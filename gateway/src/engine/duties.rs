@@ -111,8 +111,8 @@ impl Engine {
                     out.duties.push(DutyCall::Finish { duty: FIRST.to_owned(), token: token.to_owned() });
                 }
             }
-            super::sweep::DUTY => self.sweep_assigned(answer, now, out),
-            _ => self.round_assigned(duty, token, answer, now, out),
+            super::sweep::DUTY => self.sweep_assigned(&answer, now, out),
+            _ => self.round_assigned(duty, token, &answer, now, out),
         }
     }
 }

@@ -152,7 +152,7 @@ impl Engine {
         &mut self,
         duty: &str,
         token: &str,
-        answer: Result<Duty, StoreError>,
+        answer: &Result<Duty, StoreError>,
         now: Now,
         out: &mut Outputs,
     ) {
@@ -165,7 +165,7 @@ impl Engine {
         self.rounds.is_asked = false;
         match answer {
             Ok(Duty::Mine) => turn.is_mine = true,
-            Ok(Duty::Elsewhere { until_ms }) => turn.ask_at = Some(now.instant + until_asked_again(until_ms, now)),
+            Ok(Duty::Elsewhere { until_ms }) => turn.ask_at = Some(now.instant + until_asked_again(*until_ms, now)),
             Ok(Duty::Done) => {
                 self.rounds.turns.pop_front();
             }

@@ -83,7 +83,7 @@ impl Engine {
     }
 
     /// The store has said whose the sweep is: a sweep's every page is claimed.
-    pub(super) fn sweep_assigned(&mut self, answer: Result<Duty, StoreError>, now: Now, out: &mut Outputs) {
+    pub(super) fn sweep_assigned(&mut self, answer: &Result<Duty, StoreError>, now: Now, out: &mut Outputs) {
         if self.sweep.next_at.is_some() || self.sweep.is_own {
             // It was put off to the next one, or is none of the pool's.
             return;

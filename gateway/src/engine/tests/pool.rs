@@ -137,7 +137,7 @@ impl Pool {
 
     /// Plays the store for all of them until none asks anything more.
     fn settle(&mut self) {
-        while (0..self.gateways.len()).fold(false, |is_busy, number| self.serve(number) || is_busy) {}
+        while (0..self.gateways.len()).filter(|number| self.serve(*number)).count() > 0 {}
     }
 
     fn pass(&mut self, time: Duration, step: Duration) {
