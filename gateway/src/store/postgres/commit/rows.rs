@@ -1,14 +1,19 @@
 //! Of each record, only the rows that a step has changed: gathered as columns for one statement per table.
 
-use causeway_sip::dialog::Dialog;
 use tokio_postgres::types::ToSql;
 
 use super::super::column::{count_of, integer, integer_opt};
 use super::super::connection::Session;
 use super::super::fault::Sql;
-use crate::presence::record::{InDialog, Inbound, OutDialog, Outbound, Owed, Pair, Refresh};
+use crate::presence::record::{InDialog, Inbound, Outbound, Owed, Pair};
 use crate::store::row;
 use crate::translate::presence::ResourcePresence;
+
+mod dialogs;
+
+use dialogs::{
+    DELETE_DIALOGS, Dialogs, GoneDialogs, MOVE_DIALOGS, Moved, UPSERT_DIALOGS, is_same_dialog, name, subscriber_key,
+};
 
 /// The rows of many pairs, each field a column.
 #[derive(Default)]
@@ -248,244 +253,6 @@ impl Out {
     }
 }
 
-const DELETE_DIALOGS: &str = "DELETE FROM dialog
-    USING unnest($1::bigint[], $2::text[], $3::text[], $4::text[]) AS gone (pair_id, role, call_id, local_tag)
-    WHERE dialog.pair_id = gone.pair_id AND dialog.role = gone.role AND dialog.call_id = gone.call_id
-        AND dialog.local_tag = gone.local_tag";
-
-#[derive(Default)]
-struct GoneDialogs {
-    pair_id: Vec<i64>,
-    role: Vec<&'static str>,
-    call_id: Vec<String>,
-    local_tag: Vec<String>,
-}
-
-impl GoneDialogs {
-    fn add(&mut self, pair_id: i64, role: &'static str, call_id: &str, local_tag: &str) {
-        self.pair_id.push(pair_id);
-        self.role.push(role);
-        self.call_id.push(call_id.to_owned());
-        self.local_tag.push(local_tag.to_owned());
-    }
-
-    fn columns(&self) -> Vec<Column<'_>> {
-        vec![&self.pair_id, &self.role, &self.call_id, &self.local_tag]
-    }
-}
-
-const UPSERT_DIALOGS: &str = "INSERT INTO dialog (pair_id, role, call_id, local_tag, position, state, remote_tag,
-        local_uri, remote_uri, remote_target, route_set, local_cseq, remote_cseq, event, expires_s, expires_at,
-        refresh_at, refresh_cseq, refresh_asked_s, refresh_until, is_dirty, paced_until, in_flight_cseq,
-        in_flight_until, fetch_until)
-    SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::text[],
-        $8::text[], $9::text[], $10::text[], $11::text[], $12::bigint[], $13::bigint[], $14::text[], $15::bigint[],
-        $16::bigint[], $17::bigint[], $18::bigint[], $19::bigint[], $20::bigint[], $21::boolean[], $22::bigint[],
-        $23::bigint[], $24::bigint[], $25::bigint[])
-    ON CONFLICT (pair_id, role, call_id, local_tag) DO UPDATE SET (position, state, remote_tag, local_uri, remote_uri,
-        remote_target, route_set, local_cseq, remote_cseq, event, expires_s, expires_at, refresh_at, refresh_cseq,
-        refresh_asked_s, refresh_until, is_dirty, paced_until, in_flight_cseq, in_flight_until, fetch_until)
-    = (EXCLUDED.position, EXCLUDED.state, EXCLUDED.remote_tag, EXCLUDED.local_uri, EXCLUDED.remote_uri,
-        EXCLUDED.remote_target, EXCLUDED.route_set, EXCLUDED.local_cseq, EXCLUDED.remote_cseq, EXCLUDED.event,
-        EXCLUDED.expires_s, EXCLUDED.expires_at, EXCLUDED.refresh_at, EXCLUDED.refresh_cseq, EXCLUDED.refresh_asked_s,
-        EXCLUDED.refresh_until, EXCLUDED.is_dirty, EXCLUDED.paced_until, EXCLUDED.in_flight_cseq,
-        EXCLUDED.in_flight_until, EXCLUDED.fetch_until)";
-
-#[derive(Default)]
-struct Dialogs {
-    pair_id: Vec<i64>,
-    role: Vec<&'static str>,
-    call_id: Vec<String>,
-    local_tag: Vec<String>,
-    position: Vec<i64>,
-    state: Vec<&'static str>,
-    remote_tag: Vec<Option<String>>,
-    local_uri: Vec<Option<String>>,
-    remote_uri: Vec<Option<String>>,
-    remote_target: Vec<Option<String>>,
-    route_set: Vec<Option<String>>,
-    local_cseq: Vec<Option<i64>>,
-    remote_cseq: Vec<Option<i64>>,
-    event: Vec<Option<String>>,
-    expires_s: Vec<i64>,
-    expires_at: Vec<i64>,
-    refresh_at: Vec<Option<i64>>,
-    refresh_cseq: Vec<Option<i64>>,
-    refresh_asked_s: Vec<Option<i64>>,
-    refresh_until: Vec<Option<i64>>,
-    is_dirty: Vec<bool>,
-    paced_until: Vec<i64>,
-    in_flight_cseq: Vec<Option<i64>>,
-    in_flight_until: Vec<Option<i64>>,
-    fetch_until: Vec<Option<i64>>,
-}
-
-impl Dialogs {
-    fn add_subscriber(&mut self, pair_id: i64, dialog: &InDialog) {
-        let (dialog, state, expires_at, refresh_at, refresh) = match dialog {
-            InDialog::None | InDialog::Backoff { .. } => return,
-            InDialog::Trying { call_id, local_tag, asked_s, give_up_at } => {
-                self.add_name(pair_id, "subscriber", call_id.as_str(), local_tag.as_str());
-                self.position.push(0);
-                self.state.push("trying");
-                self.add_dialog(None);
-                self.event.push(None);
-                self.expires_s.push((*asked_s).into());
-                self.expires_at.push(integer(*give_up_at));
-                self.add_refresh(None, None);
-                self.add_pace(None);
-                return;
-            }
-            InDialog::Live { dialog, is_active, expires_at, refresh_at, refresh } => {
-                (dialog, if *is_active { "active" } else { "pending" }, *expires_at, *refresh_at, refresh.as_ref())
-            }
-            InDialog::Closing { dialog, until } => (dialog, "closing", *until, None, None),
-        };
-        let inner = &dialog.dialog;
-        self.add_name(pair_id, "subscriber", inner.call_id.as_str(), inner.local_tag.as_str());
-        self.position.push(0);
-        self.state.push(state);
-        self.add_dialog(Some(inner));
-        self.event.push(Some(row::event(&dialog.event)));
-        self.expires_s.push(dialog.expires.into());
-        self.expires_at.push(integer(expires_at));
-        self.add_refresh(refresh_at, refresh);
-        self.add_pace(None);
-    }
-
-    fn add_notifier(&mut self, pair_id: i64, position: usize, watcher: &OutDialog) {
-        let inner = &watcher.dialog.dialog;
-        self.add_name(pair_id, "notifier", inner.call_id.as_str(), inner.local_tag.as_str());
-        self.position.push(count_of(position));
-        self.state.push("notifying");
-        self.add_dialog(Some(inner));
-        self.event.push(Some(row::event(&watcher.dialog.event)));
-        self.expires_s.push(watcher.dialog.expires.into());
-        self.expires_at.push(integer(watcher.expires_at));
-        self.add_refresh(None, None);
-        self.add_pace(Some(watcher));
-    }
-
-    fn add_name(&mut self, pair_id: i64, role: &'static str, call_id: &str, local_tag: &str) {
-        self.pair_id.push(pair_id);
-        self.role.push(role);
-        self.call_id.push(call_id.to_owned());
-        self.local_tag.push(local_tag.to_owned());
-    }
-
-    fn add_dialog(&mut self, dialog: Option<&Dialog>) {
-        self.remote_tag.push(dialog.map(|dialog| dialog.remote_tag.as_str().to_owned()));
-        self.local_uri.push(dialog.map(|dialog| dialog.local_uri.as_str().to_owned()));
-        self.remote_uri.push(dialog.map(|dialog| dialog.remote_uri.as_str().to_owned()));
-        self.remote_target.push(dialog.map(|dialog| dialog.remote_target.as_str().to_owned()));
-        self.route_set.push(dialog.map(|dialog| row::route_set(&dialog.route_set)));
-        self.local_cseq.push(dialog.map(|dialog| dialog.local_cseq.into()));
-        self.remote_cseq.push(dialog.and_then(|dialog| dialog.remote_cseq).map(i64::from));
-    }
-
-    fn add_refresh(&mut self, at: Option<u64>, refresh: Option<&Refresh>) {
-        self.refresh_at.push(integer_opt(at));
-        self.refresh_cseq.push(refresh.map(|refresh| refresh.cseq.into()));
-        self.refresh_asked_s.push(refresh.map(|refresh| refresh.asked_s.into()));
-        self.refresh_until.push(refresh.map(|refresh| integer(refresh.give_up_at)));
-    }
-
-    fn add_pace(&mut self, watcher: Option<&OutDialog>) {
-        let in_flight = watcher.and_then(|watcher| watcher.in_flight.as_ref());
-        self.is_dirty.push(watcher.is_some_and(|watcher| watcher.is_dirty));
-        self.paced_until.push(watcher.map_or(0, |watcher| integer(watcher.paced_until)));
-        self.in_flight_cseq.push(in_flight.map(|in_flight| in_flight.cseq.into()));
-        self.in_flight_until.push(in_flight.map(|in_flight| integer(in_flight.resend_at)));
-        self.fetch_until.push(integer_opt(watcher.and_then(|watcher| watcher.fetch_until)));
-    }
-
-    fn columns(&self) -> Vec<Column<'_>> {
-        vec![
-            &self.pair_id,
-            &self.role,
-            &self.call_id,
-            &self.local_tag,
-            &self.position,
-            &self.state,
-            &self.remote_tag,
-            &self.local_uri,
-            &self.remote_uri,
-            &self.remote_target,
-            &self.route_set,
-            &self.local_cseq,
-            &self.remote_cseq,
-            &self.event,
-            &self.expires_s,
-            &self.expires_at,
-            &self.refresh_at,
-            &self.refresh_cseq,
-            &self.refresh_asked_s,
-            &self.refresh_until,
-            &self.is_dirty,
-            &self.paced_until,
-            &self.in_flight_cseq,
-            &self.in_flight_until,
-            &self.fetch_until,
-        ]
-    }
-}
-
-const MOVE_DIALOGS: &str = "UPDATE dialog SET local_cseq = moved.local_cseq, expires_at = moved.expires_at,
-        is_dirty = moved.is_dirty, paced_until = moved.paced_until, in_flight_cseq = moved.in_flight_cseq,
-        in_flight_until = moved.in_flight_until, fetch_until = moved.fetch_until
-    FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::boolean[], $7::bigint[],
-        $8::bigint[], $9::bigint[], $10::bigint[])
-        AS moved (pair_id, call_id, local_tag, local_cseq, expires_at, is_dirty, paced_until, in_flight_cseq,
-            in_flight_until, fetch_until)
-    WHERE dialog.pair_id = moved.pair_id AND dialog.role = 'notifier' AND dialog.call_id = moved.call_id
-        AND dialog.local_tag = moved.local_tag";
-
-/// Dialogs of which only that has changed what each NOTIFY changes: by far the most frequent.
-#[derive(Default)]
-struct Moved {
-    pair_id: Vec<i64>,
-    call_id: Vec<String>,
-    local_tag: Vec<String>,
-    local_cseq: Vec<i64>,
-    expires_at: Vec<i64>,
-    is_dirty: Vec<bool>,
-    paced_until: Vec<i64>,
-    in_flight_cseq: Vec<Option<i64>>,
-    in_flight_until: Vec<Option<i64>>,
-    fetch_until: Vec<Option<i64>>,
-}
-
-impl Moved {
-    fn add(&mut self, pair_id: i64, watcher: &OutDialog) {
-        let inner = &watcher.dialog.dialog;
-        self.pair_id.push(pair_id);
-        self.call_id.push(inner.call_id.as_str().to_owned());
-        self.local_tag.push(inner.local_tag.as_str().to_owned());
-        self.local_cseq.push(inner.local_cseq.into());
-        self.expires_at.push(integer(watcher.expires_at));
-        self.is_dirty.push(watcher.is_dirty);
-        self.paced_until.push(integer(watcher.paced_until));
-        self.in_flight_cseq.push(watcher.in_flight.as_ref().map(|in_flight| in_flight.cseq.into()));
-        self.in_flight_until.push(watcher.in_flight.as_ref().map(|in_flight| integer(in_flight.resend_at)));
-        self.fetch_until.push(integer_opt(watcher.fetch_until));
-    }
-
-    fn columns(&self) -> Vec<Column<'_>> {
-        vec![
-            &self.pair_id,
-            &self.call_id,
-            &self.local_tag,
-            &self.local_cseq,
-            &self.expires_at,
-            &self.is_dirty,
-            &self.paced_until,
-            &self.in_flight_cseq,
-            &self.in_flight_until,
-            &self.fetch_until,
-        ]
-    }
-}
-
 const DELETE_PRESENCE: &str = "DELETE FROM presence
     USING unnest($1::bigint[], $2::text[], $3::bigint[]) AS gone (pair_id, direction, position)
     WHERE presence.pair_id = gone.pair_id AND presence.direction = gone.direction
@@ -597,28 +364,5 @@ impl OwedStanzas {
 
     fn columns(&self) -> Vec<Column<'_>> {
         vec![&self.pair_id, &self.kind, &self.serial, &self.resend_at]
-    }
-}
-
-fn name(watcher: &OutDialog) -> (&str, &str) {
-    let dialog = &watcher.dialog.dialog;
-    (dialog.call_id.as_str(), dialog.local_tag.as_str())
-}
-
-/// Whether only what each NOTIFY changes has changed.
-fn is_same_dialog(before: &OutDialog, after: &OutDialog) -> bool {
-    let local_cseq = after.dialog.dialog.local_cseq;
-    let before = &before.dialog;
-    let moved = Dialog { local_cseq, ..before.dialog.clone() };
-    moved == after.dialog.dialog && before.event == after.dialog.event && before.expires == after.dialog.expires
-}
-
-fn subscriber_key(dialog: &InDialog) -> Option<(&str, &str)> {
-    match dialog {
-        InDialog::None | InDialog::Backoff { .. } => None,
-        InDialog::Trying { call_id, local_tag, .. } => Some((call_id.as_str(), local_tag.as_str())),
-        InDialog::Live { dialog, .. } | InDialog::Closing { dialog, .. } => {
-            Some((dialog.dialog.call_id.as_str(), dialog.dialog.local_tag.as_str()))
-        }
     }
 }
