@@ -84,11 +84,11 @@ impl Engine {
         &mut self,
         duty: &str,
         token: &str,
-        answer: Result<Duty, StoreError>,
+        answer: &Result<Duty, StoreError>,
         now: Now,
         out: &mut Outputs,
     ) {
-        if let Err(error) = &answer {
+        if let Err(error) = answer {
             self.store_failed(error, now, out);
         }
         match duty {
@@ -98,7 +98,7 @@ impl Engine {
                 if let Ok(whose) = answer
                     && !std::mem::replace(&mut self.alive.has_begun, true)
                 {
-                    self.begin(whose == Duty::Mine, now, out);
+                    self.begin(*whose == Duty::Mine, now, out);
                     if let Some(occasion) = &self.settings.occasion {
                         let (duty, token) = (FIRST.to_owned(), occasion.to_string());
                         out.duties.push(DutyCall::Claim { duty, token, lease: PAGE_LEASE });
@@ -106,13 +106,13 @@ impl Engine {
                 }
             }
             FIRST => {
-                if answer == Ok(Duty::Mine) {
+                if *answer == Ok(Duty::Mine) {
                     self.sweep_at_once(now);
                     out.duties.push(DutyCall::Finish { duty: FIRST.to_owned(), token: token.to_owned() });
                 }
             }
-            super::sweep::DUTY => self.sweep_assigned(&answer, now, out),
-            _ => self.round_assigned(duty, token, &answer, now, out),
+            super::sweep::DUTY => self.sweep_assigned(answer, now, out),
+            _ => self.round_assigned(duty, token, answer, now, out),
         }
     }
 }

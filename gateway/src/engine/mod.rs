@@ -309,7 +309,7 @@ impl Engine {
             Input::Claimed(claimed) => self.pairs_claimed(claimed, now, out),
             Input::Page(round, page) => self.page_read(&round, page, now, out),
             Input::Swept(page) => self.swept(page, now, out),
-            Input::Duty { duty, token, answer } => self.duty_answered(&duty, &token, answer, now, out),
+            Input::Duty { duty, token, answer } => self.duty_answered(&duty, &token, &answer, now, out),
             Input::Settings(settings) => self.settings_changed(settings, now, out),
             Input::Operator(ticket, order) => self.ordered(ticket, order, now, out),
             Input::DeadlinePassed => self.deadline_passed(now, out),

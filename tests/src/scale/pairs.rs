@@ -66,7 +66,7 @@ pub fn pair(number: u64, now_ms: u64, due_at: u64) -> Option<Pair> {
 pub fn changed(pair: &Pair) -> Pair {
     let mut after = pair.clone();
     after.serial = after.serial.wrapping_add(1);
-    let show = if after.serial % 2 == 0 { Show::Away } else { Show::Dnd };
+    let show = if after.serial.is_multiple_of(2) { Show::Away } else { Show::Dnd };
     after.inbound.resources = vec![device("desk", show)];
     after
 }
