@@ -41,7 +41,7 @@ pub(super) enum Verb {
 /// Which database.
 #[derive(Debug, clap::Args)]
 pub(super) struct Source {
-    /// The file whose [store] names it.
+    /// The file whose section `store` names it.
     #[arg(long, value_name = "FILE", default_value = "/etc/causeway/gateway.toml")]
     config: PathBuf,
 }

@@ -2,12 +2,12 @@
 //!
 //! A call puts a job into a bounded queue; a worker that has a connection takes it, together with others of its kind,
 //! does them in one transaction and calls back when that is committed. A worker that has lost its connection makes
-//! another one, by itself and as long as it takes; jobs wait for that [`WAIT`] long and then fail with a fault that may
+//! another one, by itself and as long as it takes; jobs wait for that `WAIT` long and then fail with a fault that may
 //! pass. There are three lanes with queues and connections of their own, so that pairs never wait for operators, nor
 //! either for what takes long.
 //!
-//! Verbs of operators and of the pool are written with [`PostgresStore::read`], [`PostgresStore::write`],
-//! [`PostgresStore::look_up`] and [`PostgresStore::copy`]:
+//! Verbs of operators and of the pool are written with `read`, `write`,
+//! `look_up` and `copy`:
 //!
 //! ```ignore
 //! fn revision(&self, done: Done<u64>) {
