@@ -17,9 +17,9 @@ build: ## Build both services and the command line, optimised
 	CAUSEWAY_COMMIT=$$(git rev-parse --short=12 HEAD 2>/dev/null) $(CARGO) build --release --workspace --bins
 
 .PHONY: test
-test: ## Everything that has to hold: format, lints, docs, tests, real peers, a scanner, licences
+test: ## Everything that has to hold: format, lints, docs, tests, faults, manifests, packages, real peers, a scanner, licences
 	deploy/setup test
-	$(MAKE) lint unit conformance-check fault-check kube-check interop deny
+	$(MAKE) lint unit conformance-check fault-check kube-check deploy-check interop deny
 
 .PHONY: lint
 lint: ## Format, clippy and documentation, warnings denied

@@ -7,9 +7,11 @@ fault: ## Break what runs under load, and print what became of every message (FA
 	deploy/setup fault
 	$(CARGO) build --workspace --bins
 	target/debug/fault --rounds $(FAULT_ROUNDS) $(FAULT)
+	target/debug/fault --gateways 2 --rounds $(FAULT_ROUNDS) $(FAULT)
 
 .PHONY: fault-check
-fault-check: ## The short form of the same
+fault-check: ## The short form of the same, with one gateway and with a pool
 	deploy/setup fault
 	$(CARGO) build --workspace --bins
 	target/debug/fault --short
+	target/debug/fault --gateways 2 --short
