@@ -1,6 +1,6 @@
 //! Pairs under way: loading, stepping, committing, and doing what a step asked for once it is stored.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use causeway_shared::link::{Failure, Outcome, StanzaKind, TraceContext};
@@ -28,6 +28,9 @@ pub(super) const STORE_PAUSE: Duration = Duration::from_secs(1);
 /// How long a record waits that the store could not load or commit.
 const STORE_RETRY: Duration = Duration::from_secs(3);
 
+/// Pairs that are asked again after the store was away; of more, the next change or refresh says what there is.
+const MISSED: usize = super::records::RECORDS_IN_MEMORY;
+
 /// All pairs in memory.
 #[derive(Default)]
 pub(super) struct Pairs {
@@ -35,6 +38,8 @@ pub(super) struct Pairs {
     pub(super) crowd: Crowd,
     /// Records to load again, and when.
     retries: VecDeque<(Instant, PairKey)>,
+    /// Pairs of which something was handed back, until the store answers again.
+    missed: HashSet<PairKey>,
 }
 
 /// A record with what the store knows of it.
@@ -485,6 +490,10 @@ impl Engine {
         match self.pairs.records.failed(key, error.fault.may_pass()) {
             Setback::Again => self.pairs.retries.push_back((now.instant + STORE_RETRY, key.clone())),
             Setback::GivenUp(events) => {
+                let is_said = |event: &PairEvent| matches!(event, PairEvent::Presence(_) | PairEvent::Step { .. });
+                if error.fault.may_pass() && self.pairs.missed.len() < MISSED && events.iter().any(is_said) {
+                    self.pairs.missed.insert(key.clone());
+                }
                 events.into_iter().for_each(|event| self.event_failed(event, "the store failed", now, out));
             }
         }
@@ -508,6 +517,10 @@ impl Engine {
             }
         };
         self.next_claim = Some(now.instant + pause);
+        if claimed.is_ok() && !self.pairs.missed.is_empty() {
+            self.to_tell.extend(self.pairs.missed.drain().map(|key| (key, PairInput::Missed)));
+            self.tell_next_at.get_or_insert(now.instant);
+        }
         if let Ok(pairs) = &claimed {
             let partner = |pair: &Pair| self.settings.partner(&pair.key.remote.domain_name());
             self.metrics.presence_claimed(pairs.iter().filter_map(|pair| {

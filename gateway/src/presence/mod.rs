@@ -143,6 +143,9 @@ pub enum PairInput {
     Mend,
     /// The process started: what was under way then has been lost.
     Restart,
+    /// Something that was said about the pair was handed back, because the store did not take it in time: both sides are
+    /// asked again.
+    Missed,
 }
 
 /// How a request of ours ended.
@@ -212,6 +215,7 @@ impl Pair {
             PairInput::OperatorRemoved => step.operator_removed(),
             PairInput::Mend => step.mend(),
             PairInput::Restart => step.restart(),
+            PairInput::Missed => step.missed(),
         }
         step.notify_what_changed();
         self.due_at = self.next_due(context.settings);
@@ -415,6 +419,14 @@ impl Step<'_, '_> {
         });
         self.restart_attempt();
         self.due();
+    }
+
+    fn missed(&mut self) {
+        self.restart();
+        if matches!(self.pair.inbound.dialog, record::InDialog::Live { refresh: None, .. }) {
+            // The NOTIFY that answers has all of her state (RFC 6665, section 4.4.1).
+            self.refresh_dialog(self.context.settings.expires_s);
+        }
     }
 
     fn remote(&self) -> &BareJid {

@@ -94,6 +94,50 @@ fn a_store_that_stays_broken_is_reported_to_the_sender() {
     assert!(!rig.out.verdicts.is_empty());
 }
 
+// Whoever said it was told to try again, and need not.
+#[test]
+fn what_was_handed_back_is_asked_for_when_the_store_is_back() {
+    let mut rig = Rig::new();
+    rig.stanza(StanzaKind::Presence, BOB, ALICE, "type='subscribe'>");
+    let subscribe = rig.requests().remove(0);
+    rig.answer(&subscribe, Status::OK);
+    let headers = &subscribe.headers;
+    let notify = |cseq: u32| {
+        format!(
+            "NOTIFY sip:127.0.0.1:5060 SIP/2.0\nVia: SIP/2.0/TCP 127.0.0.9;branch=z9hG4bKn{cseq}\nMax-Forwards: 70\n\
+             From: <{}>;tag=r1\nTo: <{}>;tag={}\nCall-ID: {}\nCSeq: {cseq} NOTIFY\n\
+             Contact: <sip:127.0.0.9:5060;transport=tcp>\nEvent: presence\nSubscription-State: active;expires=3600\n\
+             Content-Length: 0\n\n",
+            headers.to().unwrap().uri.as_str(),
+            headers.from().unwrap().uri.as_str(),
+            headers.from().unwrap().tag().unwrap().as_str(),
+            headers.call_id().unwrap().as_str(),
+        )
+    };
+    rig.receive_text(&notify(1));
+    assert_eq!(rig.statuses(), [200]);
+    rig.is_store_mute = true;
+    rig.receive_text(&notify(2));
+    for _ in 0..=super::super::records::STORE_TRIES {
+        let fault = || broken(StoreFault::Unreachable);
+        for change in std::mem::take(&mut rig.out.commits) {
+            rig.handle(Input::Committed(vec![change.after.key], Err(fault())));
+        }
+        for key in std::mem::take(&mut rig.out.loads) {
+            rig.handle(Input::Loaded(key, Err(fault())));
+        }
+        rig.wait(Duration::from_secs(3));
+        rig.handle(Input::DeadlinePassed);
+    }
+    assert_eq!(rig.statuses().last(), Some(&500));
+    rig.is_store_mute = false;
+    rig.handle(Input::Claimed(Ok(Vec::new())));
+    rig.handle(Input::DeadlinePassed);
+    rig.settle();
+    let asked: Vec<_> = rig.requests().iter().map(|request| request.method.clone()).collect();
+    assert_eq!(asked, [causeway_sip::method::Method::Subscribe]);
+}
+
 // Rule: life.reconcile
 #[test]
 fn a_sweep_mends_what_was_planted_in_the_store_and_counts_it() {
