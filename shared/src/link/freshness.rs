@@ -36,7 +36,7 @@ mod tests {
         let mut freshness = Freshness::default();
         assert!(!freshness.is_stale(1_000, 1_005));
         assert!(!freshness.is_stale(2_000, 2_003 + STALE_AFTER_MS));
-        assert!(freshness.is_stale(2_100, 2_104 + STALE_AFTER_MS));
+        assert!(freshness.is_stale(2_100, 2_106 + STALE_AFTER_MS));
     }
 
     #[test]
