@@ -47,6 +47,8 @@ pub enum Act {
     Cut(Leg),
     /// So many packets of a hundred are swallowed.
     Lose(Leg, u8),
+    /// Packets arrive so many milliseconds later, each way.
+    Slow(Leg, u64),
     /// A partner sleeps so many milliseconds before each read.
     SlowPartner(usize, u64),
     /// The pool answers so many milliseconds late.
@@ -130,7 +132,9 @@ const fn pool(fault: Fault) -> Fault {
     Fault { gateways: Gateways::Several, ..fault }
 }
 
-use Act::{Cut, FillDisk, Freeze, FreezeStore, Kill, KillStore, Lose, Restart, RestartStore, SlowPartner, SlowSip};
+use Act::{
+    Cut, FillDisk, Freeze, FreezeStore, Kill, KillStore, Lose, Restart, RestartStore, Slow, SlowPartner, SlowSip,
+};
 use Leg::{Link, Partner, Sip, Store};
 use Who::{Edge, Gateway};
 
@@ -169,6 +173,8 @@ pub const FAULTS: &[Fault] = &[
     fault("cut-uncounted-partner", &[Cut(Partner(1, 0)), Cut(Partner(1, 1))], 60, PARTNER_CUT),
     fault("lossy-link", &[Lose(Link(0, 0), 5), Lose(Link(1, 0), 5)], 15, NOTHING),
     fault("lossy-partner", &[Lose(Partner(0, 0), 5), Lose(Partner(1, 1), 5)], 15, NOTHING),
+    fault("slow-link", &[Slow(Link(0, 0), 200)], 15, NOTHING),
+    pool(fault("slow-store", &[Slow(Store(0), 200)], 15, NOTHING)),
     fault("freeze-gateway", &[Freeze(Gateway(0))], 5, LATE),
     fault("freeze-gateway-long", &[Freeze(Gateway(0))], 25, DEATH),
     fault("freeze-edge", &[Freeze(Edge(0))], 5, NOTHING),

@@ -2,7 +2,7 @@
 //!
 //! Real gateways and edges, fake partners and a fake pool, each in a network namespace of its own. Everything that is sent
 //! is in a ledger, and the ledger is the test: what was accepted is delivered once or bounced once. In reading order:
-//! [`network`] (who can reach whom), [`world`] (what runs), [`store`], [`partner`], [`pool`], [`presence`] and [`chat`] (the fakes), [`load`],
+//! [`network`] (who can reach whom), [`slow`], [`world`] (what runs), [`store`], [`partner`], [`pool`], [`presence`] and [`chat`] (the fakes), [`load`],
 //! [`ledger`], [`faults`] (what is done, and what it may cost), [`play`], [`report`].
 
 use std::io;
@@ -24,6 +24,7 @@ pub mod play;
 pub mod pool;
 pub mod presence;
 pub mod report;
+pub mod slow;
 pub mod store;
 pub mod world;
 

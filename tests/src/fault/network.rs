@@ -64,6 +64,8 @@ impl Network {
         ip(&["-n", hub, "link", "add", "name", &port, "type", "veth", "peer", "name", "eth0", "netns", space])?;
         ip(&["-n", hub, "link", "set", &port, "master", "br0", "up"])?;
         ip(&["-n", space, "addr", "add", &format!("{}/24", party.address), "dev", "eth0"])?;
+        // Each packet is one that a road could carry: not many in one, that a card would take apart.
+        ip(&["-n", space, "link", "set", "eth0", "gso_max_segs", "1"])?;
         ip(&["-n", space, "link", "set", "eth0", "up"])?;
         ip(&["-n", space, "link", "set", "lo", "up"])?;
         let party = Arc::new(party);
@@ -199,7 +201,8 @@ impl Party {
     }
 }
 
-fn ip(arguments: &[&str]) -> io::Result<()> {
+/// Runs `ip`.
+pub(super) fn ip(arguments: &[&str]) -> io::Result<()> {
     let output = crate::peer::process::run(Path::new("ip"), arguments)?;
     if output.status.success() {
         Ok(())

@@ -59,6 +59,7 @@ pub async fn play(world: &Arc<World>, per_second: f64, fault: &Fault, moment: Du
         heal(world, *act)?;
     }
     world.network.heal()?;
+    world.slow.heal()?;
     let healed = Instant::now();
     // The truth is what everybody shows now; what changes later would hide what was lost.
     load.switches.changes(false);
@@ -133,6 +134,10 @@ async fn apply(world: &World, act: Act) -> io::Result<()> {
             let (one, other) = ends(world, leg)?;
             world.network.lose(one, other, percent)
         }
+        Act::Slow(leg, delay_ms) => {
+            let (one, other) = ends(world, leg)?;
+            world.slow.slow(one, other, delay_ms)
+        }
         Act::SlowPartner(which, nap_ms) => {
             nap(world, which, nap_ms);
             Ok(())
@@ -165,7 +170,7 @@ fn heal(world: &World, act: Act) -> io::Result<()> {
             PARTNERS.get(which).into_iter().for_each(|partner| world.ledger.broke(partner.domain));
             Ok(())
         }
-        Act::Restart(_) | Act::RestartStore | Act::Cut(_) | Act::Lose(..) => Ok(()),
+        Act::Restart(_) | Act::RestartStore | Act::Cut(_) | Act::Lose(..) | Act::Slow(..) => Ok(()),
     }
 }
 

@@ -10,6 +10,7 @@ use super::ledger::Ledger;
 use super::network::{Network, Party};
 use super::partner::{Habits, LoadedPartner, S2S};
 use super::pool::{LoadedPool, SIP};
+use super::slow::Slow;
 use super::store::Store;
 use crate::peer::dns::Dns;
 use crate::peer::process::{self, Process, Signal};
@@ -79,6 +80,8 @@ pub struct World {
     pub chat: Chat,
     /// Where the pool is.
     pub pool_party: Arc<Party>,
+    /// Who makes roads slow.
+    pub slow: Slow,
     /// Where the gateways keep things.
     pub store: Store,
     /// Files and certificates.
@@ -124,6 +127,7 @@ impl World {
             let text = road.edge_toml(&plan(party, gateway)).replace("'edge-1'", &format!("'edge-{number}'"));
             edges.push(Member::new(format!("edge {number}"), "edge-proxy", party, &road, &text)?);
         }
+        let slow = Slow::start(&network).await?;
         let store = Store::start(&network, road.folder(), size.gateways)?;
         let file = format!("path = '{}'", road.folder().join("gateway.sqlite").display());
         let mut gateways = Vec::new();
@@ -170,6 +174,7 @@ impl World {
             pool,
             chat,
             pool_party,
+            slow,
             store,
             road,
             ledger,
