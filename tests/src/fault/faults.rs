@@ -39,7 +39,7 @@ pub enum Act {
     RestartStore,
     /// All processes of PostgreSQL get SIGSTOP, and SIGCONT at the end.
     FreezeStore,
-    /// The disk of the SQLite file has no room left.
+    /// The disk of the SQLite file, or of PostgreSQL, has no room left.
     FillDisk,
     /// SIGSTOP, and SIGCONT at the end.
     Freeze(Who),
@@ -164,6 +164,7 @@ pub const FAULTS: &[Fault] = &[
     pool(fault("cut-store", &[Cut(Store(0))], 5, NOTHING)),
     pool(fault("cut-store-long", &[Cut(Store(0)), Cut(Store(1))], 30, NOTHING)),
     one(fault("full-disk", &[FillDisk], 10, NOTHING)),
+    pool(fault("full-disk-of-the-pool", &[FillDisk], 10, NOTHING)),
     short(fault("cut-link", &[Cut(Link(0, 0))], 5, PARTED)),
     fault("cut-link-long", &[Cut(Link(0, 0))], 45, PARTED),
     fault("cut-sip", &[Cut(Sip(0))], 5, SIP_CUT),
