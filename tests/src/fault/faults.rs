@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::ledger::Allowed;
+use super::ledger::{Allowed, NOT_READ_WHILE_FROZEN, NOT_YET_READ, STREAM_GIVEN_UP};
 
 /// One of our processes, by its number from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,14 +89,17 @@ const NOTHING: Allowed = Allowed {
     both_to_sip: false,
     both_to_xmpp: false,
     unaccepted: false,
-    on_the_wire: false,
+    on_the_wire: Duration::ZERO,
 };
 
 /// A peer that dies may have acted and not answered; it takes what was never acknowledged with it.
 const DEATH: Allowed = Allowed { bounced: true, twice: true, unaccepted: true, ..NOTHING };
 
 /// An edge that dies takes with it what partners that do not count had sent, or had been sent.
-const EDGE_DEATH: Allowed = Allowed { on_the_wire: true, ..DEATH };
+const EDGE_DEATH: Allowed = Allowed { on_the_wire: NOT_YET_READ, ..DEATH };
+
+/// The same of one that did nothing before.
+const EDGE_FROZEN: Allowed = Allowed { on_the_wire: NOT_READ_WHILE_FROZEN, ..DEATH };
 
 /// What crosses the end of a stream on its way, its sender's server has not been told of.
 const CROSSED: Allowed = Allowed { unaccepted: true, ..NOTHING };
@@ -114,7 +117,7 @@ const PARTED: Allowed = Allowed { twice: true, ..LATE };
 const SIP_CUT: Allowed = Allowed { both_to_sip: true, unaccepted: true, ..LATE };
 
 /// The same of a partner's answers, and of what was written to one that does not count.
-const PARTNER_CUT: Allowed = Allowed { both_to_xmpp: true, unaccepted: true, on_the_wire: true, ..LATE };
+const PARTNER_CUT: Allowed = Allowed { both_to_xmpp: true, unaccepted: true, on_the_wire: STREAM_GIVEN_UP, ..LATE };
 
 const fn fault(name: &'static str, acts: &'static [Act], seconds: u64, allowed: Allowed) -> Fault {
     Fault { name, acts, hold: Duration::from_secs(seconds), allowed, is_short: false, gateways: Gateways::Any }
@@ -179,7 +182,7 @@ pub const FAULTS: &[Fault] = &[
     fault("freeze-gateway", &[Freeze(Gateway(0))], 5, LATE),
     fault("freeze-gateway-long", &[Freeze(Gateway(0))], 25, DEATH),
     fault("freeze-edge", &[Freeze(Edge(0))], 5, NOTHING),
-    fault("freeze-edge-long", &[Freeze(Edge(0))], 25, EDGE_DEATH),
+    fault("freeze-edge-long", &[Freeze(Edge(0))], 25, EDGE_FROZEN),
     fault("slow-partner", &[SlowPartner(0, 2000)], 15, LATE),
     fault("slow-sip", &[SlowSip(2000)], 15, LATE),
     fault("kill-edge-and-gateway", &[Kill(Edge(0)), Kill(Gateway(0))], 3, EDGE_DEATH),

@@ -113,7 +113,11 @@ impl Entry {
             },
             (Way::ToXmpp, 0, 0) => match (self.acknowledged, self.is_over) {
                 // What was written to a stream just before it broke may never have been read.
-                (Some(at), _) if !self.counts && broke.iter().any(|broke| is_soon_after(at, *broke)) => End::OnTheWire,
+                (Some(_), _)
+                    if !self.counts && self.lay_on_the_wire(broke).is_some_and(|lay| lay < STREAM_GIVEN_UP) =>
+                {
+                    End::OnTheWire
+                }
                 (Some(_), true) => End::Lost,
                 (Some(_), false) => End::Open,
                 (None, true) => End::Unaccepted,
@@ -124,11 +128,13 @@ impl Entry {
 }
 
 /// A stream is given up this long after it last carried anything, at most: what was written to it before is lost with it.
-const STREAM_GIVEN_UP: Duration = Duration::from_secs(90);
+pub const STREAM_GIVEN_UP: Duration = Duration::from_secs(90);
 
-fn is_soon_after(written: Instant, broke: Instant) -> bool {
-    broke >= written && broke.duration_since(written) < STREAM_GIVEN_UP
-}
+/// What was written to a stream so long before its edge was killed may not have been read yet.
+pub const NOT_YET_READ: Duration = Duration::from_secs(3);
+
+/// The same for an edge that did nothing for 25 s before.
+pub const NOT_READ_WHILE_FROZEN: Duration = Duration::from_secs(30);
 
 /// The book of one run.
 #[derive(Default)]
@@ -221,7 +227,7 @@ impl Ledger {
     /// How many ended how, from one number to before another.
     pub fn tally(&self, from: u64, to: u64) -> Tally {
         self.with(|book| {
-            let mut tally = Tally::default();
+            let mut tally = Tally { broke: book.broke.clone(), ..Tally::default() };
             for (number, entry, end) in book.ends(from, to) {
                 // The last that an uncounted stream carried is delivered or bounced in time, or it was lost.
                 let end = if end == End::Open { End::Lost } else { end };
@@ -273,6 +279,7 @@ impl Book {
 pub struct Tally {
     counts: BTreeMap<(Way, End), usize>,
     ends: BTreeMap<End, Vec<(u64, Entry)>>,
+    broke: BTreeMap<&'static str, Vec<Instant>>,
 }
 
 impl Tally {
@@ -284,6 +291,11 @@ impl Tally {
     /// Messages of this way with this end.
     pub fn count_of(&self, way: Way, end: End) -> usize {
         self.counts.get(&(way, end)).copied().unwrap_or_default()
+    }
+
+    /// When streams from the edges to a partner broke.
+    fn broke(&self, partner: &str) -> &[Instant] {
+        self.broke.get(partner).map(Vec::as_slice).unwrap_or_default()
     }
 
     /// All messages.
@@ -310,26 +322,28 @@ pub struct Allowed {
     pub both_to_xmpp: bool,
     /// Messages that were never acknowledged, because the connection to their sender, or their receiver, was lost.
     pub unaccepted: bool,
-    /// Messages that were written to a partner that does not count.
-    pub on_the_wire: bool,
+    /// Messages that were written to a partner that does not count, so long before the stream broke at most.
+    pub on_the_wire: Duration,
 }
 
 impl Allowed {
-    /// What breaks the promise, in words; `began` and `ended` are those of the fault.
-    pub fn broken(self, tally: &Tally, began: Instant, ended: Instant) -> Vec<String> {
+    /// What breaks the promise, in words; `began` and `healed` are those of the fault.
+    pub fn broken(self, tally: &Tally, began: Instant, healed: Instant) -> Vec<String> {
         let mut broken: BTreeMap<(Way, End, &str), Vec<String>> = BTreeMap::new();
         for end in End::ALL {
             for (number, entry) in tally.with(end) {
                 let is_allowed = match end {
                     End::Delivered => true,
-                    End::Bounced => self.bounced,
-                    End::Twice => self.twice && entry.was_under_way(began, ended),
+                    End::Bounced => self.bounced && entry.was_near(began, healed),
+                    End::Twice => self.twice && entry.was_under_way(began, healed),
                     End::Both => match entry.way {
                         Way::ToSip => self.both_to_sip,
                         Way::ToXmpp => self.both_to_xmpp,
                     },
-                    End::Unaccepted => self.unaccepted,
-                    End::OnTheWire => self.on_the_wire,
+                    End::Unaccepted => self.unaccepted && entry.was_near(began, healed),
+                    End::OnTheWire => {
+                        entry.lay_on_the_wire(tally.broke(entry.partner)).is_some_and(|lay| lay < self.on_the_wire)
+                    }
                     End::ToldTwice | End::Lost | End::Open => false,
                 };
                 if !is_allowed {
@@ -346,14 +360,27 @@ impl Allowed {
     }
 }
 
+/// Whoever waits for an answer waits 32 s at most (RFC 3261, section 17.1.2.2), and a moment to notice.
+const AFTERMATH: Duration = Duration::from_secs(35);
+
 /// Histories that are told of each kind of breach.
 const EXAMPLES: usize = 3;
 
 impl Entry {
-    /// Whether the first copy arrived before the fault was over, and the last not before it began.
-    fn was_under_way(&self, began: Instant, ended: Instant) -> bool {
-        let (Some(first), Some(last)) = (self.delivered.first(), self.delivered.last()) else { return false };
-        *first <= ended && *last >= began
+    /// Whether it was sent before the fault was healed, and its last copy did not arrive before the fault began.
+    fn was_under_way(&self, began: Instant, healed: Instant) -> bool {
+        self.sent <= healed && self.delivered.last().is_some_and(|last| *last >= began)
+    }
+
+    /// Whether it was sent while the fault lasted, or so shortly before or after that it waited for what the fault held up.
+    fn was_near(&self, began: Instant, healed: Instant) -> bool {
+        self.sent + AFTERMATH >= began && self.sent <= healed + AFTERMATH
+    }
+
+    /// How long before a stream to its partner broke it was written to it, at least.
+    fn lay_on_the_wire(&self, broke: &[Instant]) -> Option<Duration> {
+        let written = self.acknowledged?;
+        broke.iter().filter_map(|broke| broke.checked_duration_since(written)).min()
     }
 
     /// Its history, with seconds since the fault began.
@@ -384,7 +411,7 @@ mod tests {
         both_to_sip: false,
         both_to_xmpp: false,
         unaccepted: false,
-        on_the_wire: false,
+        on_the_wire: Duration::ZERO,
     };
 
     fn ends(ledger: &Ledger) -> Vec<End> {
@@ -429,7 +456,7 @@ mod tests {
     }
 
     #[test]
-    fn a_second_copy_is_forgiven_only_around_the_fault() {
+    fn a_second_copy_is_forgiven_only_of_what_was_sent_before_the_fault_was_healed() {
         let ledger = Ledger::default();
         let number = ledger.sent(Way::ToSip, "fabrikam.example", true);
         ledger.delivered(number);
@@ -437,8 +464,39 @@ mod tests {
         let tally = ledger.tally(1, ledger.next());
         let allowed = Allowed { twice: true, ..NOTHING };
         let (now, later) = (Instant::now(), Instant::now() + Duration::from_secs(9));
+        let (long_ago, before) = (now - Duration::from_secs(9), now - Duration::from_secs(1));
         assert_eq!(allowed.broken(&tally, later, later).len(), 1);
-        assert!(allowed.broken(&tally, now - Duration::from_secs(9), now).is_empty());
+        assert_eq!(allowed.broken(&tally, long_ago, before).len(), 1);
+        assert!(allowed.broken(&tally, long_ago, now).is_empty());
+    }
+
+    #[test]
+    fn what_bounces_or_is_not_accepted_is_forgiven_only_near_the_fault() {
+        let ledger = Ledger::default();
+        ledger.bounced(ledger.sent(Way::ToSip, "fabrikam.example", true), "timeout");
+        ledger.over(ledger.sent(Way::ToXmpp, "fabrikam.example", true));
+        assert_eq!(ends(&ledger), [End::Bounced, End::Unaccepted]);
+        let tally = ledger.tally(1, ledger.next());
+        let allowed = Allowed { bounced: true, unaccepted: true, ..NOTHING };
+        let (now, near, far) = (Instant::now(), Duration::from_secs(30), Duration::from_secs(40));
+        assert!(allowed.broken(&tally, now - near, now - near).is_empty());
+        assert!(allowed.broken(&tally, now + near, now + near).is_empty());
+        assert_eq!(allowed.broken(&tally, now - far, now - far).len(), 2);
+        assert_eq!(allowed.broken(&tally, now + far, now + far).len(), 2);
+    }
+
+    #[test]
+    fn what_lay_on_the_wire_is_forgiven_only_shortly_before_the_stream_broke() {
+        let ledger = Ledger::default();
+        let number = ledger.sent(Way::ToXmpp, "wingtip.example", false);
+        ledger.acknowledged(number);
+        ledger.over(number);
+        let now = Instant::now();
+        ledger.with(|book| book.broke.insert("wingtip.example", vec![now + Duration::from_secs(10)]));
+        assert_eq!(ends(&ledger), [End::OnTheWire]);
+        let tally = ledger.tally(1, ledger.next());
+        let broken = |on_the_wire| Allowed { on_the_wire, ..NOTHING }.broken(&tally, now, now).len();
+        assert_eq!([NOT_YET_READ, NOT_READ_WHILE_FROZEN, STREAM_GIVEN_UP].map(broken), [1, 0, 0]);
     }
 
     #[test]

@@ -71,8 +71,7 @@ pub async fn play(world: &Arc<World>, per_second: f64, fault: &Fault, moment: Du
         sleep(LOOK).await;
     }
     sleep(STRAGGLERS).await;
-    let row =
-        Row { fault: *fault, began, ended: Instant::now(), first, last, recovered, converged, crashed: crashed(world) };
+    let row = Row { fault: *fault, began, healed, first, last, recovered, converged, crashed: crashed(world) };
     world.ready().await?;
     Ok(row)
 }

@@ -16,8 +16,8 @@ pub struct Row {
     pub fault: Fault,
     /// When it began.
     pub began: Instant,
-    /// When everything had settled again.
-    pub ended: Instant,
+    /// When it was healed.
+    pub healed: Instant,
     /// The number of the first message.
     pub first: u64,
     /// The number behind the last message.
@@ -34,7 +34,7 @@ impl Row {
     /// What is wrong, in words.
     pub fn complaints(&self, ledger: &Ledger) -> Vec<String> {
         let tally = ledger.tally(self.first, self.last);
-        let mut complaints = self.fault.allowed.broken(&tally, self.began, self.ended);
+        let mut complaints = self.fault.allowed.broken(&tally, self.began, self.healed);
         if tally.count(End::Delivered) == 0 {
             complaints.push("nothing was delivered at all".to_owned());
         }
