@@ -81,12 +81,12 @@ impl Store {
     }
 
     /// Does something to the server. It takes its time, and nothing else runs meanwhile on this thread.
-    pub fn server(&self, act: impl FnOnce(&mut TestServer)) -> io::Result<()> {
+    pub fn server<T>(&self, act: impl FnOnce(&mut TestServer) -> T) -> io::Result<T> {
         match self {
             Self::Sqlite(_) => Err(fault("a SQLite file has no server")),
             Self::Postgres { server, .. } => {
-                tokio::task::block_in_place(|| act(&mut server.lock().unwrap_or_else(PoisonError::into_inner)));
-                Ok(())
+                let done = || act(&mut server.lock().unwrap_or_else(PoisonError::into_inner));
+                Ok(tokio::task::block_in_place(done))
             }
         }
     }
@@ -97,27 +97,30 @@ impl Store {
             Self::Sqlite(disk) => disk.fill(is_full),
             Self::Postgres { disk, .. } => {
                 disk.fill(is_full)?;
-                self.server(if is_full { meet_full_disk } else { start_if_ended })
+                self.server(if is_full { meet_full_disk } else { start_if_ended })?
             }
         }
     }
 }
 
 /// The next thing that is written needs a new file of the log, for which there is no room.
-fn meet_full_disk(server: &mut TestServer) {
+fn meet_full_disk(server: &mut TestServer) -> io::Result<()> {
     let (folder, port) = (server.folder().to_string_lossy(), server.port().to_string());
     let words = ["-X", "-q", "-U", "postgres", "-h", &folder, "-p", &port, "-c", "SELECT pg_switch_wal()", "postgres"];
-    let _the_server_may_die_of_it = run(Path::new("psql"), &words);
+    // What it says does not matter: the server may die of it.
+    run(Path::new("psql"), &words).map(drop)
 }
 
 /// A server that cannot write its log ends, and cannot recover before there is room; then somebody starts it.
-fn start_if_ended(server: &mut TestServer) {
+fn start_if_ended(server: &mut TestServer) -> io::Result<()> {
     let its_number = server.folder().join("data/postmaster.pid");
     // Who holds the server looks there for whom to end: a number that no process can have.
-    if !its_number.exists() && std::fs::write(its_number, NOBODY).is_ok() {
+    if !its_number.exists() {
+        std::fs::write(its_number, NOBODY)?;
         server.kill();
         server.resume_service();
     }
+    Ok(())
 }
 
 /// A small disk in memory; gone when dropped.
