@@ -174,7 +174,7 @@ mod tests {
         let mut text = String::new();
         encode(&mut text, &catalogue.into_parts().0).unwrap();
         assert!(text.contains("queue_seconds{partner=\"fabrikam.example\"} 1.5\n"), "{text}");
-        assert!(text.contains("busy_seconds_total 2.25\n"), "{text}");
+        assert!(text.contains("busy_seconds_total{} 2.25\n"), "{text}");
         assert!(!text.contains("none"), "{text}");
     }
 }
