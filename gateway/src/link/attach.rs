@@ -46,6 +46,9 @@ const ATTACH_PATIENCE: Duration = Duration::from_secs(10);
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
 const KEEP_ALIVE_PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long a call that the edge has given up is still read for what became of ours: it lies in the socket already.
+const STALE_PATIENCE: Duration = Duration::from_millis(500);
+
 /// Flow control of HTTP/2: a full window of stanzas fits (measured, 4 MiB and 8 MiB).
 const STREAM_WINDOW: u32 = 4 * 1024 * 1024;
 const CONNECTION_WINDOW: u32 = 8 * 1024 * 1024;
@@ -136,10 +139,19 @@ pub(super) async fn attach(shared: &Arc<Shared>, address: SocketAddr) -> Result<
         origin,
     };
     let (mut next, mut freshness) = (Ok(Some(first)), Freshness::default());
+    // Set when the edge has given this call up: then only what became of ours still counts.
+    let mut stale_until = None;
     let ended = loop {
         // A frame is taken whole; only between frames may anything end it, so that nothing taken is lost.
         match next {
-            Ok(Some(frame)) if freshness.is_stale(frame.sent_ms, unix_ms()) => break Err(End::Stale),
+            Ok(Some(frame)) if stale_until.is_some() || freshness.is_stale(frame.sent_ms, unix_ms()) => {
+                stale_until.get_or_insert_with(|| Instant::now() + STALE_PATIENCE);
+                let told = proto::EdgeFrame { acks: frame.acks, ..proto::EdgeFrame::default() };
+                if attachment.take(told).await.is_err() {
+                    break Err(End::Stale);
+                }
+            }
+            Ok(None) | Err(_) if stale_until.is_some() => break Err(End::Stale),
             Ok(Some(frame)) => {
                 if let Err(end) = attachment.take(frame).await {
                     break Err(end);
@@ -151,6 +163,7 @@ pub(super) async fn attach(shared: &Arc<Shared>, address: SocketAddr) -> Result<
         next = tokio::select! {
             message = frames.message() => message,
             () = end.notified() => break Err(End::Stalled),
+            () = passed(stale_until) => break Err(End::Stale),
             _ = stop.wait_for(|stop| *stop) => break Ok(()),
         };
     };
@@ -160,6 +173,13 @@ pub(super) async fn attach(shared: &Arc<Shared>, address: SocketAddr) -> Result<
     let _engine_gone = shared.events.send(LinkEvent::EdgeDown(name)).await;
     shared.tell(outcomes).await;
     ended
+}
+
+async fn passed(until: Option<Instant>) {
+    match until {
+        Some(until) => tokio::time::sleep_until(until.into()).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// What an open attachment consists of.
