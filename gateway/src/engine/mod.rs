@@ -144,6 +144,14 @@ const CLAIM_LIMIT: usize = 200;
 /// How long a claimed record is ours before another replica may take it.
 pub const CLAIM_TIME: Duration = Duration::from_secs(30);
 
+/// Presence of which it is heard so late may have passed what another gateway of the pool has sent since: an edge that was
+/// cut off keeps it for ten seconds, and then it goes by another one.
+const LATE: Duration = Duration::from_secs(3);
+
+/// How often the state of a pair is said again for that: what is said again follows what was late on the same road, and a
+/// partner that is slow throughout must not make more of it.
+const SAID_AGAIN: Duration = Duration::from_secs(60);
+
 /// Pairs told something per second, after a start or a change of their partner.
 const ROUND_RATE: u32 = 20;
 
@@ -185,6 +193,8 @@ pub struct Engine {
     next_claim: Option<Instant>,
     rounds: rounds::Rounds,
     alive: duties::Presences,
+    /// Pairs whose state was said again lately.
+    said_again: HashMap<PairKey, Instant>,
     to_tell: VecDeque<(PairKey, PairInput)>,
     tell_next_at: Option<Instant>,
     sweep: sweep::Sweep,
@@ -209,8 +219,8 @@ enum StanzaPurpose {
     Message(messages::Inquiry),
     /// An error or answer for a partner's stanza, which is finished when this has arrived.
     Answer(Receipt),
-    /// Presence of a pair.
-    Presence(PairKey, u32),
+    /// Presence of a pair, its serial, and since when.
+    Presence(PairKey, u32, Instant),
     /// A ping of a domain that did not answer.
     Ping(DomainPair),
     /// A test message of an operator, with its `id`.
@@ -250,6 +260,7 @@ impl Engine {
             next_claim: None,
             rounds: rounds::Rounds::default(),
             alive: duties::Presences::default(),
+            said_again: HashMap::new(),
             to_tell: VecDeque::new(),
             tell_next_at: None,
             sweep: sweep::Sweep::default(),
@@ -420,10 +431,13 @@ impl Engine {
                 // The partner cannot be told: the edge has the verdict of the failed answer already.
                 out.finished.push((receipt, Outcome::Done));
             }
-            Some(StanzaPurpose::Presence(pair, serial)) => {
+            Some(StanzaPurpose::Presence(pair, serial, since)) => {
                 if !self.reach.is_clear() || matches!(outcome, Outcome::Failed(_)) {
                     let domains = DomainPair { local: pair.local.domain_name(), remote: pair.remote.domain_name() };
                     self.delivery_ended(&domains, outcome, now, out);
+                }
+                if self.is_shared() && now.instant.saturating_duration_since(since) >= LATE {
+                    self.presence_was_late(&pair, serial, now, out);
                 }
                 self.presence_sent(pair, serial, outcome, now, out);
             }
@@ -433,6 +447,15 @@ impl Engine {
             }
             Some(StanzaPurpose::Test(ticket, id)) => Self::test_ended(ticket, id, outcome, out),
             Some(StanzaPurpose::Unasked) | None => {}
+        }
+    }
+
+    /// Presence arrived so late that it may have passed newer presence of another gateway: the state is said again.
+    fn presence_was_late(&mut self, pair: &PairKey, serial: u32, now: Now, out: &mut Outputs) {
+        self.said_again.retain(|_, at| now.instant.saturating_duration_since(*at) < SAID_AGAIN);
+        if !self.said_again.contains_key(pair) {
+            self.said_again.insert(pair.clone(), now.instant);
+            self.tell_pair(pair.clone(), PairInput::Late { serial }, now, out);
         }
     }
 

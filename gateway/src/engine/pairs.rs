@@ -353,7 +353,7 @@ impl Engine {
         };
         for effect in effects {
             match effect {
-                PairOutput::Presence { presence, serial } => self.send_presence(key, &presence, serial, out),
+                PairOutput::Presence { presence, serial } => self.send_presence(key, &presence, serial, now, out),
                 PairOutput::Subscribe { request, next_hop } => {
                     let route = next_hop.map_or(Route::Pool, Route::Along);
                     self.send_subscribe(key, request, &route, now, out);
@@ -383,9 +383,9 @@ impl Engine {
         }
     }
 
-    fn send_presence(&mut self, key: &PairKey, presence: &PresenceOut, serial: u32, out: &mut Outputs) {
+    fn send_presence(&mut self, key: &PairKey, presence: &PresenceOut, serial: u32, now: Now, out: &mut Outputs) {
         let number = self.next_key();
-        self.stanzas.insert(number, StanzaPurpose::Presence(key.clone(), serial));
+        self.stanzas.insert(number, StanzaPurpose::Presence(key.clone(), serial, now.instant));
         self.metrics.presence_to_xmpp();
         out.stanzas.push(StanzaOut {
             key: number,

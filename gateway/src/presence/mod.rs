@@ -143,6 +143,11 @@ pub enum PairInput {
     Mend,
     /// The process started: what was under way then has been lost.
     Restart,
+    /// Presence of this serial was long on its way: what was sent after it by another gateway may have come before it.
+    Late {
+        /// Its serial.
+        serial: u32,
+    },
     /// Something that was said about the pair was handed back, because the store did not take it in time: both sides are
     /// asked again.
     Missed,
@@ -215,6 +220,7 @@ impl Pair {
             PairInput::OperatorRemoved => step.operator_removed(),
             PairInput::Mend => step.mend(),
             PairInput::Restart => step.restart(),
+            PairInput::Late { serial } => step.late(*serial),
             PairInput::Missed => step.missed(),
         }
         step.notify_what_changed();
@@ -419,6 +425,12 @@ impl Step<'_, '_> {
         });
         self.restart_attempt();
         self.due();
+    }
+
+    fn late(&mut self, serial: u32) {
+        if serial != self.pair.serial {
+            self.tell_current();
+        }
     }
 
     fn missed(&mut self) {

@@ -405,3 +405,35 @@ fn whoever_finds_a_contact_stale_looks_whether_its_partner_is_back() {
     let pings: Vec<_> = pool.gateways[0].out.stanzas.iter().map(|stanza| (stanza.kind, stanza.to.as_str())).collect();
     assert_eq!(pings, [(StanzaKind::Iq, "fabrikam.example")]);
 }
+
+#[test]
+fn presence_that_was_long_on_its_way_is_followed_by_what_is_true_now_once_a_minute() {
+    let mut pool = Pool::new(1);
+    pool.settle();
+    let key = PairKey { local: BareJid::parse(ALICE).unwrap(), remote: BareJid::parse(BOB).unwrap() };
+    let mut pair = Pair::new(key.clone());
+    (pair.version, pair.serial) = (1, 7);
+    pair.inbound.authorisation = InAuthorisation::Authorised;
+    pair.inbound.resources = vec![crate::translate::presence::ResourcePresence {
+        resource: "desk".into(),
+        available: true,
+        show: crate::translate::presence::Show::Away,
+        priority: None,
+        notes: Vec::new(),
+        since_ms: None,
+    }];
+    pool.stored.insert(key.clone(), pair);
+    let mut said = |serial: u32, wait: Duration| {
+        pool.wait(wait);
+        pool.settle();
+        let rig = &mut pool.gateways[0];
+        rig.out.stanzas.clear();
+        rig.engine.presence_was_late(&key, serial, rig.now, &mut rig.out);
+        pool.settle();
+        pool.gateways[0].out.stanzas.len()
+    };
+    assert_eq!(said(6, Duration::ZERO), 1, "another gateway has sent the seventh");
+    assert_eq!(said(6, Duration::ZERO), 0, "it was said just now");
+    assert_eq!(said(8, SAID_AGAIN), 0, "it was the last one");
+    assert_eq!(said(7, SAID_AGAIN), 1);
+}
