@@ -150,7 +150,7 @@ const LATE: Duration = Duration::from_secs(3);
 
 /// How often the state of a pair is said again for that: what is said again follows what was late on the same road, and a
 /// partner that is slow throughout must not make more of it.
-const SAID_AGAIN: Duration = Duration::from_secs(60);
+const SAID_AGAIN: Duration = Duration::from_secs(10);
 
 /// Pairs told something per second, after a start or a change of their partner.
 const ROUND_RATE: u32 = 20;
@@ -193,8 +193,8 @@ pub struct Engine {
     next_claim: Option<Instant>,
     rounds: rounds::Rounds,
     alive: duties::Presences,
-    /// Pairs whose state was said again lately.
-    said_again: HashMap<PairKey, Instant>,
+    /// Pairs whose state was said again lately, and what was late since.
+    said_again: HashMap<PairKey, (Instant, Option<u32>)>,
     to_tell: VecDeque<(PairKey, PairInput)>,
     tell_next_at: Option<Instant>,
     sweep: sweep::Sweep,
@@ -450,12 +450,29 @@ impl Engine {
         }
     }
 
-    /// Presence arrived so late that it may have passed newer presence of another gateway: the state is said again.
+    /// Presence arrived so late that it may have passed newer presence of another gateway: the state is said again, at once
+    /// or, if that was done just now, a little later.
     fn presence_was_late(&mut self, pair: &PairKey, serial: u32, now: Now, out: &mut Outputs) {
-        self.said_again.retain(|_, at| now.instant.saturating_duration_since(*at) < SAID_AGAIN);
-        if !self.said_again.contains_key(pair) {
-            self.said_again.insert(pair.clone(), now.instant);
-            self.tell_pair(pair.clone(), PairInput::Late { serial }, now, out);
+        if let Some((_, later)) = self.said_again.get_mut(pair) {
+            *later = Some(serial);
+            return;
+        }
+        self.said_again.insert(pair.clone(), (now.instant, None));
+        self.tell_pair(pair.clone(), PairInput::Late { serial }, now, out);
+    }
+
+    /// Says again what was late while the state had been said again just before.
+    fn say_again(&mut self, now: Now, out: &mut Outputs) {
+        let mut due = Vec::new();
+        self.said_again.retain(|pair, (at, later)| {
+            let is_over = now.instant.saturating_duration_since(*at) >= SAID_AGAIN;
+            if let Some(serial) = later.filter(|_| is_over) {
+                due.push((pair.clone(), serial));
+            }
+            !is_over
+        });
+        for (pair, serial) in due {
+            self.presence_was_late(&pair, serial, now, out);
         }
     }
 

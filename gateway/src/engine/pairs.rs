@@ -517,6 +517,9 @@ impl Engine {
             }
         };
         self.next_claim = Some(now.instant + pause);
+        if !self.said_again.is_empty() {
+            self.say_again(now, out);
+        }
         if claimed.is_ok() && !self.pairs.missed.is_empty() {
             self.to_tell.extend(self.pairs.missed.drain().map(|key| (key, PairInput::Missed)));
             self.tell_next_at.get_or_insert(now.instant);
