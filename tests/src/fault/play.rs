@@ -115,7 +115,10 @@ async fn apply(world: &World, act: Act) -> io::Result<()> {
             let member = member(world, who)?;
             member.terminate().await?;
             member.start()?;
-            world.ready().await
+            world.ready().await?;
+            // Whoever upgrades a pool takes down the next one when the front end uses this one again.
+            let is_used = async || (world.pool.connected() == world.gateways.len()).then_some(());
+            until("the SIP pool is connected to every gateway", is_used).await
         }
         Act::Freeze(who) => member(world, who)?.freeze(true),
         Act::KillStore => world.store.server(TestServer::kill),

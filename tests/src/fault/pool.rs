@@ -99,9 +99,8 @@ struct Gateway {
 struct Transaction {
     domain: &'static str,
     sent: Instant,
-    attempts: usize,
-    /// Which gateway has it.
-    gateway: usize,
+    /// Which gateways were asked; the last one has it.
+    asked: Vec<usize>,
 }
 
 impl LoadedPool {
@@ -143,9 +142,9 @@ impl LoadedPool {
 
     /// A user writes to a user of this partner; false when no gateway is connected.
     pub fn send(&self, domain: &'static str, counts: bool) -> bool {
-        let Some((which, gateway)) = self.inner.next() else { return false };
+        let Some((which, gateway)) = self.inner.next(&[]) else { return false };
         let number = self.inner.ledger.sent(Way::ToXmpp, domain, counts);
-        let transaction = Transaction { domain, sent: Instant::now(), attempts: 1, gateway: which };
+        let transaction = Transaction { domain, sent: Instant::now(), asked: vec![which] };
         self.inner.transactions.lock().unwrap_or_else(PoisonError::into_inner).insert(number, transaction);
         if !gateway.ask(self.inner.message(domain, number, 1)) {
             self.inner.end(number, "the pool's own queue is full");
@@ -200,12 +199,13 @@ impl Gateway {
 }
 
 impl Inner {
-    /// The next gateway in turn that is connected, and better one that is not busy.
-    fn next(&self) -> Option<(usize, &Gateway)> {
+    /// The next gateway in turn that is connected and was not asked before, and better one that is not busy.
+    fn next(&self, asked: &[usize]) -> Option<(usize, &Gateway)> {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         let count = self.gateways.len();
         let in_turn = (0..count).map(|step| (turn + step) % count);
         let connected = in_turn
+            .filter(|which| !asked.contains(which))
             .filter_map(|which| Some((which, self.gateways.get(which)?)))
             .filter(|(_, gateway)| gateway.is_connected.load(Ordering::Relaxed));
         let mut connected = connected.collect::<Vec<_>>().into_iter();
@@ -294,17 +294,15 @@ impl Inner {
     fn message_answered(&self, number: u64, status: u16, line: &str) {
         let mut transactions = self.transactions.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(transaction) = transactions.get_mut(&number) else { return };
-        let is_busy = status == 503;
-        if is_busy && let Some(gateway) = self.gateways.get(transaction.gateway) {
-            // Whoever says so is left alone for a while (RFC 3261, section 21.5.4).
-            *gateway.busy_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + BUSY);
-        }
-        if is_busy && transaction.attempts < self.gateways.len() {
-            transaction.attempts += 1;
-            let text = self.message(transaction.domain, number, transaction.attempts);
-            if let Some((which, gateway)) = self.next() {
-                transaction.gateway = which;
-                if gateway.ask(text) {
+        if status == 503 {
+            if let Some(gateway) = transaction.asked.last().and_then(|which| self.gateways.get(*which)) {
+                // Whoever says so is left alone for a while (RFC 3261, section 21.5.4).
+                *gateway.busy_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + BUSY);
+            }
+            // Each of the others is asked once (RFC 3263, section 4.3).
+            if let Some((which, gateway)) = self.next(&transaction.asked) {
+                transaction.asked.push(which);
+                if gateway.ask(self.message(transaction.domain, number, transaction.asked.len())) {
                     return;
                 }
             }
@@ -355,7 +353,7 @@ impl Inner {
             }
         }
         for text in due {
-            if let Some((_, gateway)) = self.next() {
+            if let Some((_, gateway)) = self.next(&[]) {
                 gateway.ask(text);
             }
         }
@@ -395,6 +393,8 @@ async fn connect(inner: Arc<Inner>, which: usize, local: SocketAddr, mut out: mp
         });
         if let Ok(Ok(io)) = connected.await {
             gateway.heard();
+            // Whoever was left alone has been started again since.
+            *gateway.busy_until.lock().unwrap_or_else(PoisonError::into_inner) = None;
             gateway.is_connected.store(true, Ordering::Relaxed);
             let answers = gateway.out.clone();
             let ended = converse(io, &inner, Some(gateway), &answers, &mut out).await;
