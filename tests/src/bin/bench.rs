@@ -12,7 +12,10 @@ struct Arguments {
     /// Where the JSON goes.
     #[arg(long, default_value_os_t = report::default_path())]
     json: PathBuf,
-    /// Only these scenarios: edge, gateway, presence, whole.
+    /// How often each scenario is played; figures are medians.
+    #[arg(long, default_value_t = scenarios::ROUNDS)]
+    rounds: usize,
+    /// Only these scenarios.
     scenarios: Vec<String>,
 }
 
@@ -32,7 +35,7 @@ async fn interrupted() -> std::io::Result<()> {
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let measured = tokio::select! {
-        measured = scenarios::run(&arguments.scenarios, |line| eprintln!("{line}")) => measured,
+        measured = scenarios::run(&arguments.scenarios, arguments.rounds, |line| eprintln!("{line}")) => measured,
         _ = interrupted() => {
             // The scenario is dropped by now, and its processes with it; the senders' threads end with ours.
             std::process::exit(INTERRUPTED)

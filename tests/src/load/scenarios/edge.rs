@@ -11,7 +11,7 @@ use super::{ALOFT, Bench, LOCAL, PAIRS, PARTNER, REMOTE, REMOTES, STEADY};
 use crate::load::ends::{self, FakeGateway};
 use crate::load::measure;
 use crate::load::pace::Pace;
-use crate::load::report::{Figure, Report, Target};
+use crate::load::report::{Report, Target, What, Who};
 use crate::load::text;
 use crate::load::xmpp::{self, Sender};
 use crate::peer::process::Process;
@@ -33,6 +33,70 @@ const AT_ONCE: usize = 4;
 
 /// Memory is looked at when buffers of the handshake have been given back.
 const SETTLE: Duration = Duration::from_secs(3);
+
+/// Edge: memory per idle authenticated TLS stream.
+pub(super) const EDGE_IDLE_STREAM_KB: What = What {
+    key: "edge_idle_stream_kb",
+    what: "edge: memory per idle authenticated TLS stream",
+    unit: "kB",
+    target: Target::Below(24.0),
+};
+
+/// Edge: CPU per inbound handshake (STARTTLS, TLS 1.3, EXTERNAL).
+pub(super) const EDGE_HANDSHAKE_CPU_MS: What = What {
+    key: "edge_handshake_cpu_ms",
+    what: "edge: CPU per inbound handshake (STARTTLS, TLS 1.3, EXTERNAL)",
+    unit: "ms",
+    target: Target::Below(0.4),
+};
+
+/// Edge: stanzas received, checked, relayed, acknowledged per CPU-second.
+pub(super) const EDGE_INBOUND_PER_CPU_SECOND: What = What {
+    key: "edge_inbound_per_cpu_second",
+    what: "edge: stanzas received, checked, relayed, acknowledged per CPU-second",
+    unit: "/CPU-s",
+    target: Target::AtLeast(300_000.0),
+};
+
+/// Throughput of that run, one stream.
+pub(super) const EDGE_INBOUND_PER_SECOND: What = What {
+    key: "edge_inbound_per_second",
+    what: "  throughput of that run, one stream",
+    unit: "/s",
+    target: Target::None,
+};
+
+/// Edge: inbound at a steady 20 000/s, CPU per stanza.
+pub(super) const EDGE_INBOUND_STEADY_CPU_US: What = What {
+    key: "edge_inbound_steady_cpu_us",
+    what: "edge: inbound at a steady 20 000/s, CPU per stanza",
+    unit: "us",
+    target: Target::Below(25.0),
+};
+
+/// Edge: outbound, link to TLS stream, per CPU-second.
+pub(super) const EDGE_OUTBOUND_PER_CPU_SECOND: What = What {
+    key: "edge_outbound_per_cpu_second",
+    what: "edge: outbound, link to TLS stream, per CPU-second",
+    unit: "/CPU-s",
+    target: Target::AtLeast(300_000.0),
+};
+
+/// Throughput of that run, one stream.
+pub(super) const EDGE_OUTBOUND_PER_SECOND: What = What {
+    key: "edge_outbound_per_second",
+    what: "  throughput of that run, one stream",
+    unit: "/s",
+    target: Target::None,
+};
+
+/// Edge: outbound at a steady 20 000/s, CPU per stanza.
+pub(super) const EDGE_OUTBOUND_STEADY_CPU_US: What = What {
+    key: "edge_outbound_steady_cpu_us",
+    what: "edge: outbound at a steady 20 000/s, CPU per stanza",
+    unit: "us",
+    target: Target::Below(25.0),
+};
 
 /// All figures of the edge.
 pub(super) async fn measure(bench: &Bench, report: &mut Report) -> io::Result<()> {
@@ -112,14 +176,7 @@ async fn idle(road: &Road, edge: &Process, report: &mut Report) -> io::Result<()
     let _idle = streams(road, IDLE_STREAMS).await?;
     tokio::time::sleep(SETTLE).await;
     let grown = edge.resident()?.saturating_sub(before);
-    report.figures.push(Figure {
-        key: "edge_idle_stream_kb",
-        what: "edge: memory per idle authenticated TLS stream",
-        value: grown as f64 / IDLE_STREAMS as f64 / 1000.0,
-        unit: "kB",
-        target: Target::Below(24.0),
-        peers: "Prosody 57, ejabberd 77",
-    });
+    report.add(EDGE_IDLE_STREAM_KB, Who::Us, grown as f64 / IDLE_STREAMS as f64 / 1000.0);
     Ok(())
 }
 
@@ -130,14 +187,7 @@ async fn handshakes(road: &Road, edge: &Process, report: &mut Report) -> io::Res
     // The end of a stream belongs to its cost.
     tokio::time::sleep(Duration::from_millis(200)).await;
     let spent = edge.cpu()?.saturating_sub(before);
-    report.figures.push(Figure {
-        key: "edge_handshake_cpu_ms",
-        what: "edge: CPU per inbound handshake (STARTTLS, TLS 1.3, EXTERNAL)",
-        value: spent.as_secs_f64() * 1e3 / HANDSHAKES as f64,
-        unit: "ms",
-        target: Target::Below(0.4),
-        peers: "ejabberd 3.2, Prosody 3.9",
-    });
+    report.add(EDGE_HANDSHAKE_CPU_MS, Who::Us, spent.as_secs_f64() * 1e3 / HANDSHAKES as f64);
     Ok(())
 }
 
@@ -145,31 +195,10 @@ async fn inbound(bench: &Bench, edge: &Process, report: &mut Report) -> io::Resu
     let wire = sender(&bench.road).await?;
     let (sample, wire) = measure::run(Pace::Saturate { aloft: ALOFT }, wire, &bench.flight(), &[edge]).await?;
     report.losses("edge inbound", &sample);
-    report.figures.push(Figure {
-        key: "edge_inbound_per_cpu_second",
-        what: "edge: stanzas received, checked, relayed, acknowledged per CPU-second",
-        value: sample.per_cpu_second(0),
-        unit: "/CPU-s",
-        target: Target::AtLeast(300_000.0),
-        peers: "ejabberd 59 000 dropped, 34 000 delivered; Prosody 20 000, 16 000",
-    });
-    report.figures.push(Figure {
-        key: "edge_inbound_per_second",
-        what: "  throughput of that run, one stream",
-        value: sample.per_second,
-        unit: "/s",
-        target: Target::None,
-        peers: "",
-    });
+    report.add(EDGE_INBOUND_PER_CPU_SECOND, Who::Us, sample.per_cpu_second(0));
+    report.add(EDGE_INBOUND_PER_SECOND, Who::Us, sample.per_second);
     let (sample, wire) = measure::run(Pace::Steady { per_second: STEADY }, wire, &bench.flight(), &[edge]).await?;
-    report.figures.push(Figure {
-        key: "edge_inbound_steady_cpu_us",
-        what: "edge: inbound at a steady 20 000/s, CPU per stanza",
-        value: sample.cpu_us.first().copied().unwrap_or_default(),
-        unit: "us",
-        target: Target::Below(25.0),
-        peers: "",
-    });
+    report.add(EDGE_INBOUND_STEADY_CPU_US, Who::Us, sample.cpu_us.first().copied().unwrap_or_default());
     wire.close()
 }
 
@@ -182,32 +211,11 @@ async fn outbound(bench: &Bench, edge: &Process, gateway: &FakeGateway, report: 
     let wire = gateway.wire(stanzas(), &flight)?;
     let (sample, _) = measure::run(Pace::Saturate { aloft: ALOFT }, wire, &flight, &[edge]).await?;
     report.losses("edge outbound", &sample);
-    report.figures.push(Figure {
-        key: "edge_outbound_per_cpu_second",
-        what: "edge: outbound, link to TLS stream, per CPU-second",
-        value: sample.per_cpu_second(0),
-        unit: "/CPU-s",
-        target: Target::AtLeast(300_000.0),
-        peers: "ejabberd 39 000, Prosody 17 000",
-    });
-    report.figures.push(Figure {
-        key: "edge_outbound_per_second",
-        what: "  throughput of that run, one stream",
-        value: sample.per_second,
-        unit: "/s",
-        target: Target::None,
-        peers: "",
-    });
+    report.add(EDGE_OUTBOUND_PER_CPU_SECOND, Who::Us, sample.per_cpu_second(0));
+    report.add(EDGE_OUTBOUND_PER_SECOND, Who::Us, sample.per_second);
     let flight = bench.flight();
     let wire = gateway.wire(stanzas(), &flight)?;
     let (sample, _) = measure::run(Pace::Steady { per_second: STEADY }, wire, &flight, &[edge]).await?;
-    report.figures.push(Figure {
-        key: "edge_outbound_steady_cpu_us",
-        what: "edge: outbound at a steady 20 000/s, CPU per stanza",
-        value: sample.cpu_us.first().copied().unwrap_or_default(),
-        unit: "us",
-        target: Target::Below(25.0),
-        peers: "",
-    });
+    report.add(EDGE_OUTBOUND_STEADY_CPU_US, Who::Us, sample.cpu_us.first().copied().unwrap_or_default());
     Ok(())
 }

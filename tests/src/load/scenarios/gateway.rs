@@ -8,13 +8,43 @@ use causeway_shared::link::StanzaKind;
 use super::{ALOFT, Bench, LOCAL, PAIRS, REMOTE};
 use crate::load::ends::{self, FakeEdge};
 use crate::load::pace::Pace;
-use crate::load::report::{Figure, Report, Target};
+use crate::load::report::{Report, Target, What, Who};
 use crate::load::sip::{Client, Counting, Server, messages};
 use crate::load::{measure, text};
 use crate::peer::process::Process;
 use crate::peer::road::Road;
 
-const KAMAILIO: &str = "Kamailio relays 7 100 over TCP, 10 700 over UDP";
+/// Gateway: XMPP message -> SIP MESSAGE -> 200 -> acknowledged, per CPU-s.
+pub(super) const GATEWAY_TO_SIP_PER_CPU_SECOND: What = What {
+    key: "gateway_to_sip_per_cpu_second",
+    what: "gateway: XMPP message -> SIP MESSAGE -> 200 -> acknowledged, per CPU-s",
+    unit: "/CPU-s",
+    target: Target::AtLeast(100_000.0),
+};
+
+/// Throughput of that run, one TCP connection.
+pub(super) const GATEWAY_TO_SIP_PER_SECOND: What = What {
+    key: "gateway_to_sip_per_second",
+    what: "  throughput of that run, one TCP connection",
+    unit: "/s",
+    target: Target::None,
+};
+
+/// Gateway: SIP MESSAGE -> XMPP -> acknowledged, per CPU-second.
+pub(super) const GATEWAY_TO_XMPP_PER_CPU_SECOND: What = What {
+    key: "gateway_to_xmpp_per_cpu_second",
+    what: "gateway: SIP MESSAGE -> XMPP -> acknowledged, per CPU-second",
+    unit: "/CPU-s",
+    target: Target::AtLeast(100_000.0),
+};
+
+/// Throughput of that run, one TCP connection.
+pub(super) const GATEWAY_TO_XMPP_PER_SECOND: What = What {
+    key: "gateway_to_xmpp_per_second",
+    what: "  throughput of that run, one TCP connection",
+    unit: "/s",
+    target: Target::None,
+};
 
 /// Both directions.
 pub(super) async fn measure(bench: &Bench, report: &mut Report) -> io::Result<()> {
@@ -41,22 +71,8 @@ async fn to_sip(bench: &Bench, edge: &FakeEdge, gateway: &Process, report: &mut 
     let wire = edge.wire(StanzaKind::Message, REMOTE, LOCAL, text::stanzas(PAIRS, REMOTE, LOCAL))?;
     let (sample, _) = measure::run(Pace::Saturate { aloft: ALOFT }, wire, &bench.flight(), &[gateway]).await?;
     report.losses("gateway to SIP", &sample);
-    report.figures.push(Figure {
-        key: "gateway_to_sip_per_cpu_second",
-        what: "gateway: XMPP message -> SIP MESSAGE -> 200 -> acknowledged, per CPU-s",
-        value: sample.per_cpu_second(0),
-        unit: "/CPU-s",
-        target: Target::AtLeast(100_000.0),
-        peers: KAMAILIO,
-    });
-    report.figures.push(Figure {
-        key: "gateway_to_sip_per_second",
-        what: "  throughput of that run, one TCP connection",
-        value: sample.per_second,
-        unit: "/s",
-        target: Target::None,
-        peers: "",
-    });
+    report.add(GATEWAY_TO_SIP_PER_CPU_SECOND, Who::Us, sample.per_cpu_second(0));
+    report.add(GATEWAY_TO_SIP_PER_SECOND, Who::Us, sample.per_second);
     Ok(())
 }
 
@@ -67,21 +83,7 @@ async fn to_xmpp(bench: &Bench, gateway: &Process, report: &mut Report) -> io::R
     let wire = Client::connect(plan.pool.ip(), plan.sip, None, requests, Arc::clone(&flight), false)?;
     let (sample, _) = measure::run(Pace::Saturate { aloft: ALOFT }, wire, &flight, &[gateway]).await?;
     report.losses("gateway to XMPP", &sample);
-    report.figures.push(Figure {
-        key: "gateway_to_xmpp_per_cpu_second",
-        what: "gateway: SIP MESSAGE -> XMPP -> acknowledged, per CPU-second",
-        value: sample.per_cpu_second(0),
-        unit: "/CPU-s",
-        target: Target::AtLeast(100_000.0),
-        peers: KAMAILIO,
-    });
-    report.figures.push(Figure {
-        key: "gateway_to_xmpp_per_second",
-        what: "  throughput of that run, one TCP connection",
-        value: sample.per_second,
-        unit: "/s",
-        target: Target::None,
-        peers: "",
-    });
+    report.add(GATEWAY_TO_XMPP_PER_CPU_SECOND, Who::Us, sample.per_cpu_second(0));
+    report.add(GATEWAY_TO_XMPP_PER_SECOND, Who::Us, sample.per_second);
     Ok(())
 }

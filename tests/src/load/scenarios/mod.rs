@@ -9,8 +9,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::ends::Stage;
 use super::flight::Flight;
-use super::report::{Missing, Report};
+use super::report::Report;
 use crate::peer::dns::Dns;
+use crate::peer::fault;
 use crate::peer::road::{Plan, Road};
 
 mod edge;
@@ -42,8 +43,21 @@ const PARTNER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 20, 1));
 /// The port of XMPP servers.
 const XMPP_PORT: u16 = 5269;
 
-/// The scenarios by name.
-pub const NAMES: [&str; 4] = ["edge", "gateway", "presence", "whole"];
+/// A scenario, and whether it is played in every round.
+struct Scenario {
+    name: &'static str,
+    is_once: bool,
+}
+
+/// In the order of the table; in each round one after the other, so that ours and those of peers take turns.
+const SCENARIOS: [Scenario; 4] = [every("edge"), every("gateway"), every("presence"), every("whole")];
+
+/// Figures are medians of so many rounds, unless somebody asks for others.
+pub const ROUNDS: usize = 3;
+
+const fn every(name: &'static str) -> Scenario {
+    Scenario { name, is_once: false }
+}
 
 /// Between the ports of one scenario and those of the next: what the last one left needs a moment to go.
 const PORTS_APART: u16 = 100;
@@ -76,32 +90,43 @@ impl Bench {
     }
 }
 
-/// Runs the named scenarios; a failure of one is told and does not stop the others.
-pub async fn run(names: &[String], say: impl Fn(&str)) -> io::Result<Report> {
+/// Runs the named scenarios, or all; a failure of one is told and does not stop the others.
+pub async fn run(names: &[String], rounds: usize, say: impl Fn(&str)) -> io::Result<Report> {
+    if let Some(unknown) = names.iter().find(|name| !SCENARIOS.iter().any(|known| known.name == name.as_str())) {
+        let known = SCENARIOS.map(|scenario| scenario.name).join(", ");
+        return Err(fault(format!("there is no scenario {unknown:?}: {known}")));
+    }
     let mut report = Report::default();
-    for (index, name) in (0_u16..).zip(NAMES) {
-        if !names.is_empty() && !names.iter().any(|wanted| wanted == name) {
-            continue;
-        }
-        say(&format!("measuring: {name}"));
-        let bench = Bench {
-            road: Road::new(&format!("bench-{name}"), plan(index * PORTS_APART, name == "whole"))?,
-            partner: SocketAddr::new(PARTNER, XMPP_PORT + index * PORTS_APART),
-            stage: Stage::default(),
-            runs: AtomicU64::new(1),
-        };
-        let measured = match name {
-            "edge" => edge::measure(&bench, &mut report).await,
-            "gateway" => gateway::measure(&bench, &mut report).await,
-            "presence" => presence::measure(&bench, &mut report).await,
-            _ => whole::measure(&bench, &mut report).await,
-        };
-        if let Err(error) = measured {
-            report.missing.push(Missing { scenario: name, reason: error.to_string() });
-            say(&bench.road.last_words());
+    for round in 0..rounds {
+        for (index, scenario) in (0_u16..).zip(SCENARIOS) {
+            let is_wanted = names.is_empty() || names.iter().any(|name| name == scenario.name);
+            if is_wanted && (round == 0 || !scenario.is_once) {
+                say(&format!("round {} of {rounds}: {}", round + 1, scenario.name));
+                play(scenario.name, index, &mut report, &say).await?;
+            }
         }
     }
     Ok(report)
+}
+
+async fn play(name: &'static str, index: u16, report: &mut Report, say: &impl Fn(&str)) -> io::Result<()> {
+    let bench = Bench {
+        road: Road::new(&format!("bench-{name}"), plan(index * PORTS_APART, name == "whole"))?,
+        partner: SocketAddr::new(PARTNER, XMPP_PORT + index * PORTS_APART),
+        stage: Stage::default(),
+        runs: AtomicU64::new(1),
+    };
+    let measured = match name {
+        "edge" => edge::measure(&bench, report).await,
+        "gateway" => gateway::measure(&bench, report).await,
+        "presence" => presence::measure(&bench, report).await,
+        _ => whole::measure(&bench, report).await,
+    };
+    if let Err(error) = measured {
+        report.broken(name, error.to_string());
+        say(&bench.road.last_words());
+    }
+    Ok(())
 }
 
 /// Everything on the addresses of the bench, and nothing limited that is not measured.

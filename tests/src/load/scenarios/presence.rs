@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use super::{Bench, LOCAL, REMOTE};
 use crate::load::ends::{self, FakeEdge};
 use crate::load::pace::{self, Pace};
-use crate::load::report::{Figure, Report, Target};
+use crate::load::report::{Report, Target, What, Who};
 use crate::load::sip::{Client, Counting, Server, request};
 use crate::load::text::{SLOT, Template, user};
 use crate::peer::road::Road;
@@ -37,6 +37,18 @@ const ANSWERS: usize = 1024;
 
 /// Stanzas in one batch of answers.
 const BATCH: usize = 32;
+
+/// Gateway: presence event -> NOTIFY answered, SQLite, per CPU-second.
+pub(super) const PRESENCE_PER_CPU_SECOND: What = What {
+    key: "presence_per_cpu_second",
+    what: "gateway: presence event -> NOTIFY answered, SQLite, per CPU-second",
+    unit: "/CPU-s",
+    target: Target::AtLeast(12_000.0),
+};
+
+/// Throughput of that run.
+pub(super) const PRESENCE_PER_SECOND: What =
+    What { key: "presence_per_second", what: "  throughput of that run", unit: "/s", target: Target::None };
 
 /// Presence events per CPU-second.
 pub(super) async fn measure(bench: &Bench, report: &mut Report) -> io::Result<()> {
@@ -76,22 +88,8 @@ pub(super) async fn measure(bench: &Bench, report: &mut Report) -> io::Result<()
     if notified == 0 {
         return Err(fault("no NOTIFY arrived"));
     }
-    report.figures.push(Figure {
-        key: "presence_per_cpu_second",
-        what: "gateway: presence event -> NOTIFY answered, SQLite, per CPU-second",
-        value: notified as f64 / spent.as_secs_f64().max(1e-6),
-        unit: "/CPU-s",
-        target: Target::AtLeast(12_000.0),
-        peers: "Kamailio in memory: 10 900 PUBLISH, 25 000 NOTIFY",
-    });
-    report.figures.push(Figure {
-        key: "presence_per_second",
-        what: "  throughput of that run",
-        value: notified as f64 / took.as_secs_f64().max(1e-6),
-        unit: "/s",
-        target: Target::None,
-        peers: "",
-    });
+    report.add(PRESENCE_PER_CPU_SECOND, Who::Us, notified as f64 / spent.as_secs_f64().max(1e-6));
+    report.add(PRESENCE_PER_SECOND, Who::Us, notified as f64 / took.as_secs_f64().max(1e-6));
     Ok(())
 }
 

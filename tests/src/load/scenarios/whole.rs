@@ -8,12 +8,19 @@ use super::{ALOFT, Bench, LOCAL, PAIRS, REMOTE};
 use crate::load::flight::Flight;
 use crate::load::measure::{self, Sample};
 use crate::load::pace::Pace;
-use crate::load::report::{Figure, Missing, Report, Target};
+use crate::load::report::{Report, Target, What, Who};
 use crate::load::sip::{Client, Counting, Server, messages};
 use crate::peer::tls;
 
 /// More than can be delivered: what is too much must be refused, and nothing may be forgotten.
 const OVERLOAD: f64 = 1.25;
+
+const WHOLE_OVERLOAD_UNTRUE: What = What {
+    key: "whole_overload_untrue",
+    what: "SIP -> XMPP at 1.25 of saturation: answers that were untrue or never came",
+    unit: "",
+    target: Target::Below(1.0),
+};
 
 /// The names of one direction's figures.
 struct Names {
@@ -89,30 +96,22 @@ pub(super) async fn measure(bench: &Bench, report: &mut Report) -> io::Result<()
     if untrue > 0 {
         let (complaint, unanswered) = (over.complaint().unwrap_or_default(), over.unanswered);
         let reason = format!("{complaint}, {unanswered} have no final response");
-        report.missing.push(Missing { scenario: "overload", reason });
+        report.broken("overload", reason);
     }
-    let value = untrue as f64;
-    report.figures.push(Figure {
-        key: "whole_overload_untrue",
-        what: "SIP -> XMPP at 1.25 of saturation: answers that were untrue or never came",
-        value,
-        unit: "",
-        target: Target::Below(1.0),
-        peers: "Kamailio's own gateway: answered 200 for a message it lost",
-    });
+    report.add(WHOLE_OVERLOAD_UNTRUE, Who::Us, untrue as f64);
     for (key, what, process) in [
         ("edge_resident_mb", "memory of the edge after these runs", &edge),
         ("gateway_resident_mb", "memory of the gateway after these runs", &gateway),
     ] {
         let value = process.resident()? as f64 / 1e6;
-        report.figures.push(Figure { key, what, value, unit: "MB", target: Target::None, peers: "" });
+        report.add(What { key, what, unit: "MB", target: Target::None }, Who::Us, value);
     }
     Ok(())
 }
 
 fn tell(names: &Names, full: &Sample, half: &Sample, report: &mut Report) {
     let mut push = |[key, what]: [&'static str; 2], value: f64, unit: &'static str, target: Target| {
-        report.figures.push(Figure { key, what, value, unit, target, peers: "" });
+        report.add(What { key, what, unit, target }, Who::Us, value);
     };
     push(names.throughput, full.per_second, "/s", Target::None);
     for (name, process) in [(names.edge, 0), (names.gateway, 1)] {
