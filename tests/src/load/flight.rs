@@ -1,5 +1,6 @@
 //! What is on its way: when each message left, how many arrived, how long they took.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -27,7 +28,11 @@ pub struct Flight {
     failed: AtomicU64,
     accepted: AtomicU64,
     contradicted: AtomicU64,
+    advised: AtomicU64,
+    unavailable: AtomicU64,
     stop: AtomicBool,
+    /// Another one at the same time, with the numbers before ours.
+    beside: Option<Arc<Self>>,
     /// How long messages took.
     pub latencies: Histogram,
 }
@@ -45,9 +50,17 @@ impl Flight {
             failed: AtomicU64::new(0),
             accepted: AtomicU64::new(0),
             contradicted: AtomicU64::new(0),
+            advised: AtomicU64::new(0),
+            unavailable: AtomicU64::new(0),
             stop: AtomicBool::new(false),
+            beside: None,
             latencies: Histogram::default(),
         }
+    }
+
+    /// A flight at the same time as one of an earlier run: what arrives of that one is passed on to it.
+    pub fn beside(run: u64, other: Arc<Self>) -> Self {
+        Self { beside: Some(other), ..Self::new(run) }
     }
 
     /// The number of the next message, which leaves, or should have left, at this moment.
@@ -63,8 +76,8 @@ impl Flight {
     /// The message has arrived.
     pub fn arrives(&self, number: u64) {
         if number < self.first {
-            // A straggler of an earlier run.
-            return;
+            // Of the one beside us, or a straggler of an earlier run.
+            return self.beside.as_ref().map_or((), |other| other.arrives(number));
         }
         match self.slot(number).map(|slot| slot.swap(ARRIVED, Ordering::Relaxed)) {
             Some(ARRIVED | FAILED) => {
@@ -100,6 +113,17 @@ impl Flight {
     /// Some message came back as an error.
     pub fn fails(&self) {
         self.failed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A refusal said when to come back, and whether it came because the service has too much to do (503).
+    pub fn advises(&self, is_unavailable: bool) {
+        self.advised.fetch_add(1, Ordering::Relaxed);
+        self.unavailable.fetch_add(u64::from(is_unavailable), Ordering::Relaxed);
+    }
+
+    /// How many refusals said when to come back, and how many of these were 503.
+    pub fn advised(&self) -> (u64, u64) {
+        (self.advised.load(Ordering::Relaxed), self.unavailable.load(Ordering::Relaxed))
     }
 
     /// How many left.
@@ -165,5 +189,14 @@ mod tests {
         flight.bounces(numbers[1]);
         flight.arrives(numbers[1]);
         assert_eq!((flight.arrived(), flight.failed(), flight.contradicted(), flight.aloft()), (1, 1, 2, 1));
+    }
+
+    #[test]
+    fn what_arrives_of_the_flight_beside_is_counted_there() {
+        let quiet = Arc::new(Flight::new(1));
+        let flood = Flight::beside(2, Arc::clone(&quiet));
+        flood.arrives(quiet.departs(Instant::now()));
+        flood.arrives(flood.departs(Instant::now()));
+        assert_eq!((quiet.arrived(), flood.arrived(), quiet.contradicted()), (1, 1, 0));
     }
 }

@@ -291,7 +291,12 @@ impl Wire for Client {
                 (Some(b'2'), Some(_)) => self.flight.accepts(),
                 (Some(b'1' | b'2'), _) => {}
                 // A refusal, or a request on this connection.
-                (_, Some(number)) => self.flight.bounces(number),
+                (_, Some(number)) => {
+                    self.flight.bounces(number);
+                    if lines(message.head).any(|line| value(line, b"retry-after").is_some()) {
+                        self.flight.advises(message.head.get(8..11) == Some(b"503"));
+                    }
+                }
                 (_, None) => respond(&message, &mut self.wire),
             }
         }

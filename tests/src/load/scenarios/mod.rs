@@ -16,6 +16,7 @@ use crate::peer::road::{Plan, Road};
 
 mod edge;
 mod gateway;
+mod overload;
 mod presence;
 mod whole;
 
@@ -50,13 +51,18 @@ struct Scenario {
 }
 
 /// In the order of the table; in each round one after the other, so that ours and those of peers take turns.
-const SCENARIOS: [Scenario; 4] = [every("edge"), every("gateway"), every("presence"), every("whole")];
+const SCENARIOS: [Scenario; 5] =
+    [every("edge"), every("gateway"), every("presence"), every("whole"), once("overload")];
 
 /// Figures are medians of so many rounds, unless somebody asks for others.
 pub const ROUNDS: usize = 3;
 
 const fn every(name: &'static str) -> Scenario {
     Scenario { name, is_once: false }
+}
+
+const fn once(name: &'static str) -> Scenario {
+    Scenario { name, is_once: true }
 }
 
 /// Between the ports of one scenario and those of the next: what the last one left needs a moment to go.
@@ -75,6 +81,13 @@ impl Bench {
     /// A new flight, which is the measured one from now on.
     fn flight(&self) -> Arc<Flight> {
         let flight = Arc::new(Flight::new(self.runs.fetch_add(1, Ordering::Relaxed)));
+        self.stage.set(&flight);
+        flight
+    }
+
+    /// A new flight beside one that goes on: whoever counts asks the new one.
+    fn flight_beside(&self, other: &Arc<Flight>) -> Arc<Flight> {
+        let flight = Arc::new(Flight::beside(self.runs.fetch_add(1, Ordering::Relaxed), Arc::clone(other)));
         self.stage.set(&flight);
         flight
     }
@@ -110,8 +123,13 @@ pub async fn run(names: &[String], rounds: usize, say: impl Fn(&str)) -> io::Res
 }
 
 async fn play(name: &'static str, index: u16, report: &mut Report, say: &impl Fn(&str)) -> io::Result<()> {
+    let open = plan(index * PORTS_APART, name == "whole");
+    let plan = match name {
+        "overload" => Plan { is_unlimited: false, is_sip_secured: true, ..open },
+        _ => open,
+    };
     let bench = Bench {
-        road: Road::new(&format!("bench-{name}"), plan(index * PORTS_APART, name == "whole"))?,
+        road: Road::new(&format!("bench-{name}"), plan)?,
         partner: SocketAddr::new(PARTNER, XMPP_PORT + index * PORTS_APART),
         stage: Stage::default(),
         runs: AtomicU64::new(1),
@@ -120,6 +138,7 @@ async fn play(name: &'static str, index: u16, report: &mut Report, say: &impl Fn
         "edge" => edge::measure(&bench, report).await,
         "gateway" => gateway::measure(&bench, report).await,
         "presence" => presence::measure(&bench, report).await,
+        "overload" => overload::measure(&bench, report).await,
         _ => whole::measure(&bench, report).await,
     };
     if let Err(error) = measured {
