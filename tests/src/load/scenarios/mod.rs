@@ -51,8 +51,7 @@ struct Scenario {
 }
 
 /// In the order of the table; in each round one after the other, so that ours and those of peers take turns.
-const SCENARIOS: [Scenario; 5] =
-    [every("edge"), every("gateway"), every("presence"), every("whole"), once("overload")];
+const SCENARIOS: [Scenario; 5] = [every("edge"), every("gateway"), every("presence"), every("whole"), once("overload")];
 
 /// Figures are medians of so many rounds, unless somebody asks for others.
 pub const ROUNDS: usize = 3;

@@ -67,7 +67,12 @@ const FROM_PARTNER: Rows = Rows {
     flooded_p99: told("overload_to_sip_flooded_p99_ms", "  other partners' p99 meanwhile", "ms"),
     ratio: below("overload_to_sip_p99_ratio", "  ratio of these", "", 2.0),
     disturbed: below("overload_to_sip_disturbed", "  messages of other partners that were refused or lost", "", 1.0),
-    untrue: below("overload_to_sip_untrue", "  messages of the flood that were taken and lost, or ended twice", "", 1.0),
+    untrue: below(
+        "overload_to_sip_untrue",
+        "  messages of the flood that were taken and lost, or ended twice",
+        "",
+        1.0,
+    ),
 };
 
 const TO_PARTNER: Rows = Rows {
