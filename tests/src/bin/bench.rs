@@ -15,6 +15,9 @@ struct Arguments {
     /// How often each scenario is played; figures are medians.
     #[arg(long, default_value_t = scenarios::ROUNDS)]
     rounds: usize,
+    /// Growth up to its largest sizes, which take minutes to make.
+    #[arg(long)]
+    long: bool,
     /// Only these scenarios.
     scenarios: Vec<String>,
 }
@@ -35,7 +38,7 @@ async fn interrupted() -> std::io::Result<()> {
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let measured = tokio::select! {
-        measured = scenarios::run(&arguments.scenarios, arguments.rounds, |line| eprintln!("{line}")) => measured,
+        measured = scenarios::run(&arguments.scenarios, arguments.rounds, arguments.long, |line| eprintln!("{line}")) => measured,
         _ = interrupted() => {
             // The scenario is dropped by now, and its processes with it; the senders' threads end with ours.
             std::process::exit(INTERRUPTED)

@@ -12,6 +12,7 @@ use causeway_gateway::store::postgres::PostgresStore;
 use causeway_tests::peer::postgres::TestServer;
 use causeway_tests::scale::drive::{self, Steps};
 use causeway_tests::scale::model::{self, COLUMNS, Habits, MEASURED};
+use causeway_tests::scale::pairs::pair;
 use causeway_tests::scale::watch::{Meter, Spent};
 use clap::Parser;
 
@@ -67,7 +68,11 @@ async fn run(arguments: &Arguments) -> Result<(), String> {
     let meter = Meter::new(&server, &database);
 
     let empty = meter.bytes()?;
-    let filled = drive::fill(&store, pairs, shell::now().unix_ms).await.map_err(|error| error.to_string())?;
+    let now = shell::now().unix_ms;
+    // Due an hour from now, and evenly over an hour.
+    let due_at = |number: u64| now + 3_600_000 + number * 3_600_000 / pairs;
+    let filled = drive::fill(&store, pairs, |number| pair(number, now, due_at(number)));
+    let filled = filled.await.map_err(|error| error.to_string())?;
     server.sql(&database, "VACUUM ANALYZE");
     server.sql(&database, "CHECKPOINT");
     let bytes = (meter.bytes()? - empty) as f64 / pairs as f64;

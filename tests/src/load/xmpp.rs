@@ -37,6 +37,11 @@ impl Sender {
         Ok(Self { socket, tls, wire: Vec::new(), stanzas })
     }
 
+    /// Puts any stanza in line, as a record of its own.
+    pub fn put(&mut self, stanza: &[u8]) -> io::Result<()> {
+        self.tls.writer().write_all(stanza)
+    }
+
     /// Closes the stream in order.
     pub fn close(mut self) -> io::Result<()> {
         self.tls.writer().write_all(b"</stream:stream>")?;

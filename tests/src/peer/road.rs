@@ -276,16 +276,18 @@ impl Road {
             self.folder.join("gateway.sqlite").display(),
             self.folder.join("dialback.secret").display(),
         );
-        for PartnerPlan { domain, kind, sasl } in &plan.partners {
-            let limit = if plan.is_unlimited { "connection_limit = 1000\n" } else { "" };
-            let _writing_to_a_string_cannot_fail = write!(
-                text,
-                "[[partner]]\ndomain = '{domain}'\npartner_type = '{kind}'\nsasl_negotiation = '{sasl}'\n\
-                 trust_anchors = ['{}']\nuse_public_trust = false\nallow_private_addresses = true\n{limit}",
-                self.ca.display()
-            );
-        }
+        plan.partners.iter().for_each(|partner| text.push_str(&self.partner_toml(partner)));
         text
+    }
+
+    /// A partner's section in the configuration of a gateway.
+    pub fn partner_toml(&self, PartnerPlan { domain, kind, sasl }: &PartnerPlan) -> String {
+        let limit = if self.plan.is_unlimited { "connection_limit = 1000\n" } else { "" };
+        format!(
+            "[[partner]]\ndomain = '{domain}'\npartner_type = '{kind}'\nsasl_negotiation = '{sasl}'\n\
+             trust_anchors = ['{}']\nuse_public_trust = false\nallow_private_addresses = true\n{limit}",
+            self.ca.display()
+        )
     }
 
     fn link_toml(&self, files: &Files) -> String {

@@ -291,7 +291,7 @@ fn header(from: &str, to: &str, id: Option<&str>) -> String {
 /// What a partner tells about itself.
 #[derive(Clone)]
 pub struct PartnerConfig {
-    /// Its domain.
+    /// Its domain; empty for a server of many, which answers as whichever it is taken for.
     pub domain: String,
     /// Its certificate, and whom it believes. Without TLS it offers dialback only.
     pub tls: Option<Arc<ServerConfig>>,
@@ -386,7 +386,11 @@ impl Served {
                     }
                     peer = xml::attribute(&text, "from").unwrap_or_default();
                     let features = self.features(&stream, is_authenticated);
-                    let answer = header(&self.config.domain, &peer, Some(&format!("s{id}")));
+                    let own = match self.config.domain.as_str() {
+                        "" => xml::attribute(&text, "to").unwrap_or_default(),
+                        own => own.to_owned(),
+                    };
+                    let answer = header(&own, &peer, Some(&format!("s{id}")));
                     stream.send(&format!("{answer}{features}")).await?;
                     if is_authenticated {
                         self.streams.fetch_add(1, Ordering::Relaxed);

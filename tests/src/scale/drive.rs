@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use causeway_gateway::presence::record::Pair;
 use causeway_gateway::store::{Committed, Done, PairChange, Store, StoreError};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinSet;
@@ -51,17 +52,19 @@ async fn ask<T: Send + 'static>(call: impl FnOnce(Done<T>)) -> Result<T, StoreEr
     }
 }
 
-/// Puts `count` pairs into an empty store, due an hour from now and evenly over an hour.
-pub async fn fill(store: &Arc<dyn Store>, count: u64, now_ms: u64) -> Result<Duration, StoreError> {
+/// Puts `count` pairs into an empty store.
+pub async fn fill(
+    store: &Arc<dyn Store>,
+    count: u64,
+    pair: impl Fn(u64) -> Option<Pair>,
+) -> Result<Duration, StoreError> {
     let begin = Instant::now();
     let room = Arc::new(Semaphore::new(FILL_AHEAD));
     let mut batches = JoinSet::new();
     for first in (0..count).step_by(usize::try_from(FILL_BATCH).unwrap_or(1)) {
         let numbers = first..(first + FILL_BATCH).min(count);
-        let changes: Vec<PairChange> = numbers
-            .filter_map(|number| pairs::pair(number, now_ms, now_ms + 3_600_000 + number * 3_600_000 / count.max(1)))
-            .map(|after| PairChange { before: None, after })
-            .collect();
+        let changes: Vec<PairChange> =
+            numbers.filter_map(&pair).map(|after| PairChange { before: None, after }).collect();
         let (room, store) = (Arc::clone(&room).acquire_owned().await, Arc::clone(store));
         batches.spawn(async move {
             let _room = room;

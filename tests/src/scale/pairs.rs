@@ -23,7 +23,12 @@ pub fn key(number: u64) -> Option<PairKey> {
 
 /// The record of this number, which has nothing to do before `due_at`.
 pub fn pair(number: u64, now_ms: u64, due_at: u64) -> Option<Pair> {
-    let mut pair = Pair::new(key(number)?);
+    pair_of(key(number)?, number, now_ms, due_at)
+}
+
+/// The same for others.
+pub fn pair_of(key: PairKey, number: u64, now_ms: u64, due_at: u64) -> Option<Pair> {
+    let mut pair = Pair::new(key);
     pair.serial = 1;
     pair.due_at = Some(due_at);
     let event = Event::parse(&Bytes::from_static(b"presence")).ok()?;

@@ -16,6 +16,7 @@ use crate::peer::road::{Plan, Road};
 
 mod edge;
 mod gateway;
+mod growth;
 mod overload;
 mod presence;
 mod whole;
@@ -51,7 +52,16 @@ struct Scenario {
 }
 
 /// In the order of the table; in each round one after the other, so that ours and those of peers take turns.
-const SCENARIOS: [Scenario; 5] = [every("edge"), every("gateway"), every("presence"), every("whole"), once("overload")];
+const SCENARIOS: &[Scenario] = &[
+    every("edge"),
+    every("gateway"),
+    every("presence"),
+    every("whole"),
+    once("overload"),
+    once("growth-partners"),
+    once("growth-pairs"),
+    once("growth-streams"),
+];
 
 /// Figures are medians of so many rounds, unless somebody asks for others.
 pub const ROUNDS: usize = 3;
@@ -74,6 +84,8 @@ struct Bench {
     partner: SocketAddr,
     stage: Stage,
     runs: AtomicU64,
+    /// Whether growth goes up to sizes that take minutes to make.
+    is_long: bool,
 }
 
 impl Bench {
@@ -103,9 +115,9 @@ impl Bench {
 }
 
 /// Runs the named scenarios, or all; a failure of one is told and does not stop the others.
-pub async fn run(names: &[String], rounds: usize, say: impl Fn(&str)) -> io::Result<Report> {
+pub async fn run(names: &[String], rounds: usize, is_long: bool, say: impl Fn(&str)) -> io::Result<Report> {
     if let Some(unknown) = names.iter().find(|name| !SCENARIOS.iter().any(|known| known.name == name.as_str())) {
-        let known = SCENARIOS.map(|scenario| scenario.name).join(", ");
+        let known = SCENARIOS.iter().map(|scenario| scenario.name).collect::<Vec<_>>().join(", ");
         return Err(fault(format!("there is no scenario {unknown:?}: {known}")));
     }
     let mut report = Report::default();
@@ -114,14 +126,20 @@ pub async fn run(names: &[String], rounds: usize, say: impl Fn(&str)) -> io::Res
             let is_wanted = names.is_empty() || names.iter().any(|name| name == scenario.name);
             if is_wanted && (round == 0 || !scenario.is_once) {
                 say(&format!("round {} of {rounds}: {}", round + 1, scenario.name));
-                play(scenario.name, index, &mut report, &say).await?;
+                play(scenario.name, index, is_long, &mut report, &say).await?;
             }
         }
     }
     Ok(report)
 }
 
-async fn play(name: &'static str, index: u16, report: &mut Report, say: &impl Fn(&str)) -> io::Result<()> {
+async fn play(
+    name: &'static str,
+    index: u16,
+    is_long: bool,
+    report: &mut Report,
+    say: &impl Fn(&str),
+) -> io::Result<()> {
     let open = plan(index * PORTS_APART, name == "whole");
     let plan = match name {
         "overload" => Plan { is_unlimited: false, is_sip_secured: true, ..open },
@@ -132,12 +150,16 @@ async fn play(name: &'static str, index: u16, report: &mut Report, say: &impl Fn
         partner: SocketAddr::new(PARTNER, XMPP_PORT + index * PORTS_APART),
         stage: Stage::default(),
         runs: AtomicU64::new(1),
+        is_long,
     };
     let measured = match name {
         "edge" => edge::measure(&bench, report).await,
         "gateway" => gateway::measure(&bench, report).await,
         "presence" => presence::measure(&bench, report).await,
         "overload" => overload::measure(&bench, report).await,
+        "growth-partners" => growth::partners::measure(&bench, report).await,
+        "growth-pairs" => growth::pairs::measure(&bench, report).await,
+        "growth-streams" => growth::streams::measure(&bench, report).await,
         _ => whole::measure(&bench, report).await,
     };
     if let Err(error) = measured {
