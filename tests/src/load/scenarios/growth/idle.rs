@@ -28,9 +28,10 @@ impl Threads {
 
     /// What was spent from then to now, by the threads that still live.
     pub(super) fn since(&self, before: &Self) -> Duration {
-        let spent = self.0.iter().map(|(thread, nanos)| {
-            nanos.saturating_sub(before.0.get(thread).copied().unwrap_or_default())
-        });
+        let spent = self
+            .0
+            .iter()
+            .map(|(thread, nanos)| nanos.saturating_sub(before.0.get(thread).copied().unwrap_or_default()));
         Duration::from_nanos(spent.sum())
     }
 }

@@ -130,7 +130,10 @@ pub(in super::super) async fn fill(road: &Road, count: u64) -> io::Result<()> {
 
 async fn opened(path: &Path) -> io::Result<SqliteStore> {
     let path = path.to_owned();
-    tokio::task::spawn_blocking(move || SqliteStore::open(path)).await.map_err(io::Error::other)?.map_err(io::Error::other)
+    tokio::task::spawn_blocking(move || SqliteStore::open(path))
+        .await
+        .map_err(io::Error::other)?
+        .map_err(io::Error::other)
 }
 
 /// A pair of one of our users and one of the partner's whose dialogs lead to our pool.
@@ -210,7 +213,9 @@ impl<'a> Size<'a> {
         let mut wire = self.edge.wire(StanzaKind::Presence, REMOTE, LOCAL, changes.collect())?;
         let (flight, before) = (self.bench.flight(), Threads::of(&self.gateway)?);
         let (driven, pace) = (Arc::clone(&flight), Pace::Wave { aloft: EVENTS_ALOFT, total });
-        tokio::task::spawn_blocking(move || pace::drive(pace, &driven, &mut wire)).await.map_err(io::Error::other)??;
+        tokio::task::spawn_blocking(move || pace::drive(pace, &driven, &mut wire))
+            .await
+            .map_err(io::Error::other)??;
         let spent = Threads::of(&self.gateway)?.since(&before);
         if flight.arrived() < total {
             return Err(fault(format!("{} of {total} changes were notified", flight.arrived())));

@@ -21,7 +21,7 @@ use crate::load::sip::{Client, Counting, Server};
 use crate::load::xmpp;
 use crate::peer::dns::Dns;
 use crate::peer::process::{Process, Signal};
-use crate::peer::road::{PartnerPlan, Road};
+use crate::peer::road::{PartnerPlan, Road, retry};
 use crate::peer::xmpp::{Partner, PartnerConfig};
 use crate::peer::{PATIENCE, fault, tls};
 
@@ -86,7 +86,7 @@ const IDLE_MS: What = What {
 /// All sizes, smallest first.
 pub(in super::super) async fn measure(bench: &Bench, report: &mut Report) -> io::Result<()> {
     let (mut configured, mut spread): ([Curve; 4], [Curve; 4]) = Default::default();
-    let mut memory = Vec::new();
+    let (mut memory, mut quiet) = (Vec::new(), None);
     for partners in SIZES {
         let road = road(bench, &format!("partners-{partners}"), |plan| {
             plan.partners = (0..partners).map(|number| PartnerPlan::external(&domain(number))).collect();
@@ -108,8 +108,7 @@ pub(in super::super) async fn measure(bench: &Bench, report: &mut Report) -> io:
             for ((curve, line), cost) in configured.iter_mut().zip(LINES).zip(costs) {
                 curve.add(report, BY_PARTNERS, &format!("{line}, ten partners talk"), partners, cost);
             }
-            report.add(IDLE_MS, Who::Us, idle.iter().sum());
-            report.add(RELOAD_MS, Who::Us, size.reload().await?.as_secs_f64() * 1e3);
+            quiet = Some((size.reload().await?.as_secs_f64() * 1e3, idle.iter().sum()));
         }
     }
     for (curves, rows) in [(&configured, CONFIGURED), (&spread, SPREAD)] {
@@ -119,6 +118,10 @@ pub(in super::super) async fn measure(bench: &Bench, report: &mut Report) -> io:
         for ((row, first), last) in MEMORY.into_iter().zip(first).zip(last) {
             report.add(row, Who::Us, last.saturating_sub(*first) as f64 / 1e3 / (many - few) as f64);
         }
+    }
+    if let Some((reload, idle)) = quiet {
+        report.add(RELOAD_MS, Who::Us, reload);
+        report.add(IDLE_MS, Who::Us, idle);
     }
     Ok(())
 }
@@ -136,14 +139,15 @@ struct Size<'a> {
 
 impl<'a> Size<'a> {
     async fn start(bench: &'a Bench, road: Road, partners: usize) -> io::Result<Self> {
-        let dns = Dns::start(road.plan.dns).await?;
+        // What listened here for the size before may need a moment to go.
+        let dns = retry("the name server", async || Dns::start(road.plan.dns).await).await?;
         dns.host("xmpp.load.example", Ipv4Addr::new(127, 0, 20, 1));
         for number in 0..partners.min(MOST_STREAMS) {
             dns.xmpp(&domain(number), "xmpp.load.example", bench.partner.port());
         }
         let (counted, taken) = (bench.stage.clone(), bench.stage.clone());
         let counting: Counting = Arc::new(move || counted.flight());
-        let pool = Server::start(road.plan.pool, None, counting)?;
+        let pool = retry("the pool", async || Server::start(road.plan.pool, None, Arc::clone(&counting))).await?;
         let config = PartnerConfig {
             domain: String::new(),
             tls: Some(tls::server(&road.authority, &road.authority.issue(&[WILDCARD])?)?),
@@ -151,7 +155,9 @@ impl<'a> Size<'a> {
             offers_management: false,
             dialback_secret: String::new(),
         };
-        let partner = Partner::start_with(bench.partner, config, Some(xmpp::counting(move || taken.flight()))).await?;
+        let taker = xmpp::counting(move || taken.flight());
+        let listen = async || Partner::start_with(bench.partner, config.clone(), Some(Arc::clone(&taker))).await;
+        let partner = retry("the partners' server", listen).await?;
         let (edge, gateway) = (road.start_edge().await?, road.start_gateway().await?);
         road.ready().await?;
         Ok(Self { bench, road, edge, gateway, _dns: dns, _pool: pool, _partner: partner })
@@ -178,7 +184,9 @@ impl<'a> Size<'a> {
         let (mut wire, driven) = (self.client(streams, &flight)?, Arc::clone(&flight));
         let total = u64::try_from(streams).unwrap_or_default();
         let wave = Pace::Wave { aloft: 64, total };
-        tokio::task::spawn_blocking(move || pace::drive(wave, &driven, &mut wire)).await.map_err(io::Error::other)??;
+        tokio::task::spawn_blocking(move || pace::drive(wave, &driven, &mut wire))
+            .await
+            .map_err(io::Error::other)??;
         if flight.arrived() < total {
             return Err(fault(format!("{} of {total} partners were reached", flight.arrived())));
         }
