@@ -1,6 +1,15 @@
 # Benchmarks; included by the root Makefile.
 
+ROUNDS ?= 3
+NEW ?= target/bench.json
+
 .PHONY: bench
-bench: ## Measure both services beside their targets (BENCH="edge whole" for some scenarios only)
-	cargo build --release --workspace --bins
-	target/release/bench $(BENCH)
+bench: ## Measure both services beside their peers and targets (BENCH="edge whole" for some scenarios, ROUNDS=3)
+	deploy/setup bench
+	$(CARGO) build --release --workspace --bins
+	ulimit -n $$(ulimit -H -n) && target/release/bench --rounds $(ROUNDS) $(BENCH)
+
+.PHONY: bench-compare
+bench-compare: ## What became worse between two saved results of the benchmark (OLD=before.json NEW=target/bench.json)
+	@test -n "$(OLD)" || { echo "usage: make bench-compare OLD=before.json [NEW=target/bench.json]" >&2; exit 2; }
+	$(CARGO) run --quiet --release -p causeway-tests --bin bench -- --from $(NEW) --compare $(OLD)

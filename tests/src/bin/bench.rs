@@ -1,16 +1,19 @@
-//! `make bench`: measures both services and prints the figures beside their targets.
+//! `make bench`: measures both services and their peers, and prints the figures beside each other and their targets.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use causeway_tests::load::{report, scenarios};
+use causeway_tests::load::compare::Comparison;
+use causeway_tests::load::results::{self, Machine, Results};
+use causeway_tests::load::{scenarios, table};
 use clap::Parser;
 
-/// Measures the edge and the gateway of the same build.
+/// Measures the edge and the gateway of the same build beside their peers; fails where a target is missed.
 #[derive(Debug, Parser)]
 struct Arguments {
     /// Where the JSON goes.
-    #[arg(long, default_value_os_t = report::default_path())]
+    #[arg(long, value_name = "FILE", default_value_os_t = results::default_path())]
     json: PathBuf,
     /// How often each scenario is played; figures are medians.
     #[arg(long, default_value_t = scenarios::ROUNDS)]
@@ -18,6 +21,12 @@ struct Arguments {
     /// Growth up to its largest sizes, which take minutes to make.
     #[arg(long)]
     long: bool,
+    /// Measure nothing: show what was saved here.
+    #[arg(long, value_name = "FILE", conflicts_with = "scenarios")]
+    from: Option<PathBuf>,
+    /// Compare with what was saved here before; fails where something became worse.
+    #[arg(long, value_name = "FILE")]
+    compare: Option<PathBuf>,
     /// Only these scenarios.
     scenarios: Vec<String>,
 }
@@ -26,7 +35,7 @@ struct Arguments {
 const INTERRUPTED: i32 = 130;
 
 /// Until somebody wants us to stop.
-async fn interrupted() -> std::io::Result<()> {
+async fn interrupted() -> io::Result<()> {
     let mut terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     tokio::select! {
         interrupted = tokio::signal::ctrl_c() => interrupted,
@@ -37,20 +46,14 @@ async fn interrupted() -> std::io::Result<()> {
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let measured = tokio::select! {
-        measured = scenarios::run(&arguments.scenarios, arguments.rounds, arguments.long, |line| eprintln!("{line}")) => measured,
+    let finished = tokio::select! {
+        finished = perform(&arguments) => finished,
         _ = interrupted() => {
             // The scenario is dropped by now, and its processes with it; the senders' threads end with ours.
             std::process::exit(INTERRUPTED)
         }
     };
-    let written = measured.and_then(|report| {
-        println!("{}", report.table());
-        report.write(&arguments.json)?;
-        println!("{}", arguments.json.display());
-        Ok(report.missing.is_empty())
-    });
-    match written {
+    match finished {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -58,4 +61,36 @@ async fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Whether all is as it should be.
+async fn perform(arguments: &Arguments) -> io::Result<bool> {
+    // A file that cannot be read is told before minutes of measuring.
+    let old = arguments.compare.as_deref().map(Results::read).transpose()?;
+    let results = match &arguments.from {
+        Some(saved) => Results::read(saved)?,
+        None => measure(arguments).await?,
+    };
+    if let Some(old) = old {
+        let comparison = Comparison::of(&old, &results);
+        print!("{}", comparison.text());
+        return Ok(!comparison.is_worse());
+    }
+    print!("{}", table::table(&results));
+    Ok(results.is_good())
+}
+
+async fn measure(arguments: &Arguments) -> io::Result<Results> {
+    let machine = Machine::look();
+    let Arguments { scenarios: names, rounds, long, .. } = arguments;
+    let report = scenarios::run(names, *rounds, *long, |line| eprintln!("{line}")).await?;
+    let results = report.results(machine, *rounds);
+    save(&results, &arguments.json)?;
+    Ok(results)
+}
+
+fn save(results: &Results, json: &Path) -> io::Result<()> {
+    results.write(json)?;
+    eprintln!("{}", json.display());
+    Ok(())
 }

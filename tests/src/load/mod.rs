@@ -3,15 +3,19 @@
 //! What is measured is the CPU time of the measured process; the generator takes its share of the same cores, so it
 //! works in few threads, with texts made beforehand and many messages per system call. In reading order: [`text`] (the
 //! messages), [`flight`] (what is on its way), [`pace`] (when the next one goes), [`xmpp`] and [`sip`] (the wires),
-//! [`ends`] (a fake edge and a fake gateway), [`measure`] (a window of time), [`scenarios`], [`report`].
+//! [`ends`] (a fake edge and a fake gateway), [`measure`] (a window of time), [`scenarios`], [`report`] (what they tell),
+//! [`results`] (what is saved), [`table`] and [`compare`] (what is printed).
 
+pub mod compare;
 pub mod ends;
 pub mod flight;
 pub mod histogram;
 pub mod measure;
 pub mod pace;
 pub mod report;
+pub mod results;
 pub mod scenarios;
 pub mod sip;
+pub mod table;
 pub mod text;
 pub mod xmpp;

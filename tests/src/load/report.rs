@@ -1,15 +1,12 @@
-//! The figures beside their targets: one table, and the same as JSON.
-
-use std::io;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
-use serde_json::{Value, json};
+//! What scenarios tell while they run: numbers of rows, points of pictures, and what did not go as it should.
 
 use super::measure::Sample;
+use super::results::{FORMAT, Figure, Machine, NotRight, Picture, Results, Row};
+use serde::{Deserialize, Serialize};
 
 /// What a figure should be.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Target {
     /// As much as this.
     AtLeast(f64),
@@ -20,9 +17,11 @@ pub enum Target {
 }
 
 /// Who was measured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Who {
     /// Edge and gateway of this build.
+    #[serde(rename = "causeway")]
     Us,
     /// Debian's Prosody.
     Prosody,
@@ -49,53 +48,12 @@ impl Who {
 pub struct What {
     /// Its name in JSON.
     pub key: &'static str,
-    /// What was measured.
+    /// What was measured; two blanks at the start make it a detail of the row above.
     pub what: &'static str,
-    /// Its unit.
+    /// Its unit; "/s" and "/CPU-s" say that more is better where no target does.
     pub unit: &'static str,
     /// What ours should be; it also says which direction is better.
     pub target: Target,
-}
-
-/// What was measured in all rounds, of one of those who were measured.
-#[derive(Debug, Clone)]
-pub struct Figure {
-    /// Which row.
-    pub what: What,
-    /// Whose figure.
-    pub who: Who,
-    /// One number for each round.
-    pub runs: Vec<f64>,
-}
-
-impl Figure {
-    /// The middle of all rounds; of two in the middle, their mean.
-    pub fn median(&self) -> f64 {
-        let mut sorted = self.runs.clone();
-        sorted.sort_by(f64::total_cmp);
-        let (low, high) = (sorted.len().saturating_sub(1) / 2, sorted.len() / 2);
-        match (sorted.get(low), sorted.get(high)) {
-            (Some(low), Some(high)) => f64::midpoint(*low, *high),
-            _ => 0.0,
-        }
-    }
-
-    /// How far it is: 1.0 and more meets the target.
-    fn reached(&self) -> Option<f64> {
-        match self.what.target {
-            Target::AtLeast(least) => Some(self.median() / least),
-            Target::Below(most) => Some(most / self.median().max(f64::MIN_POSITIVE)),
-            Target::None => None,
-        }
-    }
-
-    fn verdict(&self) -> String {
-        match self.reached() {
-            None => String::new(),
-            Some(reached) if reached >= 1.0 => "met".to_owned(),
-            Some(reached) => format!("{:.0} %", reached * 100.0),
-        }
-    }
 }
 
 /// A picture: how one thing changes with another.
@@ -115,56 +73,62 @@ pub struct Plot {
     pub is_y_logarithmic: bool,
 }
 
-/// One point of a picture's line.
-#[derive(Debug, Clone)]
-pub struct Point {
-    /// Which picture.
-    pub plot: Plot,
-    /// Which line in it.
-    pub line: String,
-    /// Where.
-    pub x: f64,
-    /// What was measured there.
-    pub y: f64,
-}
-
-/// A scenario that could not be measured, or that did not go as it should, and why.
-#[derive(Debug, Clone)]
-pub struct Missing {
-    /// Which.
-    pub scenario: String,
-    /// Why.
-    pub reason: String,
-}
-
-/// All figures of one run.
+/// All that scenarios have told in one run.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// What was measured, in the order of the table.
-    pub figures: Vec<Figure>,
-    /// What the pictures show.
-    pub points: Vec<Point>,
-    /// What was not measured, or not as it should be.
-    pub missing: Vec<Missing>,
+    scenarios: Vec<String>,
+    rows: Vec<Row>,
+    pictures: Vec<Picture>,
+    not_right: Vec<NotRight>,
 }
 
 impl Report {
-    /// One more round's number.
-    pub fn add(&mut self, what: What, who: Who, value: f64) {
-        match self.figures.iter_mut().find(|figure| figure.what.key == what.key && figure.who == who) {
-            Some(figure) => figure.runs.push(value),
-            None => self.figures.push(Figure { what, who, runs: vec![value] }),
+    /// This scenario is played, perhaps not for the first time.
+    pub fn plays(&mut self, scenario: &str) {
+        if !self.scenarios.iter().any(|played| played == scenario) {
+            self.scenarios.push(scenario.to_owned());
         }
     }
 
-    /// One more point of a picture.
+    /// One more round's number.
+    pub fn add(&mut self, what: What, who: Who, value: f64) {
+        if !value.is_finite() {
+            self.broken(what.key, format!("{} gave no number: {value}", who.name()));
+            return;
+        }
+        let row = match self.rows.iter_mut().position(|row| row.key == what.key) {
+            Some(at) => self.rows.get_mut(at),
+            None => {
+                self.rows.push(Row::new(what));
+                self.rows.last_mut()
+            }
+        };
+        let Some(row) = row else { return };
+        match row.figures.iter_mut().find(|figure| figure.who == who) {
+            Some(figure) => figure.runs.push(value),
+            None => row.figures.push(Figure { who, runs: vec![value] }),
+        }
+    }
+
+    /// One more point of a picture; of several at the same x, the median is drawn.
     pub fn point(&mut self, plot: Plot, line: &str, x: f64, y: f64) {
-        self.points.push(Point { plot, line: line.to_owned(), x, y });
+        if !x.is_finite() || !y.is_finite() {
+            self.broken(plot.key, format!("{line} has no point at {x}: {y}"));
+            return;
+        }
+        match self.pictures.iter_mut().find(|picture| picture.key == plot.key) {
+            Some(picture) => picture.add(line, [x, y]),
+            None => {
+                let mut picture = Picture::new(plot);
+                picture.add(line, [x, y]);
+                self.pictures.push(picture);
+            }
+        }
     }
 
     /// Something could not be measured, or did not go as it should.
     pub fn broken(&mut self, scenario: &str, reason: impl Into<String>) {
-        self.missing.push(Missing { scenario: scenario.to_owned(), reason: reason.into() });
+        self.not_right.push(NotRight { scenario: scenario.to_owned(), reason: reason.into() });
     }
 
     /// A figure stands only for a run that lost nothing and bounced nothing; otherwise that is told too.
@@ -174,138 +138,58 @@ impl Report {
         }
     }
 
-    /// The table for people: a row for each thing measured, ours first.
-    pub fn table(&self) -> String {
-        let mut text = format!("{:<66} {:>12} {:<8} {:>10}  {:<6} {}\n", "What", "measured", "", "target", "", "peers");
-        text.push_str(&format!("{}\n", "-".repeat(140)));
-        for figure in &self.figures {
-            if figure.who != Who::Us && self.of(figure.what.key, Who::Us).is_some() {
-                continue;
-            }
-            let target = match figure.what.target {
-                Target::AtLeast(least) => format!(">= {}", number(least)),
-                Target::Below(most) => format!("< {}", number(most)),
-                Target::None => String::new(),
-            };
-            let (measured, verdict) = match figure.who {
-                Who::Us => (number(figure.median()), figure.verdict()),
-                Who::Prosody | Who::Ejabberd | Who::Kamailio => ("-".to_owned(), String::new()),
-            };
-            text.push_str(&format!(
-                "{:<66} {measured:>12} {:<8} {target:>10}  {verdict:<6} {}\n",
-                figure.what.what,
-                figure.what.unit,
-                self.peers(figure.what.key)
-            ));
-        }
-        for missing in &self.missing {
-            text.push_str(&format!("not right: {}: {}\n", missing.scenario, missing.reason));
-        }
-        text
+    /// Everything, with the machine it was measured on.
+    pub fn results(self, machine: Machine, rounds: usize) -> Results {
+        let Self { scenarios, rows, pictures, not_right } = self;
+        Results { format: FORMAT, machine, rounds, scenarios, rows, pictures, not_right }
     }
-
-    fn of(&self, key: &str, who: Who) -> Option<&Figure> {
-        self.figures.iter().find(|figure| figure.what.key == key && figure.who == who)
-    }
-
-    fn peers(&self, key: &str) -> String {
-        let peers = self.figures.iter().filter(|figure| figure.what.key == key && figure.who != Who::Us);
-        peers.map(|peer| format!("{} {}", peer.who.name(), number(peer.median()))).collect::<Vec<_>>().join(", ")
-    }
-
-    /// Writes everything as JSON, with the facts of the machine.
-    pub fn write(&self, path: &Path) -> io::Result<()> {
-        let figures: Vec<Value> = self
-            .figures
-            .iter()
-            .map(|figure| {
-                let (at_least, below) = match figure.what.target {
-                    Target::AtLeast(least) => (Some(least), None),
-                    Target::Below(most) => (None, Some(most)),
-                    Target::None => (None, None),
-                };
-                json!({
-                    "key": figure.what.key, "what": figure.what.what, "who": figure.who.name(),
-                    "median": figure.median(), "runs": figure.runs, "unit": figure.what.unit,
-                    "target_at_least": at_least, "target_below": below,
-                    "met": figure.reached().map(|reached| reached >= 1.0),
-                })
-            })
-            .collect();
-        let points: Vec<Value> = self
-            .points
-            .iter()
-            .map(|point| json!({ "plot": point.plot.key, "line": point.line, "x": point.x, "y": point.y }))
-            .collect();
-        let missing: Vec<Value> = self
-            .missing
-            .iter()
-            .map(|missing| json!({ "scenario": missing.scenario, "reason": missing.reason }))
-            .collect();
-        let document = json!({ "machine": machine(), "figures": figures, "points": points, "missing": missing });
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder)?;
-        }
-        std::fs::write(path, format!("{document:#}\n"))
-    }
-}
-
-/// Three significant digits, thousands apart.
-fn number(value: f64) -> String {
-    if value >= 1000.0 {
-        let digits = format!("{value:.0}");
-        let mut text = String::new();
-        for (index, digit) in digits.chars().enumerate() {
-            if index > 0 && (digits.len() - index) % 3 == 0 {
-                text.push(' ');
-            }
-            text.push(digit);
-        }
-        return text;
-    }
-    match value {
-        100.0.. => format!("{value:.0}"),
-        10.0.. => format!("{value:.1}"),
-        0.01.. => format!("{value:.2}"),
-        _ => format!("{value}"),
-    }
-}
-
-/// What the figures depend on.
-fn machine() -> Value {
-    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
-    let field = |text: &str, name: &str| {
-        let line = text.lines().find(|line| line.starts_with(name)).unwrap_or_default();
-        line.split_once(':').map(|(_, value)| value.trim().to_owned()).unwrap_or_default()
-    };
-    let rustc = Command::new("rustc").arg("--version").output();
-    let rustc = rustc.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default();
-    let commit = Command::new("git").args(["rev-parse", "--short", "HEAD"]).output();
-    let commit = commit.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default();
-    json!({
-        "cores": std::thread::available_parallelism().map(usize::from).unwrap_or_default(),
-        "cpu": field(&read("/proc/cpuinfo"), "model name"),
-        "memory": field(&read("/proc/meminfo"), "MemTotal"),
-        "kernel": read("/proc/sys/kernel/osrelease").trim(),
-        "load_before": read("/proc/loadavg").trim(),
-        "rustc": rustc,
-        "commit": commit,
-        "unix_time": super::ends::unix_ms() / 1000,
-    })
-}
-
-/// Where the JSON goes: the workspace's target folder.
-pub fn default_path() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/bench.json")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const SPEED: What = What { key: "speed", what: "speed", unit: "/s", target: Target::AtLeast(10.0) };
+
+    const CURVE: Plot =
+        Plot { key: "curve", title: "A curve", x: "load", y: "ms", is_x_logarithmic: false, is_y_logarithmic: false };
+
     #[test]
-    fn numbers_are_short_and_readable() {
-        let texts = [300_000.0, 1234.6, 123.4, 12.34, 1.234, 0.4].map(number);
-        assert_eq!(texts, ["300 000", "1 235", "123", "12.3", "1.23", "0.40"]);
+    fn rounds_of_us_and_of_peers_gather_in_one_row() {
+        let mut report = Report::default();
+        for (who, value) in [(Who::Us, 3.0), (Who::Prosody, 1.0), (Who::Us, 4.0)] {
+            report.add(SPEED, who, value);
+        }
+
+        let results = report.results(Machine::default(), 2);
+
+        let [row] = results.rows.as_slice() else { panic!("{:?}", results.rows) };
+        assert_eq!(row.of(Who::Us).map(|figure| figure.runs.clone()), Some(vec![3.0, 4.0]));
+        assert_eq!(row.of(Who::Prosody).map(|figure| figure.runs.clone()), Some(vec![1.0]));
+    }
+
+    #[test]
+    fn a_number_that_is_none_is_told_and_not_kept() {
+        let mut report = Report::default();
+        report.add(SPEED, Who::Us, f64::NAN);
+        report.point(CURVE, "p50", 1.0, f64::INFINITY);
+
+        let results = report.results(Machine::default(), 1);
+
+        assert!(results.rows.is_empty() && results.pictures.is_empty());
+        assert_eq!(results.not_right.len(), 2);
+    }
+
+    #[test]
+    fn points_of_one_line_stand_in_the_order_of_x() {
+        let mut report = Report::default();
+        for (line, x, y) in [("p50", 2.0, 1.0), ("p99", 1.0, 9.0), ("p50", 1.0, 0.5)] {
+            report.point(CURVE, line, x, y);
+        }
+
+        let results = report.results(Machine::default(), 1);
+
+        let lines: Vec<_> = results.pictures[0].lines.iter().map(|line| (line.name.as_str(), line.medians())).collect();
+        assert_eq!(lines, [("p50", vec![[1.0, 0.5], [2.0, 1.0]]), ("p99", vec![[1.0, 9.0]])]);
     }
 }

@@ -126,6 +126,7 @@ pub async fn run(names: &[String], rounds: usize, is_long: bool, say: impl Fn(&s
             let is_wanted = names.is_empty() || names.iter().any(|name| name == scenario.name);
             if is_wanted && (round == 0 || !scenario.is_once) {
                 say(&format!("round {} of {rounds}: {}", round + 1, scenario.name));
+                report.plays(scenario.name);
                 play(scenario.name, index, is_long, &mut report, &say).await?;
             }
         }
