@@ -4,12 +4,16 @@ ROUNDS ?= 3
 NEW ?= target/bench.json
 
 .PHONY: bench
-bench: ## Measure both services beside their peers and targets (BENCH="edge whole" for some scenarios, ROUNDS=3)
+bench: ## Measure both services beside their peers and targets (BENCH="edge whole" for some scenarios, ROUNDS=3, LONG=1 for the largest sizes)
 	deploy/setup bench
 	$(CARGO) build --release --workspace --bins
-	ulimit -n $$(ulimit -H -n) && target/release/bench --rounds $(ROUNDS) $(BENCH)
+	ulimit -n $$(ulimit -H -n) && target/release/bench --rounds $(ROUNDS) $(if $(LONG),--long) $(BENCH)
 
 .PHONY: bench-compare
 bench-compare: ## What became worse between two saved results of the benchmark (OLD=before.json NEW=target/bench.json)
 	@test -n "$(OLD)" || { echo "usage: make bench-compare OLD=before.json [NEW=target/bench.json]" >&2; exit 2; }
 	$(CARGO) run --quiet --release -p causeway-tests --bin bench -- --from $(NEW) --compare $(OLD)
+
+.PHONY: bench-docs
+bench-docs: ## Bring the book's chapter on performance up to date with a saved result (NEW=target/bench.json)
+	$(CARGO) run --quiet --release -p causeway-tests --bin bench -- --from $(NEW) --docs docs/book/src

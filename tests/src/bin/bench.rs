@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use causeway_tests::load::compare::Comparison;
 use causeway_tests::load::results::{self, Machine, Results};
-use causeway_tests::load::{scenarios, table};
+use causeway_tests::load::{chapter, plot, scenarios, table};
 use clap::Parser;
 
 /// Measures the edge and the gateway of the same build beside their peers; fails where a target is missed.
@@ -27,6 +27,9 @@ struct Arguments {
     /// Compare with what was saved here before; fails where something became worse.
     #[arg(long, value_name = "FILE")]
     compare: Option<PathBuf>,
+    /// Bring the chapter on performance up to date in the book whose texts are here.
+    #[arg(long, value_name = "FOLDER", conflicts_with = "compare")]
+    docs: Option<PathBuf>,
     /// Only these scenarios.
     scenarios: Vec<String>,
 }
@@ -77,6 +80,11 @@ async fn perform(arguments: &Arguments) -> io::Result<bool> {
         return Ok(!comparison.is_worse());
     }
     print!("{}", table::table(&results));
+    if let Some(book) = &arguments.docs {
+        chapter::write(&results, book)?;
+        // What the figures are like is the table's to say.
+        return Ok(true);
+    }
     Ok(results.is_good())
 }
 
@@ -84,13 +92,15 @@ async fn measure(arguments: &Arguments) -> io::Result<Results> {
     let machine = Machine::look();
     let Arguments { scenarios: names, rounds, long, .. } = arguments;
     let report = scenarios::run(names, *rounds, *long, |line| eprintln!("{line}")).await?;
-    let results = report.results(machine, *rounds);
+    let results = report.results(machine, *rounds, *long);
     save(&results, &arguments.json)?;
     Ok(results)
 }
 
 fn save(results: &Results, json: &Path) -> io::Result<()> {
+    let pictures = json.with_extension("");
     results.write(json)?;
-    eprintln!("{}", json.display());
+    plot::write(results, &pictures)?;
+    eprintln!("{}, pictures in {}", json.display(), pictures.display());
     Ok(())
 }

@@ -50,7 +50,8 @@ enum Verdict {
 impl Comparison {
     /// Compares the medians of all rows.
     pub fn of(old: &Results, new: &Results) -> Self {
-        let is_all_played = old.scenarios.iter().all(|scenario| new.scenarios.contains(scenario));
+        let is_as_long = new.is_long || !old.is_long;
+        let is_all_played = is_as_long && old.scenarios.iter().all(|scenario| new.scenarios.contains(scenario));
         let mut changes = Vec::new();
         for row in &new.rows {
             let before = old.rows.iter().find(|before| before.key == row.key);

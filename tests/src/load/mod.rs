@@ -4,14 +4,18 @@
 //! works in few threads, with texts made beforehand and many messages per system call. In reading order: [`text`] (the
 //! messages), [`flight`] (what is on its way), [`pace`] (when the next one goes), [`xmpp`] and [`sip`] (the wires),
 //! [`ends`] (a fake edge and a fake gateway), [`measure`] (a window of time), [`scenarios`], [`report`] (what they tell),
-//! [`results`] (what is saved), [`table`] and [`compare`] (what is printed).
+//! [`results`] (what is saved), [`table`] and [`compare`] (what is printed), [`plot`] and
+//! [`chapter`] (the pictures, and the book).
 
+mod axis;
+pub mod chapter;
 pub mod compare;
 pub mod ends;
 pub mod flight;
 pub mod histogram;
 pub mod measure;
 pub mod pace;
+pub mod plot;
 pub mod report;
 pub mod results;
 pub mod scenarios;

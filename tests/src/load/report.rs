@@ -139,9 +139,9 @@ impl Report {
     }
 
     /// Everything, with the machine it was measured on.
-    pub fn results(self, machine: Machine, rounds: usize) -> Results {
+    pub fn results(self, machine: Machine, rounds: usize, is_long: bool) -> Results {
         let Self { scenarios, rows, pictures, not_right } = self;
-        Results { format: FORMAT, machine, rounds, scenarios, rows, pictures, not_right }
+        Results { format: FORMAT, machine, rounds, is_long, scenarios, rows, pictures, not_right }
     }
 }
 
@@ -161,7 +161,7 @@ mod tests {
             report.add(SPEED, who, value);
         }
 
-        let results = report.results(Machine::default(), 2);
+        let results = report.results(Machine::default(), 2, false);
 
         let [row] = results.rows.as_slice() else { panic!("{:?}", results.rows) };
         assert_eq!(row.of(Who::Us).map(|figure| figure.runs.clone()), Some(vec![3.0, 4.0]));
@@ -174,7 +174,7 @@ mod tests {
         report.add(SPEED, Who::Us, f64::NAN);
         report.point(CURVE, "p50", 1.0, f64::INFINITY);
 
-        let results = report.results(Machine::default(), 1);
+        let results = report.results(Machine::default(), 1, false);
 
         assert!(results.rows.is_empty() && results.pictures.is_empty());
         assert_eq!(results.not_right.len(), 2);
@@ -187,7 +187,7 @@ mod tests {
             report.point(CURVE, line, x, y);
         }
 
-        let results = report.results(Machine::default(), 1);
+        let results = report.results(Machine::default(), 1, false);
 
         let lines: Vec<_> = results.pictures[0].lines.iter().map(|line| (line.name.as_str(), line.medians())).collect();
         assert_eq!(lines, [("p50", vec![[1.0, 0.5], [2.0, 1.0]]), ("p99", vec![[1.0, 9.0]])]);

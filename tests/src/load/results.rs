@@ -21,6 +21,8 @@ pub struct Results {
     pub machine: Machine,
     /// How often the scenarios were played; some are played once.
     pub rounds: usize,
+    /// Whether growth went up to its largest sizes.
+    pub is_long: bool,
     /// Which scenarios were played.
     pub scenarios: Vec<String>,
     /// What was measured, in the order of the table.
@@ -314,7 +316,7 @@ pub(super) mod tests {
     pub(in crate::load) fn results(rows: Vec<Row>) -> Results {
         let scenarios = vec!["edge".to_owned()];
         let (machine, pictures, not_right) = (Machine::default(), Vec::new(), Vec::new());
-        Results { format: FORMAT, machine, rounds: 3, scenarios, rows, pictures, not_right }
+        Results { format: FORMAT, machine, rounds: 3, is_long: false, scenarios, rows, pictures, not_right }
     }
 
     #[test]

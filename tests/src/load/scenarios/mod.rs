@@ -14,6 +14,7 @@ use crate::peer::dns::Dns;
 use crate::peer::fault;
 use crate::peer::road::{Plan, Road};
 
+mod curve;
 mod edge;
 mod gateway;
 mod growth;
@@ -57,6 +58,7 @@ const SCENARIOS: &[Scenario] = &[
     every("gateway"),
     every("presence"),
     every("whole"),
+    once("curve"),
     once("overload"),
     once("growth-partners"),
     once("growth-pairs"),
@@ -141,7 +143,7 @@ async fn play(
     report: &mut Report,
     say: &impl Fn(&str),
 ) -> io::Result<()> {
-    let open = plan(index * PORTS_APART, name == "whole");
+    let open = plan(index * PORTS_APART, matches!(name, "whole" | "curve"));
     let plan = match name {
         "overload" => Plan { is_unlimited: false, is_sip_secured: true, ..open },
         _ => open,
@@ -154,6 +156,7 @@ async fn play(
         is_long,
     };
     let measured = match name {
+        "curve" => curve::measure(&bench, report).await,
         "edge" => edge::measure(&bench, report).await,
         "gateway" => gateway::measure(&bench, report).await,
         "presence" => presence::measure(&bench, report).await,
