@@ -16,6 +16,7 @@ use rustls::pki_types::{CertificateDer, TrustAnchor};
 use crate::limits::StreamLimits;
 use crate::resolve::Proxy;
 use crate::stream::Method;
+use crate::stream::identity::Vouched;
 
 /// The prepared snapshot.
 #[derive(Debug, Default)]
@@ -61,6 +62,8 @@ pub struct PartnerPolicy {
     use_public_trust: bool,
     /// Authorities that vouch for this partner's domains only.
     anchors: Vec<TrustAnchor<'static>>,
+    /// Chains that these anchors, the public ones among them, have vouched for.
+    pub vouched: Vouched,
 }
 
 /// The gateway settings, as the streams use them.
@@ -124,6 +127,7 @@ impl Federation {
                 options: record.options,
                 use_public_trust: record.use_public_trust,
                 anchors,
+                vouched: Vouched::default(),
             });
             for domain in std::iter::once(&record.domain).chain(&record.additional_domains) {
                 partners.insert(domain.clone(), Arc::clone(&policy));

@@ -21,8 +21,10 @@ pub mod dane;
 pub mod evidence;
 mod pin;
 pub mod posh;
+mod vouched;
 
 pub use evidence::Evidence;
+pub use vouched::Vouched;
 
 /// How many of its names a certificate is quoted with.
 const QUOTED_NAMES: usize = 5;
@@ -57,6 +59,7 @@ impl Proof {
 pub struct PeerIdentity {
     /// The chain as presented, the peer's own certificate first.
     chain: Vec<CertificateDer<'static>>,
+    sum: vouched::Sum,
     facts: Result<PeerCertificate, ChainFault>,
     /// What was fetched about the domain that it claims.
     evidence: Option<Box<Evidence>>,
@@ -68,7 +71,7 @@ impl PeerIdentity {
     /// Reads what the handshake left.
     pub fn new(chain: Vec<CertificateDer<'static>>, server_name: Option<DomainName>) -> Self {
         let facts = PeerCertificate::read(&chain);
-        Self { chain, facts, evidence: None, server_name }
+        Self { sum: vouched::sum(&chain), chain, facts, evidence: None, server_name }
     }
 
     /// Whether and how the certificate proves a domain, at this moment and by the trust in force for that domain.
@@ -77,9 +80,9 @@ impl PeerIdentity {
         let Some(partner) = at.federation.partner(domain.as_str()) else {
             return Err(IdentityFault::Chain(ChainFault::UnknownIssuer));
         };
-        let judged = Judged { chain: &self.chain, facts, domain, partner, at };
+        let judged = Judged { chain: &self.chain, sum: &self.sum, facts, domain, partner, at };
         pin::permits(&judged)?;
-        let fault = match judged.by_chain(Purpose::Federation) {
+        let fault = match judged.by_chain() {
             Ok(()) => return Ok(Proof::Pkix),
             Err(fault) => fault,
         };
@@ -144,6 +147,7 @@ impl PeerIdentity {
 /// One certificate before the judge, and what it is to prove.
 struct Judged<'a> {
     chain: &'a [CertificateDer<'static>],
+    sum: &'a vouched::Sum,
     facts: &'a PeerCertificate,
     domain: &'a DomainName,
     partner: &'a PartnerPolicy,
@@ -152,8 +156,12 @@ struct Judged<'a> {
 
 impl Judged<'_> {
     /// PKIX: the chain, then the name.
-    fn by_chain(&self, purpose: Purpose) -> Result<(), IdentityFault> {
-        self.chain_holds(purpose).map_err(IdentityFault::Chain)?;
+    fn by_chain(&self) -> Result<(), IdentityFault> {
+        let (vouched, trust, now) = (&self.partner.vouched, &self.at.trust, unix(self.at));
+        if !vouched.knows(self.sum, trust, now) {
+            self.chain_holds(Purpose::Federation).map_err(IdentityFault::Chain)?;
+            vouched.learn(self.chain, *self.sum, trust, now);
+        }
         if self.facts.names_domain(self.domain) {
             Ok(())
         } else {

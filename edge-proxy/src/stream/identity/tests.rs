@@ -1,5 +1,7 @@
 //! Whom a certificate is believed to speak for: the list of attacks and of honest oddities.
 
+use std::sync::Arc;
+
 use causeway_shared::link::Snapshot;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 
@@ -136,4 +138,35 @@ fn the_next_look_is_when_a_certificate_has_had_its_last_second() {
     let at = later(&at, Duration::from_secs(61));
     assert_eq!(peer.review_at(&at), None);
     assert_eq!(peer.proves(&domain(REMOTE), &at), chain(ChainFault::Expired));
+}
+
+#[test]
+fn a_chain_that_held_is_judged_anew_when_its_time_is_over_or_the_trust_is_another() {
+    let peer = identity(&[REMOTE], Flaw::EndsIn(Duration::from_secs(60)));
+    let at = moment(&usual());
+    assert_eq!(peer.proves(&domain(REMOTE), &at), Ok(Proof::Pkix));
+    let last = later(&at, Duration::from_secs(60));
+    assert_eq!(peer.proves(&domain(REMOTE), &last), Ok(Proof::Pkix));
+    let over = later(&at, Duration::from_secs(61));
+    assert_eq!(peer.proves(&domain(REMOTE), &over), chain(ChainFault::Expired));
+
+    let peer = identity(&[REMOTE], Flaw::Serial(7));
+    assert_eq!(peer.proves(&domain(REMOTE), &at), Ok(Proof::Pkix));
+    let revoked = Moment { trust: revoking(&[7]), ..at.clone() };
+    assert_eq!(peer.proves(&domain(REMOTE), &revoked), chain(ChainFault::Revoked));
+    let untrusted = Moment { trust: Arc::default(), ..at };
+    assert_eq!(peer.proves(&domain(REMOTE), &untrusted), chain(ChainFault::UnknownIssuer));
+}
+
+#[test]
+fn a_chain_that_held_still_has_to_name_the_domain_and_to_have_a_pinned_key() {
+    let peer = identity(&[REMOTE, OTHER], Flaw::Nothing);
+    let mut snapshot = usual();
+    snapshot.partners[1].pins = vec![[0xab; 32]];
+    snapshot.partners[0].additional_domains = vec![domain("sales.fabrikam.example")];
+    let at = moment(&snapshot);
+    assert_eq!(peer.proves(&domain(REMOTE), &at), Ok(Proof::Pkix));
+    let unnamed = peer.proves(&domain("sales.fabrikam.example"), &at);
+    assert!(matches!(unnamed, Err(IdentityFault::Name { .. })), "{unnamed:?}");
+    assert!(matches!(peer.proves(&domain(OTHER), &at), Err(IdentityFault::Pin { .. })));
 }
