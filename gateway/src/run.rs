@@ -155,7 +155,8 @@ pub async fn run(config: Config, path: PathBuf) -> Result<(), StartError> {
     let store = open::wait_for(&config.store).await?;
     let operators = AsyncStore::new(Arc::clone(&store.operators));
     let boot = format!("{:016x}", IdSource::os().number());
-    let pool_store = AsyncPool::new(Arc::clone(&store.pool), &boot);
+    let instance_id = format!("{}-{boot}", config.gateway_id);
+    let pool_store = AsyncPool::new(Arc::clone(&store.pool), &instance_id);
     let made = Secret::from_file_bytes(&pool_store.secret(MADE_SECRET, made_secret()).await?);
     let mut files = String::new();
     let in_force = read_numbered(&path, &operators, &pool_store, &mut files).await?;
@@ -191,7 +192,6 @@ pub async fn run(config: Config, path: PathBuf) -> Result<(), StartError> {
     let (edges, edge_changes) = watch::channel(Arc::new(edge_addresses(&config)));
     let (allowed_edges, allowed_changes) = watch::channel(Arc::new(config.link.allowed_edges.clone()));
     let (link_tls, link_tls_changes) = watch::channel(config.link.load()?);
-    let instance_id = format!("{}-{boot}", config.gateway_id);
     let (links, link_events) = Links::start(
         LinkConfig {
             gateway_id: config.gateway_id.clone(),
@@ -301,10 +301,10 @@ pub async fn run(config: Config, path: PathBuf) -> Result<(), StartError> {
         tracing::warn!("not everything was finished in time; the edges give it to another gateway");
     }
     links.shut_down(LINK_PATIENCE).await;
-    replicas.leave().await;
-    shutdown.send_replace(true);
     engine.abort();
     let _aborted = engine.await;
+    replicas.leave().await;
+    shutdown.send_replace(true);
     // The engine is gone, and with it what it had to say.
     if tokio::time::timeout(ARCHIVE_PATIENCE, archiving).await.is_err() {
         tracing::error!("messages are missing in the archive: the store did not take them in time");

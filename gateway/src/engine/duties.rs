@@ -12,7 +12,7 @@ use crate::store::pool::Duty;
 
 /// A gateway of the pool is there. A pool in which nobody had this duty was down as a whole, so that somebody has to take up
 /// what the store says has been under way.
-const ALIVE: &str = "alive";
+pub const ALIVE: &str = "alive";
 /// How long it is believed that somebody is there who died. Less than edges hold stanzas for a gateway that is gone, so that
 /// nothing was lost in a gap that nobody noticed.
 const ALIVE_LEASE: Duration = Duration::from_secs(15);

@@ -54,7 +54,7 @@ mod sessions;
 pub mod settings;
 mod sweep;
 
-pub use duties::DutyCall;
+pub use duties::{ALIVE, DutyCall};
 pub use rounds::{News, Round};
 pub use settings::{SessionSettings, Settings};
 

@@ -85,6 +85,12 @@ impl AsyncPool {
         self.ask(|store, done| store.finish_duty(duty, token, done)).await
     }
 
+    /// Gives back the duties of this process. See [`PoolStore::give_back_duties`].
+    pub async fn give_back_duties(&self, kept: &str) -> Result<(), PoolFault> {
+        let (holder, kept) = (self.holder.to_string(), kept.to_owned());
+        self.ask(|store, done| store.give_back_duties(holder, kept, done)).await
+    }
+
     /// See [`PoolStore::secret`].
     pub async fn secret(&self, name: &str, candidate: Vec<u8>) -> Result<Vec<u8>, PoolFault> {
         self.ask(|store, done| store.secret(name.to_owned(), candidate, done)).await

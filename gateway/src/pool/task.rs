@@ -15,6 +15,7 @@ use super::gauges::PoolGauges;
 use super::report::{LegReport, ReplicaState, Report, row_key};
 use crate::admin::administration::InForce;
 use crate::admin::desk::Legs;
+use crate::engine::ALIVE;
 use crate::link::Links;
 use crate::shell::now;
 
@@ -121,7 +122,8 @@ impl Pool {
         Arc::clone(&self.view.borrow())
     }
 
-    /// Tells the others that this replica has left, in order.
+    /// Tells the others that this replica has left, in order, and gives back what it did for all. Whoever claims duties in
+    /// its name has to be gone.
     pub async fn leave(&self) {
         self.leave.send_replace(true);
         let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -159,6 +161,10 @@ impl Reporter {
             if let Err(fault) = self.beat().await {
                 self.unheard(&fault);
             }
+        }
+        // That somebody was there is believed a little longer: whoever starts now has missed nothing.
+        if let Err(fault) = self.store.give_back_duties(ALIVE).await {
+            tracing::warn!(%fault, "the duties of this gateway were not given back; others take them over when its time is out");
         }
         let key = row_key(&self.own.gateway_id, &self.own.boot);
         if let Err(fault) = self.store.remove_replica(key).await {

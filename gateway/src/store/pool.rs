@@ -74,6 +74,10 @@ pub trait PoolStore: Send + Sync {
     /// The occasion is over: nobody does it again until another token comes. If it is not the stored one, nothing changes.
     fn finish_duty(&self, duty: String, token: String, done: Done<()>);
 
+    /// Whoever holds duties leaves in order: all that he has not finished, but for the one named `kept`, are free for others
+    /// at once.
+    fn give_back_duties(&self, holder: String, kept: String, done: Done<()>);
+
     /// The secret of this name; the candidate becomes it if there is none.
     fn secret(&self, name: String, candidate: Vec<u8>, done: Done<Vec<u8>>);
 

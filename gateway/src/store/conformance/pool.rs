@@ -30,6 +30,7 @@ pub(crate) fn check_all(make: MakeTwo<'_>) {
     what_is_done_is_done_for_all(&make());
     the_end_of_an_occasion_that_is_over_changes_nothing(&make());
     a_duty_claimed_at_the_same_moment_goes_to_one(&make());
+    who_leaves_gives_back_his_duties(&make());
     old_duties_make_room(&*make()[0]);
     the_first_candidate_is_the_secret(&make());
     a_snapshot_has_one_version_and_an_old_revision_none(&make());
@@ -133,6 +134,21 @@ fn a_duty_claimed_at_the_same_moment_goes_to_one(stores: &[Arc<dyn Both>; 2]) {
         });
         assert_eq!(claims.iter().filter(|claim| **claim == Duty::Mine).count(), 1, "{token}: {claims:?}");
     }
+}
+
+fn who_leaves_gives_back_his_duties([one, two]: &[Arc<dyn Both>; 2]) {
+    let claim = |store: &dyn Both, duty: &str, holder: &str| {
+        wait(|done| store.claim_duty(duty.into(), "t".into(), holder.into(), 1_000, 61_000, done)).unwrap()
+    };
+    for (duty, holder) in [("round", "a"), ("kept", "a"), ("over", "a"), ("other's", "c")] {
+        assert_eq!(claim(&**one, duty, holder), Duty::Mine);
+    }
+    wait(|done| one.finish_duty("over".into(), "t".into(), done)).unwrap();
+    wait(|done| one.give_back_duties("a".into(), "kept".into(), done)).unwrap();
+    assert_eq!(claim(&**two, "round", "b"), Duty::Mine);
+    assert_eq!(claim(&**two, "kept", "b"), Duty::Elsewhere { until_ms: 61_000 });
+    assert_eq!(claim(&**two, "over", "b"), Duty::Done);
+    assert_eq!(claim(&**two, "other's", "b"), Duty::Elsewhere { until_ms: 61_000 });
 }
 
 fn old_duties_make_room(store: &dyn Both) {

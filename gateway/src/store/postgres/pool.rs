@@ -42,6 +42,14 @@ impl PoolStore for PostgresStore {
         });
     }
 
+    fn give_back_duties(&self, holder: String, kept: String, done: Done<()>) {
+        self.write(done, "give_back_duties", move |session| async move {
+            let sql = "UPDATE duty SET until_ms = 0 WHERE holder = $1 AND duty <> $2 AND NOT is_finished";
+            session.execute(sql, &[&holder, &kept]).await?;
+            Ok(())
+        });
+    }
+
     fn secret(&self, name: String, candidate: Vec<u8>, done: Done<Vec<u8>>) {
         self.write(done, "secret", move |session| async move { secret(&session, &name, &candidate).await });
     }

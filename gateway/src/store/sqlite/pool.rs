@@ -43,6 +43,14 @@ impl PoolStore for SqliteStore {
         });
     }
 
+    fn give_back_duties(&self, holder: String, kept: String, done: Done<()>) {
+        self.write(done, move |connection| {
+            let sql = "UPDATE duty SET until_ms = 0 WHERE holder = ?1 AND duty <> ?2 AND NOT is_finished";
+            connection.prepare_cached(sql)?.execute([holder, kept])?;
+            Ok(())
+        });
+    }
+
     fn secret(&self, name: String, candidate: Vec<u8>, done: Done<Vec<u8>>) {
         self.write(done, move |connection| secret(connection, &name, &candidate));
     }
