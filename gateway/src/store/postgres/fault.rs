@@ -84,6 +84,18 @@ impl Fault {
         }
     }
 
+    /// Whether it may be about one change of a batch, so that the others may do without it. What says that the server is slow,
+    /// full or away is about all of them.
+    pub(super) fn may_be_of_one(&self) -> bool {
+        let is_of_one = match self.class() {
+            StoreFault::Refused | StoreFault::Corrupt | StoreFault::Statement | StoreFault::Locked => true,
+            StoreFault::Unreachable | StoreFault::Overloaded | StoreFault::DiskFull | StoreFault::Inaccessible => false,
+            StoreFault::Untrusted | StoreFault::Denied | StoreFault::NoDatabase | StoreFault::ReadOnly => false,
+            StoreFault::TooNew | StoreFault::Unsuitable | StoreFault::Closed => false,
+        };
+        is_of_one && !self.ends_connection()
+    }
+
     /// Whether two transactions stood in each other's way, so that the same again may do.
     pub(super) fn is_contention(&self) -> bool {
         match self {

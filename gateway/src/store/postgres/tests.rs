@@ -230,6 +230,34 @@ fn a_change_that_no_column_takes_fails_alone() {
     assert_eq!(wait(|done| store.counts(done)).unwrap().pairs, 4);
 }
 
+#[test]
+fn what_a_slow_or_full_server_says_fails_a_batch_at_once_and_not_each_change_after_its_own_time() {
+    const CHANGES: u32 = 40;
+    let server = TestServer::start();
+    for (state, is_at_once) in [("57014", true), ("53100", true), ("55P03", true), ("23514", false)] {
+        let name = server.database();
+        let store = open(&server.address(&name));
+        let locker = open(&server.address(&name));
+        // What a sequence counts is not rolled back.
+        let trigger = format!(
+            "CREATE SEQUENCE attempt; CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+             PERFORM nextval('attempt'); RAISE EXCEPTION 'as told' USING ERRCODE = '{state}'; END $$; \
+             CREATE TRIGGER fail BEFORE INSERT ON pair FOR EACH STATEMENT EXECUTE FUNCTION fail()"
+        );
+        server.sql(&name, &trigger);
+        // Nothing gets through while all of them are handed in, so that they share few batches.
+        let release = hold(&locker, "LOCK TABLE pair IN ACCESS EXCLUSIVE MODE");
+        let results: Vec<_> =
+            (0..CHANGES).map(|number| commit_later(&*store, None, &pair(&format!("u{number}")))).collect();
+        release.send(()).unwrap();
+        for result in results {
+            assert!(result.recv().unwrap().is_err(), "{state}");
+        }
+        let attempts: u32 = server.sql(&name, "SELECT last_value FROM attempt").parse().unwrap();
+        assert_eq!(attempts < CHANGES, is_at_once, "{state}: {attempts} attempts");
+    }
+}
+
 // Rule: life.store-failure
 #[test]
 fn one_unreadable_record_fails_alone() {

@@ -12,12 +12,15 @@ use super::connection::{COMMIT, Connector, Session};
 use super::fault::{Fault, Sql};
 use super::queue::{Batch, Job, Queue, Timed};
 use super::{GRACE, Mode, commit, pairs};
-use crate::store::{Done, StoreError};
+use crate::store::{Done, StoreError, StoreFault};
 
 /// The pause after the first failed attempt to connect; each further one doubles it.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// The longest pause, so that a server that is back is found within seconds.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// Changes of a batch whose locks are waited for in vain, one after the other, before it counts as the server's fault.
+const LOCKED: usize = 2;
 
 /// Why a lane has no connection at present, for those who have waited too long.
 type Trouble = Arc<Mutex<Option<StoreError>>>;
@@ -99,26 +102,29 @@ impl Worker {
                         commits.into_iter().for_each(|commit| commit.what.finish());
                         Health::Fine
                     }
-                    Err(fault) if !fault.ends_connection() && commits.len() > 1 => {
-                        self.each_alone(session, commits).await
-                    }
+                    Err(fault) if fault.may_be_of_one() && commits.len() > 1 => self.each_alone(session, commits).await,
                     Err(fault) => self.failed(fault, Batch::Commits(commits)),
                 }
             }
         }
     }
 
-    /// What is wrong with one change must not take others with it.
+    /// What is wrong with one change must not take others with it. Nor may each of them wait for a server that is slow or
+    /// away: then what is left fails together.
     async fn each_alone(&self, session: &Arc<Session>, commits: Vec<Timed<CommitJob>>) -> Health {
         let mut left = commits.into_iter();
+        let mut locked = 0;
         while let Some(mut one) = left.next() {
             let limit = self.statement + GRACE;
             match timeout(limit, "a commit", commit::commit(session, &mut [&mut one.what])).await {
                 Ok(()) => one.what.finish(),
-                Err(fault) if fault.ends_connection() => {
-                    return self.failed(fault, Batch::Commits(std::iter::once(one).chain(left).collect()));
+                Err(fault) => {
+                    locked += usize::from(fault.class() == StoreFault::Locked);
+                    if !fault.may_be_of_one() || locked >= LOCKED {
+                        return self.failed(fault, Batch::Commits(std::iter::once(one).chain(left).collect()));
+                    }
+                    self.failed(fault, Batch::Commits(vec![one]));
                 }
-                Err(fault) => drop(self.failed(fault, Batch::Commits(vec![one]))),
             }
         }
         Health::Fine
