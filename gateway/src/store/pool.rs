@@ -15,6 +15,9 @@ pub const MAX_REPORT: usize = 16 * 1024;
 pub const MAX_POOL_NAME: usize = 512;
 /// Replicas that may be there at once: each reads the reports of all every second.
 pub const MAX_REPLICAS: usize = 256;
+/// A process that has been silent for so long, while another one of its name reports, was replaced by it: one that ends again
+/// and again after its start must not take the room of all others.
+pub const REPLACED_AFTER_MS: u64 = 5_000;
 /// Duties remembered. Those that ended longest ago are forgotten first.
 pub const MAX_DUTIES: usize = 4_000;
 /// Secrets kept; each has a name that a program knows.
@@ -54,7 +57,9 @@ pub type Hints = watch::Receiver<u64>;
 /// [`StoreFault::Refused`](super::StoreFault::Refused), which names the bound.
 pub trait PoolStore: Send + Sync {
     /// Stores what a replica reports of itself (JSON), and answers with the reports of all that are not older than
-    /// `forget_before_ms`, in the order of their ids, each with its time; older ones are removed.
+    /// `forget_before_ms`, in the order of their ids, each with its time; older ones are removed. So are those that it
+    /// replaces: the id is `name#process`, and others of the same name that have been silent for [`REPLACED_AFTER_MS`] are
+    /// gone.
     fn report_replica(
         &self,
         id: String,
@@ -124,6 +129,11 @@ pub(super) struct DutyRow<'a> {
     pub(super) token: &'a str,
     pub(super) holder: &'a str,
     pub(super) until_ms: u64,
+/// What the ids of all processes of a replica's name begin with.
+pub(super) fn name_of(id: &str) -> &str {
+    id.rfind('#').and_then(|end| id.get(..=end)).unwrap_or(id)
+}
+
     pub(super) is_finished: bool,
 }
 

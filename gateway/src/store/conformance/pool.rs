@@ -23,6 +23,7 @@ const CLOCK_TOLERANCE: Duration = Duration::from_secs(5);
 pub(crate) fn check_all(make: MakeTwo<'_>) {
     everybody_hears_of_everybody(&make());
     who_is_silent_is_forgotten(&make());
+    who_is_replaced_is_forgotten_sooner(&make());
     who_leaves_is_gone(&make());
     a_duty_is_done_by_one(&make());
     a_duty_whose_holder_is_silent_is_taken_over(&make());
@@ -67,6 +68,22 @@ fn who_is_silent_is_forgotten([one, two]: &[Arc<dyn Both>; 2]) {
     assert_eq!(report(&**two, "a", 30_000, "y").len(), 2);
     assert_eq!(report(&**two, "a", 30_001, "y"), [replica("a", 30_001, "y")]);
     assert_eq!(report(&**one, "silent", 30_002, "x").len(), 2);
+}
+
+fn who_is_replaced_is_forgotten_sooner([one, two]: &[Arc<dyn Both>; 2]) {
+    for (id, seen_ms) in [("g#1", 20_000), ("g#2", 20_001), ("g#g#1", 20_000), ("gg#1", 20_000), ("G#1", 20_000)] {
+        report(&**one, id, seen_ms, "x");
+    }
+    let ids = |rows: Vec<(String, u64, String)>| rows.into_iter().map(|(id, ..)| id).collect::<Vec<_>>();
+    assert_eq!(ids(report(&**two, "g#3", 25_000, "y")).len(), 6, "whoever may still report is there");
+    let left = ids(report(&**two, "g#3", 20_001 + REPLACED_AFTER_MS, "y"));
+    assert_eq!(left, ["G#1", "g#2", "g#3", "g#g#1", "gg#1"]);
+    // One that ends after each start, faster than anybody would be forgotten otherwise.
+    for start in 0..2 * MAX_REPLICAS {
+        let seen_ms = 30_000 + u64::try_from(start).unwrap() * 1_000;
+        let id = format!("loop#{start}");
+        assert!(wait(|done| one.report_replica(id, seen_ms, "x".into(), 0, done)).is_ok(), "start {start}");
+    }
 }
 
 fn who_leaves_is_gone([one, two]: &[Arc<dyn Both>; 2]) {

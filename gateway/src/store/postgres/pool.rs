@@ -89,8 +89,11 @@ async fn report(
     at_most("the report of a replica", report.len(), MAX_REPORT)?;
     // What another gateway removes at this moment need not be removed twice, nor waited for.
     let forget = "DELETE FROM replica WHERE replica_id IN \
-                  (SELECT replica_id FROM replica WHERE seen_ms < $1 FOR UPDATE SKIP LOCKED)";
-    session.execute(forget, &[&integer(forget_before_ms)]).await?;
+                  (SELECT replica_id FROM replica WHERE seen_ms < $1 OR (seen_ms < $2 AND replica_id <> $3 AND \
+                   starts_with(replica_id, $4) AND strpos(substr(replica_id, length($4) + 1), '#') = 0) \
+                   FOR UPDATE SKIP LOCKED)";
+    let replaced_before_ms = now_ms.saturating_sub(REPLACED_AFTER_MS);
+    session.execute(forget, &[&integer(forget_before_ms), &integer(replaced_before_ms), &id, &name_of(id)]).await?;
     let put = "INSERT INTO replica (replica_id, seen_ms, report) VALUES ($1, $2, $3) \
                ON CONFLICT (replica_id) DO UPDATE SET seen_ms = excluded.seen_ms, report = excluded.report";
     session.execute(put, &[&id, &integer(now_ms), &report]).await?;

@@ -86,7 +86,13 @@ fn report(
 ) -> Sql<Vec<(String, u64, String)>> {
     at_most("the id of a replica", id, MAX_POOL_NAME)?;
     at_most("the report of a replica", report, MAX_REPORT)?;
-    connection.prepare_cached("DELETE FROM replica WHERE seen_ms < ?1")?.execute([integer(forget_before_ms)])?;
+    let replaced_before_ms = now_ms.saturating_sub(REPLACED_AFTER_MS);
+    connection
+        .prepare_cached(
+            "DELETE FROM replica WHERE seen_ms < ?1 OR (seen_ms < ?2 AND replica_id <> ?3 AND \
+             substr(replica_id, 1, length(?4)) = ?4 AND instr(substr(replica_id, length(?4) + 1), '#') = 0)",
+        )?
+        .execute(params![integer(forget_before_ms), integer(replaced_before_ms), id, name_of(id)])?;
     connection
         .prepare_cached(
             "INSERT INTO replica (replica_id, seen_ms, report) VALUES (?1, ?2, ?3) \
