@@ -23,6 +23,16 @@ const ALIVE_INTERVAL: Duration = Duration::from_secs(5);
 /// the first one with it has the whole store looked through.
 const FIRST: &str = "first";
 
+/// Asks for the looking through for what is in force, or for more time for it.
+pub(super) fn first(occasion: &str) -> DutyCall {
+    DutyCall::Claim { duty: FIRST.to_owned(), token: occasion.to_owned(), lease: PAGE_LEASE }
+}
+
+/// Ends it: the store has been looked through.
+pub(super) fn first_is_over(occasion: &str) -> DutyCall {
+    DutyCall::Finish { duty: FIRST.to_owned(), token: occasion.to_owned() }
+}
+
 /// How long after its last page a round or a sweep whose gateway died is begun again by another.
 pub(super) const PAGE_LEASE: Duration = Duration::from_secs(120);
 
@@ -56,6 +66,17 @@ pub(super) struct Presences {
     pub(super) say_at: Option<Instant>,
     /// Whether it is known that another was there when this one started, or not.
     has_begun: bool,
+    /// When to ask again whether somebody looks the store through for what is in force.
+    first_at: Option<Instant>,
+    /// Whether it was asked, and not answered yet.
+    asks_first: bool,
+}
+
+impl Presences {
+    /// When to say or ask something.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        [self.say_at, self.first_at].into_iter().flatten().min()
+    }
 }
 
 /// How long to wait for somebody else's duty.
@@ -76,6 +97,17 @@ impl Engine {
             self.alive.say_at = None;
             let (duty, token) = (ALIVE.to_owned(), ALIVE.to_owned());
             out.duties.push(DutyCall::Claim { duty, token, lease: ALIVE_LEASE });
+        }
+        if self.alive.first_at.is_some_and(|at| at <= now.instant) {
+            self.alive.first_at = None;
+            self.claim_first(out);
+        }
+    }
+
+    fn claim_first(&mut self, out: &mut Outputs) {
+        if let Some(occasion) = &self.settings.occasion {
+            self.alive.asks_first = true;
+            out.duties.push(first(occasion));
         }
     }
 
@@ -99,18 +131,19 @@ impl Engine {
                     && !std::mem::replace(&mut self.alive.has_begun, true)
                 {
                     self.begin(*whose == Duty::Mine, now, out);
-                    if let Some(occasion) = &self.settings.occasion {
-                        let (duty, token) = (FIRST.to_owned(), occasion.to_string());
-                        out.duties.push(DutyCall::Claim { duty, token, lease: PAGE_LEASE });
-                    }
+                    self.claim_first(out);
                 }
             }
-            FIRST => {
-                if *answer == Ok(Duty::Mine) {
-                    self.sweep_at_once(now);
-                    out.duties.push(DutyCall::Finish { duty: FIRST.to_owned(), token: token.to_owned() });
+            // It was prolonged while the store is looked through.
+            FIRST if !std::mem::take(&mut self.alive.asks_first) => {}
+            FIRST => match answer {
+                Ok(Duty::Mine) => self.sweep_for(token.into(), now),
+                Ok(Duty::Elsewhere { until_ms }) => {
+                    self.alive.first_at = Some(now.instant + until_asked_again(*until_ms, now));
                 }
-            }
+                Ok(Duty::Done) => {}
+                Err(_) => self.alive.first_at = Some(now.instant + STORE_PAUSE),
+            },
             super::sweep::DUTY => self.sweep_assigned(answer, now, out),
             _ => self.round_assigned(duty, token, answer, now, out),
         }

@@ -333,7 +333,7 @@ impl Engine {
         let others = [self.lanes.deadline(), self.conversations.deadline(), self.next_claim, self.tell_next_at];
         let switch = self.switch.as_ref().and_then(Switch::deadline);
         let machines = [self.endpoint.deadline(), self.sessions.deadline(), switch];
-        let care = [self.pairs.deadline(), self.sweep.next_at, self.reach.deadline(), self.alive.say_at];
+        let care = [self.pairs.deadline(), self.sweep.next_at, self.reach.deadline(), self.alive.deadline()];
         others.into_iter().chain(machines).chain(care).chain([self.hops.ask_at]).flatten().min()
     }
 

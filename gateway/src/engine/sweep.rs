@@ -4,9 +4,10 @@
 //! round, so a sweep costs little however much there is. What it mended is counted by kind and logged once.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::duties::{DutyCall, PAGE_LEASE};
+use super::duties::{self, DutyCall, PAGE_LEASE};
 use super::pairs::STORE_PAUSE;
 use super::{Engine, Now, Outputs, TOLD_LATER};
 use crate::presence::PairInput;
@@ -32,8 +33,8 @@ const PAGE_PAUSE: Duration = Duration::from_secs(1);
 pub(super) struct Sweep {
     pub(super) next_at: Option<Instant>,
     after: Option<PairKey>,
-    /// It is this gateway's alone, though another may have the hourly one.
-    is_own: bool,
+    /// For which configuration this gateway looks the store through out of turn, though another may have the hourly sweep.
+    occasion: Option<Arc<str>>,
     mended: BTreeMap<&'static str, u64>,
 }
 
@@ -68,23 +69,27 @@ impl Engine {
         if self.to_tell.is_empty() {
             // Set again when the store has answered.
             self.sweep.next_at = None;
-            match self.is_shared() && !self.sweep.is_own {
-                true => out.duties.push(claim(PAGE_LEASE)),
-                false => out.sweep = Some(self.sweep.after.clone()),
+            match &self.sweep.occasion {
+                None if self.is_shared() => out.duties.push(claim(PAGE_LEASE)),
+                None => out.sweep = Some(self.sweep.after.clone()),
+                Some(occasion) => {
+                    out.duties.push(duties::first(occasion));
+                    out.sweep = Some(self.sweep.after.clone());
+                }
             }
         } else {
             self.sweep.next_at = Some(now.instant + PAGE_PAUSE);
         }
     }
 
-    /// A sweep out of turn.
-    pub(super) fn sweep_at_once(&mut self, now: Now) {
-        self.sweep = Sweep { next_at: Some(now.instant + PAGE_PAUSE), is_own: true, ..Sweep::default() };
+    /// A sweep out of turn: what is in force now may be new to what is stored.
+    pub(super) fn sweep_for(&mut self, occasion: Arc<str>, now: Now) {
+        self.sweep = Sweep { next_at: Some(now.instant + PAGE_PAUSE), occasion: Some(occasion), ..Sweep::default() };
     }
 
     /// The store has said whose the sweep is: a sweep's every page is claimed.
     pub(super) fn sweep_assigned(&mut self, answer: &Result<Duty, StoreError>, now: Now, out: &mut Outputs) {
-        if self.sweep.next_at.is_some() || self.sweep.is_own {
+        if self.sweep.next_at.is_some() || self.sweep.occasion.is_some() {
             // It was put off to the next one, or is none of the pool's.
             return;
         }
@@ -112,9 +117,11 @@ impl Engine {
             self.sweep.after = None;
             self.sweep.report();
             self.sweep.next_at = Some(now.instant + SWEEP_INTERVAL);
-            if self.is_shared() && !std::mem::take(&mut self.sweep.is_own) {
+            match self.sweep.occasion.take() {
+                Some(occasion) => out.duties.push(duties::first_is_over(&occasion)),
                 // Ours until the next one, so that nobody else sweeps meanwhile.
-                out.duties.push(claim(SWEEP_INTERVAL));
+                None if self.is_shared() => out.duties.push(claim(SWEEP_INTERVAL)),
+                None => {}
             }
             return;
         };

@@ -411,6 +411,35 @@ fn presence_that_was_long_on_its_way_is_followed_by_what_is_true_now() {
     let mut pool = Pool::new(1);
     pool.settle();
     let key = PairKey { local: BareJid::parse(ALICE).unwrap(), remote: BareJid::parse(BOB).unwrap() };
+#[test]
+fn a_looking_through_whose_gateway_died_is_done_by_another_that_came_with_the_same_configuration() {
+    let mut pool = Pool::new(1);
+    let subscribe = pool.subscribed(0, BOB);
+    pool.notify(0, &subscribe, 1, "active");
+    pool.pass(Duration::from_secs(10), Duration::from_secs(1));
+    pool.swept = vec![0; 4];
+    for number in [1, 2] {
+        pool.join();
+        let rig = &mut pool.gateways[number];
+        let mut settings = Settings::clone(&rig.engine.settings);
+        settings.occasion = Some("2".into());
+        rig.engine.settings = Arc::new(settings);
+    }
+    // The first one reads a page, and dies before the last.
+    while pool.swept[1] == 0 {
+        pool.wait(Duration::from_secs(1));
+        for number in 0..3 {
+            pool.serve(number);
+        }
+    }
+    pool.gateways[1].engine = Engine::new(Arc::new(settings_for_test()), Arc::default(), IdSource::counting());
+    pool.pass(Duration::from_secs(100), Duration::from_secs(1));
+    assert_eq!(pool.swept[2], 0, "the dead one has its time");
+    pool.pass(Duration::from_secs(60), Duration::from_secs(1));
+    assert_eq!(pool.swept[2], 2);
+    assert!(pool.duties.values().any(|held| held.token == "2" && held.is_finished));
+}
+
     let mut pair = Pair::new(key.clone());
     (pair.version, pair.serial) = (1, 7);
     pair.inbound.authorisation = InAuthorisation::Authorised;
