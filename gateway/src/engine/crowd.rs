@@ -1,10 +1,10 @@
 //! How many pairs of one partner, and of one of its users, take up room at the pool or in the store (RFC 8048, section
 //! 8.1: a watcher makes the gateway refresh for him again and again).
 //!
-//! As far as this process knows: what the store holds is counted while it is read through after a start.
+//! As far as this process knows: what the store holds is counted while it is read through after a start, and in a pool now
+//! and then again, for what other gateways do is not seen.
 
 use std::collections::HashMap;
-use std::hash::Hash;
 
 use causeway_shared::domain::DomainName;
 use causeway_shared::jid::BareJid;
@@ -36,12 +36,50 @@ impl Place {
     }
 }
 
-/// The counts; what is 0 is not kept.
+/// The counts of all domains.
 #[derive(Debug, Default)]
 pub(super) struct Crowd {
-    held: HashMap<DomainName, u64>,
-    watched: HashMap<DomainName, u64>,
+    domains: HashMap<DomainName, Counts>,
+    /// The domain that is being read through, and what was found so far.
+    reading: Option<Reading>,
+}
+
+#[derive(Debug)]
+struct Reading {
+    domain: DomainName,
+    /// The last pair that was read: what happens to those behind it will be read.
+    last: Option<PairKey>,
+    found: Counts,
+}
+
+/// The counts of one domain; what is 0 is not kept.
+#[derive(Debug, Default)]
+struct Counts {
+    held: u64,
+    watched: u64,
     watched_by: HashMap<BareJid, u64>,
+}
+
+impl Counts {
+    fn count(&mut self, user: &BareJid, before: Place, after: Place) {
+        step(&mut self.held, before.is_held, after.is_held);
+        step(&mut self.watched, before.is_watched, after.is_watched);
+        if before.is_watched != after.is_watched {
+            let by = self.watched_by.entry(user.clone()).or_default();
+            step(by, before.is_watched, after.is_watched);
+            if *by == 0 {
+                self.watched_by.remove(user);
+            }
+        }
+    }
+
+    fn watched_by(&self, user: &BareJid) -> u64 {
+        self.watched_by.get(user).copied().unwrap_or_default()
+    }
+
+    fn is_empty(&self) -> bool {
+        (self.held, self.watched) == (0, 0) && self.watched_by.is_empty()
+    }
 }
 
 impl Crowd {
@@ -51,47 +89,78 @@ impl Crowd {
             return;
         }
         let domain = key.remote.domain_name();
-        change(&mut self.held, &domain, before.is_held, after.is_held);
-        change(&mut self.watched, &domain, before.is_watched, after.is_watched);
-        change(&mut self.watched_by, &key.remote, before.is_watched, after.is_watched);
+        if let Some(reading) = &mut self.reading
+            && reading.domain == domain
+            && reading.last.as_ref().is_some_and(|last| key <= last)
+        {
+            reading.found.count(&key.remote, before, after);
+        }
+        let counts = self.domains.entry(domain.clone()).or_default();
+        counts.count(&key.remote, before, after);
+        if counts.is_empty() {
+            self.domains.remove(&domain);
+        }
+    }
+
+    /// The store is read through for a domain, from its first pair on: what is found then counts, whatever was known.
+    pub(super) fn begin(&mut self, domain: &DomainName) {
+        self.reading = Some(Reading { domain: domain.clone(), last: None, found: Counts::default() });
+    }
+
+    /// The next pair of it.
+    pub(super) fn found(&mut self, key: &PairKey, place: Place) {
+        if let Some(reading) = &mut self.reading {
+            reading.found.count(&key.remote, Place::default(), place);
+            reading.last = Some(key.clone());
+        }
+    }
+
+    /// That was the last one.
+    pub(super) fn settle(&mut self) {
+        if let Some(Reading { domain, found, .. }) = self.reading.take() {
+            match found.is_empty() {
+                true => self.domains.remove(&domain),
+                false => self.domains.insert(domain, found),
+            };
+        }
     }
 
     /// Whether one more `subscribe` of the domain may be held.
     pub(super) fn may_hold(&self, domain: &DomainName) -> bool {
-        self.held.get(domain).is_none_or(|count| *count < HELD_PER_PARTNER)
+        self.held_of(domain) < HELD_PER_PARTNER
     }
 
     /// Whether the XMPP user may make us watch one more SIP user.
     pub(super) fn may_watch(&self, key: &PairKey, limits: &WatchLimits) -> bool {
-        let is_below =
-            |count: Option<&u64>, limit: u32| limit == 0 || count.is_none_or(|count| *count < u64::from(limit));
-        is_below(self.watched_by.get(&key.remote), limits.per_user)
-            && is_below(self.watched.get(key.remote.domain()), limits.per_partner)
+        let is_below = |count: u64, limit: u32| limit == 0 || count < u64::from(limit);
+        let domain = key.remote.domain_name();
+        is_below(self.most(&domain, |counts| counts.watched_by(&key.remote)), limits.per_user)
+            && is_below(self.most(&domain, |counts| counts.watched), limits.per_partner)
     }
 
     /// Subscriptions for users of a domain.
     #[cfg(test)]
     pub(super) fn watched_of(&self, domain: &str) -> u64 {
-        self.watched.get(domain).copied().unwrap_or_default()
+        self.most(&DomainName::parse(domain).unwrap(), |counts| counts.watched)
     }
 
     /// Held requests of a domain.
     pub(super) fn held_of(&self, domain: &DomainName) -> u64 {
-        self.held.get(domain).copied().unwrap_or_default()
+        self.most(domain, |counts| counts.held)
+    }
+
+    /// A count of a domain: what is known, or what was found so far, if that is more already.
+    fn most(&self, domain: &DomainName, count: impl Fn(&Counts) -> u64) -> u64 {
+        let known = self.domains.get(domain).map_or(0, &count);
+        let reading = self.reading.as_ref().filter(|reading| reading.domain == *domain);
+        known.max(reading.map_or(0, |reading| count(&reading.found)))
     }
 }
 
-fn change<K: Clone + Eq + Hash>(counts: &mut HashMap<K, u64>, key: &K, before: bool, after: bool) {
+fn step(count: &mut u64, before: bool, after: bool) {
     match (before, after) {
-        (false, true) => *counts.entry(key.clone()).or_default() += 1,
-        (true, false) => {
-            if let Some(count) = counts.get_mut(key) {
-                *count = count.saturating_sub(1);
-                if *count == 0 {
-                    counts.remove(key);
-                }
-            }
-        }
+        (false, true) => *count += 1,
+        (true, false) => *count = count.saturating_sub(1),
         (true, true) | (false, false) => {}
     }
 }
@@ -127,6 +196,27 @@ mod tests {
             crowd.count(&key(local, remote), WATCHED, Place::default());
         }
         assert!(crowd.may_watch(&key(3, 2), &limits));
-        assert!(crowd.watched.is_empty() && crowd.watched_by.is_empty());
+        assert!(crowd.domains.is_empty());
+    }
+
+    #[test]
+    fn what_is_read_replaces_what_was_counted_and_what_happens_meanwhile_counts_once() {
+        let domain = DomainName::parse("fabrikam.example").unwrap();
+        let mut crowd = Crowd::default();
+        // Another gateway has ended the first, and made the last two.
+        crowd.count(&key(0, 0), Place::default(), WATCHED);
+        crowd.begin(&domain);
+        crowd.found(&key(1, 0), WATCHED);
+        crowd.found(&key(3, 0), WATCHED);
+        assert_eq!(crowd.watched_of("fabrikam.example"), 2, "what was found counts at once, if it is more");
+        // One that was read ends, one that was not yet read is made and will be read.
+        crowd.count(&key(1, 0), WATCHED, Place::default());
+        crowd.count(&key(5, 0), Place::default(), WATCHED);
+        crowd.found(&key(5, 0), WATCHED);
+        crowd.settle();
+        assert_eq!(crowd.watched_of("fabrikam.example"), 2);
+        crowd.begin(&domain);
+        crowd.settle();
+        assert!(crowd.domains.is_empty());
     }
 }

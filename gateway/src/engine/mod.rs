@@ -283,15 +283,6 @@ impl Engine {
         }
     }
 
-    /// Reads the store through: to take up what it says, if no gateway was there, else to count what there is.
-    fn begin(&mut self, is_first: bool, now: Now, out: &mut Outputs) {
-        for domain in self.settings.partner_domains.clone() {
-            let news = if is_first { News::All(PairInput::Restart) } else { News::Count };
-            self.add_own_round(Round { domain, news });
-        }
-        self.read_page(now, out);
-    }
-
     /// Takes one step.
     pub fn handle(&mut self, input: Input, now: Now, out: &mut Outputs) {
         self.cause = TraceContext::default();
@@ -334,7 +325,7 @@ impl Engine {
         let switch = self.switch.as_ref().and_then(Switch::deadline);
         let machines = [self.endpoint.deadline(), self.sessions.deadline(), switch];
         let care = [self.pairs.deadline(), self.sweep.next_at, self.reach.deadline(), self.alive.deadline()];
-        others.into_iter().chain(machines).chain(care).chain([self.hops.ask_at]).flatten().min()
+        others.into_iter().chain(machines).chain(care).chain([self.hops.ask_at, self.rounds.count_at]).flatten().min()
     }
 
     /// How it stands after a turn that began then.
@@ -515,6 +506,7 @@ impl Engine {
         self.ask_store_again(now, out);
         self.sweep_on(now, out);
         self.say_alive(now, out);
+        self.count_anew(now, out);
         self.ping_silent(now, out);
         self.ask_hops(now, out);
     }

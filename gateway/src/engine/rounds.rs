@@ -24,6 +24,9 @@ use crate::store::pool::Duty;
 /// How often a round that is read, and whose pairs are not all told, is prolonged: three tries.
 const PROLONG: Duration = Duration::from_secs(PAGE_LEASE.as_secs() / 4);
 
+/// How often a gateway of a pool counts what there is: what others begin and end it does not see.
+const COUNT_INTERVAL: Duration = Duration::from_secs(4 * 3_600);
+
 /// Gateways that see a partner go, or come back, within the same such time mean the same occasion; whoever sees it later
 /// tells it once more, which changes nothing.
 const STREAM_OCCASION_MS: u64 = 600_000;
@@ -46,6 +49,13 @@ pub enum News {
     Access(Arc<Settings>),
     /// Nothing: this gateway counts what there is.
     Count,
+}
+
+impl News {
+    /// Whether what is read is counted, too.
+    fn reads_all(&self) -> bool {
+        matches!(self, Self::Count | Self::All(PairInput::Restart))
+    }
 }
 
 impl Round {
@@ -82,6 +92,8 @@ pub(super) struct Rounds {
     untold: Vec<(String, String)>,
     /// When to prolong them.
     prolong_at: Option<Instant>,
+    /// When to count anew.
+    pub(super) count_at: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -119,6 +131,23 @@ impl Engine {
     /// A round that is this gateway's and nobody else's.
     pub(super) fn add_own_round(&mut self, round: Round) {
         self.rounds.turns.push_back(Turn { round, after: None, duty: None, is_mine: true, ask_at: None });
+    }
+
+    /// Reads the store through: to take up what it says, if no gateway was there, else to count what there is.
+    pub(super) fn begin(&mut self, is_first: bool, now: Now, out: &mut Outputs) {
+        self.rounds.count_at = self.is_shared().then_some(now.instant + COUNT_INTERVAL);
+        for domain in self.settings.partner_domains.clone() {
+            let news = if is_first { News::All(PairInput::Restart) } else { News::Count };
+            self.add_own_round(Round { domain, news });
+        }
+        self.read_page(now, out);
+    }
+
+    /// Counts what there is, when it is time.
+    pub(super) fn count_anew(&mut self, now: Now, out: &mut Outputs) {
+        if self.rounds.count_at.is_some_and(|at| at <= now.instant) {
+            self.begin(false, now, out);
+        }
     }
 
     /// Asks for the next page of the first round whose time it is, if there is room.
@@ -208,6 +237,16 @@ impl Engine {
         };
         let Some(turn) = self.rounds.turns.front_mut() else { return };
         let duty = turn.duty.clone();
+        let crowd = round.news.reads_all().then_some(&mut self.pairs.crowd);
+        if let Some(crowd) = crowd {
+            if turn.after.is_none() {
+                crowd.begin(&round.domain);
+            }
+            pairs.iter().for_each(|pair| crowd.found(&pair.key, Place::of(pair)));
+            if pairs.is_empty() {
+                crowd.settle();
+            }
+        }
         match pairs.last() {
             Some(last) => {
                 turn.after = Some(last.key.clone());
@@ -230,9 +269,6 @@ impl Engine {
                 News::Access(before) => self.change_of_access(before, &pair.key),
                 News::Count => None,
             };
-            if matches!(input, Some(PairInput::Restart)) || matches!(round.news, News::Count) {
-                self.pairs.crowd.count(&pair.key, Place::default(), Place::of(&pair));
-            }
             self.to_tell.extend(input.map(|input| (pair.key, input)));
         }
         self.tell_next_at.get_or_insert(now.instant);

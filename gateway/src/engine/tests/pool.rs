@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::engine::crowd::Place;
 use crate::engine::{DutyCall, News};
 use crate::presence::record::{InAuthorisation, InDialog};
 use crate::store::pool::Duty;
@@ -252,6 +253,24 @@ fn whoever_finds_the_pool_empty_takes_up_what_the_store_says_and_the_others_coun
     assert_eq!(pool.requests()[0].len(), 5, "each attempt is taken up");
 }
 
+#[test]
+fn what_another_gateway_begins_and_ends_is_counted_within_hours() {
+    let mut pool = Pool::new(2);
+    pool.settle();
+    let subscribe = pool.subscribed(0, BOB);
+    pool.subscribed(1, "carl@fabrikam.example");
+    // Its end comes to the other one.
+    pool.notify(1, &subscribe, 1, "terminated;reason=rejected");
+    let watched = |pool: &Pool| -> Vec<_> {
+        pool.gateways.iter().map(|rig| rig.engine.pairs.crowd.watched_of("fabrikam.example")).collect()
+    };
+    let stored = u64::try_from(pool.stored.values().filter(|pair| Place::of(pair).is_watched).count()).unwrap();
+    assert_ne!(watched(&pool), [stored; 2]);
+    pool.pass(Duration::from_secs(4 * 3_600 + 60), Duration::from_secs(10));
+    let stored = u64::try_from(pool.stored.values().filter(|pair| Place::of(pair).is_watched).count()).unwrap();
+    assert_eq!(watched(&pool), [stored; 2]);
+}
+
 fn news(pool: &Pool, gateway: usize) -> Vec<&'static str> {
     let rounds = pool.gateways[gateway].out.pages.iter();
     let label = |news: &News| match news {
@@ -393,25 +412,6 @@ fn a_configuration_that_came_with_a_restart_has_the_store_looked_through_once() 
 }
 
 #[test]
-fn whoever_finds_a_contact_stale_looks_whether_its_partner_is_back() {
-    let mut pool = Pool::new(1);
-    pool.settle();
-    let mut pair = Pair::new(PairKey { local: BareJid::parse(ALICE).unwrap(), remote: BareJid::parse(BOB).unwrap() });
-    let rig = &mut pool.gateways[0];
-    pair.outbound.stale_at = Some(rig.now.unix_ms);
-    rig.handle(Input::Claimed(Ok(vec![pair])));
-    assert!(!rig.engine.reach.is_clear());
-    pool.wait(Duration::from_millis(1));
-    let pings: Vec<_> = pool.gateways[0].out.stanzas.iter().map(|stanza| (stanza.kind, stanza.to.as_str())).collect();
-    assert_eq!(pings, [(StanzaKind::Iq, "fabrikam.example")]);
-}
-
-#[test]
-fn presence_that_was_long_on_its_way_is_followed_by_what_is_true_now() {
-    let mut pool = Pool::new(1);
-    pool.settle();
-    let key = PairKey { local: BareJid::parse(ALICE).unwrap(), remote: BareJid::parse(BOB).unwrap() };
-#[test]
 fn a_looking_through_whose_gateway_died_is_done_by_another_that_came_with_the_same_configuration() {
     let mut pool = Pool::new(1);
     let subscribe = pool.subscribed(0, BOB);
@@ -440,6 +440,25 @@ fn a_looking_through_whose_gateway_died_is_done_by_another_that_came_with_the_sa
     assert!(pool.duties.values().any(|held| held.token == "2" && held.is_finished));
 }
 
+#[test]
+fn whoever_finds_a_contact_stale_looks_whether_its_partner_is_back() {
+    let mut pool = Pool::new(1);
+    pool.settle();
+    let mut pair = Pair::new(PairKey { local: BareJid::parse(ALICE).unwrap(), remote: BareJid::parse(BOB).unwrap() });
+    let rig = &mut pool.gateways[0];
+    pair.outbound.stale_at = Some(rig.now.unix_ms);
+    rig.handle(Input::Claimed(Ok(vec![pair])));
+    assert!(!rig.engine.reach.is_clear());
+    pool.wait(Duration::from_millis(1));
+    let pings: Vec<_> = pool.gateways[0].out.stanzas.iter().map(|stanza| (stanza.kind, stanza.to.as_str())).collect();
+    assert_eq!(pings, [(StanzaKind::Iq, "fabrikam.example")]);
+}
+
+#[test]
+fn presence_that_was_long_on_its_way_is_followed_by_what_is_true_now() {
+    let mut pool = Pool::new(1);
+    pool.settle();
+    let key = PairKey { local: BareJid::parse(ALICE).unwrap(), remote: BareJid::parse(BOB).unwrap() };
     let mut pair = Pair::new(key.clone());
     (pair.version, pair.serial) = (1, 7);
     pair.inbound.authorisation = InAuthorisation::Authorised;
