@@ -158,17 +158,19 @@ impl Service {
         frames: &mut Streaming<proto::GatewayFrame>,
         outgoing: &Arc<EdgeOutgoing>,
     ) -> Result<(), End> {
-        let mut freshness = Freshness::default();
-        let _the_first_is_the_measure = freshness.is_stale(first.sent_ms, crate::clock::unix_ms());
+        let mut freshness = Freshness::new(Instant::now());
+        let _the_first_is_the_measure = freshness.is_stale(first.sent_ms, Instant::now());
         self.take(id, first, outgoing)?;
+        freshness.at_work(Instant::now());
         while let Some(frame) = frames.message().await.map_err(End::Broken)? {
             if frame.hello.is_some() {
                 return Err(FrameFault::Hello.into());
             }
-            if freshness.is_stale(frame.sent_ms, crate::clock::unix_ms()) {
+            if freshness.is_stale(frame.sent_ms, Instant::now()) {
                 return Err(End::Stale);
             }
             self.take(id, frame, outgoing)?;
+            freshness.at_work(Instant::now());
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use causeway_proto::link::v1 as proto;
 use causeway_proto::link::v1::link_client::LinkClient;
 use causeway_shared::link::convert::{self, FrameFault};
-use causeway_shared::link::freshness::Freshness;
+use causeway_shared::link::freshness::{AT_WORK_EVERY, Freshness};
 use causeway_shared::link::fullness::Fullness;
 use causeway_shared::link::outgoing::Parts;
 use causeway_shared::link::pool::PeerId;
@@ -26,6 +26,7 @@ use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
+use tokio::time::Interval;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_stream::Stream;
@@ -138,22 +139,23 @@ pub(super) async fn attach(shared: &Arc<Shared>, address: SocketAddr) -> Result<
         edge: name.as_str().into(),
         origin,
     };
-    let (mut next, mut freshness) = (Ok(Some(first)), Freshness::default());
+    let (mut next, mut freshness) = (Ok(Some(first)), Freshness::new(Instant::now()));
+    let mut ticks = tokio::time::interval(AT_WORK_EVERY);
     // Set when the edge has given this call up: then only what became of ours still counts.
     let mut stale_until = None;
     let ended = loop {
         // A frame is taken whole; only between frames may anything end it, so that nothing taken is lost.
         match next {
-            Ok(Some(frame)) if stale_until.is_some() || freshness.is_stale(frame.sent_ms, unix_ms()) => {
+            Ok(Some(frame)) if stale_until.is_some() || freshness.is_stale(frame.sent_ms, Instant::now()) => {
                 stale_until.get_or_insert_with(|| Instant::now() + STALE_PATIENCE);
                 let told = proto::EdgeFrame { acks: frame.acks, ..proto::EdgeFrame::default() };
-                if attachment.take(told).await.is_err() {
+                if at_work(&mut freshness, &mut ticks, attachment.take(told)).await.is_err() {
                     break Err(End::Stale);
                 }
             }
             Ok(None) | Err(_) if stale_until.is_some() => break Err(End::Stale),
             Ok(Some(frame)) => {
-                if let Err(end) = attachment.take(frame).await {
+                if let Err(end) = at_work(&mut freshness, &mut ticks, attachment.take(frame)).await {
                     break Err(end);
                 }
             }
@@ -173,6 +175,23 @@ pub(super) async fn attach(shared: &Arc<Shared>, address: SocketAddr) -> Result<
     let _engine_gone = shared.events.send(LinkEvent::EdgeDown(name)).await;
     shared.tell(outcomes).await;
     ended
+}
+
+/// Does the work, and notes meanwhile that this process is there: the engine may keep it waiting.
+async fn at_work<T>(freshness: &mut Freshness, ticks: &mut Interval, work: impl Future<Output = T>) -> T {
+    let mut work = pin!(work);
+    loop {
+        let done = tokio::select! {
+            // Most of it is done at once.
+            biased;
+            done = &mut work => Some(done),
+            _ = ticks.tick() => None,
+        };
+        freshness.at_work(Instant::now());
+        if let Some(done) = done {
+            return done;
+        }
+    }
 }
 
 async fn passed(until: Option<Instant>) {
