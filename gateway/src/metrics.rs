@@ -19,12 +19,14 @@ use crate::presence::drift::Drift;
 use crate::translate::message_stanza::Encryption;
 use crate::verdicts::News;
 
+mod certificates;
 mod engine;
 mod partners;
 mod presence;
 mod standing;
 mod store;
 
+pub use certificates::Certificates;
 pub use engine::EngineMetrics;
 pub(crate) use engine::Turn;
 pub(crate) use partners::To;

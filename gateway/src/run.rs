@@ -36,7 +36,7 @@ use crate::engine::{Engine, SessionSettings, Settings};
 use crate::health::{self, Health};
 use crate::link::{EdgeAddress, LinkConfig, Links};
 use crate::locate::Locator;
-use crate::metrics::{Metrics, SettingsInForce, register_standing};
+use crate::metrics::{Certificates, Metrics, SettingsInForce, register_standing};
 use crate::policy::Domains;
 use crate::pool::gauges::PoolGauges;
 use crate::pool::{AsyncPool, Pool as Replicas, PoolFacts, PoolFault};
@@ -144,6 +144,7 @@ struct Live {
     in_force: watch::Sender<Arc<InForce>>,
     /// What stands for the content of the files that the newest snapshot came from.
     files: String,
+    certificates: Certificates,
 }
 
 /// Runs the gateway until a signal ends it.
@@ -152,6 +153,7 @@ pub async fn run(config: Config, path: PathBuf) -> Result<(), StartError> {
     let mut catalogue = Catalogue::default();
     let metrics = Arc::new(Metrics::register(&mut catalogue));
     let pool_gauges = PoolGauges::register(&mut catalogue);
+    let certificates = Certificates::register(&mut catalogue);
     let store = open::wait_for(&config.store).await?;
     let operators = AsyncStore::new(Arc::clone(&store.operators));
     let boot = format!("{:016x}", IdSource::os().number());
@@ -220,8 +222,10 @@ pub async fn run(config: Config, path: PathBuf) -> Result<(), StartError> {
         pool: pool_store.clone(),
         in_force,
         files,
+        certificates,
     };
     live.publish(&config, version)?;
+    live.certificates.renew(&config);
     let (take_up, wishes) = mpsc::channel(TAKE_UP_QUEUE);
 
     let (drain, draining) = watch::channel(false);
@@ -415,6 +419,7 @@ impl Live {
         let settings = engine_settings(&config, occasion, pool, sip_tls.as_ref())?;
         self.publish(&config, fresh.snapshot)?;
         self.link_tls.send_replace(link_tls);
+        self.certificates.renew(&config);
         if let (Some(tls), Some(server), Some(client)) = (sip_tls, &self.sip_server, &self.sip_client) {
             server.send_replace(tls.server);
             client.send_replace(tls.client);

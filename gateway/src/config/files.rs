@@ -10,6 +10,7 @@ use causeway_shared::config::args::Read;
 use causeway_shared::config::files::Files;
 use causeway_shared::domain::DomainName;
 use causeway_shared::link::tls::client_config;
+use causeway_shared::pki::PeerCertificate;
 use causeway_sip::transport::msrp::{MsrpTls, msrp_tls};
 use causeway_sip::transport::tls;
 use rustls::RootCertStore;
@@ -162,6 +163,24 @@ impl Config {
             }
         }
         files.finish((config, warnings))
+    }
+}
+
+impl Config {
+    /// When our own certificates end, by what they are for, in Unix seconds. Whoever needs one that cannot be read says so.
+    pub fn certificate_ends(&self) -> Vec<(&'static str, u64)> {
+        let store = match &self.store {
+            StoreConfig::Postgres(postgres) => postgres.client.as_ref().map(|(certificate, _)| certificate),
+            StoreConfig::Sqlite(_) => None,
+        };
+        let files = [
+            ("link", Some(&self.link.certificate)),
+            ("sip", self.sip.tls.as_ref().map(|tls| &tls.certificate)),
+            ("panel", self.panel.tls.as_ref().map(|tls| &tls.certificate)),
+            ("store", store),
+        ];
+        let end = |path: &std::path::PathBuf| Some(PeerCertificate::read(&certificates(path).ok()?).ok()?.not_after);
+        files.into_iter().filter_map(|(name, path)| Some((name, end(path?)?))).collect()
     }
 }
 
@@ -356,6 +375,8 @@ mod tests {
         assert_eq!(config.partners[0].load_trust_anchors().unwrap().len(), 1);
         assert_eq!(config.access.granted(), 1);
         assert!(config.files().contains(&directory.join("sales.txt")));
+        let names: Vec<_> = config.certificate_ends().into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["link", "sip"]);
         std::fs::remove_dir_all(directory).unwrap();
     }
 
