@@ -242,6 +242,7 @@ impl Move {
             }
             Err(error) => return Err(error.into()),
         }
+        transfer::move_secrets(&here, &there)?;
         let present = look_through(&there, found.journal_end.0)?;
         let result = compared(&path, &place, &found, &present, is_done_before);
         if !is_done_before {

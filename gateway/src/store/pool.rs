@@ -86,6 +86,12 @@ pub trait PoolStore: Send + Sync {
     /// The secret of this name; the candidate becomes it if there is none.
     fn secret(&self, name: String, candidate: Vec<u8>, done: Done<Vec<u8>>);
 
+    /// All secrets, by their names: for who moves a store, and makes none.
+    fn secrets(&self, done: Done<Vec<(String, Vec<u8>)>>);
+
+    /// Each of these becomes the secret of its name, whatever was there.
+    fn replace_secrets(&self, secrets: Vec<(String, Vec<u8>)>, done: Done<()>);
+
     /// The version under which a replica tells the edges what follows from a revision and from its own files. The same
     /// content has the same version on all replicas, a newer revision a greater one, and of replicas whose files differ
     /// the one that came up with its files last is the greater one at every revision. `None` if the revision is not the
@@ -123,17 +129,17 @@ impl NoHints {
     }
 }
 
+/// What the ids of all processes of a replica's name begin with.
+pub(super) fn name_of(id: &str) -> &str {
+    id.rfind('#').and_then(|end| id.get(..=end)).unwrap_or(id)
+}
+
 /// What a duty's row, if there is one, says to a replica that claims it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct DutyRow<'a> {
     pub(super) token: &'a str,
     pub(super) holder: &'a str,
     pub(super) until_ms: u64,
-/// What the ids of all processes of a replica's name begin with.
-pub(super) fn name_of(id: &str) -> &str {
-    id.rfind('#').and_then(|end| id.get(..=end)).unwrap_or(id)
-}
-
     pub(super) is_finished: bool,
 }
 

@@ -144,6 +144,13 @@ pub fn transfer(from: &Stores, found: &Found, to: &Stores, is_replacing: bool) -
     Ok(restored?)
 }
 
+/// Gives `to` the secrets of `from`, also those that no backup has: with another one made for dialback, the keys that
+/// partners are about to have verified would be refused.
+pub fn move_secrets(from: &Stores, to: &Stores) -> Result<(), StoreError> {
+    let secrets = ask(|done| from.pool.secrets(done))?;
+    ask(|done| to.pool.replace_secrets(secrets, done))
+}
+
 struct Giving {
     items: SyncSender<Option<BackupItem>>,
     tally: Option<Tally>,

@@ -9,6 +9,7 @@ use super::*;
 use crate::store::conformance::operator::{change, data, entry, journal, put};
 use crate::store::conformance::{archive, backup::filled, wait};
 use crate::store::operator::{ArchiveFilter, OperatorStore, RemoveOutcome};
+use crate::store::pool::PoolStore;
 use crate::store::postgres::test_server::TestServer;
 use crate::store::{Store, conformance};
 
@@ -32,6 +33,7 @@ impl Folder {
         // What PostgreSQL cannot hold is no reason to stay.
         wait(|done| store.archive(vec![archive::message("b@fabrikam.example", 999, "a\0b")], done)).unwrap();
         wait(|done| store.append_journal(vec![entry("what a visitor typed: \0")], done)).unwrap();
+        wait(|done| store.secret("dialback".into(), b"of the file".to_vec(), done)).unwrap();
         std::fs::write(folder.join("gateway.toml"), format!("nonsense = 1\n[store]\npath = '{}'", path.display()))
             .unwrap();
         Self(folder)
@@ -70,6 +72,11 @@ fn runtime() -> Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
 }
 
+/// The dialback secret, made if there is none.
+fn secret(store: &dyn PoolStore) -> Vec<u8> {
+    wait(|done| store.secret("dialback".into(), b"made here".to_vec(), done)).unwrap()
+}
+
 #[test]
 fn everything_moves_and_once_is_enough() {
     let (server, folder, runtime) = (TestServer::start(), Folder::new(), runtime());
@@ -92,6 +99,7 @@ fn everything_moves_and_once_is_enough() {
         crate::presence::record::Pair { version: 0, ..pair }
     };
     assert_eq!(pair(&*moved), pair(&*file));
+    assert_eq!(secret(&*moved), b"of the file");
     drop(file);
 
     // Whoever was interrupted before he was told begins again, and hears that it is done.
@@ -106,14 +114,16 @@ fn what_is_there_is_replaced_only_on_demand() {
     let target = open(&runtime, &address);
     change(&*target, 0, vec![put("own.example", "{}")]);
     wait(|done| target.append_journal(vec![entry("own 2")], done)).unwrap();
+    assert_eq!(secret(&*target), b"made here");
     let failure = move_to(&folder, &address, &[]).unwrap_err();
     assert!(failure.to_string().contains("--replace"), "{failure}");
-    assert_eq!(data(&*target).documents.len(), 1);
+    assert_eq!((data(&*target).documents.len(), secret(&*target)), (1, b"made here".to_vec()));
     // Off a terminal nobody can be asked.
     assert!(move_to(&folder, &address, &["--replace"]).is_err());
 
     assert_eq!(move_to(&folder, &address, &["--replace", "--confirm=false"]).unwrap(), Found::InOrder);
     assert_eq!(data(&*target).documents, data(&*folder.file()).documents);
+    assert_eq!(secret(&*target), b"of the file");
     let records = journal(&*target);
     assert_eq!(crate::admin::journal::verify_chain(&records), Ok(()));
     let objects: Vec<_> = records.iter().map(|record| record.entry.object.as_str()).collect();

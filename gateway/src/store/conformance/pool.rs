@@ -198,6 +198,11 @@ fn the_first_candidate_is_the_secret([one, two]: &[Arc<dyn Both>; 2]) {
     assert_eq!(secret(&**one, "dialback", b"\x00one\xff"), b"\x00one\xff");
     assert_eq!(secret(&**two, "dialback", b"two"), b"\x00one\xff");
     assert_eq!(secret(&**two, "other", b"two"), b"two");
+    let moved = vec![("dialback".to_owned(), b"moved".to_vec()), ("third".to_owned(), b"\x003".to_vec())];
+    wait(|done| two.replace_secrets(moved.clone(), done)).unwrap();
+    let all = wait(|done| one.secrets(done)).unwrap();
+    assert_eq!(all, [moved[0].clone(), ("other".to_owned(), b"two".to_vec()), moved[1].clone()]);
+    assert_eq!(secret(&**one, "dialback", b"late"), b"moved");
 }
 
 fn a_snapshot_has_one_version_and_an_old_revision_none([one, two]: &[Arc<dyn Both>; 2]) {

@@ -55,6 +55,23 @@ impl PoolStore for PostgresStore {
     }
 
     fn snapshot_version(&self, ask: SnapshotAsk, done: Done<Option<u64>>) {
+    fn secrets(&self, done: Done<Vec<(String, Vec<u8>)>>) {
+        self.look_up(done, "secrets", |session| async move {
+            let rows = session.query("SELECT name, secret FROM pool_secret ORDER BY name", &[]).await?;
+            rows.iter().map(|row| Ok((row.try_get("name")?, row.try_get("secret")?))).collect()
+        });
+    }
+
+    fn replace_secrets(&self, secrets: Vec<(String, Vec<u8>)>, done: Done<()>) {
+        self.write(done, "replace_secrets", move |session| async move {
+            for (name, candidate) in secrets {
+                session.execute("DELETE FROM pool_secret WHERE name = $1", &[&name]).await?;
+                secret(&session, &name, &candidate).await?;
+            }
+            Ok(())
+        });
+    }
+
         self.write(done, "snapshot_version", move |session| async move { snapshot_version(&session, &ask).await });
     }
 

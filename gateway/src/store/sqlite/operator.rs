@@ -107,7 +107,11 @@ impl SqliteStore {
         self.submit(Job::Operator(OperatorJob::new(false, done, verb)));
     }
 
-    fn read<T: Send + 'static>(&self, done: Done<T>, verb: impl FnOnce(&Connection) -> Sql<T> + Send + 'static) {
+    pub(super) fn read<T: Send + 'static>(
+        &self,
+        done: Done<T>,
+        verb: impl FnOnce(&Connection) -> Sql<T> + Send + 'static,
+    ) {
         self.reader.submit(OperatorJob::new(false, done, verb));
     }
 }

@@ -55,6 +55,23 @@ impl PoolStore for SqliteStore {
         self.write(done, move |connection| secret(connection, &name, &candidate));
     }
 
+    fn secrets(&self, done: Done<Vec<(String, Vec<u8>)>>) {
+        self.read(done, |connection| {
+            let mut statement = connection.prepare_cached("SELECT name, secret FROM pool_secret ORDER BY name")?;
+            Ok(statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?)
+        });
+    }
+
+    fn replace_secrets(&self, secrets: Vec<(String, Vec<u8>)>, done: Done<()>) {
+        self.write(done, move |connection| {
+            for (name, candidate) in secrets {
+                connection.prepare_cached("DELETE FROM pool_secret WHERE name = ?1")?.execute([&name])?;
+                secret(connection, &name, &candidate)?;
+            }
+            Ok(())
+        });
+    }
+
     fn snapshot_version(&self, ask: SnapshotAsk, done: Done<Option<u64>>) {
         self.write(done, move |connection| snapshot_version(connection, &ask));
     }
