@@ -68,25 +68,10 @@ impl Config {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::GOOD;
     use super::*;
 
-    const FILE: &str = r#"
-        gateway_id = "gateway-1"
-        domains = ["contoso.example"]
-        drain_secs = 10
-        [link]
-        edges = ["127.0.0.1:23456"]
-        certificate = "link-gateway.crt"
-        key = "link-gateway.key"
-        ca = "link-ca.pem"
-        allowed_edges = ["edge"]
-        [sip]
-        tcp = ["127.0.0.1:5060"]
-        contact = "sip:127.0.0.1:5060;transport=tcp"
-        next_hops = ["tcp:127.0.0.1:5070"]
-        [[sip.trusted_peers]]
-        name = "pool"
-        addresses = ["127.0.0.0/8"]
+    const MORE: &str = r#"
         [store]
         path = "/a"
         [admin]
@@ -95,15 +80,19 @@ mod tests {
         level = "info"
     "#;
 
+    fn file() -> String {
+        format!("drain_secs = 10\n{GOOD}{MORE}")
+    }
+
     fn parse(text: &str) -> Config {
         Config::parse(text, []).unwrap().0
     }
 
     /// What a reload says of a file in which one thing was changed, and what is in force afterwards.
     fn reloaded(old: &str, new: &str) -> (Vec<String>, Config) {
-        assert!(FILE.contains(old), "{old}");
-        let running = parse(FILE);
-        let mut fresh = parse(&FILE.replacen(old, new, 1));
+        assert!(file().contains(old), "{old}");
+        let running = parse(&file());
+        let mut fresh = parse(&file().replacen(old, new, 1));
         let warnings = fresh.keep_fixed(&running);
         (warnings.into_iter().map(|warning| warning.key).collect(), fresh)
     }
@@ -127,7 +116,7 @@ mod tests {
             let (named, mut kept) = reloaded(old, new);
             assert_eq!(named, [key]);
             // Nothing is left that differs.
-            assert_eq!(kept.keep_fixed(&parse(FILE)), [], "{key}");
+            assert_eq!(kept.keep_fixed(&parse(&file())), [], "{key}");
         }
     }
 

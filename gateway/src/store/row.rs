@@ -9,6 +9,10 @@ use causeway_sip::uri::Uri;
 use crate::presence::record::{InAuthorisation, OutAuthorisation};
 use crate::translate::presence::{Note, PresenceKind, Show};
 
+mod dialog;
+
+pub(super) use dialog::{DialogRow, StoredDialog, is_same_dialog, name, subscriber_key};
+
 /// A stored value that no version of this program can have written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("column {column} holds {value:?}")]

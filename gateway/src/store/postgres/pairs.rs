@@ -5,7 +5,6 @@
 use std::collections::{BTreeSet, HashMap};
 
 use causeway_shared::domain::DomainName;
-use causeway_sip::dialog::{NotifierDialog, SubscriberDialog};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
@@ -13,8 +12,8 @@ use super::column::{count_of, integer, unsigned, unsigned_opt};
 use super::connection::Session;
 use super::fault::{Fault, Sql};
 use super::queue::Job;
-use crate::presence::record::{InDialog, InFlight, Inbound, OutDialog, Outbound, Owed, Pair, PairKey, Refresh};
-use crate::store::row::{self, DialogColumns, Unreadable};
+use crate::presence::record::{InDialog, Inbound, Outbound, Owed, Pair, PairKey};
+use crate::store::row::{self, DialogColumns, StoredDialog, Unreadable};
 use crate::store::{Counts, Done, StoreError};
 use crate::translate::presence::ResourcePresence;
 
@@ -274,54 +273,23 @@ fn read_dialog(row: &Row, pair: &mut Pair) -> Sql<()> {
         local_cseq: small_opt(row, "local_cseq")?,
         remote_cseq: small_opt(row, "remote_cseq")?,
     };
-    let expires = small(row, "expires_s")?;
-    let expires_at = unsigned(row, "expires_at")?;
-    let event = || -> Sql<_> {
-        let text: Option<&str> = row.try_get("event")?;
-        Ok(row::read_event(text.unwrap_or_default())?)
+    let dialog = StoredDialog {
+        columns,
+        state: row.try_get("state")?,
+        event: row.try_get("event")?,
+        expires_s: small(row, "expires_s")?,
+        expires_at: unsigned(row, "expires_at")?,
+        refresh_at: unsigned_opt(row, "refresh_at")?,
+        refresh_cseq: small_opt(row, "refresh_cseq")?,
+        refresh_asked_s: small_opt(row, "refresh_asked_s")?,
+        refresh_until: unsigned_opt(row, "refresh_until")?,
+        is_dirty: row.try_get("is_dirty")?,
+        paced_until: unsigned(row, "paced_until")?,
+        in_flight_cseq: small_opt(row, "in_flight_cseq")?,
+        in_flight_until: unsigned_opt(row, "in_flight_until")?,
+        fetch_until: unsigned_opt(row, "fetch_until")?,
     };
-    match row.try_get("state")? {
-        "trying" => {
-            pair.inbound.dialog = InDialog::Trying {
-                call_id: row::read_call_id(&columns.call_id)?,
-                local_tag: row::read_tag(&columns.local_tag)?,
-                asked_s: expires,
-                give_up_at: expires_at,
-            };
-        }
-        "notifying" => {
-            let in_flight = match (small_opt(row, "in_flight_cseq")?, unsigned_opt(row, "in_flight_until")?) {
-                (Some(cseq), Some(resend_at)) => Some(InFlight { cseq, resend_at }),
-                (_, _) => None,
-            };
-            pair.outbound.dialogs.push(OutDialog {
-                dialog: NotifierDialog { dialog: columns.read()?, event: event()?, expires },
-                expires_at,
-                is_dirty: row.try_get("is_dirty")?,
-                paced_until: unsigned(row, "paced_until")?,
-                in_flight,
-                fetch_until: unsigned_opt(row, "fetch_until")?,
-            });
-        }
-        state => {
-            let dialog = SubscriberDialog { dialog: columns.read()?, event: event()?, expires };
-            let refresh = match (
-                small_opt(row, "refresh_cseq")?,
-                small_opt(row, "refresh_asked_s")?,
-                unsigned_opt(row, "refresh_until")?,
-            ) {
-                (Some(cseq), Some(asked_s), Some(give_up_at)) => Some(Refresh { cseq, asked_s, give_up_at }),
-                (_, _, _) => None,
-            };
-            pair.inbound.dialog = if state == "closing" {
-                InDialog::Closing { dialog, until: expires_at }
-            } else {
-                let refresh_at = unsigned_opt(row, "refresh_at")?;
-                InDialog::Live { dialog, is_active: state == "active", expires_at, refresh_at, refresh }
-            };
-        }
-    }
-    Ok(())
+    Ok(dialog.put_into(pair)?)
 }
 
 fn read_presence(row: &Row, pair: &mut Pair) -> Sql<()> {

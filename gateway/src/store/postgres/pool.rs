@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::migrate;
 use super::{Fault, PostgresStore, Session, Sql, count_of, integer, unsigned};
 use crate::store::Done;
+use crate::store::operator::bounds::{at_most, bytes_at_most, fits};
 use crate::store::pool::*;
 
 impl PoolStore for PostgresStore {
@@ -54,7 +55,6 @@ impl PoolStore for PostgresStore {
         self.write(done, "secret", move |session| async move { secret(&session, &name, &candidate).await });
     }
 
-    fn snapshot_version(&self, ask: SnapshotAsk, done: Done<Option<u64>>) {
     fn secrets(&self, done: Done<Vec<(String, Vec<u8>)>>) {
         self.look_up(done, "secrets", |session| async move {
             let rows = session.query("SELECT name, secret FROM pool_secret ORDER BY name", &[]).await?;
@@ -72,6 +72,7 @@ impl PoolStore for PostgresStore {
         });
     }
 
+    fn snapshot_version(&self, ask: SnapshotAsk, done: Done<Option<u64>>) {
         self.write(done, "snapshot_version", move |session| async move { snapshot_version(&session, &ask).await });
     }
 
@@ -102,8 +103,8 @@ async fn report(
     report: &str,
     forget_before_ms: u64,
 ) -> Sql<Vec<(String, u64, String)>> {
-    at_most("the id of a replica", id.len(), MAX_POOL_NAME)?;
-    at_most("the report of a replica", report.len(), MAX_REPORT)?;
+    at_most("the id of a replica", id, MAX_POOL_NAME)?;
+    at_most("the report of a replica", report, MAX_REPORT)?;
     // What another gateway removes at this moment need not be removed twice, nor waited for.
     let forget = "DELETE FROM replica WHERE replica_id IN \
                   (SELECT replica_id FROM replica WHERE seen_ms < $1 OR (seen_ms < $2 AND replica_id <> $3 AND \
@@ -120,14 +121,14 @@ async fn report(
             &[&integer(forget_before_ms)],
         )
         .await?;
-    fits("replicas", rows.len(), MAX_REPLICAS)?;
+    fits("replicas", count_of(rows.len()), MAX_REPLICAS)?;
     rows.iter().map(|row| Ok((row.try_get("replica_id")?, unsigned(row, "seen_ms")?, row.try_get("report")?))).collect()
 }
 
 async fn claim(session: &Arc<Session>, duty: &str, token: &str, holder: &str, now_ms: u64, until_ms: u64) -> Sql<Duty> {
     for (what, text) in [("the name of a duty", duty), ("the token of a duty", token), ("the holder of a duty", holder)]
     {
-        at_most(what, text.len(), MAX_POOL_NAME)?;
+        at_most(what, text, MAX_POOL_NAME)?;
     }
     let insert = "INSERT INTO duty (duty, token, holder, until_ms, is_finished) VALUES ($1, $2, $3, $4, false) \
                   ON CONFLICT (duty) DO NOTHING";
@@ -157,19 +158,18 @@ async fn claim(session: &Arc<Session>, duty: &str, token: &str, holder: &str, no
 }
 
 async fn secret(session: &Arc<Session>, name: &str, candidate: &[u8]) -> Sql<Vec<u8>> {
-    at_most("the name of a secret", name.len(), MAX_POOL_NAME)?;
-    at_most("a secret", candidate.len(), MAX_REPORT)?;
+    at_most("the name of a secret", name, MAX_POOL_NAME)?;
+    bytes_at_most("a secret", candidate, MAX_REPORT)?;
     let insert = "INSERT INTO pool_secret (name, secret) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";
     if session.execute(insert, &[&name, &candidate]).await? > 0 {
         let present = session.query_one("SELECT count(*) AS present FROM pool_secret", &[]).await?;
-        let present = usize::try_from(unsigned(&present, "present")?).unwrap_or(usize::MAX);
-        fits("secrets", present, MAX_SECRETS)?;
+        fits("secrets", present.try_get("present")?, MAX_SECRETS)?;
     }
     Ok(session.query_one("SELECT secret FROM pool_secret WHERE name = $1", &[&name]).await?.try_get("secret")?)
 }
 
 async fn snapshot_version(session: &Arc<Session>, ask: &SnapshotAsk) -> Sql<Option<u64>> {
-    at_most("the digest of a snapshot", ask.digest.len(), MAX_POOL_NAME)?;
+    at_most("the digest of a snapshot", &ask.digest, MAX_POOL_NAME)?;
     // First, so that the revision is read when it is our turn.
     let select = "SELECT revision, digest, version FROM pool_snapshot FOR UPDATE";
     let row = session.query_one(select, &[]).await?;
@@ -186,22 +186,6 @@ async fn snapshot_version(session: &Arc<Session>, ask: &SnapshotAsk) -> Sql<Opti
     let update = "UPDATE pool_snapshot SET revision = $1, digest = $2, version = $3";
     session.execute(update, &[&integer(next.revision), &next.digest, &integer(next.version)]).await?;
     Ok(Some(version))
-}
-
-/// Refuses what is longer than its bound.
-fn at_most(what: &str, length: usize, bound: usize) -> Sql<()> {
-    if length > bound {
-        return Err(Fault::Refused(format!("{what} has {length} bytes, the most is {bound}")));
-    }
-    Ok(())
-}
-
-/// Refuses what has made a table larger than its bound.
-fn fits(what: &str, present: usize, bound: usize) -> Sql<()> {
-    if present > bound {
-        return Err(Fault::Refused(format!("it would make {present} {what}, the most is {bound}")));
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! Writing pairs into their tables: of each record, only the rows that a step has changed.
 
-use causeway_sip::dialog::Dialog;
-use rusqlite::{Connection, ToSql, params};
+use rusqlite::{Connection, params};
 
-use super::super::{Committed, PairChange, row};
+use super::super::row::{self, DialogRow, is_same_dialog, name, subscriber_key};
+use super::super::{Committed, PairChange};
 use super::optional;
 use super::pairs::{Sql, count_of, integer, integer_opt};
 use crate::presence::record::{InDialog, Inbound, OutDialog, Outbound, Owed, Pair};
@@ -132,33 +132,23 @@ fn store_dialogs(connection: &Connection, pair_id: i64, before: &Pair, after: &P
         if let Some((call_id, local_tag)) = old.filter(|old| subscriber_key(&after.inbound.dialog) != Some(*old)) {
             delete_dialog(connection, pair_id, "subscriber", call_id, local_tag)?;
         }
-        store_subscriber(connection, pair_id, &after.inbound.dialog)?;
+        if let Some(dialog) = DialogRow::of_subscriber(&after.inbound.dialog) {
+            store_dialog(connection, pair_id, &dialog)?;
+        }
     }
     let (old, new) = (&before.outbound.dialogs, &after.outbound.dialogs);
-    let name = |watcher: &OutDialog| {
-        let dialog = &watcher.dialog.dialog;
-        (dialog.call_id.clone(), dialog.local_tag.clone())
-    };
     for gone in old.iter().filter(|gone| new.iter().all(|kept| name(kept) != name(gone))) {
-        let dialog = &gone.dialog.dialog;
-        delete_dialog(connection, pair_id, "notifier", dialog.call_id.as_str(), dialog.local_tag.as_str())?;
+        let (call_id, local_tag) = name(gone);
+        delete_dialog(connection, pair_id, "notifier", call_id, local_tag)?;
     }
     for (position, watcher) in new.iter().enumerate() {
         match old.get(position) {
             Some(before) if before == watcher => {}
             Some(before) if is_same_dialog(before, watcher) => update_notifier(connection, pair_id, watcher)?,
-            Some(_) | None => store_notifier(connection, pair_id, position, watcher)?,
+            Some(_) | None => store_dialog(connection, pair_id, &DialogRow::of_notifier(position, watcher))?,
         }
     }
     Ok(())
-}
-
-/// Whether only what each NOTIFY changes has changed.
-fn is_same_dialog(before: &OutDialog, after: &OutDialog) -> bool {
-    let local_cseq = after.dialog.dialog.local_cseq;
-    let before = &before.dialog;
-    let moved = Dialog { local_cseq, ..before.dialog.clone() };
-    moved == after.dialog.dialog && before.event == after.dialog.event && before.expires == after.dialog.expires
 }
 
 /// Far cheaper than writing the whole row, and by far the most frequent.
@@ -184,16 +174,6 @@ fn update_notifier(connection: &Connection, pair_id: i64, watcher: &OutDialog) -
     Ok(())
 }
 
-fn subscriber_key(dialog: &InDialog) -> Option<(&str, &str)> {
-    match dialog {
-        InDialog::None | InDialog::Backoff { .. } => None,
-        InDialog::Trying { call_id, local_tag, .. } => Some((call_id.as_str(), local_tag.as_str())),
-        InDialog::Live { dialog, .. } | InDialog::Closing { dialog, .. } => {
-            Some((dialog.dialog.call_id.as_str(), dialog.dialog.local_tag.as_str()))
-        }
-    }
-}
-
 fn delete_dialog(connection: &Connection, pair_id: i64, role: &str, call_id: &str, local_tag: &str) -> Sql<()> {
     let mut statement = connection
         .prepare_cached("DELETE FROM dialog WHERE pair_id = ?1 AND role = ?2 AND call_id = ?3 AND local_tag = ?4")?;
@@ -201,84 +181,34 @@ fn delete_dialog(connection: &Connection, pair_id: i64, role: &str, call_id: &st
     Ok(())
 }
 
-fn store_subscriber(connection: &Connection, pair_id: i64, dialog: &InDialog) -> Sql<()> {
-    let (dialog, state, expires_at, refresh_at, refresh) = match dialog {
-        InDialog::None | InDialog::Backoff { .. } => return Ok(()),
-        InDialog::Trying { call_id, local_tag, asked_s, give_up_at } => {
-            let mut statement = connection.prepare_cached(
-                "INSERT OR REPLACE INTO dialog (pair_id, role, call_id, local_tag, position, state, expires_s, expires_at) \
-                 VALUES (?1, 'subscriber', ?2, ?3, 0, 'trying', ?4, ?5)",
-            )?;
-            statement.execute(params![pair_id, call_id.as_str(), local_tag.as_str(), asked_s, integer(*give_up_at)])?;
-            return Ok(());
-        }
-        InDialog::Live { dialog, is_active, expires_at, refresh_at, refresh } => {
-            (dialog, if *is_active { "active" } else { "pending" }, *expires_at, *refresh_at, refresh.as_ref())
-        }
-        InDialog::Closing { dialog, until } => (dialog, "closing", *until, None, None),
-    };
-    let (inner, event) = (&dialog.dialog, row::event(&dialog.event));
-    let mut statement = connection.prepare_cached(INSERT_DIALOG)?;
-    statement.execute(params![
+fn store_dialog(connection: &Connection, pair_id: i64, dialog: &DialogRow<'_>) -> Sql<()> {
+    let inner = dialog.dialog;
+    connection.prepare_cached(INSERT_DIALOG)?.execute(params![
         pair_id,
-        "subscriber",
-        inner.call_id.as_str(),
-        inner.local_tag.as_str(),
-        0,
-        state,
-        inner.remote_tag.as_str(),
-        inner.local_uri.as_str(),
-        inner.remote_uri.as_str(),
-        inner.remote_target.as_str(),
-        row::route_set(&inner.route_set),
-        inner.local_cseq,
-        inner.remote_cseq,
-        event,
-        dialog.expires,
-        integer(expires_at),
-        integer_opt(refresh_at),
-        refresh.map(|refresh| refresh.cseq),
-        refresh.map(|refresh| refresh.asked_s),
-        refresh.map(|refresh| integer(refresh.give_up_at)),
-        false,
-        0,
-        None::<u32>,
-        None::<i64>,
-        None::<i64>,
-    ])?;
-    Ok(())
-}
-
-fn store_notifier(connection: &Connection, pair_id: i64, position: usize, watcher: &OutDialog) -> Sql<()> {
-    let (inner, event) = (&watcher.dialog.dialog, row::event(&watcher.dialog.event));
-    let mut statement = connection.prepare_cached(INSERT_DIALOG)?;
-    let nothing: &dyn ToSql = &rusqlite::types::Null;
-    statement.execute(params![
-        pair_id,
-        "notifier",
-        inner.call_id.as_str(),
-        inner.local_tag.as_str(),
-        count_of(position),
-        "notifying",
-        inner.remote_tag.as_str(),
-        inner.local_uri.as_str(),
-        inner.remote_uri.as_str(),
-        inner.remote_target.as_str(),
-        row::route_set(&inner.route_set),
-        inner.local_cseq,
-        inner.remote_cseq,
-        event,
-        watcher.dialog.expires,
-        integer(watcher.expires_at),
-        nothing,
-        nothing,
-        nothing,
-        nothing,
-        watcher.is_dirty,
-        integer(watcher.paced_until),
-        watcher.in_flight.as_ref().map(|in_flight| in_flight.cseq),
-        watcher.in_flight.as_ref().map(|in_flight| integer(in_flight.resend_at)),
-        integer_opt(watcher.fetch_until),
+        dialog.role,
+        dialog.call_id,
+        dialog.local_tag,
+        count_of(dialog.position),
+        dialog.state,
+        inner.map(|inner| inner.remote_tag.as_str()),
+        inner.map(|inner| inner.local_uri.as_str()),
+        inner.map(|inner| inner.remote_uri.as_str()),
+        inner.map(|inner| inner.remote_target.as_str()),
+        inner.map(|inner| row::route_set(&inner.route_set)),
+        inner.map(|inner| inner.local_cseq),
+        inner.and_then(|inner| inner.remote_cseq),
+        dialog.event,
+        dialog.expires_s,
+        integer(dialog.expires_at),
+        integer_opt(dialog.refresh_at),
+        dialog.refresh.map(|refresh| refresh.cseq),
+        dialog.refresh.map(|refresh| refresh.asked_s),
+        dialog.refresh.map(|refresh| integer(refresh.give_up_at)),
+        dialog.is_dirty,
+        integer(dialog.paced_until),
+        dialog.in_flight.map(|in_flight| in_flight.cseq),
+        dialog.in_flight.map(|in_flight| integer(in_flight.resend_at)),
+        integer_opt(dialog.fetch_until),
     ])?;
     Ok(())
 }

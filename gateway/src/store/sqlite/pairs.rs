@@ -1,14 +1,13 @@
 //! Reading pairs from their tables: one, those that are due, those of a domain; and counting them.
 
 use causeway_shared::domain::DomainName;
-use causeway_sip::dialog::{NotifierDialog, SubscriberDialog};
 use rusqlite::{Connection, Row, params};
 
 use super::super::Counts;
 use super::super::operator::bounds::Refused;
-use super::super::row::{self, DialogColumns, Unreadable};
+use super::super::row::{self, DialogColumns, StoredDialog, Unreadable};
 use super::optional;
-use crate::presence::record::{InDialog, InFlight, Inbound, OutDialog, Outbound, Owed, Pair, PairKey, Refresh};
+use crate::presence::record::{InDialog, Inbound, Outbound, Owed, Pair, PairKey};
 use crate::translate::presence::ResourcePresence;
 
 /// Why a statement had no result.
@@ -238,52 +237,23 @@ fn load_dialogs(connection: &Connection, pair_id: i64, pair: &mut Pair) -> Sql<(
             local_cseq: row.get("local_cseq")?,
             remote_cseq: row.get("remote_cseq")?,
         };
-        let expires_s: u32 = row.get("expires_s")?;
-        let expires_at = unsigned(row, "expires_at")?;
-        let event =
-            |row: &Row<'_>| -> Sql<_> { Ok(row::read_event(row.get_ref("event")?.as_str().unwrap_or_default())?) };
-        let state: String = row.get("state")?;
-        match state.as_str() {
-            "trying" => {
-                pair.inbound.dialog = InDialog::Trying {
-                    call_id: row::read_call_id(&columns.call_id)?,
-                    local_tag: row::read_tag(&columns.local_tag)?,
-                    asked_s: expires_s,
-                    give_up_at: expires_at,
-                };
-            }
-            "notifying" => {
-                let in_flight = match (row.get("in_flight_cseq")?, unsigned_opt(row, "in_flight_until")?) {
-                    (Some(cseq), Some(resend_at)) => Some(InFlight { cseq, resend_at }),
-                    (_, _) => None,
-                };
-                pair.outbound.dialogs.push(OutDialog {
-                    dialog: NotifierDialog { dialog: columns.read()?, event: event(row)?, expires: expires_s },
-                    expires_at,
-                    is_dirty: row.get("is_dirty")?,
-                    paced_until: unsigned(row, "paced_until")?,
-                    in_flight,
-                    fetch_until: unsigned_opt(row, "fetch_until")?,
-                });
-            }
-            state => {
-                let dialog = SubscriberDialog { dialog: columns.read()?, event: event(row)?, expires: expires_s };
-                let refresh = match (
-                    row.get("refresh_cseq")?,
-                    row.get("refresh_asked_s")?,
-                    unsigned_opt(row, "refresh_until")?,
-                ) {
-                    (Some(cseq), Some(asked_s), Some(give_up_at)) => Some(Refresh { cseq, asked_s, give_up_at }),
-                    (_, _, _) => None,
-                };
-                let refresh_at = unsigned_opt(row, "refresh_at")?;
-                pair.inbound.dialog = if state == "closing" {
-                    InDialog::Closing { dialog, until: expires_at }
-                } else {
-                    InDialog::Live { dialog, is_active: state == "active", expires_at, refresh_at, refresh }
-                };
-            }
-        }
+        let dialog = StoredDialog {
+            columns,
+            state: row.get("state")?,
+            event: row.get("event")?,
+            expires_s: row.get("expires_s")?,
+            expires_at: unsigned(row, "expires_at")?,
+            refresh_at: unsigned_opt(row, "refresh_at")?,
+            refresh_cseq: row.get("refresh_cseq")?,
+            refresh_asked_s: row.get("refresh_asked_s")?,
+            refresh_until: unsigned_opt(row, "refresh_until")?,
+            is_dirty: row.get("is_dirty")?,
+            paced_until: unsigned(row, "paced_until")?,
+            in_flight_cseq: row.get("in_flight_cseq")?,
+            in_flight_until: unsigned_opt(row, "in_flight_until")?,
+            fetch_until: unsigned_opt(row, "fetch_until")?,
+        };
+        dialog.put_into(pair)?;
     }
     Ok(())
 }

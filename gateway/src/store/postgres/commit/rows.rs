@@ -6,14 +6,12 @@ use super::super::column::{count_of, integer, integer_opt};
 use super::super::connection::Session;
 use super::super::fault::Sql;
 use crate::presence::record::{InDialog, Inbound, Outbound, Owed, Pair};
-use crate::store::row;
+use crate::store::row::{self, DialogRow, is_same_dialog, name, subscriber_key};
 use crate::translate::presence::ResourcePresence;
 
 mod dialogs;
 
-use dialogs::{
-    DELETE_DIALOGS, Dialogs, GoneDialogs, MOVE_DIALOGS, Moved, UPSERT_DIALOGS, is_same_dialog, name, subscriber_key,
-};
+use dialogs::{DELETE_DIALOGS, Dialogs, GoneDialogs, MOVE_DIALOGS, Moved, UPSERT_DIALOGS};
 
 /// The rows of many pairs, each field a column.
 #[derive(Default)]
@@ -70,7 +68,9 @@ impl Rows {
             if let Some((call_id, local_tag)) = gone {
                 self.gone_dialogs.add(pair_id, "subscriber", call_id, local_tag);
             }
-            self.dialogs.add_subscriber(pair_id, new);
+            if let Some(row) = DialogRow::of_subscriber(new) {
+                self.dialogs.add(pair_id, row);
+            }
         }
         let (old, new) = (&before.outbound.dialogs, &after.outbound.dialogs);
         for gone in old.iter().filter(|gone| new.iter().all(|kept| name(kept) != name(gone))) {
@@ -85,7 +85,7 @@ impl Rows {
             match old.get(position) {
                 Some(before) if before == watcher => {}
                 Some(before) if is_same_dialog(before, watcher) => self.moved.add(pair_id, watcher),
-                Some(_) | None => self.dialogs.add_notifier(pair_id, position, watcher),
+                Some(_) | None => self.dialogs.add(pair_id, DialogRow::of_notifier(position, watcher)),
             }
         }
     }

@@ -1,11 +1,9 @@
 //! The dialogs of both kinds: those that are gone, those that are new or quite different, and those that moved on.
 
-use causeway_sip::dialog::Dialog;
-
 use super::Column;
-use crate::presence::record::{InDialog, OutDialog, Refresh};
+use crate::presence::record::OutDialog;
 use crate::store::postgres::column::{count_of, integer, integer_opt};
-use crate::store::row;
+use crate::store::row::{self, DialogRow};
 
 pub(super) const DELETE_DIALOGS: &str = "DELETE FROM dialog
     USING unnest($1::bigint[], $2::text[], $3::text[], $4::text[]) AS gone (pair_id, role, call_id, local_tag)
@@ -81,82 +79,33 @@ pub(super) struct Dialogs {
 }
 
 impl Dialogs {
-    pub(super) fn add_subscriber(&mut self, pair_id: i64, dialog: &InDialog) {
-        let (dialog, state, expires_at, refresh_at, refresh) = match dialog {
-            InDialog::None | InDialog::Backoff { .. } => return,
-            InDialog::Trying { call_id, local_tag, asked_s, give_up_at } => {
-                self.add_name(pair_id, "subscriber", call_id.as_str(), local_tag.as_str());
-                self.position.push(0);
-                self.state.push("trying");
-                self.add_dialog(None);
-                self.event.push(None);
-                self.expires_s.push((*asked_s).into());
-                self.expires_at.push(integer(*give_up_at));
-                self.add_refresh(None, None);
-                self.add_pace(None);
-                return;
-            }
-            InDialog::Live { dialog, is_active, expires_at, refresh_at, refresh } => {
-                (dialog, if *is_active { "active" } else { "pending" }, *expires_at, *refresh_at, refresh.as_ref())
-            }
-            InDialog::Closing { dialog, until } => (dialog, "closing", *until, None, None),
-        };
-        let inner = &dialog.dialog;
-        self.add_name(pair_id, "subscriber", inner.call_id.as_str(), inner.local_tag.as_str());
-        self.position.push(0);
-        self.state.push(state);
-        self.add_dialog(Some(inner));
-        self.event.push(Some(row::event(&dialog.event)));
-        self.expires_s.push(dialog.expires.into());
-        self.expires_at.push(integer(expires_at));
-        self.add_refresh(refresh_at, refresh);
-        self.add_pace(None);
-    }
-
-    pub(super) fn add_notifier(&mut self, pair_id: i64, position: usize, watcher: &OutDialog) {
-        let inner = &watcher.dialog.dialog;
-        self.add_name(pair_id, "notifier", inner.call_id.as_str(), inner.local_tag.as_str());
-        self.position.push(count_of(position));
-        self.state.push("notifying");
-        self.add_dialog(Some(inner));
-        self.event.push(Some(row::event(&watcher.dialog.event)));
-        self.expires_s.push(watcher.dialog.expires.into());
-        self.expires_at.push(integer(watcher.expires_at));
-        self.add_refresh(None, None);
-        self.add_pace(Some(watcher));
-    }
-
-    fn add_name(&mut self, pair_id: i64, role: &'static str, call_id: &str, local_tag: &str) {
+    pub(super) fn add(&mut self, pair_id: i64, row: DialogRow<'_>) {
+        let (inner, refresh, in_flight) = (row.dialog, row.refresh, row.in_flight);
         self.pair_id.push(pair_id);
-        self.role.push(role);
-        self.call_id.push(call_id.to_owned());
-        self.local_tag.push(local_tag.to_owned());
-    }
-
-    fn add_dialog(&mut self, dialog: Option<&Dialog>) {
-        self.remote_tag.push(dialog.map(|dialog| dialog.remote_tag.as_str().to_owned()));
-        self.local_uri.push(dialog.map(|dialog| dialog.local_uri.as_str().to_owned()));
-        self.remote_uri.push(dialog.map(|dialog| dialog.remote_uri.as_str().to_owned()));
-        self.remote_target.push(dialog.map(|dialog| dialog.remote_target.as_str().to_owned()));
-        self.route_set.push(dialog.map(|dialog| row::route_set(&dialog.route_set)));
-        self.local_cseq.push(dialog.map(|dialog| dialog.local_cseq.into()));
-        self.remote_cseq.push(dialog.and_then(|dialog| dialog.remote_cseq).map(i64::from));
-    }
-
-    fn add_refresh(&mut self, at: Option<u64>, refresh: Option<&Refresh>) {
-        self.refresh_at.push(integer_opt(at));
+        self.role.push(row.role);
+        self.call_id.push(row.call_id.to_owned());
+        self.local_tag.push(row.local_tag.to_owned());
+        self.position.push(count_of(row.position));
+        self.state.push(row.state);
+        self.remote_tag.push(inner.map(|dialog| dialog.remote_tag.as_str().to_owned()));
+        self.local_uri.push(inner.map(|dialog| dialog.local_uri.as_str().to_owned()));
+        self.remote_uri.push(inner.map(|dialog| dialog.remote_uri.as_str().to_owned()));
+        self.remote_target.push(inner.map(|dialog| dialog.remote_target.as_str().to_owned()));
+        self.route_set.push(inner.map(|dialog| row::route_set(&dialog.route_set)));
+        self.local_cseq.push(inner.map(|dialog| dialog.local_cseq.into()));
+        self.remote_cseq.push(inner.and_then(|dialog| dialog.remote_cseq).map(i64::from));
+        self.event.push(row.event);
+        self.expires_s.push(row.expires_s.into());
+        self.expires_at.push(integer(row.expires_at));
+        self.refresh_at.push(integer_opt(row.refresh_at));
         self.refresh_cseq.push(refresh.map(|refresh| refresh.cseq.into()));
         self.refresh_asked_s.push(refresh.map(|refresh| refresh.asked_s.into()));
         self.refresh_until.push(refresh.map(|refresh| integer(refresh.give_up_at)));
-    }
-
-    fn add_pace(&mut self, watcher: Option<&OutDialog>) {
-        let in_flight = watcher.and_then(|watcher| watcher.in_flight.as_ref());
-        self.is_dirty.push(watcher.is_some_and(|watcher| watcher.is_dirty));
-        self.paced_until.push(watcher.map_or(0, |watcher| integer(watcher.paced_until)));
+        self.is_dirty.push(row.is_dirty);
+        self.paced_until.push(integer(row.paced_until));
         self.in_flight_cseq.push(in_flight.map(|in_flight| in_flight.cseq.into()));
         self.in_flight_until.push(in_flight.map(|in_flight| integer(in_flight.resend_at)));
-        self.fetch_until.push(integer_opt(watcher.and_then(|watcher| watcher.fetch_until)));
+        self.fetch_until.push(integer_opt(row.fetch_until));
     }
 
     pub(super) fn columns(&self) -> Vec<Column<'_>> {
@@ -243,28 +192,5 @@ impl Moved {
             &self.in_flight_until,
             &self.fetch_until,
         ]
-    }
-}
-
-pub(super) fn name(watcher: &OutDialog) -> (&str, &str) {
-    let dialog = &watcher.dialog.dialog;
-    (dialog.call_id.as_str(), dialog.local_tag.as_str())
-}
-
-/// Whether only what each NOTIFY changes has changed.
-pub(super) fn is_same_dialog(before: &OutDialog, after: &OutDialog) -> bool {
-    let local_cseq = after.dialog.dialog.local_cseq;
-    let before = &before.dialog;
-    let moved = Dialog { local_cseq, ..before.dialog.clone() };
-    moved == after.dialog.dialog && before.event == after.dialog.event && before.expires == after.dialog.expires
-}
-
-pub(super) fn subscriber_key(dialog: &InDialog) -> Option<(&str, &str)> {
-    match dialog {
-        InDialog::None | InDialog::Backoff { .. } => None,
-        InDialog::Trying { call_id, local_tag, .. } => Some((call_id.as_str(), local_tag.as_str())),
-        InDialog::Live { dialog, .. } | InDialog::Closing { dialog, .. } => {
-            Some((dialog.dialog.call_id.as_str(), dialog.dialog.local_tag.as_str()))
-        }
     }
 }
