@@ -3,8 +3,8 @@
 //! What is measured is the CPU time of the measured process; the generator takes its share of the same cores, so it
 //! works in few threads, with texts made beforehand and many messages per system call. In reading order: [`text`] (the
 //! messages), [`flight`] (what is on its way), [`pace`] (when the next one goes), [`xmpp`] and [`sip`] (the wires),
-//! [`ends`] (a fake edge and a fake gateway), [`measure`] (a window of time), [`scenarios`], [`report`] (what they tell),
-//! [`results`] (what is saved), [`table`] and [`compare`] (what is printed), [`plot`] and
+//! [`ends`] (a fake edge and a fake gateway), [`servers`] (other people's), [`measure`] (a window of time), [`scenarios`],
+//! [`report`] (what they tell), [`results`] (what is saved), [`table`] and [`compare`] (what is printed), [`plot`] and
 //! [`chapter`] (the pictures, and the book).
 
 mod axis;
@@ -19,6 +19,7 @@ pub mod plot;
 pub mod report;
 pub mod results;
 pub mod scenarios;
+pub mod servers;
 pub mod sip;
 pub mod table;
 pub mod text;

@@ -78,29 +78,62 @@ impl Process {
         until(&what, async || self.child.try_wait().transpose()).await?
     }
 
-    /// Ends it as a crash would, and waits until it is gone.
+    /// Ends it as a crash would, with every process it has started, and waits until it is gone.
     pub fn kill(&mut self) -> io::Result<ExitStatus> {
+        // Children have to be known before: they are nobody's when their parent is gone, and its pid may be another's.
+        let children = if self.is_running() { tree(self.pid()).split_off(1) } else { Vec::new() };
         self.child.kill()?;
-        self.child.wait()
+        let status = self.child.wait()?;
+        for pid in children {
+            if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+                let _it_may_have_ended_with_its_parent = kill_process(pid, Signal::KILL);
+            }
+        }
+        Ok(status)
     }
 
-    /// The CPU time it has used, user and system, all threads.
+    /// The CPU time it has used, user and system, all threads, with the processes it has started.
     pub fn cpu(&self) -> io::Result<Duration> {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid()))?;
-        // The second field is the name in parentheses and may hold anything; utime and stime are 12 and 13 behind it.
-        let fields = stat.rsplit_once(')').map(|(_, fields)| fields).unwrap_or_default();
-        let ticks =
-            fields.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u32>().ok()).sum::<u32>();
-        Ok(Duration::from_secs(1) * ticks / TICKS_PER_SECOND)
+        let ticks = self.sum(|pid| {
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+            // The second field is the name in parentheses and may hold anything; utime and stime are 12 and 13 behind it.
+            let fields = stat.rsplit_once(')').map(|(_, fields)| fields).unwrap_or_default();
+            Ok(fields.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum())
+        })?;
+        Ok(Duration::from_secs(1) * u32::try_from(ticks).unwrap_or(u32::MAX) / TICKS_PER_SECOND)
     }
 
-    /// The memory it holds in RAM, in bytes.
+    /// The memory it holds in RAM, in bytes, with the processes it has started; what these share counts for each.
     pub fn resident(&self) -> io::Result<u64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
-        let kilobytes = line.split_whitespace().next().and_then(|number| number.parse::<u64>().ok());
-        kilobytes.map(|kilobytes| kilobytes * 1024).ok_or_else(|| fault("no VmRSS"))
+        self.sum(|pid| {
+            let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+            let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
+            let kilobytes = line.split_whitespace().next().and_then(|number| number.parse::<u64>().ok());
+            kilobytes.map(|kilobytes| kilobytes * 1024).ok_or_else(|| fault("no VmRSS"))
+        })
     }
+
+    /// Of the process itself a figure must be had; children may come and go.
+    fn sum(&self, figure: impl Fn(u32) -> io::Result<u64>) -> io::Result<u64> {
+        let own = figure(self.pid())?;
+        Ok(own + tree(self.pid()).into_iter().skip(1).filter_map(|pid| figure(pid).ok()).sum::<u64>())
+    }
+}
+
+/// A process and all that it has started, itself first.
+fn tree(root: u32) -> Vec<u32> {
+    let mut found = vec![root];
+    let mut next = 0;
+    while let Some(pid) = found.get(next).copied() {
+        // The kernel lists children by the thread that started them.
+        let threads = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+        for thread in threads {
+            let children = std::fs::read_to_string(thread.path().join("children")).unwrap_or_default();
+            found.extend(children.split_whitespace().filter_map(|child| child.parse::<u32>().ok()));
+        }
+        next += 1;
+    }
+    found
 }
 
 impl Drop for Process {
@@ -138,4 +171,30 @@ pub fn build() -> io::Result<()> {
     }
     let output = command.stdin(Stdio::null()).output()?;
     if output.status.success() { Ok(()) } else { Err(fault(String::from_utf8_lossy(&output.stderr))) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_process_is_counted_and_ended_with_those_it_has_started() {
+        let log = std::env::temp_dir().join(format!("causeway-tree-{}", std::process::id()));
+        let _ = std::fs::remove_file(&log);
+        let script = "sleep 1000 & echo child $!; wait";
+        let mut process = Process::start(Path::new("/bin/sh"), &["-c", script], &log).unwrap();
+        let line = process.logged("its child", |line| line.starts_with("child ")).await.unwrap();
+        let child: u32 = line.strip_prefix("child ").unwrap().parse().unwrap();
+        assert_eq!(tree(process.pid()), [process.pid(), child]);
+        let own = std::fs::read_to_string(format!("/proc/{}/statm", process.pid())).unwrap();
+        let own: u64 = own.split_whitespace().nth(1).unwrap().parse().unwrap();
+        assert!(process.resident().unwrap() > own * 4096);
+        process.kill().unwrap();
+        let is_gone = async || {
+            let state = std::fs::read_to_string(format!("/proc/{child}/stat")).unwrap_or_default();
+            (state.is_empty() || state.contains(") Z ")).then_some(())
+        };
+        until("the child is gone", is_gone).await.unwrap();
+        std::fs::remove_file(&log).unwrap();
+    }
 }
