@@ -2,14 +2,16 @@
 //!
 //! What is measured is the CPU time of the measured process; the generator takes its share of the same cores, so it
 //! works in few threads, with texts made beforehand and many messages per system call. In reading order: [`text`] (the
-//! messages), [`flight`] (what is on its way), [`pace`] (when the next one goes), [`xmpp`] and [`sip`] (the wires),
-//! [`ends`] (a fake edge and a fake gateway), [`servers`] (other people's), [`measure`] (a window of time), [`scenarios`],
-//! [`report`] (what they tell), [`results`] (what is saved), [`table`] and [`compare`] (what is printed), [`plot`] and
-//! [`chapter`] (the pictures, and the book).
+//! messages), [`flight`] (what is on its way), [`pace`] (when the next one goes), [`xmpp`], [`sip`] and [`datagrams`] (the
+//! wires), [`ends`] (a fake
+//! edge and a fake gateway), [`servers`] (other people's), [`measure`] (a window of time), [`scenarios`], [`report`] (what
+//! they tell), [`results`] (what is saved), [`table`] and [`compare`] (what is printed), [`plot`] and [`chapter`] (the
+//! pictures, and the book).
 
 mod axis;
 pub mod chapter;
 pub mod compare;
+pub mod datagrams;
 pub mod ends;
 pub mod flight;
 pub mod histogram;

@@ -1,4 +1,4 @@
-//! The SIP wire at speed: a user agent server that answers 200 to everything, a client that sends MESSAGEs.
+//! The SIP wire over TCP and TLS at speed: a user agent server that answers 200 to everything, a client that sends MESSAGEs.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -19,7 +19,7 @@ use crate::peer::fault;
 const READ: usize = 64 * 1024;
 
 /// How often the listener looks whether it should end.
-const LOOK: Duration = Duration::from_millis(20);
+pub(super) const LOOK: Duration = Duration::from_millis(20);
 
 /// The branch of our requests, before the number.
 const BRANCH: &[u8] = b"z9hG4bKload";
@@ -80,7 +80,7 @@ fn serve(mut socket: Io, flight: &dyn Fn() -> Option<Arc<Flight>>, count: &Atomi
         let mut seen = 0;
         while let Some(message) = buffer.get(seen..).and_then(Cut::first) {
             seen += message.length;
-            if !message.head.starts_with(b"SIP/2.0") {
+            if !message.is_response() {
                 respond(&message, &mut answers);
                 count.fetch_add(1, Ordering::Relaxed);
                 if let Some(flight) = flight() {
@@ -162,14 +162,14 @@ impl Write for Io {
 }
 
 /// A message at the beginning of a buffer.
-struct Cut<'a> {
-    head: &'a [u8],
-    body: &'a [u8],
+pub(super) struct Cut<'a> {
+    pub(super) head: &'a [u8],
+    pub(super) body: &'a [u8],
     length: usize,
 }
 
 impl<'a> Cut<'a> {
-    fn first(bytes: &'a [u8]) -> Option<Self> {
+    pub(super) fn first(bytes: &'a [u8]) -> Option<Self> {
         let skip = bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
         let bytes_left = bytes.get(skip..)?;
         let end = memchr::memmem::find(bytes_left, b"\r\n\r\n")? + 4;
@@ -178,6 +178,16 @@ impl<'a> Cut<'a> {
         let content: usize = std::str::from_utf8(content).ok()?.trim().parse().ok()?;
         let body = bytes_left.get(end..end + content)?;
         Some(Self { head, body, length: skip + end + content })
+    }
+
+    pub(super) fn is_response(&self) -> bool {
+        self.head.starts_with(b"SIP/2.0")
+    }
+
+    /// The number in the branch of a request of ours.
+    pub(super) fn number(&self) -> Option<u64> {
+        let branch = memchr::memmem::find(self.head, BRANCH)?;
+        text::number_at(self.head, branch + BRANCH.len())
     }
 }
 
@@ -195,7 +205,7 @@ fn value<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
 }
 
 /// 200 with what RFC 3261, section 8.2.6.2, wants copied.
-fn respond(request: &Cut<'_>, out: &mut Vec<u8>) {
+pub(super) fn respond(request: &Cut<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"SIP/2.0 200 OK\r\n");
     for line in lines(request.head) {
         let is_to = value(line, b"to").is_some();
@@ -284,9 +294,7 @@ impl Wire for Client {
         let mut seen = 0;
         while let Some(message) = self.buffer.get(seen..).and_then(Cut::first) {
             seen += message.length;
-            let number = memchr::memmem::find(message.head, BRANCH);
-            let number = number.and_then(|at| text::number_at(message.head, at + BRANCH.len()));
-            match (message.head.get(8), number) {
+            match (message.head.get(8), message.number()) {
                 (Some(b'2'), Some(number)) if self.counts_arrivals => self.flight.arrives(number),
                 (Some(b'2'), Some(_)) => self.flight.accepts(),
                 (Some(b'1' | b'2'), _) => {}
@@ -311,20 +319,34 @@ impl Wire for Client {
 
 /// One MESSAGE per pair, from one of our users to a partner's; the text is that of the stanzas.
 pub fn messages(pairs: usize, local: &str, remote: &str, via: &str) -> Vec<Template> {
+    messages_over("TCP", pairs, local, remote, via)
+}
+
+/// The same for UDP: not a byte more or less.
+pub fn datagrams(pairs: usize, local: &str, remote: &str, via: &str) -> Vec<Template> {
+    messages_over("UDP", pairs, local, remote, via)
+}
+
+fn messages_over(transport: &str, pairs: usize, local: &str, remote: &str, via: &str) -> Vec<Template> {
     (0..pairs)
         .map(|pair| {
             let (from, to) = (user("a", pair, local), user("u", pair, remote));
             let body = format!("[{SLOT}] {}", text::padding(90));
-            request("MESSAGE", &from, &to, via, "Content-Type: text/plain;charset=UTF-8\r\n", &body)
+            let extra = "Content-Type: text/plain;charset=UTF-8\r\n";
+            request_over(transport, "MESSAGE", &from, &to, via, extra, &body)
         })
         .collect()
 }
 
 /// A request out of any dialog whose branch and Call-ID carry the number.
 pub fn request(method: &str, from: &str, to: &str, via: &str, extra: &str, body: &str) -> Template {
+    request_over("TCP", method, from, to, via, extra, body)
+}
+
+fn request_over(transport: &str, method: &str, from: &str, to: &str, via: &str, extra: &str, body: &str) -> Template {
     let branch = String::from_utf8_lossy(BRANCH);
     Template::new(&format!(
-        "{method} sip:{to} SIP/2.0\r\nVia: SIP/2.0/TCP {via};branch={branch}{SLOT}\r\nMax-Forwards: 70\r\n\
+        "{method} sip:{to} SIP/2.0\r\nVia: SIP/2.0/{transport} {via};branch={branch}{SLOT}\r\nMax-Forwards: 70\r\n\
          From: <sip:{from}>;tag=load{SLOT}\r\nTo: <sip:{to}>\r\nCall-ID: load{SLOT}\r\nCSeq: 1 {method}\r\n\
          {extra}Content-Length: {}\r\n\r\n{body}",
         body.len()

@@ -15,11 +15,13 @@ use crate::peer::fault;
 use crate::peer::road::{Plan, Road};
 
 mod curve;
+mod datagrams;
 mod edge;
 mod gateway;
 mod growth;
 mod overload;
 mod presence;
+mod sip_peers;
 mod whole;
 
 /// Pairs of users that talk; one address takes one message at a time, so there must be many.
@@ -56,6 +58,8 @@ struct Scenario {
 const SCENARIOS: &[Scenario] = &[
     every("edge"),
     every("gateway"),
+    every("datagrams"),
+    every("sip-peers"),
     every("presence"),
     every("whole"),
     once("curve"),
@@ -159,6 +163,8 @@ async fn play(
         "curve" => curve::measure(&bench, report).await,
         "edge" => edge::measure(&bench, report).await,
         "gateway" => gateway::measure(&bench, report).await,
+        "datagrams" => datagrams::measure(&bench, report).await,
+        "sip-peers" => sip_peers::measure(&bench, report).await,
         "presence" => presence::measure(&bench, report).await,
         "overload" => overload::measure(&bench, report).await,
         "growth-partners" => growth::partners::measure(&bench, report).await,

@@ -14,6 +14,8 @@ use crate::peer::pki::{Authority, Files};
 use crate::peer::process::Process;
 use crate::peer::{fault, until};
 
+pub mod kamailio;
+
 /// Lines of the log that explain why a server does not serve.
 const LAST_LINES: usize = 15;
 

@@ -1,0 +1,124 @@
+//! Debian's Kamailio, in two roles that are ours too: it passes on MESSAGEs, and it tells watchers of presence.
+//!
+//! Configured as a fair operator would for speed on two cores: two workers for each transport, no script beyond what
+//! the role needs, TCP connections that are used again, nothing logged but errors, nothing on disk while it is
+//! measured. What it does less than we do is said at each role.
+
+use std::io;
+use std::net::SocketAddr;
+
+use super::{Folder, Server};
+use crate::peer::process::Process;
+
+/// Workers of each transport: one for each core of the reference machine.
+const WORKERS: usize = 2;
+
+/// Shared memory in megabytes, enough for transactions and subscriptions of all scenarios; only what is used is taken.
+const SHARED_MB: &str = "1024";
+
+/// Memory of each process in megabytes.
+const PRIVATE_MB: &str = "32";
+
+/// The allocator for speed. Debian's default looks for leaks, and passes on a third as many messages.
+const ALLOCATOR: &str = "fm";
+
+/// Bytes of a UDP socket's buffer, as much as ours ask for; the kernel grants at most net.core.rmem_max.
+const UDP_ROOM: &str = "4194304";
+
+/// How long an ended transaction stays in memory. Its duty is to answer retransmissions, and there are none.
+const ENDED_MS: u32 = 1000;
+
+/// Where Debian keeps the empty tables that `presence` reads when it starts.
+const TABLES: &str = "/usr/share/kamailio/dbtext/kamailio";
+
+/// Those of them that it wants to see.
+const TABLES_OF_PRESENCE: [&str; 5] = ["version", "presentity", "active_watchers", "watchers", "xcap"];
+
+/// A running Kamailio.
+pub struct Kamailio {
+    server: Server,
+}
+
+impl Kamailio {
+    /// Passes every request on to the next hop over the transport it came by, with state (`tm`).
+    ///
+    /// It adds a Via, matches the answer and passes that back. It translates nothing, applies no policy to the users,
+    /// and promises nothing to anybody but SIP.
+    pub async fn relay(listen: SocketAddr, next_hop: SocketAddr) -> io::Result<Self> {
+        let config = format!(
+            "{}{}\
+             modparam(\"tm\", \"wt_timer\", {ENDED_MS})\n\
+             request_route {{\n\
+             \tif (!mf_process_maxfwd_header(\"10\")) {{ sl_send_reply(\"483\", \"Too Many Hops\"); exit; }}\n\
+             \t$du = \"sip:{next_hop};transport=\" + $proto;\n\
+             \tif (!t_relay()) sl_reply_error();\n\
+             }}\n",
+            core(listen),
+            modules(&["tm", "sl", "pv", "maxfwd"]),
+        );
+        Self::start(Folder::new("kamailio-relay")?, &config, listen).await
+    }
+
+    /// A presence server (RFC 3856): PUBLISH to it becomes NOTIFY to each watcher, over TCP.
+    ///
+    /// Subscriptions and documents are in memory and gone when it ends. Every watcher is authorised, none is asked for,
+    /// documents go on as they came, and each change goes out at once, however many there are.
+    pub async fn presence(listen: SocketAddr) -> io::Result<Self> {
+        let folder = Folder::new("kamailio-presence")?;
+        let tables = folder.folder("tables")?;
+        for table in TABLES_OF_PRESENCE {
+            std::fs::copy(format!("{TABLES}/{table}"), tables.join(table))?;
+        }
+        let config = format!(
+            "{}{}\
+             modparam(\"presence|presence_xml\", \"db_url\", \"text://{}\")\n\
+             modparam(\"tm\", \"wt_timer\", {ENDED_MS})\n\
+             modparam(\"presence\", \"server_address\", \"sip:{listen};transport=tcp\")\n\
+             modparam(\"presence\", \"subs_db_mode\", 0)\n\
+             modparam(\"presence\", \"publ_cache\", 2)\n\
+             modparam(\"presence\", \"notifier_processes\", 0)\n\
+             modparam(\"presence\", \"send_fast_notify\", 1)\n\
+             modparam(\"presence\", \"subs_htable_size\", 13)\n\
+             modparam(\"presence\", \"pres_htable_size\", 13)\n\
+             modparam(\"presence_xml\", \"force_active\", 1)\n\
+             request_route {{\n\
+             \tif (!t_newtran()) {{ sl_reply_error(); exit; }}\n\
+             \tif (is_method(\"PUBLISH\")) handle_publish();\n\
+             \telse if (is_method(\"SUBSCRIBE\")) handle_subscribe();\n\
+             \telse t_reply(\"405\", \"Method Not Allowed\");\n\
+             \tt_release();\n\
+             }}\n",
+            core(listen),
+            modules(&["tm", "sl", "rr", "pv", "textops", "db_text", "presence", "presence_xml"]),
+            tables.display(),
+        );
+        Self::start(folder, &config, listen).await
+    }
+
+    async fn start(folder: Folder, config: &str, listen: SocketAddr) -> io::Result<Self> {
+        let (config, run) = (folder.write("kamailio.cfg", config)?, folder.path().to_string_lossy().into_owned());
+        let config = config.to_string_lossy();
+        // In the foreground, so that the tree of its processes is a child of ours.
+        let mut arguments = vec!["-DD", "-E", "-f", &config, "-Y", &run, "-m", SHARED_MB, "-M", PRIVATE_MB];
+        arguments.extend(["-x", ALLOCATOR, "-X", ALLOCATOR, "-b", UDP_ROOM]);
+        Ok(Self { server: Server::start(folder, "kamailio", &arguments, &[], &[listen]).await? })
+    }
+
+    /// Its processes.
+    pub fn process(&self) -> &Process {
+        &self.server.process
+    }
+}
+
+/// What both roles have in common.
+fn core(listen: SocketAddr) -> String {
+    format!(
+        "#!KAMAILIO\ndebug=-1\nlog_stderror=yes\nfork=yes\nchildren={WORKERS}\ntcp_children={WORKERS}\n\
+         async_workers=0\nenable_tls=no\nauto_aliases=no\ndns=no\nrev_dns=no\n\
+         listen=udp:{listen}\nlisten=tcp:{listen}\ntcp_connection_lifetime=3600\n"
+    )
+}
+
+fn modules(names: &[&str]) -> String {
+    names.iter().map(|name| format!("loadmodule \"{name}.so\"\n")).collect()
+}
