@@ -14,7 +14,7 @@ use socket2::{Domain, Socket, Type};
 use super::flight::Flight;
 use super::pace::Wire;
 use super::sip::{self, Counting, Cut, LOOK};
-use super::text::{self, Template};
+use super::text::Template;
 
 /// The largest datagram that is looked for.
 const DATAGRAM: usize = 64 * 1024;
@@ -44,12 +44,13 @@ impl Server {
         socket.set_read_timeout(Some(LOOK))?;
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
-        std::thread::spawn(move || serve(&socket, flight.as_ref(), &stopped));
+        std::thread::spawn(move || serve(&socket, flight, &stopped));
         Ok(Self { stop })
     }
 }
 
-fn serve(socket: &UdpSocket, flight: &dyn Fn() -> Option<Arc<Flight>>, stopped: &AtomicBool) -> io::Result<()> {
+fn serve(socket: &UdpSocket, flight: Counting, stopped: &AtomicBool) -> io::Result<()> {
+    let answering = sip::accepting(flight);
     let (mut datagram, mut answer) = (vec![0; DATAGRAM], Vec::new());
     while !stopped.load(Ordering::Relaxed) {
         let (length, from) = match socket.recv_from(&mut datagram) {
@@ -62,12 +63,9 @@ fn serve(socket: &UdpSocket, flight: &dyn Fn() -> Option<Arc<Flight>>, stopped: 
         if message.is_response() {
             continue;
         }
-        sip::respond(&message, &mut answer);
+        answering(&message, &mut answer);
         socket.send_to(&answer, from)?;
         answer.clear();
-        if let Some(flight) = flight() {
-            text::bracketed(message.body, |number| flight.arrives(number));
-        }
     }
     Ok(())
 }
@@ -159,7 +157,8 @@ mod tests {
         let (address, stop) = (server.local_addr().unwrap(), Arc::new(AtomicBool::new(false)));
         server.set_read_timeout(Some(LOOK)).unwrap();
         let stopped = Arc::clone(&stop);
-        let serving = std::thread::spawn(move || serve(&server, &move || Some(Arc::clone(&counted)), &stopped));
+        let serving =
+            std::thread::spawn(move || serve(&server, Arc::new(move || Some(Arc::clone(&counted))), &stopped));
         let requests = sip::datagrams(4, "contoso.example", "load1.example", "127.0.0.1:5060");
         let mut client =
             Client::connect("127.0.0.1:0".parse().unwrap(), address, requests, Arc::clone(&flight)).unwrap();

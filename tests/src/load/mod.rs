@@ -3,7 +3,7 @@
 //! What is measured is the CPU time of the measured process; the generator takes its share of the same cores, so it
 //! works in few threads, with texts made beforehand and many messages per system call. In reading order: [`text`] (the
 //! messages), [`flight`] (what is on its way), [`pace`] (when the next one goes), [`xmpp`], [`sip`] and [`datagrams`] (the
-//! wires), [`ends`] (a fake
+//! wires), [`publish`] and [`notifier`] (presence on them), [`ends`] (a fake
 //! edge and a fake gateway), [`servers`] (other people's), [`measure`] (a window of time), [`scenarios`], [`report`] (what
 //! they tell), [`results`] (what is saved), [`table`] and [`compare`] (what is printed), [`plot`] and [`chapter`] (the
 //! pictures, and the book).
@@ -16,8 +16,10 @@ pub mod ends;
 pub mod flight;
 pub mod histogram;
 pub mod measure;
+pub mod notifier;
 pub mod pace;
 pub mod plot;
+pub mod publish;
 pub mod report;
 pub mod results;
 pub mod scenarios;

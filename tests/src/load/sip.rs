@@ -1,7 +1,7 @@
 //! The SIP wire over TCP and TLS at speed: a user agent server that answers 200 to everything, a client that sends MESSAGEs.
 
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -22,12 +22,15 @@ const READ: usize = 64 * 1024;
 pub(super) const LOOK: Duration = Duration::from_millis(20);
 
 /// The branch of our requests, before the number.
-const BRANCH: &[u8] = b"z9hG4bKload";
+pub(super) const BRANCH: &[u8] = b"z9hG4bKload";
 
 /// Whoever wants the numbers in the requests.
 pub type Counting = Arc<dyn Fn() -> Option<Arc<Flight>> + Send + Sync>;
 
-/// Answers 200 to every request on every connection; ends when dropped.
+/// What a server does with a request: it may put an answer in line.
+pub(super) type Answering = Arc<dyn Fn(&Cut<'_>, &mut Vec<u8>) + Send + Sync>;
+
+/// Answers every request on every connection; ends when dropped.
 pub struct Server {
     stop: Arc<AtomicBool>,
     answered: Arc<AtomicU64>,
@@ -41,8 +44,17 @@ impl Drop for Server {
 }
 
 impl Server {
-    /// Binds and serves.
+    /// Binds and serves: 200 to everything, and the numbers in the requests have arrived.
     pub fn start(address: SocketAddr, tls: Option<Arc<ServerConfig>>, flight: Counting) -> io::Result<Self> {
+        Self::answering(address, tls, accepting(flight))
+    }
+
+    /// Binds and serves with answers of somebody's own.
+    pub(super) fn answering(
+        address: SocketAddr,
+        tls: Option<Arc<ServerConfig>>,
+        answer: Answering,
+    ) -> io::Result<Self> {
         let listener = TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
         let stop = Arc::new(AtomicBool::new(false));
@@ -52,9 +64,9 @@ impl Server {
             while !stopped.load(Ordering::Relaxed) {
                 match listener.accept() {
                     Ok((socket, _)) => {
-                        let (flight, count, tls) = (Arc::clone(&flight), Arc::clone(&count), tls.clone());
+                        let (answer, count, tls) = (Arc::clone(&answer), Arc::clone(&count), tls.clone());
                         // The thread ends with the connection.
-                        std::thread::spawn(move || serve(Io::server(socket, tls)?, flight.as_ref(), &count));
+                        std::thread::spawn(move || serve(Io::server(socket, tls)?, answer.as_ref(), &count));
                     }
                     Err(_) => std::thread::sleep(LOOK),
                 }
@@ -69,7 +81,17 @@ impl Server {
     }
 }
 
-fn serve(mut socket: Io, flight: &dyn Fn() -> Option<Arc<Flight>>, count: &AtomicU64) -> io::Result<()> {
+/// 200 to everything, and the numbers in the requests have arrived.
+pub(super) fn accepting(flight: Counting) -> Answering {
+    Arc::new(move |request, answers| {
+        respond(request, "", answers);
+        if let Some(flight) = flight() {
+            text::bracketed(request.body, |number| flight.arrives(number));
+        }
+    })
+}
+
+fn serve(mut socket: Io, answer: &dyn Fn(&Cut<'_>, &mut Vec<u8>), count: &AtomicU64) -> io::Result<()> {
     let (mut buffer, mut chunk, mut answers) = (Vec::new(), vec![0; READ], Vec::new());
     loop {
         let read = socket.read(&mut chunk)?;
@@ -81,11 +103,8 @@ fn serve(mut socket: Io, flight: &dyn Fn() -> Option<Arc<Flight>>, count: &Atomi
         while let Some(message) = buffer.get(seen..).and_then(Cut::first) {
             seen += message.length;
             if !message.is_response() {
-                respond(&message, &mut answers);
+                answer(&message, &mut answers);
                 count.fetch_add(1, Ordering::Relaxed);
-                if let Some(flight) = flight() {
-                    text::bracketed(message.body, |number| flight.arrives(number));
-                }
             }
         }
         buffer.drain(..seen);
@@ -184,6 +203,16 @@ impl<'a> Cut<'a> {
         self.head.starts_with(b"SIP/2.0")
     }
 
+    /// The value of the first header of this name.
+    pub(super) fn header(&self, name: &[u8]) -> Option<&'a str> {
+        let value = lines(self.head).find_map(|line| value(line, name))?;
+        Some(std::str::from_utf8(value).ok()?.trim())
+    }
+
+    pub(super) fn is(&self, method: &str) -> bool {
+        self.head.starts_with(method.as_bytes())
+    }
+
     /// The number in the branch of a request of ours.
     pub(super) fn number(&self) -> Option<u64> {
         let branch = memchr::memmem::find(self.head, BRANCH)?;
@@ -204,8 +233,8 @@ fn value<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     rest.strip_prefix(b":")
 }
 
-/// 200 with what RFC 3261, section 8.2.6.2, wants copied.
-pub(super) fn respond(request: &Cut<'_>, out: &mut Vec<u8>) {
+/// 200 with what RFC 3261, section 8.2.6.2, wants copied, and more headers.
+pub(super) fn respond(request: &Cut<'_>, more: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(b"SIP/2.0 200 OK\r\n");
     for line in lines(request.head) {
         let is_to = value(line, b"to").is_some();
@@ -221,41 +250,36 @@ pub(super) fn respond(request: &Cut<'_>, out: &mut Vec<u8>) {
             out.extend_from_slice(b"\r\n");
         }
     }
+    out.extend_from_slice(more.as_bytes());
     out.extend_from_slice(b"Content-Length: 0\r\n\r\n");
 }
 
-/// A connection to the gateway that sends requests and counts final responses.
-pub struct Client {
+/// A connection that never waits, with what is in line on it and what has come in part.
+pub(super) struct Connection {
     socket: Io,
-    requests: Vec<Template>,
     wire: Vec<u8>,
     written: usize,
     buffer: Vec<u8>,
     chunk: Vec<u8>,
-    flight: Arc<Flight>,
-    /// Whether a 2xx is the arrival; otherwise somebody else sees the message arrive.
-    counts_arrivals: bool,
 }
 
-impl Client {
-    /// Connects from the pool's address, which the gateway trusts.
-    pub fn connect(
-        from: std::net::IpAddr,
-        gateway: SocketAddr,
-        tls: Option<(Arc<ClientConfig>, &str)>,
-        requests: Vec<Template>,
-        flight: Arc<Flight>,
-        counts_arrivals: bool,
-    ) -> io::Result<Self> {
+impl Connection {
+    /// Connects from an address.
+    pub(super) fn open(from: IpAddr, server: SocketAddr, tls: Option<(Arc<ClientConfig>, &str)>) -> io::Result<Self> {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
         socket.bind(&SocketAddr::new(from, 0).into())?;
-        socket.connect(&gateway.into())?;
-        let (wire, buffer, chunk) = (Vec::new(), Vec::new(), vec![0; READ]);
+        socket.connect(&server.into())?;
         let socket = Io::client(socket.into(), tls)?;
-        Ok(Self { socket, requests, wire, written: 0, buffer, chunk, flight, counts_arrivals })
+        Ok(Self { socket, wire: Vec::new(), written: 0, buffer: Vec::new(), chunk: vec![0; READ] })
     }
 
-    fn write(&mut self) -> io::Result<()> {
+    /// Puts bytes in line.
+    pub(super) fn put(&mut self, bytes: &[u8]) {
+        self.wire.extend_from_slice(bytes);
+    }
+
+    /// Writes as much of what is in line as is taken.
+    pub(super) fn write(&mut self) -> io::Result<()> {
         while let Some(rest) = self.wire.get(self.written..).filter(|rest| !rest.is_empty()) {
             match self.socket.write(rest) {
                 Ok(count) => self.written += count,
@@ -267,25 +291,11 @@ impl Client {
         self.written = 0;
         Ok(())
     }
-}
 
-impl Wire for Client {
-    fn send(&mut self, number: u64) -> io::Result<()> {
-        let count = self.requests.len().max(1);
-        if let Some(request) = self.requests.get_mut(usize::try_from(number).unwrap_or_default() % count) {
-            self.wire.extend_from_slice(request.with(number));
-        }
-        Ok(())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.write()
-    }
-
-    fn attend(&mut self) -> io::Result<bool> {
-        self.write()?;
+    /// Reads once; each message may put an answer in line. False if there was nothing to read.
+    pub(super) fn read(&mut self, mut each: impl FnMut(&Cut<'_>, &mut Vec<u8>)) -> io::Result<bool> {
         let count = match self.socket.read(&mut self.chunk) {
-            Ok(0) => return Err(fault("the gateway closed the SIP connection")),
+            Ok(0) => return Err(fault("the server closed the SIP connection")),
             Ok(count) => count,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
             Err(error) => return Err(error),
@@ -294,22 +304,65 @@ impl Wire for Client {
         let mut seen = 0;
         while let Some(message) = self.buffer.get(seen..).and_then(Cut::first) {
             seen += message.length;
-            match (message.head.get(8), message.number()) {
-                (Some(b'2'), Some(number)) if self.counts_arrivals => self.flight.arrives(number),
-                (Some(b'2'), Some(_)) => self.flight.accepts(),
-                (Some(b'1' | b'2'), _) => {}
-                // A refusal, or a request on this connection.
-                (_, Some(number)) => {
-                    self.flight.bounces(number);
-                    if lines(message.head).any(|line| value(line, b"retry-after").is_some()) {
-                        self.flight.advises(message.head.get(8..11) == Some(b"503"));
-                    }
-                }
-                (_, None) => respond(&message, &mut self.wire),
-            }
+            each(&message, &mut self.wire);
         }
         self.buffer.drain(..seen);
         Ok(true)
+    }
+}
+
+/// Sends requests on one connection and counts final responses.
+pub struct Client {
+    connection: Connection,
+    requests: Vec<Template>,
+    flight: Arc<Flight>,
+    /// Whether a 2xx is the arrival; otherwise somebody else sees the message arrive.
+    counts_arrivals: bool,
+}
+
+impl Client {
+    /// Connects from the pool's address, which the gateway trusts.
+    pub fn connect(
+        from: IpAddr,
+        gateway: SocketAddr,
+        tls: Option<(Arc<ClientConfig>, &str)>,
+        requests: Vec<Template>,
+        flight: Arc<Flight>,
+        counts_arrivals: bool,
+    ) -> io::Result<Self> {
+        Ok(Self { connection: Connection::open(from, gateway, tls)?, requests, flight, counts_arrivals })
+    }
+}
+
+impl Wire for Client {
+    fn send(&mut self, number: u64) -> io::Result<()> {
+        let count = self.requests.len().max(1);
+        if let Some(request) = self.requests.get_mut(usize::try_from(number).unwrap_or_default() % count) {
+            self.connection.put(request.with(number));
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.connection.write()
+    }
+
+    fn attend(&mut self) -> io::Result<bool> {
+        self.connection.write()?;
+        let Self { connection, flight, counts_arrivals, .. } = self;
+        connection.read(|message, wire| match (message.head.get(8), message.number()) {
+            (Some(b'2'), Some(number)) if *counts_arrivals => flight.arrives(number),
+            (Some(b'2'), Some(_)) => flight.accepts(),
+            (Some(b'1' | b'2'), _) => {}
+            // A refusal, or a request on this connection.
+            (_, Some(number)) => {
+                flight.bounces(number);
+                if message.header(b"retry-after").is_some() {
+                    flight.advises(message.head.get(8..11) == Some(b"503"));
+                }
+            }
+            (_, None) => respond(message, "", wire),
+        })
     }
 
     fn is_answered(&self) -> bool {
@@ -364,7 +417,7 @@ mod tests {
         let cut = Cut::first(&bytes).unwrap();
         assert_eq!(cut.length, bytes.len());
         let mut out = Vec::new();
-        respond(&cut, &mut out);
+        respond(&cut, "", &mut out);
         let text = String::from_utf8(out).unwrap();
         assert!(text.contains("branch=z9hG4bKload0000000007\r\n"));
         assert!(text.contains("To: <sip:u00000@load1.example>;tag=uas\r\n"));

@@ -25,6 +25,9 @@ const ALLOCATOR: &str = "fm";
 /// Bytes of a UDP socket's buffer, as much as ours ask for; the kernel grants at most net.core.rmem_max.
 const UDP_ROOM: &str = "4194304";
 
+/// Bytes that may wait for a TCP connection; a change that two hundred watchers are told of is more than the usual.
+const TCP_QUEUE: u32 = 64 * 1024 * 1024;
+
 /// How long an ended transaction stays in memory. Its duty is to answer retransmissions, and there are none.
 const ENDED_MS: u32 = 1000;
 
@@ -115,7 +118,8 @@ fn core(listen: SocketAddr) -> String {
     format!(
         "#!KAMAILIO\ndebug=-1\nlog_stderror=yes\nfork=yes\nchildren={WORKERS}\ntcp_children={WORKERS}\n\
          async_workers=0\nenable_tls=no\nauto_aliases=no\ndns=no\nrev_dns=no\n\
-         listen=udp:{listen}\nlisten=tcp:{listen}\ntcp_connection_lifetime=3600\n"
+         listen=udp:{listen}\nlisten=tcp:{listen}\ntcp_connection_lifetime=3600\n\
+         tcp_conn_wq_max={TCP_QUEUE}\ntcp_wq_max={TCP_QUEUE}\n"
     )
 }
 
