@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::net::{TcpListener, UdpSocket};
+use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, watch};
 
 use crate::endpoint::{Input, SendTag};
@@ -341,7 +341,7 @@ impl Transport {
         let mut sockets = Vec::new();
         for addr in config.udp {
             let bound = async {
-                let socket = Arc::new(UdpSocket::bind(addr).await?);
+                let socket = Arc::new(udp::bind(addr).await?);
                 let local = socket.local_addr()?;
                 // Until the reactor has seen the socket once, sending without waiting would lose the datagram.
                 socket.writable().await?;

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use socket2::SockRef;
 use tokio::net::UdpSocket;
 
 use crate::limits::MAX_MESSAGE;
@@ -11,12 +12,26 @@ use crate::parse::{Datagram, parse_datagram};
 use crate::target::{FlowId, Source, TransportKind};
 use crate::transport::{Inbound, MAX_BATCH, NotSent, Shared};
 
+/// Bytes that the system may hold for a socket in each direction; it grants at most net.core.rmem_max and wmem_max. What it
+/// takes by itself holds some 160 requests, which a pool sends within a few milliseconds; what does not fit is lost and
+/// comes again half a second later.
+const SOCKET_BUFFER: usize = 4 * 1024 * 1024;
+
 /// A bound datagram socket.
 #[derive(Debug, Clone)]
 pub(super) struct Socket {
     pub(super) flow: FlowId,
     pub(super) local: SocketAddr,
     pub(super) socket: Arc<UdpSocket>,
+}
+
+/// Binds a socket with room for what comes while the engine is busy.
+pub(super) async fn bind(addr: SocketAddr) -> std::io::Result<UdpSocket> {
+    let socket = UdpSocket::bind(addr).await?;
+    let options = SockRef::from(&socket);
+    options.set_recv_buffer_size(SOCKET_BUFFER)?;
+    options.set_send_buffer_size(SOCKET_BUFFER)?;
+    Ok(socket)
 }
 
 impl Socket {
@@ -76,4 +91,26 @@ fn read_waiting(socket: &Socket, buffer: &mut [u8], shared: &Shared) -> Vec<Inbo
         }
     }
     batch
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_burst_that_comes_while_the_engine_is_busy_fits_into_the_socket() {
+        const BURST: usize = 200;
+        let socket = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let sender = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        for _ in 0..BURST {
+            sender.send_to(&[b'x'; 400], socket.local_addr().unwrap()).unwrap();
+        }
+        socket.readable().await.unwrap();
+        let mut buffer = [0; 1024];
+        let mut received = 0;
+        while socket.try_recv_from(&mut buffer).is_ok() {
+            received += 1;
+        }
+        assert_eq!(received, BURST);
+    }
 }
