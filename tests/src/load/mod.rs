@@ -1,5 +1,7 @@
 //! The load generator and the benchmarks of `make bench`.
 //!
+//! Other people's [`servers`] are measured beside ours; a [`component`] is the local side of those that speak XMPP.
+//!
 //! What is measured is the CPU time of the measured process; the generator takes its share of the same cores, so it
 //! works in few threads, with texts made beforehand and many messages per system call. In reading order: [`text`] (the
 //! messages), [`flight`] (what is on its way), [`pace`] (when the next one goes), [`xmpp`], [`sip`] and [`datagrams`] (the
@@ -12,6 +14,7 @@ mod axis;
 pub mod chapter;
 pub mod compare;
 pub mod datagrams;
+pub mod component;
 pub mod ends;
 pub mod flight;
 pub mod histogram;

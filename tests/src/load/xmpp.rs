@@ -5,11 +5,12 @@ use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::{ClientConnection, ServerConnection};
+use rustls::{ClientConnection, ProtocolVersion, ServerConnection};
 
 use super::flight::Flight;
 use super::pace::Wire;
 use super::text::{self, Template};
+use crate::peer::fault;
 use crate::peer::xmpp::Taker;
 
 /// Bytes taken from a record layer at once.
@@ -27,9 +28,12 @@ pub struct Sender {
 }
 
 impl Sender {
-    /// Takes over an established stream.
+    /// Takes over an established stream; all figures are those of TLS 1.3.
     pub fn new(stream: crate::peer::xmpp::Stream, stanzas: Vec<Template>) -> io::Result<Self> {
         let (socket, mut tls) = stream.into_client()?;
+        if tls.protocol_version() != Some(ProtocolVersion::TLSv1_3) {
+            return Err(fault(format!("the stream has {:?} instead of TLS 1.3", tls.protocol_version())));
+        }
         let socket = socket.into_std()?;
         socket.set_nonblocking(false)?;
         socket.set_write_timeout(Some(STALL))?;

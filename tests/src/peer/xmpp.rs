@@ -270,6 +270,14 @@ impl Stream {
         Ok(self.next().await?.text().to_owned())
     }
 
+    /// The bare connection of a stream without TLS; what was read and not taken is lost.
+    pub fn into_plain(self) -> io::Result<TcpStream> {
+        match self.io {
+            Transport::Plain(io) => Ok(io),
+            Transport::Client(_) | Transport::Server(_) | Transport::None => Err(fault("not a plain stream")),
+        }
+    }
+
     /// The bare TLS connection of an established initiating stream, for a sender that paces itself.
     pub fn into_client(self) -> io::Result<(TcpStream, rustls::ClientConnection)> {
         match self.io {

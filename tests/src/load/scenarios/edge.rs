@@ -12,7 +12,7 @@ use crate::load::ends::{self, FakeGateway};
 use crate::load::measure;
 use crate::load::pace::Pace;
 use crate::load::report::{Report, Target, What, Who};
-use crate::load::text;
+use crate::load::text::{self, Template};
 use crate::load::xmpp::{self, Sender};
 use crate::peer::process::Process;
 use crate::peer::road::{Road, retry};
@@ -104,8 +104,8 @@ pub(super) async fn measure(bench: &Bench, report: &mut Report) -> io::Result<()
     let edge = bench.road.start_edge().await?;
     let gateway = attach(bench).await?;
     let _partner = partner(bench).await?;
-    idle(&bench.road, &edge, report).await?;
-    handshakes(&bench.road, &edge, report).await?;
+    idle(&bench.road, &edge, Who::Us, report).await?;
+    handshakes(&bench.road, &edge, Who::Us, report).await?;
     inbound(bench, &edge, report).await?;
     outbound(bench, &edge, &gateway, report).await
 }
@@ -140,12 +140,17 @@ pub(super) async fn partner(bench: &Bench) -> io::Result<Partner> {
 
 /// An established stream that sends messages.
 pub(super) async fn sender(road: &Road) -> io::Result<Sender> {
+    sender_of(road, text::stanzas(PAIRS, REMOTE, LOCAL)).await
+}
+
+/// The same, with these messages.
+pub(super) async fn sender_of(road: &Road, stanzas: Vec<Template>) -> io::Result<Sender> {
     let own = road.authority.issue(&[REMOTE])?;
     let config = tls::client(&road.authority, Some(&own))?;
     let edge = road.plan.edge;
     let stream =
         retry("a stream to the edge", async || Stream::establish(Some(PARTNER), edge, REMOTE, LOCAL, &config).await);
-    Sender::new(stream.await?, text::stanzas(PAIRS, REMOTE, LOCAL))
+    Sender::new(stream.await?, stanzas)
 }
 
 /// Opens streams from many addresses and all partners, a few at a time.
@@ -169,25 +174,27 @@ async fn streams(road: &Road, count: usize) -> io::Result<Vec<Stream>> {
     Ok(open)
 }
 
-async fn idle(road: &Road, edge: &Process, report: &mut Report) -> io::Result<()> {
+/// Memory of the measured server, which listens where the edge does otherwise.
+pub(super) async fn idle(road: &Road, server: &Process, who: Who, report: &mut Report) -> io::Result<()> {
     let _first = streams(road, FIRST_STREAMS).await?;
     tokio::time::sleep(SETTLE).await;
-    let before = edge.resident()?;
+    let before = server.resident()?;
     let _idle = streams(road, IDLE_STREAMS).await?;
     tokio::time::sleep(SETTLE).await;
-    let grown = edge.resident()?.saturating_sub(before);
-    report.add(EDGE_IDLE_STREAM_KB, Who::Us, grown as f64 / IDLE_STREAMS as f64 / 1000.0);
+    let grown = server.resident()?.saturating_sub(before);
+    report.add(EDGE_IDLE_STREAM_KB, who, grown as f64 / IDLE_STREAMS as f64 / 1000.0);
     Ok(())
 }
 
-async fn handshakes(road: &Road, edge: &Process, report: &mut Report) -> io::Result<()> {
+/// CPU of the measured server, which listens where the edge does otherwise.
+pub(super) async fn handshakes(road: &Road, server: &Process, who: Who, report: &mut Report) -> io::Result<()> {
     drop(streams(road, FIRST_STREAMS).await?);
-    let before = edge.cpu()?;
+    let before = server.cpu()?;
     drop(streams(road, HANDSHAKES).await?);
     // The end of a stream belongs to its cost.
     tokio::time::sleep(Duration::from_millis(200)).await;
-    let spent = edge.cpu()?.saturating_sub(before);
-    report.add(EDGE_HANDSHAKE_CPU_MS, Who::Us, spent.as_secs_f64() * 1e3 / HANDSHAKES as f64);
+    let spent = server.cpu()?.saturating_sub(before);
+    report.add(EDGE_HANDSHAKE_CPU_MS, who, spent.as_secs_f64() * 1e3 / HANDSHAKES as f64);
     Ok(())
 }
 
@@ -202,19 +209,21 @@ async fn inbound(bench: &Bench, edge: &Process, report: &mut Report) -> io::Resu
     wire.close()
 }
 
+/// Messages to the partner's users.
+pub(super) fn outbound_stanzas() -> Vec<Template> {
+    (0..PAIRS).map(|pair| text::stanza(&text::user("a", pair, LOCAL), &text::user("u", pair, REMOTE))).collect()
+}
+
 async fn outbound(bench: &Bench, edge: &Process, gateway: &FakeGateway, report: &mut Report) -> io::Result<()> {
-    let stanzas = || -> Vec<_> {
-        (0..PAIRS).map(|pair| text::stanza(&text::user("a", pair, LOCAL), &text::user("u", pair, REMOTE))).collect()
-    };
     // Arrival is the partner's receipt; the edge's acknowledgement comes on top and is counted by nobody.
     let flight = bench.flight();
-    let wire = gateway.wire(stanzas(), &flight)?;
+    let wire = gateway.wire(outbound_stanzas(), &flight)?;
     let (sample, _) = measure::run(Pace::Saturate { aloft: ALOFT }, wire, &flight, &[edge]).await?;
     report.losses("edge outbound", &sample);
     report.add(EDGE_OUTBOUND_PER_CPU_SECOND, Who::Us, sample.per_cpu_second(0));
     report.add(EDGE_OUTBOUND_PER_SECOND, Who::Us, sample.per_second);
     let flight = bench.flight();
-    let wire = gateway.wire(stanzas(), &flight)?;
+    let wire = gateway.wire(outbound_stanzas(), &flight)?;
     let (sample, _) = measure::run(Pace::Steady { per_second: STEADY }, wire, &flight, &[edge]).await?;
     report.add(EDGE_OUTBOUND_STEADY_CPU_US, Who::Us, sample.cpu_us.first().copied().unwrap_or_default());
     Ok(())

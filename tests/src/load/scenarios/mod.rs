@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::ends::Stage;
 use super::flight::Flight;
-use super::report::Report;
+use super::report::{Report, Who};
 use crate::peer::dns::Dns;
 use crate::peer::fault;
 use crate::peer::road::{Plan, Road};
@@ -23,6 +23,7 @@ mod overload;
 mod presence;
 mod sip_peers;
 mod whole;
+mod xmpp_peers;
 
 /// Pairs of users that talk; one address takes one message at a time, so there must be many.
 const PAIRS: usize = 2000;
@@ -57,6 +58,8 @@ struct Scenario {
 /// In the order of the table; in each round one after the other, so that ours and those of peers take turns.
 const SCENARIOS: &[Scenario] = &[
     every("edge"),
+    every("prosody"),
+    every("ejabberd"),
     every("gateway"),
     every("datagrams"),
     every("sip-peers"),
@@ -163,6 +166,8 @@ async fn play(
     let measured = match name {
         "curve" => curve::measure(&bench, report).await,
         "edge" => edge::measure(&bench, report).await,
+        "prosody" => xmpp_peers::measure(&bench, Who::Prosody, report).await,
+        "ejabberd" => xmpp_peers::measure(&bench, Who::Ejabberd, report).await,
         "gateway" => gateway::measure(&bench, report).await,
         "datagrams" => datagrams::measure(&bench, report).await,
         "sip-peers" => sip_peers::measure(&bench, report).await,

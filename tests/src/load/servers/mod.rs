@@ -15,6 +15,31 @@ use crate::peer::process::Process;
 use crate::peer::{fault, until};
 
 pub mod kamailio;
+pub mod ejabberd;
+pub mod prosody;
+
+/// The host at which an XMPP server discards what it is sent; as long as the domain whose stanzas are delivered.
+pub const DISCARDING: &str = "discard.example";
+
+/// The host that an XMPP server insists on having; nobody writes to it.
+const OWN: &str = "server.example";
+
+/// What the component shows to the server.
+pub const COMPONENT_SECRET: &str = "a secret on the loopback";
+
+/// An XMPP server as it is measured.
+pub struct Federated<'a> {
+    /// Whom everybody believes.
+    pub authority: &'a Authority,
+    /// The domain of its component.
+    pub domain: &'a str,
+    /// Where it takes streams of other servers.
+    pub s2s: SocketAddr,
+    /// Where it takes the component.
+    pub component: SocketAddr,
+    /// Whom it asks for other servers.
+    pub dns: SocketAddr,
+}
 
 /// Lines of the log that explain why a server does not serve.
 const LAST_LINES: usize = 15;
