@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::digest;
@@ -34,12 +34,14 @@ pub enum Tells {
     Itself,
     /// That the whole row of [`MARK_EVERY`] up to this message was taken.
     Row,
+    /// Nothing: messages leave from here, and what comes back is an error with the message in it.
+    Nothing,
 }
 
 /// An authenticated component; the stanzas that it is sent are counted by a thread of its own.
 pub struct Component {
     socket: TcpStream,
-    is_telling_of_rows: Arc<AtomicBool>,
+    tells: Arc<Mutex<Tells>>,
 }
 
 impl Component {
@@ -69,16 +71,16 @@ impl Component {
         socket.set_nonblocking(false)?;
         socket.set_write_timeout(Some(STALL))?;
         let reads = socket.try_clone()?;
-        let is_telling_of_rows: Arc<AtomicBool> = Arc::default();
-        let is_row = Arc::clone(&is_telling_of_rows);
+        let tells = Arc::new(Mutex::new(Tells::Itself));
+        let told = Arc::clone(&tells);
         // The thread ends with the connection.
-        std::thread::spawn(move || count(reads, &flight, &is_row));
-        Ok(Self { socket, is_telling_of_rows })
+        std::thread::spawn(move || count(reads, &flight, &told));
+        Ok(Self { socket, tells })
     }
 
     /// What arrivals tell from now on.
     pub fn tells(&self, tells: Tells) {
-        self.is_telling_of_rows.store(tells == Tells::Row, Ordering::Relaxed);
+        *self.tells.lock().unwrap_or_else(PoisonError::into_inner) = tells;
     }
 
     /// A wire that sends these messages, one after the other.
@@ -102,7 +104,7 @@ fn handshake(id: &str, secret: &str) -> String {
     })
 }
 
-fn count(mut socket: TcpStream, flight: &dyn Fn() -> Option<Arc<Flight>>, is_row: &AtomicBool) -> io::Result<()> {
+fn count(mut socket: TcpStream, flight: &dyn Fn() -> Option<Arc<Flight>>, tells: &Mutex<Tells>) -> io::Result<()> {
     let (mut chunk, mut buffer) = (vec![0; READ], Vec::new());
     loop {
         let count = socket.read(&mut chunk)?;
@@ -114,20 +116,22 @@ fn count(mut socket: TcpStream, flight: &dyn Fn() -> Option<Arc<Flight>>, is_row
             buffer.clear();
             continue;
         };
-        let tells = if is_row.load(Ordering::Relaxed) { Tells::Row } else { Tells::Itself };
+        let tells = *tells.lock().unwrap_or_else(PoisonError::into_inner);
         for _ in memchr::memmem::find_iter(&buffer, b"type='error'") {
             flight.fails();
         }
-        let seen = text::bracketed(&buffer, |number| row(number, tells).for_each(|number| flight.arrives(number)));
+        let seen =
+            text::bracketed(&buffer, |number| spoken_for(number, tells).for_each(|number| flight.arrives(number)));
         buffer.drain(..seen);
     }
 }
 
 /// The messages that an arrival speaks for.
-fn row(number: u64, tells: Tells) -> std::ops::RangeInclusive<u64> {
+fn spoken_for(number: u64, tells: Tells) -> Range<u64> {
     match tells {
-        Tells::Itself => number..=number,
-        Tells::Row => number - number % MARK_EVERY..=number,
+        Tells::Itself => number..number + 1,
+        Tells::Row => number - number % MARK_EVERY..number + 1,
+        Tells::Nothing => number..number,
     }
 }
 
@@ -199,7 +203,8 @@ mod tests {
 
     #[test]
     fn the_last_of_a_row_speaks_for_the_row() {
-        assert_eq!(row(300_000_199, Tells::Row), 300_000_100..=300_000_199);
-        assert_eq!(row(300_000_199, Tells::Itself), 300_000_199..=300_000_199);
+        assert_eq!(spoken_for(300_000_199, Tells::Row), 300_000_100..300_000_200);
+        assert_eq!(spoken_for(300_000_199, Tells::Itself), 300_000_199..300_000_200);
+        assert!(spoken_for(300_000_199, Tells::Nothing).is_empty());
     }
 }

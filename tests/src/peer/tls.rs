@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
+use rustls::client::Resumption;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
@@ -19,16 +20,17 @@ fn roots(authority: &Authority) -> io::Result<RootCertStore> {
     Ok(roots)
 }
 
-/// Verifies the server strictly; shows `own` if there is one.
+/// Verifies the server strictly; shows `own` if there is one. Each handshake is a full one: nothing is resumed.
 pub fn client(authority: &Authority, own: Option<&Credentials>) -> io::Result<Arc<ClientConfig>> {
     let builder = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(io::Error::other)?
         .with_root_certificates(roots(authority)?);
-    let config = match own {
+    let mut config = match own {
         Some(own) => builder.with_client_auth_cert(own.chain.clone(), own.key.clone_key()).map_err(io::Error::other)?,
         None => builder.with_no_client_auth(),
     };
+    config.resumption = Resumption::disabled();
     Ok(Arc::new(config))
 }
 

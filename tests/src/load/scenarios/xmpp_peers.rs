@@ -16,6 +16,7 @@ use crate::load::pace::Pace;
 use crate::load::report::{Report, Target, What, Who};
 use crate::load::servers::{COMPONENT_SECRET, DISCARDING, Federated, Server, ejabberd, prosody};
 use crate::load::text::{self, Template};
+use crate::peer::dns::Dns;
 use crate::peer::fault;
 
 /// A server that is asked for the steady rate must be able to do this many times as much: below, what is measured is
@@ -40,7 +41,7 @@ pub(super) async fn measure(bench: &Bench, who: Who, report: &mut Report) -> io:
         component: plan.link,
         dns: plan.dns,
     };
-    let _dns = bench.dns().await?;
+    let _dns = dns(bench, who).await?;
     let server = match who {
         Who::Prosody => prosody::start(&federated).await?,
         Who::Ejabberd => ejabberd::start(&federated).await?,
@@ -54,6 +55,17 @@ pub(super) async fn measure(bench: &Bench, who: Who, report: &mut Report) -> io:
     discarded(bench, &server, &component, who, report).await?;
     delivered(bench, &server, &component, who, report).await?;
     sent(bench, &server, &component, who, report).await
+}
+
+/// ejabberd asks its name server for SRV records only and libc for addresses, which needs no name server for what is an
+/// address already.
+async fn dns(bench: &Bench, who: Who) -> io::Result<Dns> {
+    if who != Who::Ejabberd {
+        return bench.dns().await;
+    }
+    let dns = Dns::start(bench.road.plan.dns).await?;
+    dns.xmpp(REMOTE, &bench.partner.ip().to_string(), bench.partner.port());
+    Ok(dns)
 }
 
 /// Received and discarded, but for the last of each row of [`MARK_EVERY`], which tells that the row was read.
@@ -81,7 +93,6 @@ async fn discarded(
         report.add(EDGE_INBOUND_STEADY_CPU_US, who, sample.cpu_us.first().copied().unwrap_or_default());
         wire = marked.wire;
     }
-    component.tells(Tells::Itself);
     wire.close()
 }
 
@@ -114,6 +125,7 @@ async fn delivered(
 }
 
 async fn sent(bench: &Bench, server: &Server, component: &Component, who: Who, report: &mut Report) -> io::Result<()> {
+    component.tells(Tells::Nothing);
     let wire = component.wire(edge::outbound_stanzas())?;
     let (sample, wire) =
         measure::run(Pace::Saturate { aloft: ALOFT }, wire, &bench.flight(), &[&server.process]).await?;

@@ -39,7 +39,10 @@ pub async fn start(federated: &Federated<'_>) -> io::Result<Server> {
         std::net::IpAddr::V6(_) => return Err(fault("the name server of the benchmark has an IPv4 address")),
     };
     let port = federated.dns.port();
-    let inet = format!("{{lookup, [dns]}}.\n{{nameserver, {{{a},{b},{c},{d}}}, {port}}}.\n{{edns, 0}}.\n");
+    // Without the first line the machine's own name servers take over as soon as Erlang looks at resolv.conf.
+    let inet = format!(
+        "{{resolv_conf, \"\"}}.\n{{hosts_file, \"\"}}.\n{{lookup, [dns]}}.\n{{nameserver, {{{a},{b},{c},{d}}}, {port}}}.\n"
+    );
     let inet = folder.write("inetrc", &inet)?;
     let mnesia = format!("\"{}\"", folder.folder("mnesia")?.display());
     let environment = [
