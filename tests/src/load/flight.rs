@@ -1,5 +1,6 @@
 //! What is on its way: when each message left, how many arrived, how long they took.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -124,6 +125,16 @@ impl Flight {
     /// How many refusals said when to come back, and how many of these were 503.
     pub fn advised(&self) -> (u64, u64) {
         (self.advised.load(Ordering::Relaxed), self.unavailable.load(Ordering::Relaxed))
+    }
+
+    /// The numbers that left.
+    pub fn numbers(&self) -> Range<u64> {
+        self.first..self.departed.load(Ordering::Relaxed)
+    }
+
+    /// Whether this message has arrived.
+    pub fn has_arrived(&self, number: u64) -> bool {
+        self.slot(number).is_some_and(|slot| slot.load(Ordering::Relaxed) == ARRIVED)
     }
 
     /// How many left.

@@ -9,6 +9,10 @@
 //! edge and a fake gateway), [`servers`] (other people's), [`measure`] (a window of time), [`scenarios`], [`report`] (what
 //! they tell), [`results`] (what is saved), [`table`] and [`compare`] (what is printed), [`plot`] and [`chapter`] (the
 //! pictures, and the book).
+//! messages), [`flight`] (what is on its way), [`pace`] (when the next one goes), [`xmpp`] and [`sip`] (the wires),
+//! [`notifier`] (a presence server), [`ends`] (a fake edge and a fake gateway), [`measure`] (a window of time), [`scenarios`], [`report`] (what they tell),
+//! [`results`] (what is saved), [`table`] and [`compare`] (what is printed), [`plot`] and
+//! [`chapter`] (the pictures, and the book).
 
 mod axis;
 pub mod chapter;

@@ -81,34 +81,38 @@ impl Wire for Sender {
 
 /// Takes the edge's streams and counts the messages on them.
 pub fn counting(flight: impl Fn() -> Option<Arc<Flight>> + Send + Sync + 'static) -> Taker {
-    let flight = Arc::new(flight);
-    Arc::new(move |stream, first| {
-        let flight = Arc::clone(&flight);
-        let (socket, tls) = stream.into_inner();
-        // The thread ends with the connection.
-        std::thread::spawn(move || count(socket.into_std()?, tls, first, flight.as_ref()));
+    taking(move |bytes| {
+        let Some(flight) = flight() else { return bytes.len() };
+        for _ in memchr::memmem::find_iter(bytes, b"type='error'") {
+            flight.fails();
+        }
+        text::bracketed(bytes, |number| flight.arrives(number))
     })
 }
 
-fn count(
+/// Takes the edge's streams and shows what is on them to somebody who tells how much of it he need not see again.
+pub fn taking(look: impl Fn(&[u8]) -> usize + Send + Sync + 'static) -> Taker {
+    let look = Arc::new(look);
+    Arc::new(move |stream, first| {
+        let look = Arc::clone(&look);
+        let (socket, tls) = stream.into_inner();
+        // The thread ends with the connection.
+        std::thread::spawn(move || take(socket.into_std()?, tls, first, look.as_ref()));
+    })
+}
+
+fn take(
     mut socket: TcpStream,
     mut tls: ServerConnection,
     mut buffer: Vec<u8>,
-    flight: &dyn Fn() -> Option<Arc<Flight>>,
+    look: &dyn Fn(&[u8]) -> usize,
 ) -> io::Result<()> {
     socket.set_nonblocking(false)?;
     let mut chunk = vec![0; READ];
     loop {
         while let Some(count) = pending(&mut tls, &mut chunk)? {
             buffer.extend_from_slice(chunk.get(..count).unwrap_or_default());
-            let Some(flight) = flight() else {
-                buffer.clear();
-                continue;
-            };
-            for _ in memchr::memmem::find_iter(&buffer, b"type='error'") {
-                flight.fails();
-            }
-            let seen = text::bracketed(&buffer, |number| flight.arrives(number));
+            let seen = look(&buffer);
             buffer.drain(..seen);
         }
         if tls.read_tls(&mut socket)? == 0 {

@@ -22,6 +22,7 @@ mod growth;
 mod overload;
 mod presence;
 mod sip_peers;
+mod storms;
 mod whole;
 mod xmpp_peers;
 
@@ -68,6 +69,7 @@ const SCENARIOS: &[Scenario] = &[
     every("whole"),
     once("curve"),
     once("overload"),
+    once("storms"),
     once("growth-partners"),
     once("growth-pairs"),
     once("growth-streams"),
@@ -154,6 +156,7 @@ async fn play(
     let open = plan(index * PORTS_APART, matches!(name, "whole" | "curve"));
     let plan = match name {
         "overload" => Plan { is_unlimited: false, is_sip_secured: true, ..open },
+        "storms" => storms::plan(open),
         _ => open,
     };
     let bench = Bench {
@@ -177,6 +180,7 @@ async fn play(
         "growth-partners" => growth::partners::measure(&bench, report).await,
         "growth-pairs" => growth::pairs::measure(&bench, report).await,
         "growth-streams" => growth::streams::measure(&bench, report).await,
+        "storms" => storms::measure(&bench, report).await,
         _ => whole::measure(&bench, report).await,
     };
     if let Err(error) = measured {

@@ -241,7 +241,7 @@ fn course(flight: &Flight) -> String {
 }
 
 /// A stream of a partner's to the edge that sends its users' messages.
-async fn stream_of(road: &Road, domain: &str, pairs: usize) -> io::Result<Sender> {
+pub(super) async fn stream_of(road: &Road, domain: &str, pairs: usize) -> io::Result<Sender> {
     let own = road.authority.issue(&[domain])?;
     let config = tls::client(&road.authority, Some(&own))?;
     let edge = road.plan.edge;
@@ -270,20 +270,20 @@ impl<W: Wire> Wire for Several<W> {
 }
 
 /// A wire that is driven in a thread of its own until its flight is stopped.
-struct Load<W> {
-    flight: Arc<Flight>,
+pub(super) struct Load<W> {
+    pub(super) flight: Arc<Flight>,
     driver: JoinHandle<(io::Result<()>, W)>,
 }
 
 impl<W: Wire + Send + 'static> Load<W> {
-    fn start(pace: Pace, mut wire: W, flight: Arc<Flight>) -> Self {
+    pub(super) fn start(pace: Pace, mut wire: W, flight: Arc<Flight>) -> Self {
         let driven = Arc::clone(&flight);
         let driver = tokio::task::spawn_blocking(move || (pace::drive(pace, &driven, &mut wire), wire));
         Self { flight, driver }
     }
 
     /// Sends no more, waits for what is on its way, and gives the wire back.
-    async fn end(self) -> io::Result<W> {
+    pub(super) async fn end(self) -> io::Result<W> {
         self.flight.stop();
         let (ended, wire) = self.driver.await.map_err(io::Error::other)?;
         ended.map(|()| wire)
