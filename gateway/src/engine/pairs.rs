@@ -14,7 +14,7 @@ use super::messages::{ANSWER_PATIENCE, Answered, Due};
 use super::operator::{Removed, Reply, Ticket};
 use super::records::{Offer, Records, Setback};
 use super::requests::{Purpose, Route};
-use super::{CLAIM_INTERVAL, CLAIM_LIMIT, Engine, Now, Outputs, StanzaPurpose};
+use super::{CLAIM_INTERVAL, CLAIM_LIMIT, CLAIM_PAUSE, Engine, Now, Outputs, StanzaPurpose};
 use crate::link::{Receipt, StanzaIn, StanzaOut};
 use crate::policy::{self, Admission, Intent, PartnerEntry, Standing};
 use crate::presence::record::{Change, Pair, PairKey};
@@ -509,7 +509,7 @@ impl Engine {
     /// Pairs whose time has come.
     pub(super) fn pairs_claimed(&mut self, claimed: Result<Vec<Pair>, StoreError>, now: Now, out: &mut Outputs) {
         let pause = match &claimed {
-            Ok(pairs) if pairs.len() >= CLAIM_LIMIT => Duration::ZERO,
+            Ok(pairs) if pairs.len() >= CLAIM_LIMIT => CLAIM_PAUSE,
             Ok(_) => CLAIM_INTERVAL,
             Err(error) => {
                 self.store_failed(error, now, out);

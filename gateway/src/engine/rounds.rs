@@ -54,7 +54,7 @@ pub enum News {
 impl News {
     /// Whether what is read is counted, too.
     fn reads_all(&self) -> bool {
-        matches!(self, Self::Count | Self::All(PairInput::Restart))
+        matches!(self, Self::Count | Self::All(PairInput::Restart { .. }))
     }
 }
 
@@ -77,7 +77,7 @@ impl Round {
 fn label(input: &PairInput) -> &'static str {
     match input {
         PairInput::PartnerRemoved => "removed",
-        PairInput::Restart => "again",
+        PairInput::Restart { .. } => "again",
         _ => "changed",
     }
 }
@@ -137,7 +137,7 @@ impl Engine {
     pub(super) fn begin(&mut self, is_first: bool, now: Now, out: &mut Outputs) {
         self.rounds.count_at = self.is_shared().then_some(now.instant + COUNT_INTERVAL);
         for domain in self.settings.partner_domains.clone() {
-            let news = if is_first { News::All(PairInput::Restart) } else { News::Count };
+            let news = if is_first { News::All(PairInput::Restart { before_ms: self.started_ms }) } else { News::Count };
             self.add_own_round(Round { domain, news });
         }
         self.read_page(now, out);
@@ -318,7 +318,7 @@ impl Engine {
                 (was, is) if was == is => continue,
                 (_, None) => PairInput::PartnerRemoved,
                 (Some(_), Some(_)) => PairInput::PartnerChanged,
-                (None, Some(_)) => PairInput::Restart,
+                (None, Some(_)) => PairInput::Restart { before_ms: now.unix_ms },
             };
             for key in self.pairs.records.keys_where(|key| key.remote.domain() == domain.as_str()) {
                 self.pair_event(key, PairEvent::quiet(input.clone()), now, out);

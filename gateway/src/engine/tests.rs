@@ -525,7 +525,9 @@ impl Rig {
 
     /// An engine that knows nothing over the same store, as after a restart.
     fn restarted(self) -> Self {
-        Self { stored: self.stored, now: self.now, ..Self::new() }
+        // No process starts in the millisecond in which another one still worked.
+        let now = Now { unix_ms: self.now.unix_ms + 1, ..self.now };
+        Self { stored: self.stored, now, ..Self::new() }
     }
 
     fn disk_full() -> StoreError {

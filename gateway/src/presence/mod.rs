@@ -141,8 +141,11 @@ pub enum PairInput {
     OperatorRemoved,
     /// A sweep found that the record has drifted.
     Mend,
-    /// The process started: what was under way then has been lost.
-    Restart,
+    /// The process started: what was under way then has been lost, but not what it has begun itself since.
+    Restart {
+        /// When it started.
+        before_ms: u64,
+    },
     /// Presence of this serial was long on its way: what was sent after it by another gateway may have come before it.
     Late {
         /// Its serial.
@@ -219,7 +222,7 @@ impl Pair {
             PairInput::AccessBack => step.access_back(),
             PairInput::OperatorRemoved => step.operator_removed(),
             PairInput::Mend => step.mend(),
-            PairInput::Restart => step.restart(),
+            PairInput::Restart { before_ms } => step.restart(*before_ms),
             PairInput::Late { serial } => step.late(*serial),
             PairInput::Missed => step.missed(),
         }
@@ -408,7 +411,7 @@ impl Step<'_, '_> {
         self.revoke_inbound();
     }
 
-    fn restart(&mut self) {
+    fn restart(&mut self, before_ms: u64) {
         // What he said while nobody listened is not known. Where nobody watches, her next SUBSCRIBE asks.
         if self.pair.outbound.authorisation == OutAuthorisation::To {
             if self.pair.outbound.dialogs.is_empty() {
@@ -417,13 +420,16 @@ impl Step<'_, '_> {
                 self.say(PresenceKind::Probe);
             }
         }
-        self.pair.owed.iter_mut().for_each(|owed| owed.resend_at = 0);
-        self.pair.outbound.dialogs.iter_mut().for_each(|watcher| {
-            if let Some(in_flight) = &mut watcher.in_flight {
-                in_flight.resend_at = 0;
-            }
-        });
-        self.restart_attempt();
+        let now = self.now();
+        let is_lost = |until, patience| refresh::is_of_before(until, patience, before_ms, now);
+        for owed in self.pair.owed.iter_mut().filter(|owed| is_lost(owed.resend_at, refresh::OUTCOME_PATIENCE_MS)) {
+            owed.resend_at = 0;
+        }
+        let in_flight = self.pair.outbound.dialogs.iter_mut().filter_map(|watcher| watcher.in_flight.as_mut());
+        for in_flight in in_flight.filter(|notify| is_lost(notify.resend_at, refresh::NOTIFY_PATIENCE_MS)) {
+            in_flight.resend_at = 0;
+        }
+        self.restart_attempt(before_ms);
         self.due();
     }
 
@@ -434,7 +440,7 @@ impl Step<'_, '_> {
     }
 
     fn missed(&mut self) {
-        self.restart();
+        self.restart(u64::MAX);
         if matches!(self.pair.inbound.dialog, record::InDialog::Live { refresh: None, .. }) {
             // The NOTIFY that answers has all of her state (RFC 6665, section 4.4.1).
             self.refresh_dialog(self.context.settings.expires_s);

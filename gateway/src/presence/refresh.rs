@@ -61,6 +61,13 @@ pub(super) fn refresh_time(now: u64, expires_at: u64, jitter: u64) -> u64 {
     planned.min(latest).max(now + remaining / 2).max(now + 1)
 }
 
+/// Whether what is awaited for `patience_ms`, until `until`, was begun before a moment. What has another patience, or was
+/// begun by a clock that is ahead, counts as begun before: to do it again is the safe side.
+pub(super) fn is_of_before(until: u64, patience_ms: u64, before_ms: u64, now: u64) -> bool {
+    let begun = until.saturating_sub(patience_ms);
+    begun < before_ms || begun > now
+}
+
 /// The wait after `attempts` failures in a row, give or take 20 %. `jitter` is from 0 to 399.
 fn backoff_ms(attempts: u32, jitter: u64) -> u64 {
     let plain = BACKOFF_FIRST_MS.saturating_mul(1 << attempts.min(10)).min(BACKOFF_MAX_MS);

@@ -326,10 +326,15 @@ impl Step<'_, '_> {
     }
 
     /// Starts an attempt over that was under way when the process ended.
-    pub(super) fn restart_attempt(&mut self) {
+    pub(super) fn restart_attempt(&mut self, before_ms: u64) {
+        let now = self.now();
+        let is_lost = |give_up_at| refresh::is_of_before(give_up_at, TIMER_N_MS, before_ms, now);
         match &self.pair.inbound.dialog {
-            InDialog::Trying { asked_s, .. } => self.start_dialog(*asked_s),
-            InDialog::Live { refresh: Some(refresh), .. } => self.refresh_dialog(refresh.asked_s),
+            InDialog::Trying { asked_s, give_up_at, .. } if is_lost(*give_up_at) => self.start_dialog(*asked_s),
+            InDialog::Live { refresh: Some(refresh), .. } if is_lost(refresh.give_up_at) => {
+                self.refresh_dialog(refresh.asked_s);
+            }
+            InDialog::Trying { .. } => {}
             InDialog::Live { .. } | InDialog::Closing { .. } | InDialog::Backoff { .. } | InDialog::None => {}
         }
     }

@@ -244,7 +244,7 @@ fn after_a_start_twenty_dialogs_are_taken_up_in_a_second() {
 // Rule: life.restart.pace, life.stream-loss
 #[test]
 fn a_start_and_a_partners_return_are_told_to_one_pair_after_the_other() {
-    for (news, rate) in [(PairInput::Restart, 20), (PairInput::StreamBack, 10)] {
+    for (news, rate) in [(PairInput::Restart { before_ms: u64::MAX }, 20), (PairInput::StreamBack, 10)] {
         let mut rig = Rig::new();
         rig.is_store_mute = true;
         let round = Round { domain: DomainName::parse("fabrikam.example").unwrap(), news: News::All(news) };
@@ -258,4 +258,24 @@ fn a_start_and_a_partners_return_are_told_to_one_pair_after_the_other() {
         }
         assert_eq!(rig.out.loads.len(), rate);
     }
+}
+
+// Rule: life.restart.pace
+#[test]
+fn what_an_outage_has_left_due_is_taken_two_thousand_a_second() {
+    let mut rig = Rig::new();
+    rig.is_store_mute = true;
+    rig.engine.start(rig.now, &mut rig.out);
+    let mut taken = 0;
+    for _ in 0..1_000 {
+        rig.handle(Input::DeadlinePassed);
+        if let Some(limit) = rig.out.claim_due.take() {
+            // The store answers at once, and there is always more.
+            let pairs = (taken..taken + limit).map(|n| Pair::new(key(&format!("u{n}@contoso.example"), BOB))).collect();
+            taken += limit;
+            rig.handle(Input::Claimed(Ok(pairs)));
+        }
+        rig.wait(Duration::from_millis(1));
+    }
+    assert_eq!(taken, 2_000);
 }

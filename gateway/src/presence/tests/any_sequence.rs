@@ -76,7 +76,7 @@ proptest! {
                     lab.now = lab.pair.due_at.unwrap_or(lab.now).max(lab.now);
                     lab.feed(PairInput::Due)
                 }
-                20 => lab.feed([PairInput::StreamLost, PairInput::StreamBack, PairInput::Restart, PairInput::Activity][usize::from(detail) % 4].clone()),
+                20 => lab.feed([PairInput::StreamLost, PairInput::StreamBack, PairInput::Restart { before_ms: u64::MAX }, PairInput::Activity][usize::from(detail) % 4].clone()),
                 21 => lab.feed([PairInput::AccessLost, PairInput::AccessBack][usize::from(detail) % 2].clone()),
                 22 => lab.feed(PairInput::Mend),
                 _ => {

@@ -20,7 +20,7 @@ fn what_was_under_way_when_the_process_ended_is_done_again() {
     let mut lab = Lab::new(FED);
     lab.alice("c1", 1, 3600, None, "");
     lab.typed("subscribe");
-    let out = lab.feed(PairInput::Restart);
+    let out = lab.feed(PairInput::Restart { before_ms: u64::MAX });
     assert_eq!(notify_states(&out), ["pending;expires=3600"]);
     assert_eq!(stanzas(&out), ["Subscribe -"]);
     assert_eq!(subscribes(&out), 1);
@@ -29,6 +29,24 @@ fn what_was_under_way_when_the_process_ended_is_done_again() {
     lab.alice("c1", 1, 3600, None, "");
     let out = lab.due();
     assert_eq!((lab.now, notify_states(&out).len()), (T0 + NOTIFY_PATIENCE_MS, 1));
+}
+
+// A start is told to one pair after the other, and meanwhile time brings refreshes of its own.
+// Rule: life.restart
+#[test]
+fn what_was_begun_since_the_process_started_is_not_begun_again() {
+    let mut lab = Lab::new(FED);
+    let before_ms = lab.now;
+    lab.now += 1_000;
+    lab.alice("c1", 1, 3600, None, "");
+    let subscribe = sent(&lab.typed("subscribe"));
+    assert!(lab.feed(PairInput::Restart { before_ms }).is_empty());
+    lab.notify(&subscribe, "p1", 2, "active;expires=600", &pidf(&[("desk", "open", "")]));
+    lab.settle_all();
+    assert!((0..20).any(|_| subscribes(&lab.due()) == 1));
+    assert_eq!(subscribes(&lab.feed(PairInput::Restart { before_ms })), 0);
+    let later = lab.now + 1;
+    assert_eq!(subscribes(&lab.feed(PairInput::Restart { before_ms: later })), 1);
 }
 
 #[test]

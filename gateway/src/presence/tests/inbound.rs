@@ -672,7 +672,7 @@ fn a_refusal_that_waits_survives_a_restart() {
     assert!(stanzas(&lab.answer(&subscribe, 404, &[])).is_empty());
     let kept = lab.pair.clone();
     assert!(kept.inbound.refusal_due.is_some_and(|at| kept.due_at == Some(at)));
-    let out = lab.feed(PairInput::Restart);
+    let out = lab.feed(PairInput::Restart { before_ms: u64::MAX });
     assert!(!stanzas(&out).contains(&"Unsubscribed -".to_owned()), "{out:?}");
     assert_eq!(lab.pair.inbound.refusal_due, kept.inbound.refusal_due);
     lab.now = kept.inbound.refusal_due.unwrap();
