@@ -3,6 +3,7 @@
 //! One lock around the machine of [`Pool`], held for a batch and never across an await. Outcomes leave by the queue of
 //! events that the engine reads.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -26,6 +27,10 @@ use super::live::{EdgeFacts, LinkLoad, PartnerLoad};
 
 /// A stanza that is sent again in its last moment is given this much: enough for a stream that is open.
 const LEAST_PATIENCE: Duration = Duration::from_secs(1);
+
+/// What one partner may have of [`HELD_COST`]: a partner for whom there is too much, or who is slow, leaves room for what
+/// goes to all others, and only his senders are asked to come back later.
+const HELD_FOR_PARTNER: usize = HELD_COST / 2;
 
 /// What only the gateway's direction of the link has.
 #[derive(Debug, Default)]
@@ -132,6 +137,8 @@ struct State {
     pool: Pool<Pending>,
     edges: HashMap<PeerId, Edge>,
     deliveries: Deliveries,
+    /// What the pool holds for each partner who has something there, by [`Routed::flow`].
+    held_for: HashMap<u64, usize>,
     /// Kept from step to step for its memory.
     effects: Vec<Effect<Pending>>,
     draining: bool,
@@ -195,11 +202,13 @@ impl Hub {
         for stanza in stanzas {
             let give_up_at = now + stanza.patience;
             let pending = Pending { stanza, give_up_at };
-            if !pending.stanza.is_owed && state.pool.held() + pending.cost() > HELD_COST {
-                let failure = Failure::new(StanzaCondition::ResourceConstraint, "too many stanzas wait for the edges");
+            let fault = if pending.stanza.is_owed { None } else { state.want_of_room(&pending) };
+            if let Some(fault) = fault {
+                let failure = Failure::new(StanzaCondition::ResourceConstraint, fault);
                 refused.push((pending.stanza.key, Outcome::Failed(failure)));
                 continue;
             }
+            *state.held_for.entry(pending.flow()).or_default() += pending.cost();
             state.step(|pool, effects| pool.offer(pending, effects));
         }
         let mut outcomes = self.perform(state, now);
@@ -357,7 +366,7 @@ impl Hub {
         let mut outcomes = Vec::new();
         // By edge: nearly always one.
         let mut transmissions: Vec<(PeerId, Vec<proto::Stanza>)> = Vec::new();
-        let State { pool, edges, deliveries, effects, .. } = &mut *state;
+        let State { pool, edges, deliveries, effects, held_for, .. } = &mut *state;
         for effect in effects.drain(..) {
             match effect {
                 Effect::Transmit { peer, seq } => {
@@ -373,10 +382,12 @@ impl Hub {
                     }
                 }
                 Effect::Finished { item, outcome } => {
+                    leave(held_for, &item);
                     deliveries.end(item.stanza.key, Some(&outcome));
                     outcomes.push((item.stanza.key, outcome));
                 }
                 Effect::GivenUp(item) => {
+                    leave(held_for, &item);
                     deliveries.end(item.stanza.key, None);
                     let failure = Failure::new(StanzaCondition::RemoteServerTimeout, "no edge took the stanza in time");
                     outcomes.push((item.stanza.key, Outcome::Failed(failure)));
@@ -427,6 +438,25 @@ impl State {
     fn step<R>(&mut self, step: impl FnOnce(&mut Pool<Pending>, &mut Vec<Effect<Pending>>) -> R) -> R {
         step(&mut self.pool, &mut self.effects)
     }
+
+    /// Why there is no room for a stanza, if there is none.
+    fn want_of_room(&self, pending: &Pending) -> Option<&'static str> {
+        let held_for = self.held_for.get(&pending.flow()).copied().unwrap_or_default();
+        if self.pool.held() + pending.cost() > HELD_COST {
+            return Some("too many stanzas wait for the edges");
+        }
+        (held_for + pending.cost() > HELD_FOR_PARTNER).then_some("too many stanzas wait for this partner")
+    }
+}
+
+/// A stanza that ended makes room for its partner.
+fn leave(held_for: &mut HashMap<u64, usize>, pending: &Pending) {
+    if let Entry::Occupied(mut held) = held_for.entry(pending.flow()) {
+        *held.get_mut() = held.get().saturating_sub(pending.cost());
+        if *held.get() == 0 {
+            held.remove();
+        }
+    }
 }
 
 #[cfg(test)]
@@ -434,11 +464,15 @@ mod tests {
     use super::*;
 
     fn stanza(key: u64, is_owed: bool) -> StanzaOut {
+        stanza_to("bob@fabrikam.example", key, is_owed)
+    }
+
+    fn stanza_to(to: &str, key: u64, is_owed: bool) -> StanzaOut {
         StanzaOut {
             key,
             kind: StanzaKind::Message,
             from: Jid::parse("alice@contoso.example").unwrap(),
-            to: Jid::parse("bob@fabrikam.example").unwrap(),
+            to: Jid::parse(to).unwrap(),
             xml: Bytes::from(vec![b'x'; 1024]),
             patience: Duration::from_secs(25),
             trace: TraceContext::default(),
@@ -450,8 +484,25 @@ mod tests {
     fn a_full_hub_refuses_what_is_new_but_never_an_answer_that_a_partner_is_owed() {
         let (hub, now) = (Hub::new("gw1-1"), Instant::now());
         let count = HELD_COST as u64 / 2;
-        assert!(hub.send((0..count).map(|key| stanza(key, false)), now).is_empty());
+        let partners = ["bob@fabrikam.example", "dan@wingtip.example"];
+        let fill = (0..count).map(|key| stanza_to(partners[key as usize % 2], key, false));
+        assert!(hub.send(fill, now).is_empty());
         assert!(matches!(hub.send([stanza(count, false)], now)[..], [(_, Outcome::Failed(_))]));
         assert!(hub.send([stanza(count + 1, true)], now).is_empty());
+    }
+
+    #[test]
+    fn a_partner_for_whom_too_much_waits_leaves_room_for_the_others() {
+        let (hub, now) = (Hub::new("gw1-1"), Instant::now());
+        // Each costs two places.
+        let count = HELD_FOR_PARTNER as u64 / 2;
+        assert!(hub.send((0..count).map(|key| stanza(key, false)), now).is_empty());
+        assert!(matches!(hub.send([stanza(count, false)], now)[..], [(_, Outcome::Failed(_))]));
+        assert!(hub.send([stanza_to("dan@wingtip.example", count + 1, false)], now).is_empty());
+        // What is given up makes room again.
+        let ended = hub.expire(now + Duration::from_secs(26));
+        assert_eq!(ended.len() as u64, count + 1);
+        assert!(hub.send([stanza(count + 2, false)], now).is_empty());
+        assert_eq!(hub.lock().held_for.len(), 1);
     }
 }
