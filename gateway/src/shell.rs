@@ -24,8 +24,9 @@ use crate::store::pool::PoolStore;
 use crate::trace::Recorder;
 use crate::trace::operator::Asked;
 
-/// Inputs taken before the outputs are performed: writes and commits are shared by what came together.
-const TURN: usize = 64;
+/// Stanzas and SIP messages taken before the outputs are performed: writes and commits are shared by what came together,
+/// and nothing that is ready waits for more than two milliseconds of work on what came behind it.
+const TURN: usize = 256;
 
 /// What the loop works with.
 pub struct Shell {
@@ -192,13 +193,17 @@ impl Shell {
         for answer in mailbox.take() {
             self.engine.handle(answer, at, out);
         }
-        for _ in 0..TURN {
+        let mut taken = 0;
+        while taken < TURN {
             let event = self.link_events.try_recv().ok();
             let batch = self.inbound.try_recv().ok();
             let msrp = self.msrp.as_mut().and_then(|(_, inbound)| inbound.try_recv().ok());
             if event.is_none() && batch.is_none() && msrp.is_none() {
                 return;
             }
+            // A round counts at least once, though all in it may be empty.
+            taken += 1 + event.as_ref().map_or(0, weight);
+            taken += batch.as_ref().map_or(0, Vec::len) + msrp.as_ref().map_or(0, Vec::len);
             if let Some(batch) = msrp {
                 self.engine.handle(Input::Msrp(batch), at, out);
             }
@@ -297,6 +302,15 @@ impl Shell {
                 self.pool.finish_duty(duty, token, Box::new(|_| {}));
             }
         }
+    }
+}
+
+/// How much of a turn an event of the link takes: what is in it.
+fn weight(event: &LinkEvent) -> usize {
+    match event {
+        LinkEvent::Stanzas(stanzas) => stanzas.len(),
+        LinkEvent::Outcomes(outcomes) => outcomes.len(),
+        LinkEvent::Verdicts(_) | LinkEvent::EdgeUp(_) | LinkEvent::EdgeDown(_) => 0,
     }
 }
 
