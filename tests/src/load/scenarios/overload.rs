@@ -3,6 +3,14 @@
 //! The whole road with TLS everywhere and the limits of its defaults, but for the quotas of users: with them a flood ends
 //! at the policy, and nothing is ever overloaded. The flood is measured first at what the road sustains, then at twice
 //! that by the clock. Quiet partners send at a low steady rate before and meanwhile, on streams of their own.
+//!
+//! What is too much is refused where it comes from. An XMPP partner is not read: its sender blocks. A SIP connection is not
+//! read either while too many of its requests are unanswered; with several connections the rest is refused, with
+//! Retry-After in each answer: 500 where one partner has too much (a 503 would tell the pool that the whole gateway is down,
+//! RFC 3261, section 21.5.4), 503 where the gateway has.
+//!
+//! Generator, edge and gateway share the machine's cores, and the flood keeps all of them busy: what the scheduler adds to
+//! the others' latency is in the figures, and the medians beside them tell it from what queues add.
 
 use std::io;
 use std::sync::Arc;
@@ -33,6 +41,9 @@ const QUIET: f64 = 600.0;
 /// Users of a quiet partner.
 const QUIET_PAIRS: usize = 100;
 
+/// Connections of the pool: with one alone, the gateway would stop reading it before anything has to be refused.
+const FRONT_ENDS: usize = 16;
+
 /// How often memory is looked at.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -45,6 +56,7 @@ struct Rows {
     sustained: What,
     carried: What,
     quiet_p99: What,
+    flooded_p50: What,
     flooded_p99: What,
     ratio: What,
     disturbed: What,
@@ -64,6 +76,7 @@ const FROM_PARTNER: Rows = Rows {
     sustained: told("overload_to_sip_sustained", "overload: one partner -> SIP, sustained", "/s"),
     carried: told("overload_to_sip_accepted", "  accepted of twice that; the rest waits in the partner's socket", "/s"),
     quiet_p99: told("overload_to_sip_quiet_p99_ms", "  other partners' p99 before", "ms"),
+    flooded_p50: told("overload_to_sip_flooded_p50_ms", "  other partners' median meanwhile", "ms"),
     flooded_p99: told("overload_to_sip_flooded_p99_ms", "  other partners' p99 meanwhile", "ms"),
     ratio: below("overload_to_sip_p99_ratio", "  ratio of these", "", 2.0),
     disturbed: below("overload_to_sip_disturbed", "  messages of other partners that were refused or lost", "", 1.0),
@@ -80,6 +93,7 @@ const TO_PARTNER: Rows = Rows {
     sustained: told("overload_to_xmpp_sustained", "overload: SIP -> one partner, sustained", "/s"),
     carried: told("overload_to_xmpp_accepted", "  accepted of twice that", "/s"),
     quiet_p99: told("overload_to_xmpp_quiet_p99_ms", "  p99 towards other partners before", "ms"),
+    flooded_p50: told("overload_to_xmpp_flooded_p50_ms", "  median towards other partners meanwhile", "ms"),
     flooded_p99: told("overload_to_xmpp_flooded_p99_ms", "  p99 towards other partners meanwhile", "ms"),
     ratio: below("overload_to_xmpp_p99_ratio", "  ratio of these", "", 2.0),
     disturbed: below("overload_to_xmpp_disturbed", "  messages to other partners that were refused or lost", "", 1.0),
@@ -123,7 +137,10 @@ pub(super) async fn measure(bench: &Bench, report: &mut Report) -> io::Result<()
         let tls = Some((Arc::clone(&tls), LOCAL));
         Client::connect(road.plan.pool.ip(), road.plan.sip, tls, requests, Arc::clone(flight), false)
     };
-    let flood = |flight: &Arc<Flight>| client(&[flooding], PAIRS, flight);
+    let flood = |flight: &Arc<Flight>| {
+        let clients = (0..FRONT_ENDS).map(|_| client(&[flooding], PAIRS, flight));
+        clients.collect::<io::Result<_>>().map(Several)
+    };
     let quiet = |flight: &Arc<Flight>| client(&others, QUIET_PAIRS, flight);
     to_partner(bench, flood, quiet, &mut services, report).await?;
 
@@ -167,7 +184,7 @@ async fn from_partner(
 
 async fn to_partner(
     bench: &Bench,
-    flood: impl Fn(&Arc<Flight>) -> io::Result<Client>,
+    flood: impl Fn(&Arc<Flight>) -> io::Result<Several<Client>>,
     quiet: impl Fn(&Arc<Flight>) -> io::Result<Client>,
     services: &mut Services<'_>,
     report: &mut Report,
@@ -210,6 +227,7 @@ fn tell(rows: &Rows, sustained: f64, before: &[Seen], during: &[Seen], report: &
     report.add(rows.sustained, Who::Us, sustained);
     report.add(rows.carried, Who::Us, flood.per_second);
     report.add(rows.quiet_p99, Who::Us, before.p99_ms);
+    report.add(rows.flooded_p50, Who::Us, calm.p50_ms);
     report.add(rows.flooded_p99, Who::Us, calm.p99_ms);
     report.add(rows.ratio, Who::Us, calm.p99_ms / before.p99_ms.max(f64::MIN_POSITIVE));
 }
@@ -267,6 +285,10 @@ impl<W: Wire> Wire for Several<W> {
     fn attend(&mut self) -> io::Result<bool> {
         self.0.iter_mut().try_fold(false, |any, wire| Ok(wire.attend()? || any))
     }
+
+    fn is_answered(&self) -> bool {
+        self.0.iter().any(Wire::is_answered)
+    }
 }
 
 /// A wire that is driven in a thread of its own until its flight is stopped.
@@ -293,6 +315,7 @@ impl<W: Wire + Send + 'static> Load<W> {
 /// What a window showed of one flight.
 struct Seen {
     per_second: f64,
+    p50_ms: f64,
     p99_ms: f64,
 }
 
@@ -313,6 +336,7 @@ impl Services<'_> {
         let seconds = began.elapsed().as_secs_f64();
         let seen = flights.iter().zip(arrived).map(|(flight, before)| Seen {
             per_second: (flight.arrived() - before) as f64 / seconds,
+            p50_ms: flight.latencies.quantile(0.5).as_secs_f64() * 1e3,
             p99_ms: flight.latencies.quantile(0.99).as_secs_f64() * 1e3,
         });
         Ok(seen.collect())

@@ -52,7 +52,7 @@ const CALM: Duration = Duration::from_secs(2);
 const RESUBSCRIBED: What =
     below("storm_resubscribe_settled_s", "re-subscription storm: 10 000 dialogs due at a start, all refreshed", "s", 30.0);
 const RESUBSCRIBE_PEAK: What =
-    below("storm_resubscribe_peak", "  most SUBSCRIBEs within a second at the next hop", "/s", 1_500.0);
+    below("storm_resubscribe_peak", "  most SUBSCRIBEs within a second at the next hop", "/s", 2_500.0);
 const RESUBSCRIBE_AGAIN: What = below("storm_resubscribe_again", "  dialogs that were asked for twice", "", 1.0);
 const RESUBSCRIBE_P99: What = below("storm_resubscribe_message_p99_ms", "  messages meanwhile, p99", "ms", 100.0);
 const RESUBSCRIBE_LOST: What = below("storm_resubscribe_message_lost", "  messages meanwhile that were lost or bounced", "", 1.0);
