@@ -137,3 +137,16 @@ fn one_unreadable_record_fails_alone() {
     assert_eq!(error.fault, StoreFault::Corrupt);
     assert_eq!(load(&store, &good.key), Some(good));
 }
+
+#[test]
+fn what_is_read_in_pages_is_never_sorted_as_a_whole() {
+    let file = File::new();
+    let connection = open(&Arc::new(file.0.clone())).unwrap();
+    for (sql, values) in [(pairs::DUE, 2), (pairs::PAGE, 3), (pairs::PAGE_OF_DOMAIN, 4)] {
+        let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+        let values = rusqlite::params_from_iter(vec![1; values]);
+        let plan: Vec<String> =
+            statement.query_map(values, |row| row.get("detail")).unwrap().collect::<Result<_, _>>().unwrap();
+        assert!(plan.iter().all(|step| step.starts_with("SEARCH pair USING INDEX")), "{sql}: {plan:?}");
+    }
+}

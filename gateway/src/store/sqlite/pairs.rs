@@ -41,6 +41,16 @@ impl From<Refused> for Fault {
 
 pub(super) type Sql<T> = Result<T, Fault>;
 
+/// What is due, the oldest first.
+pub(super) const DUE: &str = "SELECT * FROM pair WHERE due_at <= ?1 AND claimed_until <= ?1 ORDER BY due_at LIMIT ?2";
+
+/// A page of all pairs.
+pub(super) const PAGE: &str = "SELECT * FROM pair WHERE (local, remote) > (?1, ?2) ORDER BY local, remote LIMIT ?3";
+
+/// A page of a domain's pairs.
+pub(super) const PAGE_OF_DOMAIN: &str =
+    "SELECT * FROM pair WHERE remote_domain = ?1 AND (local, remote) > (?2, ?3) ORDER BY local, remote LIMIT ?4";
+
 /// SQLite's integers are signed; times and counters stay far below the sign.
 pub(super) fn integer(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
@@ -69,8 +79,7 @@ pub(super) fn load(connection: &Connection, key: &PairKey) -> Sql<Option<Pair>> 
 }
 
 pub(super) fn claim_due(connection: &Connection, now_ms: u64, claimed_until: u64, limit: usize) -> Sql<Vec<Pair>> {
-    let mut statement = connection
-        .prepare_cached("SELECT * FROM pair WHERE due_at <= ?1 AND claimed_until <= ?1 ORDER BY due_at LIMIT ?2")?;
+    let mut statement = connection.prepare_cached(DUE)?;
     let heads =
         statement.query_map(params![integer(now_ms), count_of(limit)], Head::read)?.collect::<Result<Vec<_>, _>>()?;
     let mut claim = connection.prepare_cached("UPDATE pair SET claimed_until = ?2 WHERE pair_id = ?1")?;
@@ -94,17 +103,14 @@ pub(super) fn of_domain(
     limit: usize,
 ) -> Sql<Vec<Pair>> {
     let (local, remote) = after.map_or(("", ""), |key| (key.local.as_str(), key.remote.as_str()));
-    let mut statement = connection.prepare_cached(
-        "SELECT * FROM pair WHERE remote_domain = ?1 AND (local, remote) > (?2, ?3) ORDER BY local, remote LIMIT ?4",
-    )?;
+    let mut statement = connection.prepare_cached(PAGE_OF_DOMAIN)?;
     let heads = statement.query_map(params![domain.as_str(), local, remote, count_of(limit)], Head::read)?;
     load_page(connection, heads.collect::<Result<_, _>>()?)
 }
 
 pub(super) fn all(connection: &Connection, after: Option<&PairKey>, limit: usize) -> Sql<Vec<Pair>> {
     let (local, remote) = after.map_or(("", ""), |key| (key.local.as_str(), key.remote.as_str()));
-    let mut statement = connection
-        .prepare_cached("SELECT * FROM pair WHERE (local, remote) > (?1, ?2) ORDER BY local, remote LIMIT ?3")?;
+    let mut statement = connection.prepare_cached(PAGE)?;
     let heads = statement.query_map(params![local, remote, count_of(limit)], Head::read)?;
     load_page(connection, heads.collect::<Result<_, _>>()?)
 }
