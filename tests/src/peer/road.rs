@@ -194,6 +194,18 @@ impl Road {
         self.start("gateway", &path, plan.gateway_http).await
     }
 
+    /// The same for another edge.
+    pub async fn start_another_edge(
+        &self,
+        name: &str,
+        plan: &Plan,
+        edge_toml: impl FnOnce(&str) -> String,
+    ) -> io::Result<Process> {
+        let path = self.folder.join(format!("{name}.toml"));
+        std::fs::write(&path, edge_toml(&self.edge_toml(plan)))?;
+        self.start("edge-proxy", &path, plan.edge_http).await
+    }
+
     async fn start(&self, name: &str, config: &Path, health: SocketAddr) -> io::Result<Process> {
         let (config, log) = (config.to_string_lossy(), self.folder.join(format!("{name}.log")));
         let mut process = Process::start(&process::program(name)?, &["--config", &config], &log)?;

@@ -9,9 +9,11 @@ use super::Bench;
 use crate::load::report::{Plot, Report, Target, What, Who};
 use crate::peer::road::{Plan, Road};
 
+mod around;
 mod idle;
 pub(super) mod pairs;
 pub(super) mod partners;
+pub(super) mod replicas;
 mod spread;
 pub(super) mod streams;
 
@@ -21,6 +23,13 @@ const BY_PARTNERS: Plot = cpu_per_message("growth_partners", "CPU per message ag
 /// CPU per message and per presence event, against pairs.
 const BY_PAIRS: Plot =
     cpu_per_message("growth_pairs", "CPU of the gateway per message and presence event against pairs", "pairs");
+
+/// CPU per message of all gateways and of all edges, against how many there are.
+const BY_REPLICAS: Plot = cpu_per_message(
+    "growth_replicas",
+    "CPU per message, summed over all edges and all gateways, against how many there are",
+    "gateways, and as many edges",
+);
 
 /// CPU per stanza at the edge, against idle streams.
 const BY_STREAMS: Plot =

@@ -4,26 +4,23 @@
 //! wake-up; with those that are merely configured, tables grow. The second must cost nothing.
 
 use std::io::{self, Write as _};
-use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::super::{ALOFT, Bench};
+use super::around::Around;
 use super::idle::idle_ms;
-use super::spread::{self, Spread, WILDCARD, domain};
+use super::spread::{self, Spread, domain};
 use super::{BY_PARTNERS, Curve, FLAT, IDLE, ratio, road};
 use crate::load::flight::Flight;
 use crate::load::measure;
 use crate::load::pace::{self, Pace};
 use crate::load::report::{Report, Target, What, Who};
-use crate::load::sip::{Client, Counting, Server};
-use crate::load::xmpp;
-use crate::peer::dns::Dns;
+use crate::load::sip::Client;
 use crate::peer::process::{Process, Signal};
-use crate::peer::road::{PartnerPlan, Road, retry};
-use crate::peer::xmpp::{Partner, PartnerConfig};
-use crate::peer::{PATIENCE, fault, tls};
+use crate::peer::road::{PartnerPlan, Road};
+use crate::peer::{PATIENCE, fault};
 
 /// Partners that are configured.
 const SIZES: [usize; 4] = [10, 100, 1_000, 10_000];
@@ -132,41 +129,21 @@ struct Size<'a> {
     road: Road,
     edge: Process,
     gateway: Process,
-    _dns: Dns,
-    _pool: Server,
-    _partner: Partner,
+    _around: Around,
 }
 
 impl<'a> Size<'a> {
     async fn start(bench: &'a Bench, road: Road, partners: usize) -> io::Result<Self> {
-        // What listened here for the size before may need a moment to go.
-        let dns = retry("the name server", async || Dns::start(road.plan.dns).await).await?;
-        dns.host("xmpp.load.example", Ipv4Addr::new(127, 0, 20, 1));
-        for number in 0..partners.min(MOST_STREAMS) {
-            dns.xmpp(&domain(number), "xmpp.load.example", bench.partner.port());
-        }
-        let (counted, taken) = (bench.stage.clone(), bench.stage.clone());
-        let counting: Counting = Arc::new(move || counted.flight());
-        let pool = retry("the pool", async || Server::start(road.plan.pool, None, Arc::clone(&counting))).await?;
-        let config = PartnerConfig {
-            domain: String::new(),
-            tls: Some(tls::server(&road.authority, &road.authority.issue(&[WILDCARD])?)?),
-            offers_external: true,
-            offers_management: false,
-            dialback_secret: String::new(),
-        };
-        let taker = xmpp::counting(move || taken.flight());
-        let listen = async || Partner::start_with(bench.partner, config.clone(), Some(Arc::clone(&taker))).await;
-        let partner = retry("the partners' server", listen).await?;
+        let around = Around::start(bench, &road, partners.min(MOST_STREAMS)).await?;
         let (edge, gateway) = (road.start_edge().await?, road.start_gateway().await?);
         road.ready().await?;
-        Ok(Self { bench, road, edge, gateway, _dns: dns, _pool: pool, _partner: partner })
+        Ok(Self { bench, road, edge, gateway, _around: around })
     }
 
     /// CPU per message with that many partners talking: edge and gateway inwards, edge and gateway outwards.
     async fn costs(&self, streams: usize, report: &mut Report) -> io::Result<[f64; 4]> {
         let (pace, processes) = (Pace::Saturate { aloft: ALOFT }, [&self.edge, &self.gateway]);
-        let wire = Spread::open(&self.road, streams).await?;
+        let wire = Spread::open(&self.road, streams, &[self.road.plan.edge]).await?;
         let (inward, wire) = measure::run(pace, wire, &self.bench.flight(), &processes).await?;
         report.losses("growth, partners to SIP", &inward);
         drop(wire);

@@ -1,6 +1,7 @@
 //! Traffic of many partners at once: a stream for each, and messages that take turns over all of them.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::task::JoinSet;
@@ -34,12 +35,12 @@ pub(super) struct Spread {
 }
 
 impl Spread {
-    /// Opens the streams.
-    pub(super) async fn open(road: &Road, streams: usize) -> io::Result<Self> {
+    /// Opens the streams, to these edges in turn.
+    pub(super) async fn open(road: &Road, streams: usize, edges: &[SocketAddr]) -> io::Result<Self> {
         let config = tls::client(&road.authority, Some(&road.authority.issue(&[WILDCARD])?))?;
         let (mut senders, mut opening) = (Vec::with_capacity(streams), JoinSet::new());
-        for number in 0..streams {
-            let (config, edge) = (Arc::clone(&config), road.plan.edge);
+        for (number, edge) in (0..streams).zip(edges.iter().copied().cycle()) {
+            let config = Arc::clone(&config);
             opening.spawn(async move {
                 let from = domain(number);
                 Stream::establish(Some(PARTNER), edge, &from, LOCAL, &config).await.map(|stream| (number, stream))
@@ -102,5 +103,27 @@ impl Wire for Spread {
 
     fn attend(&mut self) -> io::Result<bool> {
         Ok(false)
+    }
+}
+
+/// Several wires that take turns.
+pub(super) struct Turns<W>(pub(super) Vec<W>);
+
+impl<W: Wire> Wire for Turns<W> {
+    fn send(&mut self, number: u64) -> io::Result<()> {
+        let turn = usize::try_from(number).unwrap_or_default() % self.0.len().max(1);
+        self.0.get_mut(turn).map_or(Ok(()), |wire| wire.send(number))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.iter_mut().try_for_each(Wire::flush)
+    }
+
+    fn attend(&mut self) -> io::Result<bool> {
+        self.0.iter_mut().try_fold(false, |any, wire| Ok(wire.attend()? || any))
+    }
+
+    fn is_answered(&self) -> bool {
+        self.0.iter().any(Wire::is_answered)
     }
 }

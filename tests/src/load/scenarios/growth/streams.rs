@@ -66,7 +66,7 @@ pub(in super::super) async fn measure(bench: &Bench, report: &mut Report) -> io:
         memory.add(report, MEMORY_BY_STREAMS, "an authenticated stream", size, grown);
         idle = idle_ms(&[&edge]).await?.iter().sum();
         report.point(IDLE, "streams, edge", size as f64, idle);
-        let wire = Spread::open(&road, 1).await?;
+        let wire = Spread::open(&road, 1, &[road.plan.edge]).await?;
         let saturated = Pace::Saturate { aloft: ALOFT };
         let (sample, _) = measure::run(saturated, wire, &bench.flight(), &[&edge]).await?;
         report.losses("growth, streams", &sample);
