@@ -23,6 +23,7 @@ mod overload;
 mod presence;
 mod sip_peers;
 mod storms;
+mod start;
 mod whole;
 mod xmpp_peers;
 
@@ -73,6 +74,8 @@ const SCENARIOS: &[Scenario] = &[
     once("growth-partners"),
     once("growth-pairs"),
     once("growth-streams"),
+    once("growth-replicas"),
+    once("start"),
 ];
 
 /// Figures are medians of so many rounds, unless somebody asks for others.
@@ -181,6 +184,8 @@ async fn play(
         "growth-pairs" => growth::pairs::measure(&bench, report).await,
         "growth-streams" => growth::streams::measure(&bench, report).await,
         "storms" => storms::measure(&bench, report).await,
+        "growth-replicas" => growth::replicas::measure(&bench, report).await,
+        "start" => start::measure(&bench, report).await,
         _ => whole::measure(&bench, report).await,
     };
     if let Err(error) = measured {

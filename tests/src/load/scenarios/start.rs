@@ -40,21 +40,27 @@ const PROGRAMS: [(&str, What); 3] = [
 /// The container images, libraries and authorities included.
 const IMAGES: [(&str, What); 2] = [
     ("causeway-edge-proxy.tar", megabytes("size_edge_image_mb", "  image of the edge, compressed")),
-    ("causeway-gateway.tar", megabytes("size_gateway_image_mb", "  image of the gateway and the command line, compressed")),
+    (
+        "causeway-gateway.tar",
+        megabytes("size_gateway_image_mb", "  image of the gateway and the command line, compressed"),
+    ),
 ];
 
 const EDGE_MS: What = start_ms("start_edge_ms", "edge: from start to ready, a gateway attached", 1_000.0);
 const EDGE_MB: What = megabytes("start_edge_mb", "  its memory then");
 const EMPTY_MS: What = start_ms("start_gateway_ms", "gateway: from start to ready, empty store", 1_000.0);
 const EMPTY_MB: What = megabytes("start_gateway_mb", "  its memory then");
-const FULL_MS: What = start_ms("start_gateway_full_ms", "gateway: from start to ready, many pairs in the store", 1_000.0);
+const FULL_MS: What =
+    start_ms("start_gateway_full_ms", "gateway: from start to ready, many pairs in the store", 1_000.0);
 const FULL_MB: What = megabytes("start_gateway_full_mb", "  its memory then");
 const FULL_PAIRS: What = What { key: "start_pairs", what: "  how many pairs", unit: "", target: Target::None };
 
 /// Sizes, then starts.
 pub(super) async fn measure(bench: &Bench, report: &mut Report) -> io::Result<()> {
     let folder = bench.road.folder().to_owned();
-    tokio::task::spawn_blocking(move || sizes(&folder)).await.map_err(io::Error::other)??
+    tokio::task::spawn_blocking(move || sizes(&folder))
+        .await
+        .map_err(io::Error::other)??
         .into_iter()
         .for_each(|(what, bytes)| report.add(what, Who::Us, bytes as f64 / 1e6));
     let (edge, resident) = edge(bench).await?;
@@ -107,8 +113,7 @@ async fn edge(bench: &Bench) -> io::Result<(Duration, u64)> {
     let (road, began) = (&bench.road, Instant::now());
     let process = started(road, "edge-proxy", &road.edge_config())?;
     let (tls, snapshot) = (ends::gateway_tls(road)?, ends::snapshot(road)?);
-    let _gateway =
-        FakeGateway::start(road.plan.link, Road::EDGE_NAME, tls, snapshot, bench.stage.clone()).await?;
+    let _gateway = FakeGateway::start(road.plan.link, Road::EDGE_NAME, tls, snapshot, bench.stage.clone()).await?;
     ready(process, road.plan.edge_http, began).await
 }
 

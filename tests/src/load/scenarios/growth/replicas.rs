@@ -113,7 +113,9 @@ impl<'a> Pool<'a> {
         let flight = self.bench.flight();
         let (mut wire, driven) = (self.clients(&flight)?, Arc::clone(&flight));
         let wave = Pace::Wave { aloft: 64, total: 1_000 };
-        tokio::task::spawn_blocking(move || pace::drive(wave, &driven, &mut wire)).await.map_err(io::Error::other)??;
+        tokio::task::spawn_blocking(move || pace::drive(wave, &driven, &mut wire))
+            .await
+            .map_err(io::Error::other)??;
         let flight = self.bench.flight();
         let (outward, _) = measure::run(pace, self.clients(&flight)?, &flight, &processes).await?;
         report.losses("growth, replicas, to XMPP", &outward);
