@@ -36,6 +36,26 @@ pub struct Dialog {
     pub remote_cseq: Option<u32>,
 }
 
+impl Dialog {
+    /// Whether this is the dialog after more requests of ours: nothing but their CSeq differs.
+    pub fn has_moved_to(&self, later: &Self) -> bool {
+        let Self {
+            call_id,
+            local_tag,
+            remote_tag,
+            local_uri,
+            remote_uri,
+            remote_target,
+            route_set,
+            local_cseq: _,
+            remote_cseq,
+        } = self;
+        (call_id, local_tag, remote_tag) == (&later.call_id, &later.local_tag, &later.remote_tag)
+            && (local_uri, remote_uri, remote_target) == (&later.local_uri, &later.remote_uri, &later.remote_target)
+            && (route_set, remote_cseq) == (&later.route_set, &later.remote_cseq)
+    }
+}
+
 /// The dialog of a subscription that we made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SubscriberDialog {

@@ -1,6 +1,7 @@
 //! Pairs under way: loading, stepping, committing, and doing what a step asked for once it is stored.
 
 use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use causeway_shared::link::{Failure, Outcome, StanzaKind, TraceContext};
@@ -45,8 +46,8 @@ pub(super) struct Pairs {
 /// A record with what the store knows of it.
 #[derive(Debug, Clone)]
 pub(super) struct Held {
-    /// The record.
-    pub(super) pair: Pair,
+    /// The record, shared with the store while it is written.
+    pub(super) pair: Arc<Pair>,
     /// Whether the store has it.
     is_stored: bool,
     /// What of it is in [`Pairs::crowd`].
@@ -241,7 +242,7 @@ impl Engine {
         Self::note_removed(&mut origin, &held.pair);
         let random = self.endpoint.ids().number();
         let context = self.context_of(key, held.counted.is_watched, random, now);
-        let mut after = held.pair.clone();
+        let mut after = Pair::clone(&held.pair);
         let mut effects = Vec::new();
         after.handle(&input, &context, &mut effects);
         let change = match after.change_since(&held.pair) {
@@ -250,7 +251,7 @@ impl Engine {
             change => change,
         };
         let before = held.is_stored.then_some(held.pair);
-        let next = Held { pair: after, is_stored: true, counted: held.counted };
+        let next = Held { pair: Arc::new(after), is_stored: true, counted: held.counted };
         match change {
             Change::None => {
                 self.perform(key, origin, effects, now, out);
@@ -259,12 +260,12 @@ impl Engine {
             // Losing the confirmation costs one repetition, so its effects need not wait for the disk. They come last:
             // what they bring about at once must find the record under way.
             Change::Lazy => {
-                out.commits.push(PairChange { before, after: next.pair.clone() });
+                out.commits.push(PairChange { before, after: Arc::clone(&next.pair) });
                 self.pairs.records.commit(key, next, PairEvent::quiet(input), Vec::new());
                 self.perform(key, origin, effects, now, out);
             }
             Change::Durable => {
-                out.commits.push(PairChange { before, after: next.pair.clone() });
+                out.commits.push(PairChange { before, after: Arc::clone(&next.pair) });
                 self.pairs.records.commit(key, next, PairEvent::Step { input, origin }, effects);
             }
         }
@@ -425,7 +426,7 @@ impl Engine {
         match loaded {
             Ok(stored) => {
                 let is_stored = stored.is_some();
-                let pair = stored.unwrap_or_else(|| Pair::new(key.clone()));
+                let pair = Arc::new(stored.unwrap_or_else(|| Pair::new(key.clone())));
                 let counted = Place::of(&pair);
                 let Pairs { records, crowd, .. } = &mut self.pairs;
                 if let Some(before) = records.loaded(key, Held { pair, is_stored, counted }, now.instant) {
@@ -465,10 +466,11 @@ impl Engine {
                         crowd.count(&key, held.counted, place);
                         held.counted = place;
                         if held.pair.is_blank() {
-                            held.pair = Pair::new(held.pair.key.clone());
+                            held.pair = Arc::new(Pair::new(held.pair.key.clone()));
                             held.is_stored = false;
                         } else {
-                            held.pair.version = version;
+                            // The store has let go of it by now: nothing is copied.
+                            Arc::make_mut(&mut held.pair).version = version;
                         }
                     });
                     if let Some((PairEvent::Step { origin, .. }, effects)) = settled {

@@ -54,6 +54,8 @@ pub(crate) enum Offer<E> {
 #[derive(Debug)]
 pub(crate) struct Records<K, P, E, O> {
     entries: HashMap<K, Entry<P, E, O>>,
+    /// Those of them that are being loaded or committed: asked for in each turn, so it must not mean looking at all.
+    under_way: usize,
     /// How long a record is believed; `None` where nobody else changes records.
     trust: Option<Duration>,
 }
@@ -81,7 +83,7 @@ enum State<P, E, O> {
 
 impl<K, P, E, O> Default for Records<K, P, E, O> {
     fn default() -> Self {
-        Self { entries: HashMap::new(), trust: None }
+        Self { entries: HashMap::new(), under_way: 0, trust: None }
     }
 }
 
@@ -123,6 +125,7 @@ impl<K: Eq + Hash + Clone, P: Clone, E, O> Records<K, P, E, O> {
             return match &entry.state {
                 State::Ready(_, at) if is_idle && is_old(*at, trust, now) => {
                     entry.load_again();
+                    self.under_way += 1;
                     Offer::Load
                 }
                 State::Ready(..) => Offer::Run,
@@ -132,6 +135,7 @@ impl<K: Eq + Hash + Clone, P: Clone, E, O> Records<K, P, E, O> {
         self.forget_settled();
         let waiting = VecDeque::from([(event, is_answer)]);
         self.entries.insert(key.clone(), Entry { state: State::Loading(None), waiting, sure: 1, failures: 0 });
+        self.under_way += 1;
         Offer::Load
     }
 
@@ -160,6 +164,7 @@ impl<K: Eq + Hash + Clone, P: Clone, E, O> Records<K, P, E, O> {
             State::Loading(before) => {
                 let before = before.take();
                 entry.state = State::Ready(record, now);
+                self.under_way -= 1;
                 before
             }
             State::Ready(..) | State::Committing { .. } => None,
@@ -186,6 +191,7 @@ impl<K: Eq + Hash + Clone, P: Clone, E, O> Records<K, P, E, O> {
             return Setback::Again;
         }
         let given_up = self.entries.remove(key).map(|entry| entry.waiting).unwrap_or_default();
+        self.under_way -= 1;
         Setback::GivenUp(given_up.into_iter().map(|(event, _)| event).collect())
     }
 
@@ -213,6 +219,7 @@ impl<K: Eq + Hash + Clone, P: Clone, E, O> Records<K, P, E, O> {
         let is_too_old = is_shared && entry.is_unsure() && matches!(entry.state, State::Ready(..));
         if is_too_old {
             entry.load_again();
+            self.under_way += 1;
         }
         is_too_old
     }
@@ -223,6 +230,7 @@ impl<K: Eq + Hash + Clone, P: Clone, E, O> Records<K, P, E, O> {
             && let State::Ready(before, _) = std::mem::replace(&mut entry.state, State::Loading(None))
         {
             entry.state = State::Committing { before, next, event, effects };
+            self.under_way += 1;
             entry.sure = entry.waiting.len();
         }
     }
@@ -235,6 +243,7 @@ impl<K: Eq + Hash + Clone, P: Clone, E, O> Records<K, P, E, O> {
                 settle(&mut next);
                 entry.failures = 0;
                 entry.state = State::Ready(next, now);
+                self.under_way -= 1;
                 Some((event, effects))
             }
             state @ (State::Loading(_) | State::Ready(..)) => {
@@ -275,9 +284,9 @@ impl<K: Eq + Hash + Clone, P: Clone, E, O> Records<K, P, E, O> {
         });
     }
 
-    /// Records that are being loaded or committed. Looks at all of them.
-    pub(crate) fn under_way(&self) -> usize {
-        self.entries.values().filter(|entry| !matches!(entry.state, State::Ready(..))).count()
+    /// Records that are being loaded or committed.
+    pub(crate) const fn under_way(&self) -> usize {
+        self.under_way
     }
 
     /// The keys in memory that fulfil a condition.
@@ -454,6 +463,44 @@ mod tests {
         alone.loaded(&"pair", 7);
         step(&mut alone);
         assert_eq!(alone.0.offer(&"pair", 'b', true, now), Offer::Run);
+    }
+
+    // The count is kept beside the records; a wrong one would keep a draining process waiting, or let it end too early.
+    #[test]
+    fn what_the_store_works_on_is_counted_on_every_road() {
+        let mut table = Table::default();
+        table.0.share(true);
+        let expect = |step: &str, table: &Table, count: usize| {
+            let busy = table.0.entries.values().filter(|entry| !matches!(entry.state, State::Ready(..))).count();
+            assert_eq!((table.0.under_way(), busy), (count, count), "{step}");
+        };
+        table.offer(&"pair", 'a');
+        table.offer(&"other", 'a');
+        expect("two are loaded", &table, 2);
+        table.loaded(&"pair", 7);
+        table.loaded(&"pair", 7);
+        expect("one is there", &table, 1);
+        let (record, event) = step(&mut table);
+        table.0.commit(&"pair", record, event, Vec::new());
+        expect("it is committed", &table, 2);
+        assert!(table.0.conflicted(&"pair"));
+        expect("and loaded again", &table, 2);
+        table.loaded(&"pair", 8);
+        let (record, event) = step(&mut table);
+        table.0.commit(&"pair", record, event, Vec::new());
+        table.committed(&"pair", |_| {});
+        table.committed(&"pair", |_| {});
+        expect("it is stored", &table, 1);
+        let now = table.1;
+        assert_eq!(table.0.offer(&"pair", 'b', true, now), Offer::Load);
+        expect("an answer has it loaded", &table, 2);
+        assert_eq!(table.0.failed(&"pair", true), Setback::Again);
+        expect("it is tried again", &table, 2);
+        assert_eq!(table.0.failed(&"pair", false), Setback::GivenUp(vec!['b']));
+        assert_eq!(table.0.failed(&"pair", false), Setback::GivenUp(Vec::new()));
+        expect("it is given up", &table, 1);
+        table.loaded(&"other", 1);
+        expect("nothing is under way", &table, 0);
     }
 
     #[test]

@@ -98,7 +98,7 @@ impl Rig {
             let keys: Vec<PairKey> = changes.iter().map(|change| change.after.key.clone()).collect();
             let mut committed = Vec::new();
             for change in changes {
-                let mut after = change.after;
+                let mut after = Arc::unwrap_or_clone(change.after);
                 after.version += 1;
                 committed.push(Committed::Stored { version: after.version });
                 self.stored.insert(after.key.clone(), after);

@@ -100,6 +100,34 @@ pub struct Inbound {
     pub gone_ms: Option<u64>,
 }
 
+impl Inbound {
+    /// Whether all is the same but the dialog and the devices, of which the stores have tables.
+    pub(crate) fn has_same_values(&self, other: &Self) -> bool {
+        self.values() == other.values()
+    }
+
+    fn values(&self) -> impl PartialEq {
+        let Self {
+            authorisation,
+            since_ms,
+            is_resync,
+            dialog: _,
+            resources: _,
+            is_told,
+            lease_until,
+            is_lease_probed,
+            attempts,
+            quick_count,
+            quick_since,
+            refusal_due,
+            probe,
+            gone_ms,
+        } = self;
+        let watching = (authorisation, since_ms, is_resync, is_told, lease_until, is_lease_probed);
+        (watching, attempts, quick_count, quick_since, refusal_due, probe, gone_ms)
+    }
+}
+
 /// Our subscription with the pool.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum InDialog {
@@ -192,6 +220,29 @@ pub struct Outbound {
     pub resources: Vec<ResourcePresence>,
     /// When his devices count as gone, because no stream to his domain is up.
     pub stale_at: Option<u64>,
+}
+
+impl Outbound {
+    /// Whether all is the same but the dialogs and the devices, of which the stores have tables.
+    pub(crate) fn has_same_values(&self, other: &Self) -> bool {
+        self.values() == other.values()
+    }
+
+    fn values(&self) -> impl PartialEq {
+        let Self {
+            authorisation,
+            since_ms,
+            asked_at,
+            retry_at,
+            attempts,
+            cool_down_until,
+            last_seen_ms,
+            dialogs: _,
+            resources: _,
+            stale_at,
+        } = self;
+        (authorisation, since_ms, asked_at, retry_at, attempts, cool_down_until, last_seen_ms, stale_at)
+    }
 }
 
 /// A subscription of the SIP user's.

@@ -55,7 +55,7 @@ pub(crate) fn load(store: &dyn Store, key: &PairKey) -> Option<Pair> {
 
 /// Commits and gives the record its new version, as the engine does.
 pub(crate) fn commit(store: &dyn Store, before: Option<&Pair>, after: &mut Pair) -> Committed {
-    let change = PairChange { before: before.cloned(), after: after.clone() };
+    let change = PairChange { before: before.cloned().map(Arc::new), after: Arc::new(after.clone()) };
     let committed = wait(|done| store.commit(vec![change], done)).unwrap()[0];
     if let Committed::Stored { version } = committed {
         after.version = version;
@@ -234,7 +234,7 @@ fn a_batch_answers_item_by_item(store: &dyn Store) {
         .into_iter()
         .map(|local| Pair { key: key(&format!("{local}@contoso.example"), "bob@fabrikam.example"), ..full() })
         .collect();
-    let changes = pairs.into_iter().map(|after| PairChange { before: None, after }).collect();
+    let changes = pairs.into_iter().map(|after| PairChange { before: None, after: Arc::new(after) }).collect();
     let committed = wait(|done| store.commit(changes, done)).unwrap();
     assert!(matches!(committed[..], [Committed::Stored { .. }, Committed::Stored { .. }, Committed::Conflict]));
 }

@@ -29,9 +29,9 @@ pub type Done<T> = Box<dyn FnOnce(Result<T, StoreError>) + Send>;
 #[derive(Debug, Clone)]
 pub struct PairChange {
     /// The record before the step, as it was loaded or last committed; `None` if there was none.
-    pub before: Option<Pair>,
+    pub before: Option<Arc<Pair>>,
     /// The record after it. A blank one is deleted.
-    pub after: Pair,
+    pub after: Arc<Pair>,
 }
 
 /// What became of a change.

@@ -205,11 +205,11 @@ impl Worker {
                 return;
             }
             Ok(transaction) => {
-                let mut failed = None;
+                let (mut failed, mut version) = (None, None);
                 for job in batch {
                     match &failed {
                         Some(error) => job.fail(error),
-                        None => failed = job.perform(&transaction, &path, &mut completions).err(),
+                        None => failed = job.perform(&transaction, &path, &mut version, &mut completions).err(),
                     }
                 }
                 match failed {
@@ -238,16 +238,20 @@ impl Job {
         }
     }
 
-    /// Does the work inside the transaction and leaves the callback with its result for afterwards.
+    /// Does the work inside the transaction, whose `version` the first change takes, and leaves the callback with its
+    /// result for afterwards.
     fn perform(
         self,
         connection: &Connection,
         path: &Arc<PathBuf>,
+        version: &mut Option<i64>,
         completions: &mut Vec<Completion>,
     ) -> Result<(), StoreError> {
         match self {
             Self::Load(key, done) => finish(pairs::load(connection, &key), done, path, completions),
-            Self::Commit(changes, done) => finish(commit::commit(connection, &changes), done, path, completions),
+            Self::Commit(changes, done) => {
+                finish(commit::commit(connection, &changes, version), done, path, completions)
+            }
             Self::ClaimDue { now_ms, claimed_until, limit, done } => {
                 finish(pairs::claim_due(connection, now_ms, claimed_until, limit), done, path, completions)
             }

@@ -108,7 +108,7 @@ fn a_verb_that_fails_does_not_fail_the_steps_beside_it() {
     };
     let step = |name: &str| {
         let tell = tell(&answer);
-        let change = PairChange { before: None, after: pair(name) };
+        let change = PairChange { before: None, after: Arc::new(pair(name)) };
         Job::Commit(vec![change], Box::new(move |result| tell(result.is_ok())))
     };
     let failing = {

@@ -74,7 +74,7 @@ fn closing_finishes_what_waits() {
     let file = File::new();
     let store = SqliteStore::open(&file.0).unwrap();
     for number in 0..500 {
-        let change = PairChange { before: None, after: pair(&format!("u{number}")) };
+        let change = PairChange { before: None, after: Arc::new(pair(&format!("u{number}"))) };
         store.commit(vec![change], Box::new(|result| assert!(result.is_ok())));
     }
     drop(store);
@@ -114,8 +114,9 @@ fn a_full_disk_fails_the_commit_and_changes_nothing() {
     let pages: u32 = connection.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
     connection.pragma_update(None, "max_page_count", pages).unwrap();
     let transaction = connection.transaction().unwrap();
-    let changes: Vec<_> = (0..200).map(|n| PairChange { before: None, after: pair(&format!("u{n}")) }).collect();
-    let Err(pairs::Fault::Sql(error)) = super::commit::commit(&transaction, &changes) else { panic!() };
+    let changes: Vec<_> =
+        (0..200).map(|n| PairChange { before: None, after: Arc::new(pair(&format!("u{n}"))) }).collect();
+    let Err(pairs::Fault::Sql(error)) = super::commit::commit(&transaction, &changes, &mut None) else { panic!() };
     assert_eq!(fault(&Arc::new(file.0.clone()), &error).fault, StoreFault::DiskFull);
     drop(transaction);
     assert_eq!(pairs::counts(&connection).unwrap().pairs, 0);

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::sip::{Hear, lines, request_in_dialog, respond_with, value};
+use super::sip::{Answering, BRANCH, Cut, respond};
 use super::text::{SLOT, Template};
 
 /// What it grants a subscription, in seconds.

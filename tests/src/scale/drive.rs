@@ -64,7 +64,7 @@ pub async fn fill(
     for first in (0..count).step_by(usize::try_from(FILL_BATCH).unwrap_or(1)) {
         let numbers = first..(first + FILL_BATCH).min(count);
         let changes: Vec<PairChange> =
-            numbers.filter_map(&pair).map(|after| PairChange { before: None, after }).collect();
+            numbers.filter_map(&pair).map(|after| PairChange { before: None, after: Arc::new(after) }).collect();
         let (room, store) = (Arc::clone(&room).acquire_owned().await, Arc::clone(store));
         batches.spawn(async move {
             let _room = room;
@@ -88,7 +88,7 @@ async fn step(store: &Arc<dyn Store>, number: u64) -> Result<u64, StoreError> {
     let mut again = 0;
     loop {
         let Some(before) = ask(|done| store.load_pair(key.clone(), done)).await? else { return Ok(again) };
-        let change = PairChange { after: pairs::changed(&before), before: Some(before) };
+        let change = PairChange { after: Arc::new(pairs::changed(&before)), before: Some(Arc::new(before)) };
         match ask(|done| store.commit(vec![change], done)).await?.first() {
             Some(Committed::Conflict) => again += 1,
             Some(Committed::Stored { .. }) | None => return Ok(again),

@@ -67,7 +67,7 @@ fn presence_survives_a_store_that_fails_for_a_while() {
     }
     let key = rig.out.loads.remove(0);
     rig.handle(Input::Loaded(key, Ok(None)));
-    let keys = vec![rig.out.commits.remove(0).after.key];
+    let keys = vec![rig.out.commits.remove(0).after.key.clone()];
     rig.handle(Input::Committed(keys, Err(broken(StoreFault::DiskFull))));
     assert!(rig.finished().is_empty() && rig.requests().is_empty(), "nothing leaves that is not stored");
     rig.wait(Duration::from_secs(3));
@@ -121,7 +121,7 @@ fn what_was_handed_back_is_asked_for_when_the_store_is_back() {
     for _ in 0..=super::super::records::STORE_TRIES {
         let fault = || broken(StoreFault::Unreachable);
         for change in std::mem::take(&mut rig.out.commits) {
-            rig.handle(Input::Committed(vec![change.after.key], Err(fault())));
+            rig.handle(Input::Committed(vec![change.after.key.clone()], Err(fault())));
         }
         for key in std::mem::take(&mut rig.out.loads) {
             rig.handle(Input::Loaded(key, Err(fault())));

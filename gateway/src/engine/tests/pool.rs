@@ -67,7 +67,7 @@ impl Pool {
             self.conflicts += 1;
             return Committed::Conflict;
         }
-        let mut after = change.after;
+        let mut after = Arc::unwrap_or_clone(change.after);
         after.version += 1;
         let version = after.version;
         match after.is_blank() {

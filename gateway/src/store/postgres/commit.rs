@@ -9,6 +9,7 @@
 //! finds: a step is never done twice, and never taken for somebody else's.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use tokio_postgres::Row;
 
@@ -106,7 +107,7 @@ pub(super) async fn commit(session: &Session, jobs: &mut [&mut CommitJob]) -> Sq
 
 /// Stores records that are new, each once, inside the caller's transaction. Answers with those that are there already.
 pub(super) async fn insert(session: &Session, pairs: Vec<Pair>) -> Sql<Vec<PairKey>> {
-    let changes: Vec<_> = pairs.into_iter().map(|after| PairChange { before: None, after }).collect();
+    let changes: Vec<_> = pairs.into_iter().map(|after| PairChange { before: None, after: Arc::new(after) }).collect();
     let mut progress = vec![Progress::default(); changes.len()];
     let mut round = Round::new();
     let mut refused = Vec::new();
@@ -158,7 +159,7 @@ async fn write(session: &Session, round: &Round<'_>) -> Sql<HashMap<PairKey, Com
     for row in inserted.iter().chain(&updated) {
         let (key, pair_id, version) = (key_of(row)?, row.try_get("pair_id")?, unsigned(row, "version")?);
         let Some((key, (change, _))) = round.get_key_value(&key) else { continue };
-        let before = change.before.as_ref().filter(|before| before.version > 0);
+        let before = change.before.as_deref().filter(|before| before.version > 0);
         rows.add(pair_id, before, &change.after);
         outcomes.insert(PairKey::clone(key), Committed::Stored { version });
     }
@@ -281,7 +282,7 @@ const PRESENT: &str = "SELECT local, remote
 
 impl<'r> Heads<'r> {
     fn add(&mut self, key: &'r PairKey, change: &'r PairChange) {
-        let before = change.before.as_ref().filter(|before| before.version > 0);
+        let before = change.before.as_deref().filter(|before| before.version > 0);
         let columns = match (before, change.after.is_blank()) {
             (None, true) => {
                 self.absent.push(key);

@@ -1,6 +1,7 @@
 //! What PostgreSQL costs: figures for the chapter on scale, printed by
 //! `CAUSEWAY_PAIRS=1000000 cargo test -p causeway-gateway --lib what_pairs_cost -- --ignored --nocapture`.
 
+use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::mpsc::sync_channel;
 use std::time::Instant;
@@ -96,7 +97,8 @@ fn what_pairs_cost() {
     let (done, results) = sync_channel(64);
     let mut under_way = 0;
     for first in (0..count).step_by(128) {
-        let changes = (first..count.min(first + 128)).map(|number| PairChange { before: None, after: usual(number) });
+        let changes =
+            (first..count.min(first + 128)).map(|number| PairChange { before: None, after: Arc::new(usual(number)) });
         let done = done.clone();
         store.commit(changes.collect(), Box::new(move |result| done.send(result.map(drop)).unwrap()));
         under_way += 1;
@@ -128,7 +130,7 @@ fn what_pairs_cost() {
         let mut after = held[number].clone();
         after.due_at = after.due_at.map(|at| at + 1_000);
         after.outbound.dialogs[0].dialog.dialog.local_cseq += 1;
-        let change = PairChange { before: Some(held[number].clone()), after };
+        let change = PairChange { before: Some(Arc::new(held[number].clone())), after: Arc::new(after) };
         assert!(matches!(wait(|done| store.commit(vec![change], done)).unwrap()[0], Committed::Stored { .. }));
     });
     measure("claims of 64", &server, 200, |_| {

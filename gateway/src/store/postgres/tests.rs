@@ -38,7 +38,7 @@ fn commit_later(
     after: &Pair,
 ) -> Receiver<Result<Vec<Committed>, StoreError>> {
     let (done, result) = sync_channel(1);
-    let change = PairChange { before: before.cloned(), after: after.clone() };
+    let change = PairChange { before: before.cloned().map(Arc::new), after: Arc::new(after.clone()) };
     store.commit(vec![change], Box::new(move |committed| drop(done.send(committed))));
     result
 }
@@ -186,8 +186,8 @@ fn gateways_that_commit_many_pairs_in_different_orders_finish() {
             .iter()
             .filter_map(|key| load(store, key))
             .map(|before| PairChange {
-                after: Pair { serial: before.serial + 1, ..before.clone() },
-                before: Some(before),
+                after: Arc::new(Pair { serial: before.serial + 1, ..before.clone() }),
+                before: Some(Arc::new(before)),
             })
             .collect();
         if is_backwards {

@@ -140,10 +140,8 @@ pub(in crate::store) fn name(watcher: &OutDialog) -> (&str, &str) {
 
 /// Whether only what each NOTIFY changes has changed.
 pub(in crate::store) fn is_same_dialog(before: &OutDialog, after: &OutDialog) -> bool {
-    let local_cseq = after.dialog.dialog.local_cseq;
-    let before = &before.dialog;
-    let moved = Dialog { local_cseq, ..before.dialog.clone() };
-    moved == after.dialog.dialog && before.event == after.dialog.event && before.expires == after.dialog.expires
+    let (before, after) = (&before.dialog, &after.dialog);
+    before.dialog.has_moved_to(&after.dialog) && before.event == after.event && before.expires == after.expires
 }
 
 /// How ours with the pool is called, if there is one.

@@ -1,6 +1,6 @@
 //! Writing pairs into their tables: of each record, only the rows that a step has changed.
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, ToSql, params};
 
 use super::super::row::{self, DialogRow, is_same_dialog, name, subscriber_key};
 use super::super::{Committed, PairChange};
@@ -9,16 +9,26 @@ use super::pairs::{Sql, count_of, integer, integer_opt};
 use crate::presence::record::{InDialog, Inbound, OutDialog, Outbound, Owed, Pair};
 use crate::translate::presence::ResourcePresence;
 
-/// Stores each change that started from the stored version, all under one new version.
-pub(super) fn commit(connection: &Connection, changes: &[PairChange]) -> Sql<Vec<Committed>> {
-    let mut statement = connection.prepare_cached("UPDATE sequence SET value = value + 1 RETURNING value")?;
-    let version: i64 = statement.query_row([], |row| row.get(0))?;
+/// Stores each change that started from the stored version, all under one new version: that of the transaction, which
+/// the first one takes.
+pub(super) fn commit(
+    connection: &Connection,
+    changes: &[PairChange],
+    version: &mut Option<i64>,
+) -> Sql<Vec<Committed>> {
+    let version = match *version {
+        Some(version) => version,
+        None => {
+            let mut statement = connection.prepare_cached("UPDATE sequence SET value = value + 1 RETURNING value")?;
+            *version.insert(statement.query_row([], |row| row.get(0))?)
+        }
+    };
     changes.iter().map(|change| commit_one(connection, change, version)).collect()
 }
 
 fn commit_one(connection: &Connection, change: &PairChange, version: i64) -> Sql<Committed> {
     let after = &change.after;
-    let before = change.before.as_ref().filter(|before| before.version > 0);
+    let before = change.before.as_deref().filter(|before| before.version > 0);
     let stored = Committed::Stored { version: u64::try_from(version).unwrap_or(0) };
     let key = (after.key.local.as_str(), after.key.remote.as_str());
     let pair_id: Option<i64> = match before {
@@ -52,8 +62,8 @@ fn commit_one(connection: &Connection, change: &PairChange, version: i64) -> Sql
         }
     };
     let Some(pair_id) = pair_id else { return Ok(Committed::Conflict) };
-    let blank = Pair::new(after.key.clone());
-    let before = before.unwrap_or(&blank);
+    let blank = before.is_none().then(|| Pair::new(after.key.clone()));
+    let Some(before) = before.or(blank.as_ref()) else { return Ok(stored) };
     store_in(connection, pair_id, &before.inbound, &after.inbound)?;
     store_out(connection, pair_id, &before.outbound, &after.outbound)?;
     store_dialogs(connection, pair_id, before, after)?;
@@ -68,9 +78,7 @@ fn store_in(connection: &Connection, pair_id: i64, before: &Inbound, after: &Inb
         InDialog::Backoff { until, may_hurry } => Some((until, may_hurry)),
         InDialog::None | InDialog::Trying { .. } | InDialog::Live { .. } | InDialog::Closing { .. } => None,
     };
-    // The other two have tables of their own.
-    let row = |inbound: &Inbound| Inbound { dialog: InDialog::None, resources: Vec::new(), ..inbound.clone() };
-    if row(before) == row(after) && backoff(before) == backoff(after) {
+    if before.has_same_values(after) && backoff(before) == backoff(after) {
         return Ok(());
     }
     let mut statement = connection.prepare_cached(
@@ -99,8 +107,7 @@ fn store_in(connection: &Connection, pair_id: i64, before: &Inbound, after: &Inb
 }
 
 fn store_out(connection: &Connection, pair_id: i64, before: &Outbound, after: &Outbound) -> Sql<()> {
-    let row = |outbound: &Outbound| Outbound { dialogs: Vec::new(), resources: Vec::new(), ..outbound.clone() };
-    if row(before) == row(after) {
+    if before.has_same_values(after) {
         return Ok(());
     }
     let mut statement = connection.prepare_cached(

@@ -156,9 +156,7 @@ impl In {
             InDialog::Backoff { until, may_hurry } => Some((until, may_hurry)),
             InDialog::None | InDialog::Trying { .. } | InDialog::Live { .. } | InDialog::Closing { .. } => None,
         };
-        // The other two have tables of their own.
-        let row = |inbound: &Inbound| Inbound { dialog: InDialog::None, resources: Vec::new(), ..inbound.clone() };
-        if row(before) == row(after) && backoff(before) == backoff(after) {
+        if before.has_same_values(after) && backoff(before) == backoff(after) {
             return;
         }
         self.pair_id.push(pair_id);
@@ -223,8 +221,7 @@ struct Out {
 
 impl Out {
     fn add(&mut self, pair_id: i64, before: &Outbound, after: &Outbound) {
-        let row = |outbound: &Outbound| Outbound { dialogs: Vec::new(), resources: Vec::new(), ..outbound.clone() };
-        if row(before) == row(after) {
+        if before.has_same_values(after) {
             return;
         }
         self.pair_id.push(pair_id);

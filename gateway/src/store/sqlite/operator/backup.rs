@@ -3,6 +3,7 @@
 use std::mem;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::Arc;
 
 use rusqlite::{Connection, params};
 
@@ -172,9 +173,9 @@ impl Restoring<'_> {
     }
 
     fn flush(&mut self) -> Sql<()> {
-        let changes = self.pairs.drain(..).map(|after| PairChange { before: None, after });
+        let changes = self.pairs.drain(..).map(|after| PairChange { before: None, after: Arc::new(after) });
         let changes: Vec<_> = changes.collect();
-        let committed = commit::commit(self.connection, &changes)?;
+        let committed = commit::commit(self.connection, &changes, &mut None)?;
         for (change, committed) in changes.iter().zip(committed) {
             if committed == Committed::Conflict {
                 let key = &change.after.key;
