@@ -137,7 +137,8 @@ impl Engine {
     pub(super) fn begin(&mut self, is_first: bool, now: Now, out: &mut Outputs) {
         self.rounds.count_at = self.is_shared().then_some(now.instant + COUNT_INTERVAL);
         for domain in self.settings.partner_domains.clone() {
-            let news = if is_first { News::All(PairInput::Restart { before_ms: self.started_ms }) } else { News::Count };
+            let news =
+                if is_first { News::All(PairInput::Restart { before_ms: self.started_ms }) } else { News::Count };
             self.add_own_round(Round { domain, news });
         }
         self.read_page(now, out);

@@ -5,20 +5,15 @@
 //! What is measured is the CPU time of the measured process; the generator takes its share of the same cores, so it
 //! works in few threads, with texts made beforehand and many messages per system call. In reading order: [`text`] (the
 //! messages), [`flight`] (what is on its way), [`pace`] (when the next one goes), [`xmpp`], [`sip`] and [`datagrams`] (the
-//! wires), [`publish`] and [`notifier`] (presence on them), [`ends`] (a fake
-//! edge and a fake gateway), [`servers`] (other people's), [`measure`] (a window of time), [`scenarios`], [`report`] (what
-//! they tell), [`results`] (what is saved), [`table`] and [`compare`] (what is printed), [`plot`] and [`chapter`] (the
-//! pictures, and the book).
-//! messages), [`flight`] (what is on its way), [`pace`] (when the next one goes), [`xmpp`] and [`sip`] (the wires),
-//! [`notifier`] (a presence server), [`ends`] (a fake edge and a fake gateway), [`measure`] (a window of time), [`scenarios`], [`report`] (what they tell),
-//! [`results`] (what is saved), [`table`] and [`compare`] (what is printed), [`plot`] and
-//! [`chapter`] (the pictures, and the book).
+//! wires), [`publish`], [`notifier`] and [`presence_server`] (presence on them), [`ends`] (a fake edge and a fake gateway),
+//! [`measure`] (a window of time), [`scenarios`], [`report`] (what they tell), [`results`] (what is saved), [`table`] and
+//! [`compare`] (what is printed), [`plot`] and [`chapter`] (the pictures, and the book).
 
 mod axis;
 pub mod chapter;
 pub mod compare;
-pub mod datagrams;
 pub mod component;
+pub mod datagrams;
 pub mod ends;
 pub mod flight;
 pub mod histogram;
@@ -26,6 +21,7 @@ pub mod measure;
 pub mod notifier;
 pub mod pace;
 pub mod plot;
+pub mod presence_server;
 pub mod publish;
 pub mod report;
 pub mod results;

@@ -11,15 +11,15 @@ use super::text::{SLOT, Template};
 /// What it grants a subscription, in seconds.
 const EXPIRES: u32 = 3_600;
 
-/// Our tag in dialogs that begin here.
-const TAG: &[u8] = b";tag=notifier";
+/// Our tag in dialogs that begin here, as [`respond`] writes it.
+const TAG: &str = ";tag=uas";
 
 /// The first CSeq in a dialog: above whatever was said in it before.
 const FIRST_CSEQ: u64 = 1_000;
 
 /// Everything that was subscribed to.
 #[derive(Default)]
-pub struct Notifier(Mutex<Subscriptions>);
+pub struct PresenceServer(Mutex<Subscriptions>);
 
 #[derive(Default)]
 struct Subscriptions {
@@ -38,7 +38,7 @@ struct Dialog {
     call_id: String,
 }
 
-impl Notifier {
+impl PresenceServer {
     /// Dialogs that were subscribed to, or whose subscription was refreshed.
     pub fn subscribed(&self) -> usize {
         self.lock().dialogs.len()
@@ -82,19 +82,13 @@ impl Notifier {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Answers SUBSCRIBE and notifies; leaves everything else.
-    fn heard(&self, head: &[u8], via: &str, out: &mut Vec<u8>) -> bool {
-        if !head.starts_with(b"SUBSCRIBE") {
-            return false;
-        }
-        let field = |name: &[u8]| {
-            let found = lines(head).find_map(|line| value(line, name));
-            String::from_utf8_lossy(found.unwrap_or_default()).trim().to_owned()
-        };
+    /// Answers a SUBSCRIBE and notifies.
+    fn subscribes(&self, request: &Cut<'_>, via: &str, out: &mut Vec<u8>) {
+        let field = |name: &[u8]| request.header(name).unwrap_or_default().to_owned();
         let (contact, mut to, call_id) = (field(b"contact"), field(b"to"), field(b"call-id"));
-        respond_with(head, TAG, &format!("Contact: <sip:{via};transport=tls>\r\nExpires: {EXPIRES}\r\n"), out);
+        respond(request, &format!("Contact: <sip:{via};transport=tls>\r\nExpires: {EXPIRES}\r\n"), out);
         if !to.contains("tag=") {
-            to.push_str(&String::from_utf8_lossy(TAG));
+            to.push_str(TAG);
         }
         let target = contact.split(['<', '>']).nth(1).unwrap_or(&contact).to_owned();
         let dialog = Dialog { target, from: to, to: field(b"from"), call_id };
@@ -103,14 +97,16 @@ impl Notifier {
         let cseq = FIRST_CSEQ + state.asked.len() as u64;
         out.extend_from_slice(notify(&dialog, via, &cseq.to_string(), "online").as_bytes());
         state.dialogs.insert(dialog.call_id.clone().into_bytes(), dialog);
-        true
     }
 }
 
-/// As the hook of a [`super::sip::Server`] that listens at `via`.
-pub fn hearing(notifier: &Arc<Notifier>, via: &str) -> Hear {
-    let (notifier, via) = (Arc::clone(notifier), via.to_owned());
-    Arc::new(move |head, out| notifier.heard(head, &via, out))
+/// For a [`super::sip::Server`] that listens at `via`: SUBSCRIBE is its own, all other requests are `other`'s.
+pub(super) fn answering(server: &Arc<PresenceServer>, via: &str, other: Answering) -> Answering {
+    let (server, via) = (Arc::clone(server), via.to_owned());
+    Arc::new(move |request, out| match request.is("SUBSCRIBE") {
+        true => server.subscribes(request, &via, out),
+        false => other(request, out),
+    })
 }
 
 fn notify(dialog: &Dialog, via: &str, cseq: &str, note: &str) -> String {
@@ -120,11 +116,15 @@ fn notify(dialog: &Dialog, via: &str, cseq: &str, note: &str) -> String {
         "<?xml version='1.0' encoding='UTF-8'?><presence xmlns='urn:ietf:params:xml:ns:pidf' entity='pres:{entity}'>\
          <tuple id='desk'><status><basic>open</basic></status><note>[{note}]</note></tuple></presence>"
     );
-    let headers = format!(
-        "Event: presence\r\nSubscription-State: active;expires={EXPIRES}\r\n\
-         Contact: <sip:{via};transport=tls>\r\nContent-Type: application/pidf+xml\r\n"
-    );
-    request_in_dialog("NOTIFY", target, [from, to, call_id], via, cseq, &headers, &body)
+    let branch = String::from_utf8_lossy(BRANCH);
+    format!(
+        "NOTIFY {target} SIP/2.0\r\nVia: SIP/2.0/TLS {via};branch={branch}{cseq}\r\nMax-Forwards: 70\r\nFrom: {from}\r\n\
+         To: {to}\r\nCall-ID: {call_id}\r\nCSeq: {cseq} NOTIFY\r\n\
+         Event: presence\r\nSubscription-State: active;expires={EXPIRES}\r\n\
+         Contact: <sip:{via};transport=tls>\r\nContent-Type: application/pidf+xml\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
 }
 
 #[cfg(test)]
@@ -137,14 +137,14 @@ mod tests {
 
     #[test]
     fn a_subscribe_is_answered_and_followed_by_a_notify_in_its_dialog() {
-        let (notifier, mut out) = (Notifier::default(), Vec::new());
-        assert!(notifier.heard(SUBSCRIBE, "127.0.0.9:5060", &mut out));
+        let (server, mut out) = (PresenceServer::default(), Vec::new());
+        server.subscribes(&Cut::first(SUBSCRIBE).unwrap(), "127.0.0.9:5060", &mut out);
         let text = String::from_utf8(out).unwrap();
         let (answer, notify) = text.split_once("\r\n\r\n").unwrap();
-        assert!(answer.contains("Expires: 3600") && answer.contains("To: <sip:a00001@contoso.example>;tag=notifier"));
+        assert!(answer.contains("Expires: 3600") && answer.contains("To: <sip:a00001@contoso.example>;tag=uas"));
         assert!(notify.starts_with("NOTIFY sip:127.0.0.2:5061;transport=tls SIP/2.0\r\n"));
-        assert!(notify.contains("From: <sip:a00001@contoso.example>;tag=notifier\r\n"));
+        assert!(notify.contains("From: <sip:a00001@contoso.example>;tag=uas\r\n"));
         assert!(notify.contains("To: <sip:u00001@load1.example>;tag=g\r\n"));
-        assert_eq!((notifier.subscribed(), notifier.peak()), (1, 1));
+        assert_eq!((server.subscribed(), server.peak()), (1, 1));
     }
 }

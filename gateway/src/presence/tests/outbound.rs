@@ -528,7 +528,11 @@ fn after_a_restart_nobody_is_shown_what_may_be_old() {
     let ok = lab.watching();
     lab.bob("desk", "", "");
     lab.alice("c1", 2, 0, Some(&ok), "");
-    assert!(lab.feed(PairInput::Restart { before_ms: u64::MAX }).iter().all(|output| !matches!(output, PairOutput::Presence { .. })));
+    assert!(
+        lab.feed(PairInput::Restart { before_ms: u64::MAX })
+            .iter()
+            .all(|output| !matches!(output, PairOutput::Presence { .. }))
+    );
     let out = lab.alice("c2", 1, 3600, None, "");
     assert_eq!(
         (notifies(&out), stanzas(&out)),

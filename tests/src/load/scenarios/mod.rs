@@ -22,8 +22,8 @@ mod growth;
 mod overload;
 mod presence;
 mod sip_peers;
-mod storms;
 mod start;
+mod storms;
 mod whole;
 mod xmpp_peers;
 

@@ -45,11 +45,15 @@ pub(super) async fn measure(bench: &Bench, report: &mut Report) -> io::Result<()
     let road = &bench.road;
     let edge = road.edge_toml(&road.plan);
     // The limits of its defaults.
-    let edge: String = edge.lines().filter(|line| !line.starts_with("new_connections")).map(|line| format!("{line}\n")).collect();
+    let edge: String =
+        edge.lines().filter(|line| !line.starts_with("new_connections")).map(|line| format!("{line}\n")).collect();
     std::fs::write(road.edge_config(), edge)?;
     let settings = "[gateway_settings]\n";
     let gateway = road.gateway_toml(&road.plan);
-    std::fs::write(road.gateway_config(), gateway.replace(settings, &format!("{settings}connection_limit = {CONNECTION_LIMIT}\n")))?;
+    std::fs::write(
+        road.gateway_config(),
+        gateway.replace(settings, &format!("{settings}connection_limit = {CONNECTION_LIMIT}\n")),
+    )?;
     // All partners live on one host.
     let dns = bench.dns().await?;
     for number in 0..PARTNERS {

@@ -14,8 +14,8 @@ use crate::peer::pki::{Authority, Files};
 use crate::peer::process::Process;
 use crate::peer::{fault, until};
 
-pub mod kamailio;
 pub mod ejabberd;
+pub mod kamailio;
 pub mod prosody;
 
 /// The host at which an XMPP server discards what it is sent; as long as the domain whose stanzas are delivered.

@@ -22,12 +22,14 @@ const NOTIFICATIONS: u64 = 60_000;
 
 /// PUBLISH accepted and all NOTIFYs answered.
 pub(in crate::load::scenarios) async fn measure(bench: &Bench, report: &mut Report) -> io::Result<()> {
-    let (pool_at, listen) = (bench.road.plan.pool, SocketAddr::new(KAMAILIO, bench.road.plan.sip.port()));
+    let (pool_at, port) = (bench.road.plan.pool, bench.road.plan.sip.port());
     // The publisher counts arrivals, since each is told of many times.
     let counting: Counting = Arc::new(|| None);
     let pool = Server::start(pool_at, None, counting)?;
-    for crowd in &CROWDS {
-        // A server for each crowd: subscriptions of another would be in its tables.
+    for (offset, crowd) in (0_u16..).zip(&CROWDS) {
+        // A server for each crowd: subscriptions of another would be in its tables. And a port, since the processes of the
+        // last one may hold theirs for a moment.
+        let listen = SocketAddr::new(KAMAILIO, port + offset);
         let kamailio = Kamailio::presence(listen).await?;
         let watchers = u64::try_from(crowd.watchers).unwrap_or_default();
         let notified = pool.answered() + crowd.total();

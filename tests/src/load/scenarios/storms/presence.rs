@@ -5,8 +5,8 @@
 //! burst of NOTIFYs, and whoever watches has to see the last.
 
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use causeway_gateway::presence::record::{InDialog, Outbound, Pair, PairKey};
@@ -18,12 +18,12 @@ use tokio::sync::oneshot;
 use super::{LOOK, PATIENCE, Spent, below, settled, told};
 use crate::load::flight::Flight;
 use crate::load::measure::WARM_UP;
-use crate::load::notifier::{self, Notifier};
 use crate::load::pace::Pace;
+use crate::load::presence_server::{self, PresenceServer};
 use crate::load::report::{Plot, Report, What, Who};
 use crate::load::scenarios::overload::{Load, stream_of};
 use crate::load::scenarios::{Bench, LOCAL, PARTNER, REMOTES};
-use crate::load::sip::{Client, Counting, Server};
+use crate::load::sip::{self, Client, Counting, Server};
 use crate::load::text::{self, user};
 use crate::load::xmpp;
 use crate::peer::process::Process;
@@ -49,22 +49,32 @@ const WRITERS: usize = 100;
 /// What is the last state only time tells: when nothing has come for so long.
 const CALM: Duration = Duration::from_secs(2);
 
-const RESUBSCRIBED: What =
-    below("storm_resubscribe_settled_s", "re-subscription storm: 10 000 dialogs due at a start, all refreshed", "s", 30.0);
+const RESUBSCRIBED: What = below(
+    "storm_resubscribe_settled_s",
+    "re-subscription storm: 10 000 dialogs due at a start, all refreshed",
+    "s",
+    30.0,
+);
 const RESUBSCRIBE_PEAK: What =
     below("storm_resubscribe_peak", "  most SUBSCRIBEs within a second at the next hop", "/s", 2_500.0);
 const RESUBSCRIBE_AGAIN: What = below("storm_resubscribe_again", "  dialogs that were asked for twice", "", 1.0);
 const RESUBSCRIBE_P99: What = below("storm_resubscribe_message_p99_ms", "  messages meanwhile, p99", "ms", 100.0);
-const RESUBSCRIBE_LOST: What = below("storm_resubscribe_message_lost", "  messages meanwhile that were lost or bounced", "", 1.0);
+const RESUBSCRIBE_LOST: What =
+    below("storm_resubscribe_message_lost", "  messages meanwhile that were lost or bounced", "", 1.0);
 const RESUBSCRIBE_CPU: What = told("storm_resubscribe_cpu_s", "  CPU of the gateway", "s");
 const RESUBSCRIBE_PEAK_MB: What = told("storm_resubscribe_peak_mb", "  most memory of the gateway", "MB");
 
-const NOTIFIED: What =
-    below("storm_notify_settled_s", "NOTIFY storm: 30 000 changes of 10 000 users, the last state of all seen", "s", 30.0);
+const NOTIFIED: What = below(
+    "storm_notify_settled_s",
+    "NOTIFY storm: 30 000 changes of 10 000 users, the last state of all seen",
+    "s",
+    30.0,
+);
 const NOTIFY_ANSWERED: What = told("storm_notify_answered", "  NOTIFYs accepted", "");
 const NOTIFY_REFUSED: What = told("storm_notify_refused", "  NOTIFYs refused, to be sent again", "");
 const NOTIFY_UNADVISED: What = below("storm_notify_unadvised", "  of these without Retry-After", "", 1.0);
-const NOTIFY_UNTRUE: What = below("storm_notify_untrue", "  users whose last accepted state is not what is seen", "", 1.0);
+const NOTIFY_UNTRUE: What =
+    below("storm_notify_untrue", "  users whose last accepted state is not what is seen", "", 1.0);
 const NOTIFY_STANZAS: What = told("storm_notify_stanzas", "  stanzas that told of them", "");
 const NOTIFY_CPU: What = told("storm_notify_cpu_s", "  CPU of the gateway", "s");
 const NOTIFY_PEAK_MB: What = told("storm_notify_peak_mb", "  most memory of the gateway", "MB");
@@ -83,12 +93,12 @@ pub(super) async fn measure(bench: &Bench, report: &mut Report) -> io::Result<()
     let road = &bench.road;
     fill(road).await?;
     let via = road.plan.pool.to_string();
-    let notifier = Arc::new(Notifier::default());
+    let notifier = Arc::new(PresenceServer::default());
     let own = road.authority.issue(&[&road.plan.pool.ip().to_string(), LOCAL])?;
     let stage = bench.stage.clone();
     let counting: Counting = Arc::new(move || stage.flight());
-    let hear = Some(notifier::hearing(&notifier, &via));
-    let _pool = Server::start_with(road.plan.pool, Some(tls::server(&road.authority, &own)?), counting, hear)?;
+    let answer = presence_server::answering(&notifier, &via, sip::accepting(counting));
+    let _pool = Server::answering(road.plan.pool, Some(tls::server(&road.authority, &own)?), answer)?;
     let seen = Arc::new(Seen::default());
     let _partner = seen.partner(bench).await?;
     let _edge = road.start_edge().await?;
@@ -97,7 +107,12 @@ pub(super) async fn measure(bench: &Bench, report: &mut Report) -> io::Result<()
     notify(bench, &notifier, &seen, &gateway, report).await
 }
 
-async fn resubscribe(bench: &Bench, notifier: &Notifier, gateway: &Process, report: &mut Report) -> io::Result<()> {
+async fn resubscribe(
+    bench: &Bench,
+    notifier: &PresenceServer,
+    gateway: &Process,
+    report: &mut Report,
+) -> io::Result<()> {
     let mut spent = Spent::by(gateway)?;
     let began = Instant::now();
     bench.road.ready().await?;
@@ -133,7 +148,7 @@ async fn resubscribe(bench: &Bench, notifier: &Notifier, gateway: &Process, repo
 
 async fn notify(
     bench: &Bench,
-    notifier: &Notifier,
+    notifier: &PresenceServer,
     seen: &Arc<Seen>,
     gateway: &Process,
     report: &mut Report,

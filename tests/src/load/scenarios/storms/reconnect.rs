@@ -15,7 +15,7 @@ use crate::load::pace::Pace;
 use crate::load::report::{Plot, Report, What, Who};
 use crate::load::scenarios::overload::Load;
 use crate::load::scenarios::{Bench, LOCAL};
-use crate::load::sip::{Client, Counting, Server, messages};
+use crate::load::sip::{self, Client, Counting, Server, messages};
 use crate::load::text;
 use crate::load::xmpp;
 use crate::peer::road::{Road, retry};
@@ -36,8 +36,7 @@ const OUTAGE: Duration = Duration::from_millis(500);
 
 const ESTABLISHED: What =
     below("storm_reconnect_established_s", "reconnect storm: 1 000 partners, streams in established", "s", 30.0);
-const FLOWING: What =
-    below("storm_reconnect_settled_s", "  messages flow both ways with all of them", "s", 30.0);
+const FLOWING: What = below("storm_reconnect_settled_s", "  messages flow both ways with all of them", "s", 30.0);
 const REFUSED: What = told("storm_reconnect_refused", "  attempts that were refused, and tried again", "");
 const LOST: What = below("storm_reconnect_lost", "  messages lost, bounced or delivered twice", "", 1.0);
 const EDGE_CPU: What = told("storm_reconnect_edge_cpu_s", "  CPU of the edge, from its start", "s");
@@ -61,14 +60,15 @@ pub(super) async fn measure(bench: &Bench, report: &mut Report) -> io::Result<()
     let stage = bench.stage.clone();
     let counting: Counting = Arc::new(move || stage.flight());
     let heard = Arc::clone(&crowd);
-    let hear: crate::load::sip::Hear = Arc::new(move |head, _| {
-        heard.wrote(head);
-        false
+    let accept = sip::accepting(counting);
+    let answer: sip::Answering = Arc::new(move |request, out| {
+        heard.wrote(request.head);
+        accept(request, out);
     });
     let own = tls::server(&road.authority, &own)?;
     // What the storm before has left may hold the places a moment longer.
     let pool = retry("the pool listens", async || {
-        Server::start_with(road.plan.pool, Some(Arc::clone(&own)), Arc::clone(&counting), Some(Arc::clone(&hear)))
+        Server::answering(road.plan.pool, Some(Arc::clone(&own)), Arc::clone(&answer))
     });
     let _pool = pool.await?;
     let partner = retry("the partners listen", async || crowd.partner(bench).await).await?;
@@ -195,14 +195,18 @@ impl Crowd {
     }
 
     /// A partner that opens a stream, writes a message, and does so again whenever it loses the stream.
-    async fn stay(self: Arc<Self>, number: usize, edge: std::net::SocketAddr, tls: Arc<ClientConfig>) -> io::Result<()> {
+    async fn stay(
+        self: Arc<Self>,
+        number: usize,
+        edge: std::net::SocketAddr,
+        tls: Arc<ClientConfig>,
+    ) -> io::Result<()> {
         let (bind, domain) = (Some(address(number)), domain(number));
         let Some(one) = self.each.get(number) else { return Ok(()) };
         // Each to somebody else: one user takes one message at a time.
         let to = text::user("a", number, LOCAL);
-        let text = format!(
-            "<message from='u@{domain}/desk' to='{to}' type='chat' id='back'><body>I am back</body></message>"
-        );
+        let text =
+            format!("<message from='u@{domain}/desk' to='{to}' type='chat' id='back'><body>I am back</body></message>");
         let mut pause = FIRST_PAUSE;
         loop {
             match Stream::establish(bind, edge, &domain, LOCAL, &tls).await {
