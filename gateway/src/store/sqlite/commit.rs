@@ -1,6 +1,6 @@
 //! Writing pairs into their tables: of each record, only the rows that a step has changed.
 
-use rusqlite::{Connection, ToSql, params};
+use rusqlite::{Connection, params};
 
 use super::super::row::{self, DialogRow, is_same_dialog, name, subscriber_key};
 use super::super::{Committed, PairChange};

@@ -264,7 +264,7 @@ async fn fill(road: &Road) -> io::Result<()> {
     let now_ms = crate::load::ends::unix_ms();
     for first in (0..PAIRS).step_by(FILL) {
         let pairs = (first..(first + FILL).min(PAIRS)).filter_map(|number| pair(road, number, now_ms));
-        let changes: Vec<_> = pairs.map(|after| PairChange { before: None, after }).collect();
+        let changes: Vec<_> = pairs.map(|after| PairChange { before: None, after: Arc::new(after) }).collect();
         if changes.len() < FILL {
             return Err(fault("a pair cannot be made"));
         }
