@@ -265,6 +265,9 @@ pub fn unmistakable_domain(domain: &str) -> String {
 
 /// Text that somebody else chose, made safe for a log: control and bidirectional characters escaped, cut at a bound.
 pub fn printable(text: &str) -> String {
+    if text.len() <= PRINTABLE_CHARS && text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return text.to_owned();
+    }
     let mut out = String::with_capacity(text.len().min(PRINTABLE_CHARS));
     for (count, c) in text.chars().enumerate() {
         if count == PRINTABLE_CHARS {

@@ -1,11 +1,14 @@
 //! What was said on a connection until it was authenticated, for the verdict if it never is.
 //!
 //! A line per header and element, in order, with its time, its direction, and what of it tells something: never a key,
-//! a SASL payload or the inside of anything else. Bounded in lines and in bytes; dropped once stanzas may pass.
+//! a SASL payload or the inside of anything else. Bounded in lines and in bytes; dropped once stanzas may pass. As most
+//! are dropped unread, what we send is kept as it is, and put into words only for somebody who reads.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::fmt::{Display, Write as _};
+use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use causeway_shared::limits::Limits;
 use causeway_shared::verdict::facts::{MAX_LINES, cut};
 use causeway_shared::xmpp::element::Element;
@@ -27,11 +30,18 @@ const MAX_WORD: usize = 32;
 #[derive(Debug)]
 pub struct Transcript {
     began: Instant,
-    lines: VecDeque<String>,
-    /// Of our own headers, by which what we send is read again.
+    lines: VecDeque<(Duration, Line)>,
+    /// Of our own last header that is no line any more, by which what we sent after it is read again.
     scope: StreamScope,
     /// The domains of the peer's last header: from, to.
     claims: (String, String),
+}
+
+#[derive(Debug)]
+enum Line {
+    Words(String),
+    /// Bytes of ours.
+    Sent(Bytes),
 }
 
 impl Transcript {
@@ -42,7 +52,12 @@ impl Transcript {
 
     /// The lines so far.
     pub fn lines(&self) -> Vec<String> {
-        self.lines.iter().cloned().collect()
+        let mut scope = self.scope.clone();
+        let told = |(since, line): &(Duration, Line)| match line {
+            Line::Words(words) => words.clone(),
+            Line::Sent(bytes) => line_at(*since, &format!("sent {}", sent(bytes, &mut scope))),
+        };
+        self.lines.iter().map(told).collect()
     }
 
     /// The `from` and `to` of the peer's last header, as far as it had them.
@@ -52,11 +67,16 @@ impl Transcript {
 
     /// Notes something that is neither sent nor received in XML.
     pub fn note(&mut self, now: Instant, what: &str) {
-        if self.lines.len() >= MAX_LINES {
-            self.lines.pop_front();
-        }
         let since = now.saturating_duration_since(self.began);
-        self.lines.push_back(cut(&format!("+{} ms {what}", since.as_millis())));
+        self.push(since, Line::Words(line_at(since, what)));
+    }
+
+    fn push(&mut self, since: Duration, line: Line) {
+        let oldest = if self.lines.len() >= MAX_LINES { self.lines.pop_front() } else { None };
+        if let Some((_, Line::Sent(bytes))) = oldest {
+            let _nobody_read_it = sent(&bytes, &mut self.scope);
+        }
+        self.lines.push_back((since, line));
     }
 
     /// Notes what the receiving server's machine is told.
@@ -95,26 +115,11 @@ impl Transcript {
 
     /// Notes a header, an element or a closing tag that we send.
     pub fn sent(&mut self, bytes: &[u8], now: Instant) {
-        let limits = Limits::default();
         let bytes = bytes.trim_ascii();
-        if bytes.is_empty() {
-            return;
+        if !bytes.is_empty() {
+            let since = now.saturating_duration_since(self.began);
+            self.push(since, Line::Sent(Bytes::copy_from_slice(bytes)));
         }
-        let described = if bytes.starts_with(b"</") {
-            "</stream:stream>".to_owned()
-        } else if bytes.starts_with(b"<?xml") || bytes.starts_with(b"<stream:stream") {
-            match StreamHeader::parse(bytes, &limits) {
-                Ok(header) => {
-                    let described = self::header(&header);
-                    self.scope = header.scope;
-                    described
-                }
-                Err(_) => "a stream header".to_owned(),
-            }
-        } else {
-            Element::parse(bytes, &self.scope, &limits).map_or_else(|_| "an element".to_owned(), |element| of(&element))
-        };
-        self.note(now, &format!("sent {described}"));
     }
 
     fn heard_header(&mut self, header: &StreamHeader, now: Instant) {
@@ -132,24 +137,48 @@ impl Transcript {
     }
 }
 
+/// A line as it is read.
+fn line_at(since: Duration, what: &str) -> String {
+    cut(&format!("+{} ms {what}", since.as_millis()))
+}
+
+/// What we sent, in words. A header changes the scope of what follows it.
+fn sent(bytes: &[u8], scope: &mut StreamScope) -> String {
+    let limits = Limits::default();
+    if bytes.starts_with(b"</") {
+        "</stream:stream>".to_owned()
+    } else if bytes.starts_with(b"<?xml") || bytes.starts_with(b"<stream:stream") {
+        match StreamHeader::parse(bytes, &limits) {
+            Ok(parsed) => {
+                let described = header(&parsed);
+                *scope = parsed.scope;
+                described
+            }
+            Err(_) => "a stream header".to_owned(),
+        }
+    } else {
+        Element::parse(bytes, scope, &limits).map_or_else(|_| "an element".to_owned(), |element| of(&element))
+    }
+}
+
 fn header(header: &StreamHeader) -> String {
     let mut text = "a stream header".to_owned();
-    let mut add = |name: &str, value: &str| {
-        text.push_str(&format!(" {name}={value}"));
+    let mut add = |name: &str, value: &dyn Display| {
+        let _writing_to_a_string_cannot_fail = write!(text, " {name}={value}");
     };
     if let Some(from) = &header.from {
-        add("from", from.as_str());
+        add("from", from);
     }
     if let Some(to) = &header.to {
-        add("to", to.as_str());
+        add("to", to);
     }
     match &header.version {
-        Some(version) => add("version", &format!("{}.{}", version.major, version.minor)),
-        None => add("version", "absent"),
+        Some(version) => add("version", &format_args!("{}.{}", version.major, version.minor)),
+        None => add("version", &"absent"),
     }
-    add("id", if header.id.is_some() { "present" } else { "absent" });
+    add("id", &if header.id.is_some() { "present" } else { "absent" });
     if header.declares_dialback {
-        add("dialback", "declared");
+        add("dialback", &"declared");
     }
     text
 }
@@ -230,8 +259,6 @@ fn word(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use bytes::BytesMut;
     use causeway_shared::domain::{DomainName, DomainPair};
     use causeway_shared::xmpp::stanza_error::StanzaCondition;
@@ -303,6 +330,20 @@ mod tests {
             .child(Element::new("urn:xmpp:bidi", "bidi"));
         let line = sent(&features);
         assert_eq!(line, "+5 ms sent features: starttls (required), mechanisms EXTERNAL, dialback (errors), bidi");
+    }
+
+    #[test]
+    fn what_was_sent_is_named_even_when_the_header_that_it_stood_under_is_no_line_any_more() {
+        let (now, mut header, mut bytes) = (Instant::now(), BytesMut::new(), BytesMut::new());
+        let mut transcript = Transcript::new(now);
+        StreamHeader::initial(&pair().local, &pair().remote).write(&mut header);
+        transcript.sent(&header, now);
+        db::question(&pair(), "some id", "a key").write_on_stream(&mut bytes);
+        for _ in 0..MAX_LINES {
+            transcript.sent(&bytes, now);
+        }
+        let line = "+0 ms sent <db:verify/> from=contoso.example to=fabrikam.example (key elided)";
+        assert_eq!(transcript.lines(), vec![line; MAX_LINES]);
     }
 
     #[test]
