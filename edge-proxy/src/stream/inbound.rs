@@ -74,8 +74,8 @@ struct Inbound {
     live: Arc<Live>,
     /// What goes back to the peer of a bidirectional stream.
     reverse: Option<Box<Reverse>>,
-    /// Answers of authoritative servers: the end for those who ask, and ours.
-    verified: (mpsc::Sender<Verified>, mpsc::Receiver<Verified>),
+    /// Answers of authoritative servers, once one is asked: most streams never do, and an idle one pays for no room.
+    verified: Option<Answers>,
 }
 
 /// The road back (XEP-0288).
@@ -86,6 +86,9 @@ struct Reverse {
 
 /// What an authoritative server said about a pair.
 type Verified = (DomainPair, Answer);
+
+/// The end for those who ask, and ours.
+type Answers = (mpsc::Sender<Verified>, mpsc::Receiver<Verified>);
 
 /// Whether the connection lives on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,7 +123,7 @@ impl Inbound {
             intake: Intake::new(Arc::clone(&edge), Arc::clone(&live)),
             live,
             reverse: None,
-            verified: mpsc::channel(limits.pending_dialbacks),
+            verified: None,
             edge,
         }
     }
@@ -172,7 +175,7 @@ impl Inbound {
                 biased;
                 () = gone(&mut draining), if is_settled && is_listening => Input::Drain,
                 Ok(()) = policy.changed() => Input::PolicyChanged,
-                Some((pair, answer)) = self.verified.1.recv() => Input::Verified(pair, answer),
+                Some((pair, answer)) = answered(&mut self.verified) => Input::Verified(pair, answer),
                 () = progress(awaited) => Input::Progress,
                 read = read, if is_listening && not_before.is_none() => match read {
                     Ok(count) if count > 0 => {
@@ -502,8 +505,10 @@ impl Inbound {
         self.ticket.authenticated(partner).is_err().then_some(Input::OverLimit)
     }
 
-    fn verify(&self, pair: DomainPair, stream_id: String, key: String) {
-        let (pool, verified) = (Arc::clone(&self.pool), self.verified.0.clone());
+    fn verify(&mut self, pair: DomainPair, stream_id: String, key: String) {
+        let bound = self.edge.limits().pending_dialbacks;
+        let (verified, _) = self.verified.get_or_insert_with(|| mpsc::channel(bound));
+        let (pool, verified) = (Arc::clone(&self.pool), verified.clone());
         let question = async move {
             let answer = pool.verify(pair.clone(), stream_id, key).await;
             // The stream may have gone in the meantime; then nobody needs the answer.
@@ -522,6 +527,14 @@ impl Reverse {
             }
             None => std::future::pending().await,
         }
+    }
+}
+
+/// The next answer of an authoritative server. Cancel-safe.
+async fn answered(answers: &mut Option<Answers>) -> Option<Verified> {
+    match answers {
+        Some((_, answers)) => answers.recv().await,
+        None => std::future::pending().await,
     }
 }
 
