@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use causeway_edge_proxy::limits::StreamLimits;
 use causeway_edge_proxy::policy::{Federation, Moment};
-use causeway_edge_proxy::stream::identity::PeerIdentity;
+use causeway_edge_proxy::stream::identity::{PeerIdentity, Presented};
 use causeway_shared::domain::DomainName;
 use causeway_shared::limits::Limits;
 use causeway_shared::link::{GatewaySettings, PartnerRecord, Snapshot};
@@ -121,7 +121,7 @@ impl Specimen {
 
     /// What TLS tells about a peer that shows it.
     pub fn identity(&self, server_name: Option<DomainName>) -> PeerIdentity {
-        PeerIdentity::new(self.chain.clone(), server_name)
+        PeerIdentity::new(Presented::read(&self.chain), server_name)
     }
 
     /// Whether it may count as a proof for this domain now.

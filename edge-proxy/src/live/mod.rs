@@ -12,16 +12,16 @@ use std::time::Instant;
 
 use causeway_shared::domain::{DomainName, DomainPair};
 use causeway_shared::live::{CloseReason, Pair, SnapshotEffect};
-use causeway_shared::pki::PeerCertificate;
 use causeway_shared::verdict::facts::CertificateFacts;
 use causeway_shared::xmpp::stream_error::{StreamCondition, StreamError};
+use rustls::pki_types::CertificateDer;
 use rustls::{CipherSuite, ProtocolVersion};
 use tokio::sync::Notify;
 
 use crate::clock::unix_ms;
 use crate::policy::Federation;
 use crate::stream::Method;
-use crate::stream::identity::Proof;
+use crate::stream::identity::{ChainSum, Presented, Proof};
 use crate::stream::lane::Lane;
 use crate::verdict::Direction;
 
@@ -43,7 +43,7 @@ struct Known {
     last: u64,
     streams: BTreeMap<u64, Arc<Live>>,
     /// Those that streams have shown: many streams of a partner show one.
-    certificates: HashMap<[u8; 32], Weak<CertificateFacts>>,
+    certificates: HashMap<ChainSum, Weak<Presented>>,
     effect: SnapshotEffect,
 }
 
@@ -166,18 +166,21 @@ impl Streams {
         self.lock().streams.values().cloned().collect()
     }
 
-    /// What a certificate says, kept once for all streams that show it.
-    fn facts_of(&self, certificate: &PeerCertificate) -> Arc<CertificateFacts> {
+    /// A chain, read and kept once for all streams that show it.
+    fn presented(&self, chain: &[CertificateDer<'_>]) -> Arc<Presented> {
+        let sum = Presented::sum(chain);
+        let known = self.lock().certificates.get(&sum).and_then(Weak::upgrade);
+        if let Some(presented) = known {
+            return presented;
+        }
+        // Nobody waits while a stranger's chain is read; two of the same at once are both right.
+        let presented = Presented::read(chain);
         let mut known = self.lock();
-        if let Some(facts) = known.certificates.get(&certificate.sha256).and_then(Weak::upgrade) {
-            return facts;
-        }
         if known.certificates.len() > known.streams.len() + SLACK {
-            known.certificates.retain(|_, facts| facts.strong_count() > 0);
+            known.certificates.retain(|_, presented| presented.strong_count() > 0);
         }
-        let facts = Arc::new(CertificateFacts::of(certificate));
-        known.certificates.insert(certificate.sha256, Arc::downgrade(&facts));
-        facts
+        known.certificates.insert(sum, Arc::downgrade(&presented));
+        presented
     }
 
     /// What the lock protects is sound between any two statements.
@@ -192,11 +195,16 @@ impl Entry {
         &self.live
     }
 
-    /// TLS is established.
-    pub fn secured(&self, session: Option<(ProtocolVersion, CipherSuite)>, certificate: Option<&PeerCertificate>) {
-        let certificate = certificate.map(|certificate| self.streams.facts_of(certificate));
+    /// TLS is established, with this chain of the peer's.
+    pub fn secured(
+        &self,
+        session: Option<(ProtocolVersion, CipherSuite)>,
+        chain: &[CertificateDer<'_>],
+    ) -> Arc<Presented> {
+        let presented = self.streams.presented(chain);
         let mut about = self.live.about();
-        (about.session, about.certificate) = (session, certificate);
+        (about.session, about.certificate) = (session, presented.told().cloned());
+        presented
     }
 }
 

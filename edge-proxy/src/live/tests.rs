@@ -77,3 +77,20 @@ fn streams_that_a_policy_ended_are_counted_by_its_version() {
     streams.fell(entry.live(), &federation(4));
     assert_eq!(streams.effect(4), SnapshotEffect { version: 4, partner_gone: 0, not_permitted: 1 });
 }
+
+#[test]
+fn streams_with_the_same_chain_share_it_and_it_goes_with_the_last_of_them() {
+    let streams = Streams::default();
+    let made = |name: &str| rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap().cert.der().clone();
+    let (chain, other) = ([made(REMOTE)], [made(OTHER)]);
+    let first = enter(&streams).secured(None, &chain);
+    assert!(Arc::ptr_eq(&first, &enter(&streams).secured(None, &chain)));
+    assert!(!Arc::ptr_eq(&first, &enter(&streams).secured(None, &other)));
+    let entry = enter(&streams);
+    assert!(entry.secured(None, &[]).told().is_none() && entry.live().about().certificate.is_none());
+    drop(first);
+    for _ in 0..=2 * SLACK {
+        drop(entry.secured(None, &[made(REMOTE)]));
+    }
+    assert!(streams.lock().certificates.len() <= SLACK + 2);
+}

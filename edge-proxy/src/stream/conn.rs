@@ -113,11 +113,8 @@ impl Connection {
         let tcp = self.take_tcp()?;
         let stream = TlsAcceptor::from(config).accept(tcp).await.map_err(|error| error.to_string())?;
         let (_, session) = stream.get_ref();
-        let chain = session.peer_certificates().map(<[_]>::to_vec).unwrap_or_default();
         let name = session.server_name().and_then(|name| DomainName::parse(name).ok());
-        let chain = chain.into_iter().map(rustls::pki_types::CertificateDer::into_owned).collect();
-        let stream = Box::new(stream.into());
-        Ok(self.secured(stream, PeerIdentity::new(chain, name)))
+        Ok(self.secured(Box::new(stream.into()), name))
     }
 
     /// Becomes the client of TLS on this connection.
@@ -125,19 +122,16 @@ impl Connection {
         let tcp = self.take_tcp()?;
         let name = ServerName::try_from(name.as_str().to_owned()).map_err(|error| error.to_string())?;
         let stream = TlsConnector::from(config).connect(name, tcp).await.map_err(|error| error.to_string())?;
-        let (_, session) = stream.get_ref();
-        let chain = session.peer_certificates().map(<[_]>::to_vec).unwrap_or_default();
-        let chain = chain.into_iter().map(rustls::pki_types::CertificateDer::into_owned).collect();
-        let stream = Box::new(stream.into());
-        Ok(self.secured(stream, PeerIdentity::new(chain, None)))
+        Ok(self.secured(Box::new(stream.into()), None))
     }
 
-    fn secured(&mut self, stream: Box<TlsStream<TcpStream>>, identity: PeerIdentity) -> PeerIdentity {
+    fn secured(&mut self, stream: Box<TlsStream<TcpStream>>, server_name: Option<DomainName>) -> PeerIdentity {
         let (_, session) = stream.get_ref();
         let suite = session.negotiated_cipher_suite().map(|suite| suite.suite());
-        self.entry.secured(session.protocol_version().zip(suite), identity.certificate());
+        let chain = session.peer_certificates().unwrap_or_default();
+        let presented = self.entry.secured(session.protocol_version().zip(suite), chain);
         self.io = Io::Tls(stream);
-        identity
+        PeerIdentity::new(presented, server_name)
     }
 
     /// Closes in order (RFC 6120, section 4.4): our closing tag is written; waits for the peer's, or not for long.

@@ -8,6 +8,7 @@
 //! An issuer that we trust comes first. `pin` says what a partner's pins change about that, [`dane`] and [`posh`] what
 //! else can vouch for a certificate where the partner's configuration lets it, and [`evidence`] joins them.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use causeway_shared::domain::DomainName;
@@ -21,9 +22,11 @@ pub mod dane;
 pub mod evidence;
 mod pin;
 pub mod posh;
+mod presented;
 mod vouched;
 
 pub use evidence::Evidence;
+pub use presented::{ChainSum, Presented};
 pub use vouched::Vouched;
 
 /// How many of its names a certificate is quoted with.
@@ -57,10 +60,7 @@ impl Proof {
 /// What TLS told about the other side.
 #[derive(Debug, Clone)]
 pub struct PeerIdentity {
-    /// The chain as presented, the peer's own certificate first.
-    chain: Vec<CertificateDer<'static>>,
-    sum: vouched::Sum,
-    facts: Result<PeerCertificate, ChainFault>,
+    presented: Arc<Presented>,
     /// What was fetched about the domain that it claims.
     evidence: Option<Box<Evidence>>,
     /// The name in the peer's ClientHello, if it was one.
@@ -68,19 +68,18 @@ pub struct PeerIdentity {
 }
 
 impl PeerIdentity {
-    /// Reads what the handshake left.
-    pub fn new(chain: Vec<CertificateDer<'static>>, server_name: Option<DomainName>) -> Self {
-        let facts = PeerCertificate::read(&chain);
-        Self { sum: vouched::sum(&chain), chain, facts, evidence: None, server_name }
+    /// What the handshake left.
+    pub const fn new(presented: Arc<Presented>, server_name: Option<DomainName>) -> Self {
+        Self { presented, evidence: None, server_name }
     }
 
     /// Whether and how the certificate proves a domain, at this moment and by the trust in force for that domain.
     pub fn proves(&self, domain: &DomainName, at: &Moment) -> Result<Proof, IdentityFault> {
-        let facts = self.facts.as_ref().map_err(|fault| IdentityFault::Chain(*fault))?;
+        let facts = self.presented.facts.as_ref().map_err(|fault| IdentityFault::Chain(*fault))?;
         let Some(partner) = at.federation.partner(domain.as_str()) else {
             return Err(IdentityFault::Chain(ChainFault::UnknownIssuer));
         };
-        let judged = Judged { chain: &self.chain, sum: &self.sum, facts, domain, partner, at };
+        let judged = Judged { presented: &self.presented, chain: &self.presented.chain, facts, domain, partner, at };
         pin::permits(&judged)?;
         let fault = match judged.by_chain() {
             Ok(()) => return Ok(Proof::Pkix),
@@ -120,7 +119,7 @@ impl PeerIdentity {
         let now = unix(at);
         let milliseconds = |seconds: u64| seconds.saturating_mul(1000);
         let changes = [
-            pki::next_end(&self.chain, now).map(milliseconds),
+            pki::next_end(&self.presented.chain, now).map(milliseconds),
             at.trust.revocation.next_change(now).map(milliseconds),
             self.evidence.as_ref().map(|evidence| evidence.until_ms).filter(|until| *until > at.unix_ms),
         ];
@@ -130,24 +129,24 @@ impl PeerIdentity {
 
     /// The peer's certificate, if it presented one that can be read.
     pub fn certificate(&self) -> Option<&PeerCertificate> {
-        self.facts.as_ref().ok()
+        self.presented.facts.as_ref().ok()
     }
 
     /// SHA-256 of the key of the peer's certificate: what a pin names.
     pub fn key_sha256(&self) -> Option<[u8; 32]> {
-        self.facts.as_ref().ok().map(|facts| facts.key_sha256)
+        self.certificate().map(|facts| facts.key_sha256)
     }
 
     /// SHA-256 of the peer's certificate.
     pub fn sha256(&self) -> Option<[u8; 32]> {
-        self.facts.as_ref().ok().map(|facts| facts.sha256)
+        self.certificate().map(|facts| facts.sha256)
     }
 }
 
 /// One certificate before the judge, and what it is to prove.
 struct Judged<'a> {
+    presented: &'a Presented,
     chain: &'a [CertificateDer<'static>],
-    sum: &'a vouched::Sum,
     facts: &'a PeerCertificate,
     domain: &'a DomainName,
     partner: &'a PartnerPolicy,
@@ -158,9 +157,9 @@ impl Judged<'_> {
     /// PKIX: the chain, then the name.
     fn by_chain(&self) -> Result<(), IdentityFault> {
         let (vouched, trust, now) = (&self.partner.vouched, &self.at.trust, unix(self.at));
-        if !vouched.knows(self.sum, trust, now) {
+        if !vouched.knows(&self.presented.sum, trust, now) {
             self.chain_holds(Purpose::Federation).map_err(IdentityFault::Chain)?;
-            vouched.learn(self.chain, *self.sum, trust, now);
+            vouched.learn(self.presented, trust, now);
         }
         if self.facts.names_domain(self.domain) {
             Ok(())

@@ -19,7 +19,7 @@ use rcgen::{
 };
 use rustls::pki_types::CertificateDer;
 
-use super::identity::PeerIdentity;
+use super::identity::{PeerIdentity, Presented};
 use crate::limits::StreamLimits;
 use crate::link::{AckHandle, OutboundStanza};
 use crate::policy::{Federation, Moment};
@@ -67,7 +67,7 @@ pub(crate) fn identity(names: &[&str], flaw: Flaw) -> PeerIdentity {
     let mut params = CertificateParams::new(names).unwrap();
     let key = KeyPair::generate().unwrap();
     match flaw {
-        Flaw::Absent => return PeerIdentity::new(Vec::new(), None),
+        Flaw::Absent => return PeerIdentity::new(Presented::read(&[]), None),
         Flaw::ServerAuthOnly => params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth],
         Flaw::ClientAuthOnly => params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth],
         Flaw::Expired => params.not_after = date_time_ymd(2020, 1, 1),
@@ -82,7 +82,7 @@ pub(crate) fn identity(names: &[&str], flaw: Flaw) -> PeerIdentity {
         Flaw::SelfSigned => params.self_signed(&key).unwrap(),
         _ => params.signed_by(&key, &AUTHORITY.1).unwrap(),
     };
-    PeerIdentity::new(vec![certificate.der().clone()], None)
+    PeerIdentity::new(Presented::read(&[certificate.der().clone()]), None)
 }
 
 /// The trust of the tests, with a list that revokes these serial numbers.

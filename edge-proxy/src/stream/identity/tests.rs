@@ -1,7 +1,5 @@
 //! Whom a certificate is believed to speak for: the list of attacks and of honest oddities.
 
-use std::sync::Arc;
-
 use causeway_shared::link::Snapshot;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 
@@ -78,7 +76,7 @@ fn a_partners_own_authority_vouches_for_its_domains_only() {
     snapshot.partners[0].trust_anchors = vec![bytes::Bytes::copy_from_slice(&authority)];
     let leaf = CertificateParams::new(vec![REMOTE.to_owned(), OTHER.to_owned()]).unwrap();
     let leaf = leaf.signed_by(&KeyPair::generate().unwrap(), &issuer).unwrap();
-    let peer = PeerIdentity::new(vec![leaf.der().clone()], None);
+    let peer = PeerIdentity::new(Presented::read(&[leaf.der().clone()]), None);
     assert_eq!(judge(&peer, &snapshot), Ok(Proof::Pkix));
     assert_eq!(peer.proves(&domain(OTHER), &moment(&snapshot)), chain(ChainFault::UnknownIssuer));
 }

@@ -8,15 +8,14 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use aws_lc_rs::digest;
 use causeway_shared::pki::{self, Trust};
-use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::pki_types::UnixTime;
+
+use super::Presented;
+use super::presented::ChainSum;
 
 /// Chains of one partner: its servers in a cluster may have one each, and one more while they are renewed.
 const MOST: usize = 8;
-
-/// SHA-256 over all certificates of a chain, each with its length.
-pub(super) type Sum = [u8; 32];
 
 /// The memory of one partner's policy.
 #[derive(Debug, Default)]
@@ -24,7 +23,7 @@ pub struct Vouched(Mutex<VecDeque<Entry>>);
 
 #[derive(Debug)]
 struct Entry {
-    chain: Sum,
+    chain: ChainSum,
     /// Weak, so that the trust can go, and that no other can be taken for it.
     trust: Weak<Trust>,
     /// Unix seconds.
@@ -34,19 +33,19 @@ struct Entry {
 
 impl Vouched {
     /// Whether this chain held, and still does.
-    pub(super) fn knows(&self, chain: &Sum, trust: &Arc<Trust>, now: UnixTime) -> bool {
+    pub(super) fn knows(&self, chain: &ChainSum, trust: &Arc<Trust>, now: UnixTime) -> bool {
         let is_in_time = |entry: &Entry| (entry.verified..entry.until).contains(&now.as_secs());
         self.lock().iter().any(|entry| entry.chain == *chain && entry.is_under(trust) && is_in_time(entry))
     }
 
     /// This chain holds now.
-    pub(super) fn learn(&self, chain: &[CertificateDer<'_>], sum: Sum, trust: &Arc<Trust>, now: UnixTime) {
-        let changes = [pki::next_end(chain, now), trust.revocation.next_change(now)];
+    pub(super) fn learn(&self, chain: &Presented, trust: &Arc<Trust>, now: UnixTime) {
+        let changes = [pki::next_end(&chain.chain, now), trust.revocation.next_change(now)];
         let Some(until) = changes.into_iter().flatten().min() else { return };
         let mut entries = self.lock();
-        entries.retain(|entry| entry.is_under(trust) && entry.chain != sum);
+        entries.retain(|entry| entry.is_under(trust) && entry.chain != chain.sum);
         entries.truncate(MOST - 1);
-        entries.push_front(Entry { chain: sum, trust: Arc::downgrade(trust), verified: now.as_secs(), until });
+        entries.push_front(Entry { chain: chain.sum, trust: Arc::downgrade(trust), verified: now.as_secs(), until });
     }
 
     /// Entries are sound between any two statements.
@@ -59,20 +58,6 @@ impl Entry {
     fn is_under(&self, trust: &Arc<Trust>) -> bool {
         std::ptr::eq(self.trust.as_ptr(), Arc::as_ptr(trust))
     }
-}
-
-/// What a chain is known by.
-pub(super) fn sum(chain: &[CertificateDer<'_>]) -> Sum {
-    let mut context = digest::Context::new(&digest::SHA256);
-    for certificate in chain {
-        context.update(&u64::try_from(certificate.len()).unwrap_or(u64::MAX).to_be_bytes());
-        context.update(certificate);
-    }
-    let mut sum = Sum::default();
-    for (to, from) in sum.iter_mut().zip(context.finish().as_ref()) {
-        *to = *from;
-    }
-    sum
 }
 
 #[cfg(test)]
@@ -92,13 +77,13 @@ mod tests {
         let (memory, trust) = (Vouched::default(), Arc::new(trust()));
         let flaw = Flaw::EndsIn(Duration::from_secs(60));
         let (peer, other) = (identity(&[REMOTE], flaw), identity(&[REMOTE], flaw));
-        memory.learn(&peer.chain, peer.sum, &trust, at(10));
-        let knows = |peer: &PeerIdentity, seconds| memory.knows(&peer.sum, &trust, at(seconds));
+        memory.learn(&peer.presented, &trust, at(10));
+        let knows = |peer: &PeerIdentity, seconds| memory.knows(&peer.presented.sum, &trust, at(seconds));
         assert!(knows(&peer, 10) && knows(&peer, 60));
         assert!(!knows(&peer, 61), "its last second is over");
         assert!(!knows(&peer, 9), "the clock was put back");
         assert!(!knows(&other, 10));
-        assert!(!memory.knows(&peer.sum, &Arc::new(test_support::trust()), at(10)));
+        assert!(!memory.knows(&peer.presented.sum, &Arc::new(test_support::trust()), at(10)));
     }
 
     #[test]
@@ -106,17 +91,10 @@ mod tests {
         let (memory, trust) = (Vouched::default(), Arc::new(trust()));
         let peers: Vec<_> = (0..=MOST).map(|_| identity(&[REMOTE], Flaw::Nothing)).collect();
         for peer in &peers {
-            memory.learn(&peer.chain, peer.sum, &trust, at(0));
+            memory.learn(&peer.presented, &trust, at(0));
         }
-        let known: Vec<_> = peers.iter().map(|peer| memory.knows(&peer.sum, &trust, at(0))).collect();
+        let known: Vec<_> = peers.iter().map(|peer| memory.knows(&peer.presented.sum, &trust, at(0))).collect();
         assert_eq!(known.iter().filter(|known| **known).count(), MOST);
         assert_eq!(known.first(), Some(&false));
-    }
-
-    #[test]
-    fn certificates_that_are_divided_otherwise_are_another_chain() {
-        let (one, two) = (CertificateDer::from(vec![1, 2]), CertificateDer::from(vec![3]));
-        let (other, rest) = (CertificateDer::from(vec![1]), CertificateDer::from(vec![2, 3]));
-        assert_ne!(sum(&[one, two]), sum(&[other, rest]));
     }
 }

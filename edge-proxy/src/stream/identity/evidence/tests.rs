@@ -14,6 +14,7 @@ use super::super::posh::Document;
 use super::super::{Evidence, PeerIdentity, Proof};
 use crate::policy::Moment;
 use crate::resolve::Tlsa;
+use crate::stream::identity::Presented;
 use crate::stream::test_support::{Flaw, NOW_MS, OTHER, REMOTE, domain, identity, later, moment, settings, snapshot};
 use crate::verdict::IdentityFault;
 
@@ -76,7 +77,7 @@ fn record(usage: u8, selector: u8, matching: u8, certificate: &CertificateDer<'_
 }
 
 fn judge(chain: Vec<CertificateDer<'static>>, evidence: Evidence) -> Result<Proof, IdentityFault> {
-    let mut peer = PeerIdentity::new(chain, None);
+    let mut peer = PeerIdentity::new(Presented::read(&chain), None);
     peer.learn(evidence);
     peer.proves(&domain(REMOTE), &at())
 }
@@ -118,7 +119,7 @@ fn a_record_for_the_authority_proves_what_it_issued_for_the_domain_or_for_the_se
 #[test]
 fn with_usage_1_the_issuer_must_be_trusted_and_the_server_may_be_named() {
     let mut peer = identity(&[HOST], Flaw::Nothing);
-    let leaf = peer.chain[0].clone();
+    let leaf = peer.presented.chain[0].clone();
     peer.learn(with_records(vec![record(1, 1, 1, &leaf)]));
     assert_eq!(peer.proves(&domain(REMOTE), &at()), Ok(Proof::Dane));
     let private = private_chain(REMOTE, false);
@@ -161,7 +162,7 @@ fn an_expired_certificate_is_not_made_valid_by_a_fingerprint() {
 fn evidence_counts_for_its_domain_its_time_and_partners_that_let_it() {
     let chain = private_chain(REMOTE, false);
     let evidence = fingerprint(&chain[0], "sha-256", &digest::SHA256);
-    let mut peer = PeerIdentity::new(chain, None);
+    let mut peer = PeerIdentity::new(Presented::read(&chain), None);
     assert!(peer.wants_evidence(&domain(REMOTE), &at()));
     assert!(!peer.wants_evidence(&domain("stranger.example"), &at()), "nothing is fetched for those we do not know");
     peer.learn(evidence);
