@@ -89,11 +89,10 @@ impl<'a> Pool<'a> {
             };
             gateways.push(road.start_another_gateway(&format!("gateway-{number}"), plan, pooled).await?);
         }
-        let all = format!("causeway_edges {size}");
         for plan in &plans {
             until("every gateway has every edge", async || {
                 let metrics = http::get(plan.gateway_http, "/metrics").await.ok()?.1;
-                metrics.lines().any(|line| line == all).then_some(())
+                (http::metric(&metrics, "causeway_edges", &[]) >= f64::from(size)).then_some(())
             })
             .await?;
         }
