@@ -96,7 +96,7 @@ impl Process {
     pub fn cpu(&self) -> io::Result<Duration> {
         let ticks = self.sum(|pid| {
             let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-            // The second field is the name in parentheses and may hold anything; utime and stime are 12 and 13 behind it.
+            // The second field is the name in parentheses and may hold anything; utime and stime are 12 and 13 behind.
             let fields = stat.rsplit_once(')').map(|(_, fields)| fields).unwrap_or_default();
             Ok(fields.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum())
         })?;

@@ -1,9 +1,10 @@
-//! ejabberd, as fast as a fair operator would make it: kernel polling, no scheduler that spins, no debug log, no shapers,
-//! no module that federation does not need; TLS 1.3 and SASL EXTERNAL between servers, nothing else.
+//! ejabberd, as fast as a fair operator would make it: kernel polling, no scheduler that spins, no debug log, no
+//! shapers, no module that federation does not need; TLS 1.3 and SASL EXTERNAL between servers, nothing else.
 //!
 //! Its local side is an external component (XEP-0114), which costs it less than a client does. Stanzas to
-//! [`DISCARDING`](super::DISCARDING) end in a hook of the receiving stream, before they are routed at all. It is started
-//! by `erl`, because `ejabberdctl` insists on a user and on folders of its own; without a node name, as nothing joins it.
+//! [`DISCARDING`](super::DISCARDING) end in a hook of the receiving stream, before they are routed at all. It is
+//! started by `erl`, because `ejabberdctl` insists on a user and on folders of its own; without a node name, as
+//! nothing joins it.
 
 use std::io;
 use std::path::Path;
@@ -15,8 +16,8 @@ use crate::peer::process;
 /// Debian keeps ejabberd and the libraries it stands on apart from Erlang's own.
 const LIBRARIES: &str = "/usr/lib/x86_64-linux-gnu";
 
-/// ejabberdctl's flags, and schedulers that do not spin while they wait: as many stanzas when there is always work, and a
-/// third to half of the CPU saved at a steady rate.
+/// ejabberdctl's flags, and schedulers that do not spin while they wait: as many stanzas when there is always work, and
+/// a third to half of the CPU saved at a steady rate.
 const EMULATOR: [&str; 10] = ["+K", "true", "+P", "250000", "+sbwt", "none", "+sbwtdcpu", "none", "+sbwtdio", "none"];
 
 /// The module that takes every stanza to its host and does nothing.

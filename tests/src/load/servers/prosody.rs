@@ -1,7 +1,7 @@
 //! Prosody, as fast as a fair operator would make it: the epoll backend (its default; libevent is no faster), Lua's
 //! generational collector (half again to twice as many stanzas as with the incremental one, for 15 kB more per idle
-//! stream), no debug log, no limits on rates, no module that federation does not need; TLS 1.3 and SASL EXTERNAL between
-//! servers, nothing else.
+//! stream), no debug log, no limits on rates, no module that federation does not need; TLS 1.3 and SASL EXTERNAL
+//! between servers, nothing else.
 //!
 //! Its local side is an external component (XEP-0114), which costs it less than a client does: no TLS, no session, no
 //! roster. Stanzas to [`DISCARDING`](super::DISCARDING) end in a component of three lines inside Prosody, at the first
