@@ -8,6 +8,13 @@ bench: ## Measure both services beside their peers and targets (BENCH="edge whol
 	deploy/setup bench
 	$(CARGO) build --release --workspace --bins
 	ulimit -n $$(ulimit -H -n) && target/release/bench --rounds $(ROUNDS) $(if $(LONG),--long) $(BENCH)
+	$(if $(BENCH),,target/release/hot)
+
+.PHONY: bench-instructions
+bench-instructions: ## Count the instructions of the hot functions and hold them to their bounds, which noise cannot move
+	deploy/setup bench
+	$(CARGO) build --release -p causeway-tests --bin hot
+	target/release/hot
 
 .PHONY: bench-compare
 bench-compare: ## What became worse between two saved results of the benchmark (OLD=before.json NEW=target/bench.json)

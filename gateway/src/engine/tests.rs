@@ -132,7 +132,7 @@ impl Rig {
             redelivered: false,
             trace: TraceContext::default(),
             arrived_ms: self.now.unix_ms,
-            receipt: Receipt::for_test(self.seq),
+            receipt: Receipt::of_nobody((7, self.seq)),
         };
         self.handle(Input::Link(LinkEvent::Stanzas(vec![stanza])));
         self.settle();

@@ -127,6 +127,11 @@ struct Duty {
 }
 
 impl Receipt {
+    /// A receipt that tells nobody, for stanzas that come from no edge: those of tests and measurements of the engine.
+    pub const fn of_nobody(key: StanzaKey) -> Self {
+        Self { seq: key.1, key, duty: None, span: Span::NONE }
+    }
+
     /// What is done for the stanza belongs to this trace.
     pub fn trace(&self) -> TraceContext {
         self.span.context()
@@ -361,11 +366,6 @@ async fn expire(shared: Arc<Shared>) {
 
 #[cfg(test)]
 impl Receipt {
-    /// A receipt that tells nobody, for tests of what hands receipts on.
-    pub(crate) const fn for_test(seq: u64) -> Self {
-        Self { seq, key: (7, seq), duty: None, span: Span::NONE }
-    }
-
     /// The number of the stanza it is for.
     pub(crate) const fn seq(&self) -> u64 {
         self.seq

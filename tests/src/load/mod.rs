@@ -17,6 +17,7 @@ pub mod datagrams;
 pub mod ends;
 pub mod flight;
 pub mod histogram;
+pub mod instructions;
 pub mod measure;
 pub mod notifier;
 pub mod pace;
