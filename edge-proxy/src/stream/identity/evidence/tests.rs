@@ -76,8 +76,8 @@ fn record(usage: u8, selector: u8, matching: u8, certificate: &CertificateDer<'_
     Tlsa { usage, selector, matching, data }
 }
 
-fn judge(chain: Vec<CertificateDer<'static>>, evidence: Evidence) -> Result<Proof, IdentityFault> {
-    let mut peer = PeerIdentity::new(Presented::read(&chain), None);
+fn judge(chain: &[CertificateDer<'static>], evidence: Evidence) -> Result<Proof, IdentityFault> {
+    let mut peer = PeerIdentity::new(Presented::read(chain), None);
     peer.learn(evidence);
     peer.proves(&domain(REMOTE), &at())
 }
@@ -88,11 +88,11 @@ fn a_record_for_the_certificate_proves_it_whatever_its_names_and_dates_say() {
     for selector in 0..=1 {
         for matching in 0..=2 {
             let evidence = with_records(vec![record(3, selector, matching, &chain[0])]);
-            assert_eq!(judge(chain.clone(), evidence), Ok(Proof::Dane), "3 {selector} {matching}");
+            assert_eq!(judge(&chain, evidence), Ok(Proof::Dane), "3 {selector} {matching}");
         }
     }
     let another = private_chain(REMOTE, false);
-    let refused = judge(chain, with_records(vec![record(3, 1, 1, &another[0])])).unwrap_err();
+    let refused = judge(&chain, with_records(vec![record(3, 1, 1, &another[0])])).unwrap_err();
     assert!(refused.to_string().ends_with("DANE: no TLSA record matches it"), "{refused}");
 }
 
@@ -103,17 +103,17 @@ fn a_record_for_the_authority_proves_what_it_issued_for_the_domain_or_for_the_se
         for evidence in [(2, 0, 1), (2, 1, 1), (2, 0, 0)] {
             let (usage, selector, matching) = evidence;
             let evidence = with_records(vec![record(usage, selector, matching, &chain[1])]);
-            assert_eq!(judge(chain.clone(), evidence).is_ok(), proves, "{name} {selector} {matching}");
+            assert_eq!(judge(&chain, evidence).is_ok(), proves, "{name} {selector} {matching}");
         }
     }
     let chain = private_chain(REMOTE, false);
     let whole = record(2, 0, 0, &chain[1]);
-    assert_eq!(judge(vec![chain[0].clone()], with_records(vec![whole])), Ok(Proof::Dane), "not sent along");
+    assert_eq!(judge(&chain[..1], with_records(vec![whole])), Ok(Proof::Dane), "not sent along");
     let expired = private_chain(REMOTE, true);
-    let refused = judge(expired.clone(), with_records(vec![record(2, 0, 1, &expired[1])]));
+    let refused = judge(&expired, with_records(vec![record(2, 0, 1, &expired[1])]));
     assert!(refused.is_err(), "here the dates count");
     // A leaf is not its own authority.
-    assert!(judge(chain.clone(), with_records(vec![record(2, 0, 1, &chain[0])])).is_err());
+    assert!(judge(&chain, with_records(vec![record(2, 0, 1, &chain[0])])).is_err());
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn with_usage_1_the_issuer_must_be_trusted_and_the_server_may_be_named() {
     peer.learn(with_records(vec![record(1, 1, 1, &leaf)]));
     assert_eq!(peer.proves(&domain(REMOTE), &at()), Ok(Proof::Dane));
     let private = private_chain(REMOTE, false);
-    assert!(judge(private.clone(), with_records(vec![record(1, 1, 1, &private[0])])).is_err());
+    assert!(judge(&private, with_records(vec![record(1, 1, 1, &private[0])])).is_err());
 }
 
 #[test]
@@ -131,38 +131,38 @@ fn records_that_we_do_not_know_prove_nothing() {
     let chain = private_chain(REMOTE, false);
     for (usage, selector, matching) in [(0, 0, 1), (4, 0, 1), (255, 0, 1), (3, 2, 1), (3, 0, 3)] {
         let record = Tlsa { usage, selector, matching, ..record(3, 0, 1, &chain[0]) };
-        assert!(judge(chain.clone(), with_records(vec![record])).is_err(), "{usage} {selector} {matching}");
+        assert!(judge(&chain, with_records(vec![record])).is_err(), "{usage} {selector} {matching}");
     }
     let nothing = Tlsa { usage: 3, selector: 0, matching: 0, data: Vec::new() };
-    assert!(judge(chain.clone(), with_records(vec![nothing])).is_err());
+    assert!(judge(&chain, with_records(vec![nothing])).is_err());
     let none = Evidence { dane: Some(Ok(Vec::new())), ..empty() };
-    assert!(judge(chain, none).unwrap_err().to_string().contains("DNSSEC proves no TLSA records"));
+    assert!(judge(&chain, none).unwrap_err().to_string().contains("DNSSEC proves no TLSA records"));
 }
 
 #[test]
 fn a_fingerprint_proves_the_certificate_of_whoever_hosts_the_domain() {
     let chain = private_chain("hosting.example", false);
     for (name, algorithm) in [("sha-256", &digest::SHA256), ("sha-512", &digest::SHA512)] {
-        assert_eq!(judge(chain.clone(), fingerprint(&chain[0], name, algorithm)), Ok(Proof::Posh));
+        assert_eq!(judge(&chain, fingerprint(&chain[0], name, algorithm)), Ok(Proof::Posh));
     }
     for (name, algorithm) in [("sha-256", &digest::SHA512), ("sha-1", &digest::SHA1_FOR_LEGACY_USE_ONLY)] {
-        let refused = judge(chain.clone(), fingerprint(&chain[0], name, algorithm)).unwrap_err();
+        let refused = judge(&chain, fingerprint(&chain[0], name, algorithm)).unwrap_err();
         assert!(refused.to_string().ends_with("POSH: the domain's document has no fingerprint of it"), "{refused}");
     }
-    assert!(judge(chain.clone(), fingerprint(&chain[1], "sha-256", &digest::SHA256)).is_err(), "not of an issuer");
+    assert!(judge(&chain, fingerprint(&chain[1], "sha-256", &digest::SHA256)).is_err(), "not of an issuer");
 }
 
 #[test]
 fn an_expired_certificate_is_not_made_valid_by_a_fingerprint() {
     let chain = private_chain(REMOTE, true);
-    assert!(judge(chain.clone(), fingerprint(&chain[0], "sha-256", &digest::SHA256)).is_err());
+    assert!(judge(&chain, fingerprint(&chain[0], "sha-256", &digest::SHA256)).is_err());
 }
 
 #[test]
 fn evidence_counts_for_its_domain_its_time_and_partners_that_let_it() {
     let chain = private_chain(REMOTE, false);
     let evidence = fingerprint(&chain[0], "sha-256", &digest::SHA256);
-    let mut peer = PeerIdentity::new(Presented::read(&chain), None);
+    let mut peer = PeerIdentity::new(Presented::read(chain), None);
     assert!(peer.wants_evidence(&domain(REMOTE), &at()));
     assert!(!peer.wants_evidence(&domain("stranger.example"), &at()), "nothing is fetched for those we do not know");
     peer.learn(evidence);
@@ -199,7 +199,7 @@ fn a_fetch_that_failed_is_part_of_the_reason() {
         posh: Some(Err("there is no such document".to_owned())),
         ..empty()
     };
-    let text = judge(chain, failed).unwrap_err().to_string();
+    let text = judge(&chain, failed).unwrap_err().to_string();
     assert!(text.starts_with("the issuer is unknown"), "{text}");
     assert!(text.contains("DANE: the answer failed") && text.contains("POSH: there is no such document"), "{text}");
 }
