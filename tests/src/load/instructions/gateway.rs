@@ -376,7 +376,7 @@ fn presence_to_notify(tally: &mut Tally) -> io::Result<()> {
     while tally.more() {
         rig.wait();
         let shows = ["away", "dnd"];
-        let show = if tally.round % 2 == 0 { shows[0] } else { shows[1] };
+        let show = if tally.round.is_multiple_of(2) { shows[0] } else { shows[1] };
         let inside = format!("><show>{show}</show><status>[{:010}] back soon</status>", tally.round);
         let mut input = Some(Input::Link(LinkEvent::Stanzas(presences(&mut rig, &inside)?)));
         tally.calls(BATCH, || {

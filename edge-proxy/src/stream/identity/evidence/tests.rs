@@ -162,7 +162,7 @@ fn an_expired_certificate_is_not_made_valid_by_a_fingerprint() {
 fn evidence_counts_for_its_domain_its_time_and_partners_that_let_it() {
     let chain = private_chain(REMOTE, false);
     let evidence = fingerprint(&chain[0], "sha-256", &digest::SHA256);
-    let mut peer = PeerIdentity::new(Presented::read(chain), None);
+    let mut peer = PeerIdentity::new(Presented::read(&chain), None);
     assert!(peer.wants_evidence(&domain(REMOTE), &at()));
     assert!(!peer.wants_evidence(&domain("stranger.example"), &at()), "nothing is fetched for those we do not know");
     peer.learn(evidence);

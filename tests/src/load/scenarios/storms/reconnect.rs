@@ -101,7 +101,8 @@ pub(super) async fn measure(bench: &Bench, report: &mut Report) -> io::Result<()
     let mut edge_spent = Spent { before: Duration::ZERO, ..Spent::by(&edge)? };
     let mut established = None;
     let done = settled(|_| {
-        (edge_spent.look()?, gateway_spent.look()?);
+        edge_spent.look()?;
+        gateway_spent.look()?;
         let at = began.elapsed();
         let (inbound, outbound) = (crowd.open(), partner.streams.load(Ordering::Relaxed) - before);
         report.point(STREAMS, "inbound", at.as_secs_f64(), inbound as f64);
