@@ -15,7 +15,7 @@ const WIDTH: f64 = 760.0;
 /// Of the area in which the lines are.
 const HEIGHT: f64 = 300.0;
 const LEFT: f64 = 84.0;
-const RIGHT: f64 = 24.0;
+const RIGHT: f64 = 44.0;
 
 /// Above the legend, where the title stands.
 const TITLE: f64 = 52.0;
@@ -24,7 +24,7 @@ const TITLE: f64 = 52.0;
 const LEGEND: f64 = 20.0;
 
 /// The name of the y axis stands between legend and area.
-const Y_NAME: f64 = 30.0;
+const Y_NAME: f64 = 38.0;
 
 /// Numbers and name of the x axis.
 const BELOW: f64 = 56.0;
@@ -168,7 +168,7 @@ impl Area {
             f64::midpoint(LEFT, right),
             bottom + 42.0,
             escaped(x_name),
-            top - 10.0,
+            top - 14.0,
             escaped(y_name)
         ));
         text
