@@ -81,9 +81,14 @@ fn a_failure_comes_back_with_its_reason() {
 #[test]
 fn what_goes_beyond_the_bound_of_a_gateway_without_edges_fails_at_once() {
     let gateway = GatewayNode::start("gw1", &Authority::new().files(GATEWAY_NAME), &[], 1);
-    gateway.send("bob@fabrikam.example", 0..16_384, PATIENCE);
-    let refused = gateway.links.send(vec![outbound("bob@fabrikam.example", 16_384, PATIENCE)]);
-    let [(16_384, Outcome::Failed(failure))] = &refused[..] else { panic!("{refused:?}") };
+    // A partner has half of it, so that there is room for the others.
+    gateway.send("bob@fabrikam.example", 0..8_192, PATIENCE);
+    let refused = gateway.links.send(vec![outbound("bob@fabrikam.example", 8_192, PATIENCE)]);
+    let [(8_192, Outcome::Failed(failure))] = &refused[..] else { panic!("{refused:?}") };
+    assert_eq!(failure.condition, StanzaCondition::ResourceConstraint);
+    gateway.send("eve@wingtip.example", 8_193..16_385, PATIENCE);
+    let refused = gateway.links.send(vec![outbound("ann@litware.example", 16_385, PATIENCE)]);
+    let [(16_385, Outcome::Failed(failure))] = &refused[..] else { panic!("{refused:?}") };
     assert_eq!(failure.condition, StanzaCondition::ResourceConstraint);
 }
 

@@ -34,7 +34,7 @@ pub(super) async fn measure(measured: &Measured<'_>, pool: &Server, report: &mut
         subscribe(bench, crowd, REMOTE, bench.road.plan.sip).await?;
         until("all watchers are active", async || (pool.answered() >= notified).then_some(())).await?;
     }
-    let mut costs = [Cost::default(); CROWDS.len()];
+    let mut costs = CROWDS.map(|_| Cost::default());
     for _ in 0..WAVES {
         tokio::time::sleep(INTERVAL).await;
         for (crowd, cost) in CROWDS.iter().zip(&mut costs) {
