@@ -98,7 +98,10 @@ impl World {
                 self.feed(PairInput::Due);
             }
             11 => self.now_ms += [1, 1_000, 30_000, 300_000, 4_000_000, 86_400_000][detail % 6],
-            12 => self.feed([PairInput::StreamLost, PairInput::StreamBack, PairInput::Restart][detail % 3].clone()),
+            12 => self.feed(
+                [PairInput::StreamLost, PairInput::StreamBack, PairInput::Restart { before_ms: u64::MAX }][detail % 3]
+                    .clone(),
+            ),
             13 => self.feed([PairInput::AccessLost, PairInput::AccessBack, PairInput::Activity][detail % 3].clone()),
             14 => {
                 self.partner = PARTNERS[detail % 3];
