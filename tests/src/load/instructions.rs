@@ -1,6 +1,6 @@
 //! Instructions per call of the functions that every stanza passes: a regression check that noise cannot move.
 //!
-//! Valgrind plays each [`Function`] in a process of its own and counts what happens inside of [`collected`] only, so that
+//! Valgrind plays each [`Function`] in a process of its own and counts what happens inside of `collected` only, so that
 //! neither preparing the input nor clearing away the output is in the figure. The bounds stand in `bounds.toml`: what was
 //! counted, and [`SLACK_PERCENT`]. They hold for one processor family and one compiler; `hot --renew` writes them anew.
 

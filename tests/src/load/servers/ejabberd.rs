@@ -2,7 +2,7 @@
 //! shapers, no module that federation does not need; TLS 1.3 and SASL EXTERNAL between servers, nothing else.
 //!
 //! Its local side is an external component (XEP-0114), which costs it less than a client does. Stanzas to
-//! [`DISCARDING`](super::DISCARDING) end in a hook of the receiving stream, before they are routed at all. It is
+//! [`DISCARDING`] end in a hook of the receiving stream, before they are routed at all. It is
 //! started by `erl`, because `ejabberdctl` insists on a user and on folders of its own; without a node name, as
 //! nothing joins it.
 

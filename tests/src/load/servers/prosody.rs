@@ -4,7 +4,7 @@
 //! between servers, nothing else.
 //!
 //! Its local side is an external component (XEP-0114), which costs it less than a client does: no TLS, no session, no
-//! roster. Stanzas to [`DISCARDING`](super::DISCARDING) end in a component of three lines inside Prosody, at the first
+//! roster. Stanzas to [`DISCARDING`] end in a component of three lines inside Prosody, at the first
 //! place where a module sees them addressed to a host.
 
 use std::io;
