@@ -133,7 +133,10 @@ impl Wire for Client {
             match (message.head.get(8), message.number()) {
                 (Some(b'2'), Some(_)) => self.flight.accepts(),
                 (Some(b'1'), _) | (_, None) => {}
-                (_, Some(number)) => self.flight.bounces(number),
+                (_, Some(number)) => {
+                    self.flight.refused(|| message.first_line());
+                    self.flight.bounces(number);
+                }
             }
         }
         Ok(true)

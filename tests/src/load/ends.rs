@@ -146,7 +146,10 @@ fn settle(flight: Option<&Flight>, outcomes: &[(u64, Outcome)]) {
         match outcome {
             // The partner counts what arrives.
             Outcome::Done => flight.accepts(),
-            Outcome::Failed(_) => flight.bounces(*number),
+            Outcome::Failed(failure) => {
+                flight.refused(|| failure.text.clone());
+                flight.bounces(*number);
+            }
         }
     }
 }
@@ -202,6 +205,10 @@ impl Wire for LinkWire {
         let outcomes = self.links.send(std::mem::take(&mut self.batch));
         settle(Some(&self.flight), &outcomes);
         Ok(())
+    }
+
+    fn is_answered(&self) -> bool {
+        true
     }
 
     fn attend(&mut self) -> io::Result<bool> {

@@ -1,8 +1,8 @@
 //! What is on its way: when each message left, how many arrived, how long they took.
 
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use super::histogram::Histogram;
@@ -32,6 +32,8 @@ pub struct Flight {
     advised: AtomicU64,
     unavailable: AtomicU64,
     stop: AtomicBool,
+    /// Why the first of those came back that came back.
+    reason: OnceLock<String>,
     /// Another one at the same time, with the numbers before ours.
     beside: Option<Arc<Self>>,
     /// How long messages took.
@@ -54,6 +56,7 @@ impl Flight {
             advised: AtomicU64::new(0),
             unavailable: AtomicU64::new(0),
             stop: AtomicBool::new(false),
+            reason: OnceLock::new(),
             beside: None,
             latencies: Histogram::default(),
         }
@@ -109,6 +112,16 @@ impl Flight {
     /// So many arrived, and nobody asks how long it took.
     pub fn arrive(&self, count: u64) {
         self.arrived.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// What a refusal said; the first one is kept.
+    pub fn refused(&self, says: impl FnOnce() -> String) {
+        self.reason.get_or_init(says);
+    }
+
+    /// What the first refusal said.
+    pub fn reason(&self) -> Option<&str> {
+        self.reason.get().map(String::as_str)
     }
 
     /// Some message came back as an error.

@@ -34,15 +34,18 @@ pub struct Sample {
     pub unanswered: u64,
     /// Messages of the whole run that arrived twice, or arrived and came back as errors.
     pub contradicted: u64,
+    /// What the first refusal said.
+    pub reason: Option<String>,
 }
 
 impl Sample {
     /// What went wrong, if anything did.
     pub fn complaint(&self) -> Option<String> {
-        let Self { failed, lost, broken_promises, contradicted, .. } = self;
+        let Self { failed, lost, broken_promises, contradicted, reason, .. } = self;
+        let said = reason.as_ref().map(|reason| format!(" (the first one: {reason})")).unwrap_or_default();
         (failed + lost + broken_promises + contradicted > 0).then(|| {
             format!(
-                "{failed} came back as errors, {lost} never came ({broken_promises} were told to be delivered), \
+                "{failed} came back as errors{said}, {lost} never came ({broken_promises} were told to be delivered), \
                  {contradicted} ended twice"
             )
         })
@@ -99,6 +102,7 @@ pub async fn run<W: Wire + Send + 'static>(
         broken_promises: flight.accepted().saturating_sub(flight.arrived()),
         unanswered: flight.unanswered(),
         contradicted: flight.contradicted(),
+        reason: flight.reason().map(str::to_owned),
     };
     Ok((sample, wire))
 }

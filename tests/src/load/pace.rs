@@ -53,6 +53,11 @@ pub trait Wire {
     }
 }
 
+/// Whether so many are on their way, or not yet answered: what has arrived is held by its sender until that is said.
+fn is_full(flight: &Flight, wire: &impl Wire, aloft: u64) -> bool {
+    flight.aloft() >= aloft || wire.is_answered() && flight.unanswered() >= aloft
+}
+
 /// Sends until the flight is stopped.
 pub fn drive(pace: Pace, flight: &Flight, wire: &mut impl Wire) -> io::Result<()> {
     let began = Instant::now();
@@ -65,7 +70,7 @@ pub fn drive(pace: Pace, flight: &Flight, wire: &mut impl Wire) -> io::Result<()
                     flight.stop();
                     break;
                 }
-                Pace::Saturate { aloft } | Pace::Wave { aloft, .. } if flight.aloft() >= aloft => break,
+                Pace::Saturate { aloft } | Pace::Wave { aloft, .. } if is_full(flight, wire, aloft) => break,
                 Pace::Saturate { .. } | Pace::Wave { .. } => Instant::now(),
                 Pace::Steady { per_second } => {
                     let due = began + Duration::from_secs_f64(sent as f64 / per_second);

@@ -203,6 +203,11 @@ impl<'a> Cut<'a> {
         self.head.starts_with(b"SIP/2.0")
     }
 
+    /// The line it begins with.
+    pub(super) fn first_line(&self) -> String {
+        String::from_utf8_lossy(lines(self.head).next().unwrap_or_default()).into_owned()
+    }
+
     /// The value of the first header of this name.
     pub(super) fn header(&self, name: &[u8]) -> Option<&'a str> {
         let value = lines(self.head).find_map(|line| value(line, name))?;
@@ -356,6 +361,7 @@ impl Wire for Client {
             (Some(b'1' | b'2'), _) => {}
             // A refusal, or a request on this connection.
             (_, Some(number)) => {
+                flight.refused(|| message.first_line());
                 flight.bounces(number);
                 if message.header(b"retry-after").is_some() {
                     flight.advises(message.head.get(8..11) == Some(b"503"));
