@@ -44,6 +44,7 @@ mod lanes;
 mod messages;
 mod msrp;
 pub mod operator;
+mod order;
 mod pairs;
 mod queries;
 mod reach;
@@ -149,14 +150,6 @@ const CLAIM_PAUSE: Duration = Duration::from_millis(100);
 /// How long a claimed record is ours before another replica may take it.
 pub const CLAIM_TIME: Duration = Duration::from_secs(30);
 
-/// Presence of which it is heard so late may have passed what another gateway of the pool has sent since: an edge that was
-/// cut off keeps it for ten seconds, and then it goes by another one.
-const LATE: Duration = Duration::from_secs(3);
-
-/// How often the state of a pair is said again for that: what is said again follows what was late on the same road, and a
-/// partner that is slow throughout must not make more of it.
-const SAID_AGAIN: Duration = Duration::from_secs(10);
-
 /// Pairs told something per second, after a start or a change of their partner.
 const ROUND_RATE: u32 = 20;
 
@@ -200,8 +193,7 @@ pub struct Engine {
     started_ms: u64,
     rounds: rounds::Rounds,
     alive: duties::Presences,
-    /// Pairs whose state was said again lately, and what was late since.
-    said_again: HashMap<PairKey, (Instant, Option<u32>)>,
+    order: order::Order,
     to_tell: VecDeque<(PairKey, PairInput)>,
     tell_next_at: Option<Instant>,
     sweep: sweep::Sweep,
@@ -226,8 +218,8 @@ enum StanzaPurpose {
     Message(messages::Inquiry),
     /// An error or answer for a partner's stanza, which is finished when this has arrived.
     Answer(Receipt),
-    /// Presence of a pair, its serial, and since when.
-    Presence(PairKey, u32, Instant),
+    /// Presence of a pair, and its serial.
+    Presence(PairKey, u32),
     /// A ping of a domain that did not answer.
     Ping(DomainPair),
     /// A test message of an operator, with its `id`.
@@ -268,7 +260,7 @@ impl Engine {
             started_ms: 0,
             rounds: rounds::Rounds::default(),
             alive: duties::Presences::default(),
-            said_again: HashMap::new(),
+            order: order::Order::default(),
             to_tell: VecDeque::new(),
             tell_next_at: None,
             sweep: sweep::Sweep::default(),
@@ -431,13 +423,10 @@ impl Engine {
                 // The partner cannot be told: the edge has the verdict of the failed answer already.
                 out.finished.push((receipt, Outcome::Done));
             }
-            Some(StanzaPurpose::Presence(pair, serial, since)) => {
+            Some(StanzaPurpose::Presence(pair, serial)) => {
                 if !self.reach.is_clear() || matches!(outcome, Outcome::Failed(_)) {
                     let domains = DomainPair { local: pair.local.domain_name(), remote: pair.remote.domain_name() };
                     self.delivery_ended(&domains, outcome, now, out);
-                }
-                if self.is_shared() && now.instant.saturating_duration_since(since) >= LATE {
-                    self.presence_was_late(&pair, serial, now, out);
                 }
                 self.presence_sent(pair, serial, outcome, now, out);
             }
@@ -447,32 +436,6 @@ impl Engine {
             }
             Some(StanzaPurpose::Test(ticket, id)) => Self::test_ended(ticket, id, outcome, out),
             Some(StanzaPurpose::Unasked) | None => {}
-        }
-    }
-
-    /// Presence arrived so late that it may have passed newer presence of another gateway: the state is said again, at once
-    /// or, if that was done just now, a little later.
-    fn presence_was_late(&mut self, pair: &PairKey, serial: u32, now: Now, out: &mut Outputs) {
-        if let Some((_, later)) = self.said_again.get_mut(pair) {
-            *later = Some(serial);
-            return;
-        }
-        self.said_again.insert(pair.clone(), (now.instant, None));
-        self.tell_pair(pair.clone(), PairInput::Late { serial }, now, out);
-    }
-
-    /// Says again what was late while the state had been said again just before.
-    fn say_again(&mut self, now: Now, out: &mut Outputs) {
-        let mut due = Vec::new();
-        self.said_again.retain(|pair, (at, later)| {
-            let is_over = now.instant.saturating_duration_since(*at) >= SAID_AGAIN;
-            if let Some(serial) = later.filter(|_| is_over) {
-                due.push((pair.clone(), serial));
-            }
-            !is_over
-        });
-        for (pair, serial) in due {
-            self.presence_was_late(&pair, serial, now, out);
         }
     }
 

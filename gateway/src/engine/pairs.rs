@@ -183,7 +183,8 @@ impl Engine {
             Outcome::Done => None,
             Outcome::Failed(failure) => Some(failure.condition),
         };
-        self.pair_event(pair, PairEvent::quiet(PairInput::PresenceOutcome { serial, failure }), now, out);
+        let is_last = self.order.ended(&pair, serial);
+        self.pair_event(pair, PairEvent::quiet(PairInput::PresenceOutcome { serial, failure, is_last }), now, out);
     }
 
     /// Brings an event to its pair.
@@ -354,7 +355,7 @@ impl Engine {
         };
         for effect in effects {
             match effect {
-                PairOutput::Presence { presence, serial } => self.send_presence(key, &presence, serial, now, out),
+                PairOutput::Presence { presence, serial } => self.send_presence(key, &presence, serial, out),
                 PairOutput::Subscribe { request, next_hop } => {
                     let route = next_hop.map_or(Route::Pool, Route::Along);
                     self.send_subscribe(key, request, &route, now, out);
@@ -367,6 +368,7 @@ impl Engine {
                         self.respond(transaction, response, now, out);
                     }
                 }
+                PairOutput::Overtaken { serial } => self.presence_overtaken(key, serial, now, out),
                 PairOutput::Mended(drift) => {
                     self.metrics.drift_mended(drift);
                     self.sweep.mended(drift);
@@ -384,9 +386,10 @@ impl Engine {
         }
     }
 
-    fn send_presence(&mut self, key: &PairKey, presence: &PresenceOut, serial: u32, now: Now, out: &mut Outputs) {
+    fn send_presence(&mut self, key: &PairKey, presence: &PresenceOut, serial: u32, out: &mut Outputs) {
         let number = self.next_key();
-        self.stanzas.insert(number, StanzaPurpose::Presence(key.clone(), serial, now.instant));
+        self.stanzas.insert(number, StanzaPurpose::Presence(key.clone(), serial));
+        self.order.sent(key, serial);
         self.metrics.presence_to_xmpp();
         out.stanzas.push(StanzaOut {
             key: number,
@@ -519,9 +522,7 @@ impl Engine {
             }
         };
         self.next_claim = Some(now.instant + pause);
-        if !self.said_again.is_empty() {
-            self.say_again(now, out);
-        }
+        self.say_again(now, out);
         if claimed.is_ok() && !self.pairs.missed.is_empty() {
             self.to_tell.extend(self.pairs.missed.drain().map(|key| (key, PairInput::Missed)));
             self.tell_next_at.get_or_insert(now.instant);

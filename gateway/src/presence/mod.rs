@@ -96,6 +96,8 @@ pub enum PairInput {
         serial: u32,
         /// Why it was not delivered; `None` if it was.
         failure: Option<StanzaCondition>,
+        /// Whether nothing newer about the pair is under way here.
+        is_last: bool,
     },
     /// The XMPP user gave another sign of life, such as a message.
     Activity,
@@ -146,10 +148,10 @@ pub enum PairInput {
         /// When it started.
         before_ms: u64,
     },
-    /// Presence of this serial was long on its way: what was sent after it by another gateway may have come before it.
-    Late {
-        /// Its serial.
-        serial: u32,
+    /// Presence may have passed what another gateway has sent after it.
+    SayAgain {
+        /// The serial of what may have come last.
+        after: u32,
     },
     /// Something that was said about the pair was handed back, because the store did not take it in time: both sides are
     /// asked again.
@@ -195,6 +197,11 @@ pub enum PairOutput {
     Respond(Response),
     /// Tell the operator.
     Verdict(PairVerdict),
+    /// What has arrived may have passed what another gateway has sent after it: have the state said again.
+    Overtaken {
+        /// The serial of what has arrived.
+        serial: u32,
+    },
     /// Count what was mended.
     Mended(Drift),
 }
@@ -205,7 +212,9 @@ impl Pair {
         let mut step = Step { pair: self, context, random: context.random, out };
         match input {
             PairInput::Presence(stanza) => step.presence(stanza),
-            PairInput::PresenceOutcome { serial, failure } => step.presence_outcome(*serial, *failure),
+            PairInput::PresenceOutcome { serial, failure, is_last } => {
+                step.presence_outcome(*serial, *failure, *is_last);
+            }
             PairInput::Activity => step.renew_lease(),
             PairInput::Subscribe(request) => step.subscribe_received(request),
             PairInput::Notify(request) => step.notify_received(request),
@@ -223,7 +232,7 @@ impl Pair {
             PairInput::OperatorRemoved => step.operator_removed(),
             PairInput::Mend => step.mend(),
             PairInput::Restart { before_ms } => step.restart(*before_ms),
-            PairInput::Late { serial } => step.late(*serial),
+            PairInput::SayAgain { after } => step.say_again(*after),
             PairInput::Missed => step.missed(),
         }
         step.notify_what_changed();
@@ -348,7 +357,10 @@ impl Step<'_, '_> {
 
     /// What has arrived is owed no more. What has not: the state is sent again when the stream is back, and a
     /// `subscribe` that nobody took counts as answered with the error.
-    fn presence_outcome(&mut self, serial: u32, failure: Option<StanzaCondition>) {
+    fn presence_outcome(&mut self, serial: u32, failure: Option<StanzaCondition>, is_last: bool) {
+        if is_last && serial != self.pair.serial {
+            self.out.push(PairOutput::Overtaken { serial });
+        }
         let Some(index) = self.pair.owed.iter().position(|owed| owed.serial == serial) else { return };
         let owed = self.pair.owed.remove(index);
         match (failure, owed.kind) {
@@ -433,8 +445,8 @@ impl Step<'_, '_> {
         self.due();
     }
 
-    fn late(&mut self, serial: u32) {
-        if serial != self.pair.serial {
+    fn say_again(&mut self, after: u32) {
+        if after != self.pair.serial {
             self.tell_current();
         }
     }

@@ -71,6 +71,7 @@ proptest! {
                 18 => lab.feed(PairInput::PresenceOutcome {
                     serial,
                     failure: (detail % 2 == 0).then_some(StanzaCondition::RemoteServerTimeout),
+                    is_last: detail % 3 == 0,
                 }),
                 19 => {
                     lab.now = lab.pair.due_at.unwrap_or(lab.now).max(lab.now);
@@ -101,7 +102,10 @@ proptest! {
                         prop_assert!(presence.kind != PresenceKind::Available || lab.pair.is_watcher(), "step {step} {what}");
                         prop_assert!(presence.kind != PresenceKind::Subscribed || lab.pair.is_watcher(), "step {step} {what}");
                     }
-                    PairOutput::Respond(_) | PairOutput::Verdict(_) | PairOutput::Mended(_) => {}
+                    PairOutput::Respond(_)
+                    | PairOutput::Verdict(_)
+                    | PairOutput::Overtaken { .. }
+                    | PairOutput::Mended(_) => {}
                 }
             }
             prop_assert!(out.len() <= 64, "step {step} {what}: {} outputs", out.len());

@@ -10,7 +10,11 @@ fn presence_that_could_not_be_delivered_is_sent_when_the_stream_is_back() {
     lab.settle_all();
     let out = lab.notify(&subscribe, "p1", 2, "active;expires=600", &pidf(&[("desk", "open", "")]));
     let PairOutput::Presence { serial, .. } = &out[1] else { panic!("{out:?}") };
-    lab.feed(PairInput::PresenceOutcome { serial: *serial, failure: Some(StanzaCondition::RemoteServerTimeout) });
+    lab.feed(PairInput::PresenceOutcome {
+        serial: *serial,
+        failure: Some(StanzaCondition::RemoteServerTimeout),
+        is_last: true,
+    });
     assert_eq!(stanzas(&lab.feed(PairInput::StreamBack)), ["Available desk"]);
 }
 

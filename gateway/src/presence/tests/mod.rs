@@ -178,11 +178,12 @@ impl Lab {
             match output {
                 PairOutput::Notify { request, .. } => drop(self.answer(request, 200, &[])),
                 PairOutput::Presence { serial, .. } => {
-                    drop(self.feed(PairInput::PresenceOutcome { serial: *serial, failure: None }));
+                    drop(self.feed(PairInput::PresenceOutcome { serial: *serial, failure: None, is_last: true }));
                 }
                 PairOutput::Subscribe { .. }
                 | PairOutput::Respond(_)
                 | PairOutput::Verdict(_)
+                | PairOutput::Overtaken { .. }
                 | PairOutput::Mended(_) => {}
             }
         }

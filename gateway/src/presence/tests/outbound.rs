@@ -126,7 +126,11 @@ fn an_error_that_will_pass_is_tried_again() {
     else {
         panic!()
     };
-    lab.feed(PairInput::PresenceOutcome { serial: *serial, failure: Some(StanzaCondition::RemoteServerTimeout) });
+    lab.feed(PairInput::PresenceOutcome {
+        serial: *serial,
+        failure: Some(StanzaCondition::RemoteServerTimeout),
+        is_last: true,
+    });
     let retry = lab.pair.outbound.retry_at.unwrap();
     lab.now = retry;
     assert_eq!(stanzas(&lab.feed(PairInput::Due)), ["Subscribe -"]);
