@@ -26,7 +26,7 @@ pub const INVITE_TRYING_AFTER: Duration = Duration::from_millis(200);
 /// When Timer E would have reached T2, and a 100 is due (RFC 4320 section 4.1).
 pub const TRYING_AFTER: Duration = Duration::from_millis(3500);
 
-/// Client transactions in flight at once.
+/// Client transactions at once. Those that are answered and only absorb retransmissions make room for new ones.
 pub const MAX_CLIENT_TRANSACTIONS: usize = 100_000;
 /// Server transactions remembered at once, those included that only absorb retransmissions.
 pub const MAX_SERVER_TRANSACTIONS: usize = 200_000;

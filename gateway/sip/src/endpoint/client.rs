@@ -177,7 +177,7 @@ impl Endpoint {
 
     pub(super) fn start(&mut self, start: Start, now: Instant, out: &mut Vec<Output>) {
         let Start { mut request, mut target, owner, branch, tried, any_size } = start;
-        if self.clients.len() >= MAX_CLIENT_TRANSACTIONS {
+        if self.clients.len() >= MAX_CLIENT_TRANSACTIONS && !self.forget_answered() {
             return self.no_response(owner, Failure::TooManyTransactions, now, out);
         }
         let mut datagram = None;
@@ -247,6 +247,9 @@ impl Endpoint {
                     self.counts.answered(Role::Client, entry.kind, response.status);
                     entry.bytes = None;
                     let retry = entry.retry.take();
+                    if !entry.machine.is_terminated() {
+                        self.answered.push_back(id);
+                    }
                     if response.status == Status::SERVICE_UNAVAILABLE {
                         self.hops.unavailable(&entry.target, &response, now);
                     }
@@ -384,6 +387,21 @@ impl Endpoint {
             }
             self.settle_client(id);
         }
+        // Timer K is the same for all of them, so the oldest one ends first.
+        while self.answered.front().is_some_and(|id| self.clients.get(*id).is_none()) {
+            self.answered.pop_front();
+        }
+    }
+
+    /// Makes room: what only waits for its response to come again (Timer K) can be spared, since a response to nobody's
+    /// request is dropped as well (RFC 3261 section 18.1.2). `false` if all are still unanswered.
+    fn forget_answered(&mut self) -> bool {
+        while let Some(id) = self.answered.pop_front() {
+            if self.clients.remove(id).is_some() {
+                return true;
+            }
+        }
+        false
     }
 
     pub(super) fn settle_client(&mut self, id: Id) {

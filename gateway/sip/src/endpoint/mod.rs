@@ -5,6 +5,7 @@
 //! The checks a request must pass before it goes up stand in `uas`. A session ([`crate::session`]) is `invited` or made
 //! by `calls`, carries requests by `in_dialog`, and is kept alive by `clock`. Not here: subscriptions, meaning, DNS.
 
+use std::collections::VecDeque;
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
@@ -17,7 +18,7 @@ use crate::parse::ParseError;
 use crate::session::state::Session;
 use crate::session::{SessionEvent, SessionId};
 use crate::target::{Destination, Source, Target};
-use crate::transaction::table::Table;
+use crate::transaction::table::{Id, Table};
 
 use self::client::ClientEntry;
 use self::invited::HalfOpen;
@@ -162,7 +163,7 @@ pub enum Failure {
     /// A transaction with the same branch is in flight.
     #[error("a transaction with this branch is in flight")]
     BranchInUse,
-    /// [`crate::limits::MAX_CLIENT_TRANSACTIONS`] are in flight.
+    /// [`crate::limits::MAX_CLIENT_TRANSACTIONS`] wait for an answer.
     #[error("too many transactions")]
     TooManyTransactions,
 }
@@ -187,6 +188,8 @@ pub struct Endpoint {
     ids: IdSource,
     hops: NextHops,
     clients: Table<ClientEntry>,
+    /// Those of them that are answered and wait for Timer K, the oldest first.
+    answered: VecDeque<Id>,
     servers: Table<ServerEntry>,
     merged: Merged,
     sessions: Table<Box<Session>>,
@@ -212,6 +215,7 @@ impl Endpoint {
             ids,
             hops: NextHops::default(),
             clients: Table::new(),
+            answered: VecDeque::new(),
             servers: Table::new(),
             merged: Merged::default(),
             sessions: Table::new(),

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use super::tests::{
-    GATEWAY, POOL, codes, endpoint, incoming, incoming_text, refusal, responses, source, step, transaction,
+    GATEWAY, POOL, codes, endpoint, incoming, incoming_text, outgoing, parse, refusal, responses, source, step,
+    transaction,
 };
 use super::*;
 use crate::header::{HeaderName, HeaderValue};
-use crate::limits::{MAX_UNANSWERED, TRANSACTION_PATIENCE};
+use crate::limits::{MAX_CLIENT_TRANSACTIONS, MAX_UNANSWERED, TRANSACTION_PATIENCE};
 use crate::method::Status;
 use crate::target::TransportKind;
 
@@ -84,6 +85,36 @@ fn beyond_the_bound_new_requests_hear_503_and_dialogs_go_on() {
         step(&mut endpoint, Input::DeadlinePassed, now + wait);
     }
     assert_eq!(endpoint.unanswered, 0);
+}
+
+// Rule: sip.overload
+#[test]
+fn an_answered_request_of_ours_that_only_waits_for_its_timer_makes_room_for_a_new_one() {
+    let (mut endpoint, now) = (endpoint(GATEWAY), Instant::now());
+    let (mut out, mut first) = (Vec::new(), None);
+    let mut ask = |endpoint: &mut Endpoint| {
+        out.clear();
+        endpoint.request(outgoing(TransportKind::Udp, POOL), now, &mut out);
+        match out.pop() {
+            Some(Output::Send { bytes, .. }) => Some(bytes),
+            _ => None,
+        }
+    };
+    for _ in 0..MAX_CLIENT_TRANSACTIONS {
+        let sent = ask(&mut endpoint);
+        first = first.or(sent);
+    }
+    assert_eq!(ask(&mut endpoint), None);
+
+    let Message::Request(answered) = parse(&first.unwrap()) else { panic!("no request was sent") };
+    let message = Message::Response(Response::to(&answered, Status::OK));
+    let response = || Input::Received { message: message.clone(), source: source(TransportKind::Udp, POOL) };
+    assert!(matches!(step(&mut endpoint, response(), now)[..], [Output::Event(Event::Response { .. })]));
+
+    assert!(ask(&mut endpoint).is_some());
+    assert_eq!((ask(&mut endpoint), endpoint.transactions().0), (None, MAX_CLIENT_TRANSACTIONS));
+    // Its response may come again, and belongs to nobody then.
+    assert_eq!(refusal(&step(&mut endpoint, response(), now)), Some(&Refusal::StrayResponse));
 }
 
 // Rule: sip.dos
