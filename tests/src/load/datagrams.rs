@@ -1,13 +1,14 @@
 //! The SIP wire over UDP at speed (RFC 3261, section 18): a user agent server that answers 200 to everything, a client
 //! that sends MESSAGEs.
 //!
-//! Nothing is retransmitted. On a loopback with roomy buffers nothing is lost either, so a request that stays without
+//! Nothing is retransmitted here. On a loopback with roomy buffers nothing is lost either, so a request that stays without
 //! an answer is a fault of somebody's, and is counted as such.
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 
 use socket2::{Domain, Socket, Type};
 
@@ -25,27 +26,34 @@ const ROOM: usize = 4 * 1024 * 1024;
 /// Datagrams read before somebody else has a turn.
 const BATCH: usize = 64;
 
-/// Answers 200 to every request; ends when dropped.
+/// Answers 200 to every request; ends when dropped, and its address is free then.
 pub struct Server {
     stop: Arc<AtomicBool>,
+    serving: Option<JoinHandle<io::Result<()>>>,
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
         // The thread looks within [`LOOK`].
         self.stop.store(true, Ordering::Relaxed);
+        if let Some(Ok(Err(error))) = self.serving.take().map(JoinHandle::join) {
+            eprintln!("a SIP server over UDP ended too early: {error}");
+        }
     }
 }
 
 impl Server {
     /// Binds and serves.
     pub fn start(address: SocketAddr, flight: Counting) -> io::Result<Self> {
-        let socket = bound(address)?;
+        Self::serve_on(bound(address)?, flight)
+    }
+
+    fn serve_on(socket: UdpSocket, flight: Counting) -> io::Result<Self> {
         socket.set_read_timeout(Some(LOOK))?;
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
-        std::thread::spawn(move || serve(&socket, flight, &stopped));
-        Ok(Self { stop })
+        let serving = Some(std::thread::spawn(move || serve(&socket, flight, &stopped)));
+        Ok(Self { stop, serving })
     }
 }
 
@@ -64,14 +72,19 @@ fn serve(socket: &UdpSocket, flight: Counting, stopped: &AtomicBool) -> io::Resu
             continue;
         }
         answering(&message, &mut answer);
-        socket.send_to(&answer, from)?;
+        match socket.send_to(&answer, from) {
+            // What is lost comes again with the request's retransmission.
+            Err(error) if !is_passing(&error) => return Err(error),
+            Ok(_) | Err(_) => {}
+        }
         answer.clear();
     }
     Ok(())
 }
 
 fn is_passing(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::ConnectionRefused)
+    use io::ErrorKind::{ConnectionRefused, Interrupted, TimedOut, WouldBlock};
+    matches!(error.kind(), WouldBlock | TimedOut | ConnectionRefused | Interrupted)
 }
 
 fn bound(address: SocketAddr) -> io::Result<UdpSocket> {
@@ -156,19 +169,16 @@ mod tests {
     fn every_message_arrives_and_is_answered() {
         let flight = Arc::new(Flight::new(1));
         let counted = Arc::clone(&flight);
-        let server = bound("127.0.0.1:0".parse().unwrap()).unwrap();
-        let (address, stop) = (server.local_addr().unwrap(), Arc::new(AtomicBool::new(false)));
-        server.set_read_timeout(Some(LOOK)).unwrap();
-        let stopped = Arc::clone(&stop);
-        let serving =
-            std::thread::spawn(move || serve(&server, Arc::new(move || Some(Arc::clone(&counted))), &stopped));
+        let socket = bound("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = socket.local_addr().unwrap();
+        let server = Server::serve_on(socket, Arc::new(move || Some(Arc::clone(&counted)))).unwrap();
         let requests = sip::datagrams(4, "contoso.example", "load1.example", "127.0.0.1:5060");
         let mut client =
             Client::connect("127.0.0.1:0".parse().unwrap(), address, requests, Arc::clone(&flight)).unwrap();
         pace::drive(Pace::Wave { aloft: 8, total: 100 }, &flight, &mut client).unwrap();
-        stop.store(true, Ordering::Relaxed);
-        serving.join().unwrap().unwrap();
         assert_eq!((flight.arrived(), flight.accepted(), flight.failed(), flight.contradicted()), (100, 100, 0, 0));
+        drop(server);
+        bound(address).unwrap();
     }
 
     #[test]

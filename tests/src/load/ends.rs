@@ -280,12 +280,31 @@ impl FakeEdge {
         until("a gateway attaches", async || has_gateway.borrow().then_some(())).await
     }
 
+    /// Waits until the gateway is gone.
+    pub async fn detached(&self) -> io::Result<()> {
+        let has_gateway = self.handle.has_gateway();
+        until("the gateway goes", async || (!*has_gateway.borrow()).then_some(())).await
+    }
+
     /// A wire that hands in stanzas of partners.
     pub fn wire(&self, kind: StanzaKind, remote: &str, local: &str, stanzas: Vec<Template>) -> io::Result<EdgeWire> {
         let (context, runtime) = (context(remote, local)?, Handle::current());
         let stanzas = addressed(stanzas)?;
         Ok(EdgeWire { handle: self.handle.clone(), context, kind, stanzas, batch: Vec::new(), runtime })
     }
+}
+
+/// An edge whose partners take everything, and count it.
+pub async fn taking(road: &Road, stage: &Stage) -> io::Result<FakeEdge> {
+    let counted = stage.clone();
+    FakeEdge::start(road.plan.link, Road::GATEWAY_NAME, edge_tls(road)?, stage.clone(), |_| {
+        Box::new(move |stanza| {
+            if let Some(flight) = counted.flight() {
+                count(&flight, &stanza.xml);
+            }
+        })
+    })
+    .await
 }
 
 /// A pair that authenticated by certificate.
@@ -343,7 +362,29 @@ impl Wire for EdgeWire {
     }
 }
 
-/// The number in a stanza's text, for those who see it arrive.
+/// Counts a stanza at its end: the number in its text has arrived, or one came back as an error.
 pub fn count(flight: &Flight, xml: &[u8]) {
+    if memchr::memmem::find(xml, b"type='error'").is_some() {
+        flight.refused(|| String::from_utf8_lossy(xml).into_owned());
+        return flight.fails();
+    }
     text::bracketed(xml, |number| flight.arrives(number));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_that_comes_back_has_not_arrived() {
+        let flight = Flight::new(1);
+        let number = flight.departs(std::time::Instant::now());
+        let body = format!("<body>[{number:010}]</body>");
+        let error = format!("<message type='error'>{body}<error type='wait'/></message>");
+        count(&flight, error.as_bytes());
+        assert_eq!((flight.arrived(), flight.failed(), flight.aloft()), (0, 1, 0));
+        assert_eq!(flight.reason(), Some(error.as_str()));
+        count(&flight, format!("<message>{body}</message>").as_bytes());
+        assert_eq!(flight.arrived(), 1);
+    }
 }

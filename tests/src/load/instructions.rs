@@ -36,30 +36,49 @@ const LOCAL: &str = "contoso.example";
 /// A partner's domain.
 const REMOTE: &str = "load1.example";
 
+/// Plays the rounds of one function.
+type Play = fn(&mut Tally) -> io::Result<()>;
+
 /// One of the functions that are counted.
 pub struct Function {
     /// Its name in `bounds.toml`.
     pub name: &'static str,
     /// What one call does.
     pub what: &'static str,
-    play: fn(&mut Tally) -> io::Result<()>,
+    play: Play,
+}
+
+const fn function(name: &'static str, what: &'static str, play: Play) -> Function {
+    Function { name, what, play }
 }
 
 /// All of them, in the order in which a stanza meets them.
 pub const FUNCTIONS: [Function; 13] = [
-    edge::STANZA_IN,
-    edge::STANZA_OUT,
-    edge::FRAME_OUT,
-    edge::FRAME_IN,
-    edge::ACKNOWLEDGED,
-    gateway::MESSAGE_TO_SIP,
-    gateway::SIP_RESPONSE,
-    gateway::SIP_FRAMING,
-    gateway::SIP_TO_MESSAGE,
-    gateway::SIP_ANSWER,
-    gateway::PRESENCE_TO_NOTIFY,
-    gateway::RECORDED,
-    gateway::VERDICT,
+    function("stanza_in", "edge: a stanza is cut, parsed strictly, written canonically", edge::stanza_in),
+    function("stanza_out", "edge: a canonical stanza as its partner expects it", edge::stanza_out),
+    function("frame_out", "link: a stanza's share of a frame that is written", edge::frame_out),
+    function("frame_in", "link: a stanza's share of a frame that is read", edge::frame_in),
+    function("acknowledged", "link: a stanza is numbered and kept, finished, acknowledged, let go", edge::acknowledged),
+    function("message_to_sip", "gateway: message stanza -> bytes of a MESSAGE", gateway::message_to_sip),
+    function(
+        "sip_response",
+        "gateway: a 200 is parsed, finds its transaction, finishes the stanza",
+        gateway::sip_response,
+    ),
+    function("sip_framing", "gateway: a MESSAGE is cut from a stream and parsed", gateway::sip_framing),
+    function("sip_to_message", "gateway: a parsed MESSAGE -> canonical message stanza", gateway::sip_to_message),
+    function("sip_answer", "gateway: the edge has written it -> bytes of the 200", gateway::sip_answer),
+    function(
+        "presence_to_notify",
+        "gateway: presence stanza -> step of its pair -> bytes of a NOTIFY",
+        gateway::presence_to_notify,
+    ),
+    function(
+        "recorded",
+        "gateway: the recorder notes a stanza that comes and the MESSAGE it becomes",
+        gateway::recorded,
+    ),
+    function("verdict", "gateway: a verdict is completed and kept", gateway::verdict),
 ];
 
 /// Which calls are counted.

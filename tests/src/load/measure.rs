@@ -66,20 +66,71 @@ impl Drop for Landing {
     }
 }
 
+/// So many messages instead of a window of time: for what a service keeps until a timer of its own ends, and so can not
+/// take without end.
+#[derive(Debug, Clone, Copy)]
+pub struct Wave {
+    /// How many on their way.
+    pub aloft: u64,
+    /// How many before counting.
+    pub warm_up: u64,
+    /// How many are counted.
+    pub counted: u64,
+}
+
+/// A wave that takes longer has lost so many messages that nothing makes room for the next ones.
+const WAVE_PATIENCE: Duration = Duration::from_secs(30);
+
+/// How often a wave is looked at: about a thousandth of what it takes.
+const LOOK: Duration = Duration::from_millis(1);
+
 /// Drives a wire in a thread of its own and looks at one window; gives the wire back.
 pub async fn run<W: Wire + Send + 'static>(
+    pace: Pace,
+    wire: W,
+    flight: &Arc<Flight>,
+    processes: &[&Process],
+) -> io::Result<(Sample, W)> {
+    let (warm_up, window) = (tokio::time::sleep(WARM_UP), tokio::time::sleep(WARM_UP + WINDOW));
+    run_until(pace, wire, flight, processes, [warm_up, window]).await
+}
+
+/// The same for a wave.
+pub async fn wave<W: Wire + Send + 'static>(
+    wave: Wave,
+    wire: W,
+    flight: &Arc<Flight>,
+    processes: &[&Process],
+) -> io::Result<(Sample, W)> {
+    let Wave { aloft, warm_up, counted } = wave;
+    let total = warm_up + counted;
+    let spans = [warm_up, total].map(|count| ended(flight, count));
+    run_until(Pace::Wave { aloft, total }, wire, flight, processes, spans).await
+}
+
+/// Until so many have arrived or come back, or nobody waits any more.
+async fn ended(flight: &Flight, count: u64) {
+    let give_up = Instant::now() + WAVE_PATIENCE;
+    while flight.arrived() + flight.failed() < count && Instant::now() < give_up {
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// Counts from the end of the first span to the end of the second.
+async fn run_until<W: Wire + Send + 'static>(
     pace: Pace,
     mut wire: W,
     flight: &Arc<Flight>,
     processes: &[&Process],
+    [warm_up, window]: [impl Future<Output = ()>; 2],
 ) -> io::Result<(Sample, W)> {
     let _stops_on_every_path_out = Landing(Arc::clone(flight));
     let driven = Arc::clone(flight);
     let driver = tokio::task::spawn_blocking(move || (pace::drive(pace, &driven, &mut wire), wire));
-    tokio::time::sleep(WARM_UP).await;
+    warm_up.await;
     flight.latencies.clear();
     let (began, arrived, before) = (Instant::now(), flight.arrived(), cpu(processes)?);
-    tokio::time::sleep(WINDOW).await;
+    window.await;
     let (seconds, after) = (began.elapsed().as_secs_f64(), cpu(processes)?);
     let arrived = flight.arrived() - arrived;
     let latency_ms = [0.5, 0.99, 0.999].map(|share| flight.latencies.quantile(share).as_secs_f64() * 1e3);

@@ -56,6 +56,23 @@ pub struct What {
     pub target: Target,
 }
 
+impl What {
+    /// A row that is told, not judged.
+    pub const fn told(key: &'static str, what: &'static str, unit: &'static str) -> Self {
+        Self { key, what, unit, target: Target::None }
+    }
+
+    /// A row that should be less than this.
+    pub const fn below(key: &'static str, what: &'static str, unit: &'static str, most: f64) -> Self {
+        Self { key, what, unit, target: Target::Below(most) }
+    }
+
+    /// A row that should be as much as this.
+    pub const fn at_least(key: &'static str, what: &'static str, unit: &'static str, least: f64) -> Self {
+        Self { key, what, unit, target: Target::AtLeast(least) }
+    }
+}
+
 /// A picture: how one thing changes with another.
 #[derive(Debug, Clone, Copy)]
 pub struct Plot {
@@ -140,7 +157,11 @@ impl Report {
 
     /// Everything, with the machine it was measured on.
     pub fn results(self, machine: Machine, rounds: usize, is_long: bool) -> Results {
-        let Self { scenarios, rows, pictures, not_right } = self;
+        let Self { scenarios, rows, pictures, mut not_right } = self;
+        if rows.is_empty() {
+            let reason = "no row of the table was measured".to_owned();
+            not_right.push(NotRight { scenario: scenarios.join(", "), reason });
+        }
         Results { format: FORMAT, machine, rounds, is_long, scenarios, rows, pictures, not_right }
     }
 }
@@ -177,7 +198,20 @@ mod tests {
         let results = report.results(Machine::default(), 1, false);
 
         assert!(results.rows.is_empty() && results.pictures.is_empty());
-        assert_eq!(results.not_right.len(), 2);
+        let wrong: Vec<_> = results.not_right.iter().map(|wrong| wrong.scenario.as_str()).collect();
+        assert_eq!(wrong, ["speed", "curve", ""]);
+    }
+
+    #[test]
+    fn a_run_that_measured_no_row_is_not_right() {
+        let mut report = Report::default();
+        report.plays("curve");
+        report.point(CURVE, "p50", 1.0, 1.0);
+
+        let results = report.results(Machine::default(), 1, false);
+
+        assert!(!results.is_good());
+        assert_eq!((results.not_right.len(), results.not_right[0].scenario.as_str()), (1, "curve"));
     }
 
     #[test]

@@ -15,35 +15,9 @@ use causeway_shared::link::{Outcome, Stanza, TraceContext, convert};
 use causeway_shared::xmpp::stanza::{self, Checked, StanzaKind};
 use prost::Message as _;
 
-use super::{BATCH, Function, LOCAL, REMOTE, Tally};
+use super::{BATCH, LOCAL, REMOTE, Tally};
 use crate::load::text;
 use crate::peer::fault;
-
-/// From the bytes of a stream.
-pub(super) const STANZA_IN: Function = Function {
-    name: "stanza_in",
-    what: "edge: a stanza is cut, parsed strictly, written canonically",
-    play: stanza_in,
-};
-
-/// To the bytes of a stream.
-pub(super) const STANZA_OUT: Function =
-    Function { name: "stanza_out", what: "edge: a canonical stanza as its partner expects it", play: stanza_out };
-
-/// Onto the link.
-pub(super) const FRAME_OUT: Function =
-    Function { name: "frame_out", what: "link: a stanza's share of a frame that is written", play: frame_out };
-
-/// From the link.
-pub(super) const FRAME_IN: Function =
-    Function { name: "frame_in", what: "link: a stanza's share of a frame that is read", play: frame_in };
-
-/// Both halves of an acknowledgement.
-pub(super) const ACKNOWLEDGED: Function = Function {
-    name: "acknowledged",
-    what: "link: a stanza is numbered and kept, finished, acknowledged, let go",
-    play: acknowledged,
-};
 
 /// Stanzas of one pair each, as they come on a stream.
 pub(super) fn wire(round: u64) -> BytesMut {
@@ -83,7 +57,7 @@ pub(super) fn canonical(round: u64) -> io::Result<Vec<(Checked, Bytes)>> {
     }
 }
 
-fn stanza_in(tally: &mut Tally) -> io::Result<()> {
+pub(super) fn stanza_in(tally: &mut Tally) -> io::Result<()> {
     let mut canonical = BytesMut::new();
     let mut frames = reader(&mut canonical)?;
     while tally.more() {
@@ -99,7 +73,7 @@ fn stanza_in(tally: &mut Tally) -> io::Result<()> {
     Ok(())
 }
 
-fn stanza_out(tally: &mut Tally) -> io::Result<()> {
+pub(super) fn stanza_out(tally: &mut Tally) -> io::Result<()> {
     let limits = Limits::default();
     while tally.more() {
         let stanzas = canonical(tally.round)?;
@@ -133,7 +107,7 @@ fn frame(stanzas: &[Stanza]) -> proto::EdgeFrame {
     proto::EdgeFrame { stanzas, ..proto::EdgeFrame::default() }
 }
 
-fn frame_out(tally: &mut Tally) -> io::Result<()> {
+pub(super) fn frame_out(tally: &mut Tally) -> io::Result<()> {
     while tally.more() {
         let stanzas = on_the_link(tally.round)?;
         let mut written = BytesMut::with_capacity(64 * 1024);
@@ -144,7 +118,7 @@ fn frame_out(tally: &mut Tally) -> io::Result<()> {
     Ok(())
 }
 
-fn frame_in(tally: &mut Tally) -> io::Result<()> {
+pub(super) fn frame_in(tally: &mut Tally) -> io::Result<()> {
     while tally.more() {
         let written = Bytes::from(frame(&on_the_link(tally.round)?).encode_to_vec());
         let mut read = Vec::with_capacity(BATCH);
@@ -157,7 +131,7 @@ fn frame_in(tally: &mut Tally) -> io::Result<()> {
     Ok(())
 }
 
-fn acknowledged(tally: &mut Tally) -> io::Result<()> {
+pub(super) fn acknowledged(tally: &mut Tally) -> io::Result<()> {
     let (mut sender, receiver) = (Sender::<(Jid, Bytes)>::default(), Outgoing::<()>::new(1_024));
     let waker = Waker::noop();
     while tally.more() {

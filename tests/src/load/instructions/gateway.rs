@@ -27,54 +27,10 @@ use causeway_sip::target::{FlowId, Source, Target, TransportKind};
 use causeway_sip::uri::Uri;
 
 use super::edge::{canonical, expect};
-use super::{BATCH, Function, LOCAL, REMOTE, Tally};
+use super::{BATCH, LOCAL, REMOTE, Tally};
 use crate::load::sip;
 use crate::load::text::{Template, user};
 use crate::peer::fault;
-
-/// Towards SIP.
-pub(super) const MESSAGE_TO_SIP: Function =
-    Function { name: "message_to_sip", what: "gateway: message stanza -> bytes of a MESSAGE", play: message_to_sip };
-
-/// What comes back.
-pub(super) const SIP_RESPONSE: Function = Function {
-    name: "sip_response",
-    what: "gateway: a 200 is parsed, finds its transaction, finishes the stanza",
-    play: sip_response,
-};
-
-/// What a connection does.
-pub(super) const SIP_FRAMING: Function =
-    Function { name: "sip_framing", what: "gateway: a MESSAGE is cut from a stream and parsed", play: sip_framing };
-
-/// Towards XMPP.
-pub(super) const SIP_TO_MESSAGE: Function = Function {
-    name: "sip_to_message",
-    what: "gateway: a parsed MESSAGE -> canonical message stanza",
-    play: sip_to_message,
-};
-
-/// What goes back.
-pub(super) const SIP_ANSWER: Function =
-    Function { name: "sip_answer", what: "gateway: the edge has written it -> bytes of the 200", play: sip_answer };
-
-/// Presence.
-pub(super) const PRESENCE_TO_NOTIFY: Function = Function {
-    name: "presence_to_notify",
-    what: "gateway: presence stanza -> step of its pair -> bytes of a NOTIFY",
-    play: presence_to_notify,
-};
-
-/// The flight recorder.
-pub(super) const RECORDED: Function = Function {
-    name: "recorded",
-    what: "gateway: the recorder notes a stanza that comes and the MESSAGE it becomes",
-    play: recorded,
-};
-
-/// What operators are told.
-pub(super) const VERDICT: Function =
-    Function { name: "verdict", what: "gateway: a verdict is completed and kept", play: verdict };
 
 /// Longer than the least time between two notifications of a pair.
 const STEP: Duration = Duration::from_secs(6);
@@ -262,7 +218,7 @@ fn sip_messages() -> Vec<Template> {
     sip::messages(BATCH, LOCAL, REMOTE, POOL)
 }
 
-fn message_to_sip(tally: &mut Tally) -> io::Result<()> {
+pub(super) fn message_to_sip(tally: &mut Tally) -> io::Result<()> {
     let mut rig = Rig::new()?;
     while tally.more() {
         rig.wait();
@@ -276,7 +232,7 @@ fn message_to_sip(tally: &mut Tally) -> io::Result<()> {
     Ok(())
 }
 
-fn sip_response(tally: &mut Tally) -> io::Result<()> {
+pub(super) fn sip_response(tally: &mut Tally) -> io::Result<()> {
     let mut rig = Rig::new()?;
     while tally.more() {
         rig.wait();
@@ -289,7 +245,7 @@ fn sip_response(tally: &mut Tally) -> io::Result<()> {
     Ok(())
 }
 
-fn sip_framing(tally: &mut Tally) -> io::Result<()> {
+pub(super) fn sip_framing(tally: &mut Tally) -> io::Result<()> {
     let (mut requests, mut framer) = (sip_messages(), Framer::default());
     while tally.more() {
         let mut bytes = numbered(&mut requests, tally.round);
@@ -300,7 +256,7 @@ fn sip_framing(tally: &mut Tally) -> io::Result<()> {
     Ok(())
 }
 
-fn sip_to_message(tally: &mut Tally) -> io::Result<()> {
+pub(super) fn sip_to_message(tally: &mut Tally) -> io::Result<()> {
     let (mut rig, mut requests) = (Rig::new()?, sip_messages());
     while tally.more() {
         rig.wait();
@@ -315,7 +271,7 @@ fn sip_to_message(tally: &mut Tally) -> io::Result<()> {
     Ok(())
 }
 
-fn sip_answer(tally: &mut Tally) -> io::Result<()> {
+pub(super) fn sip_answer(tally: &mut Tally) -> io::Result<()> {
     let (mut rig, mut requests) = (Rig::new()?, sip_messages());
     while tally.more() {
         rig.wait();
@@ -371,7 +327,7 @@ fn notified(rig: &mut Rig) -> io::Result<usize> {
     Ok(count)
 }
 
-fn presence_to_notify(tally: &mut Tally) -> io::Result<()> {
+pub(super) fn presence_to_notify(tally: &mut Tally) -> io::Result<()> {
     let mut rig = watched()?;
     while tally.more() {
         rig.wait();
@@ -389,7 +345,7 @@ fn presence_to_notify(tally: &mut Tally) -> io::Result<()> {
     Ok(())
 }
 
-fn recorded(tally: &mut Tally) -> io::Result<()> {
+pub(super) fn recorded(tally: &mut Tally) -> io::Result<()> {
     let (mut rig, recorder) = (Rig::new()?, Recorder::default());
     while tally.more() {
         rig.wait();
@@ -408,7 +364,7 @@ fn recorded(tally: &mut Tally) -> io::Result<()> {
     Ok(())
 }
 
-fn verdict(tally: &mut Tally) -> io::Result<()> {
+pub(super) fn verdict(tally: &mut Tally) -> io::Result<()> {
     let (verdicts, domains) = (Verdicts::default(), settings()?.domains);
     while tally.more() {
         let verdict =

@@ -1,67 +1,66 @@
 //! The gateway alone, with a SIP pool over UDP: the same messages as in the gateway's scenario over TCP.
+//!
+//! Over UDP each answered request is kept for 32 seconds, so that its retransmission is answered and not delivered again
+//! (Timer J, RFC 3261, section 17.2.2). What is kept is bounded, so what goes on for longer ends at 503 and is a different
+//! figure: measured is a wave of messages that fits below the bound, through a gateway that has kept nothing before.
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use causeway_shared::link::StanzaKind;
+use causeway_sip::limits::MAX_SERVER_TRANSACTIONS;
 
 use super::{Bench, LOCAL, PAIRS, REMOTE};
 use crate::load::ends::{self, FakeEdge};
 use crate::load::flight::Flight;
-use crate::load::measure::Sample;
-use crate::load::pace::Pace;
-use crate::load::report::{Report, Target, What, Who};
-use crate::load::sip::{self, Counting};
-use crate::load::{datagrams, measure, text};
+use crate::load::measure::{Sample, Wave};
+use crate::load::report::{Report, What, Who};
+use crate::load::{datagrams, measure, sip, text};
 use crate::peer::process::Process;
-use crate::peer::road::Road;
 
-/// Messages on their way: all of them fit into one socket's buffer, as the kernel counts, so that none is lost.
-pub(super) const ALOFT: u64 = 256;
+/// On their way all at once: they fit into one socket's buffer, as the kernel counts, so that none is lost.
+pub(super) const WAVE: Wave = Wave { aloft: 256, warm_up: 20_000, counted: 100_000 };
 
-/// XMPP message -> SIP MESSAGE over UDP -> 200 -> acknowledged, per CPU-second.
-pub(super) const UDP_TO_SIP_PER_CPU_SECOND: What = What {
-    key: "gateway_to_sip_udp_per_cpu_second",
-    what: "gateway over UDP: XMPP message -> SIP MESSAGE -> 200, per CPU-second",
-    unit: "/CPU-s",
-    target: Target::None,
-};
+const _: () = assert!(WAVE.warm_up + WAVE.counted < MAX_SERVER_TRANSACTIONS as u64);
 
-/// SIP MESSAGE over UDP -> XMPP -> acknowledged, per CPU-second.
-pub(super) const UDP_TO_XMPP_PER_CPU_SECOND: What = What {
-    key: "gateway_to_xmpp_udp_per_cpu_second",
-    what: "gateway over UDP: SIP MESSAGE -> XMPP -> acknowledged, per CPU-second",
-    unit: "/CPU-s",
-    target: Target::None,
-};
+pub(super) const UDP_TO_SIP_PER_CPU_SECOND: What = What::told(
+    "gateway_to_sip_udp_per_cpu_second",
+    "gateway over UDP: 100 000 XMPP messages -> SIP MESSAGE -> 200, per CPU-second",
+    "/CPU-s",
+);
+
+pub(super) const UDP_TO_XMPP_PER_CPU_SECOND: What = What::told(
+    "gateway_to_xmpp_udp_per_cpu_second",
+    "gateway over UDP: 100 000 SIP MESSAGEs -> XMPP -> acknowledged, per CPU-second",
+    "/CPU-s",
+);
+
+const UDP_KEPT_KB: What =
+    What::told("gateway_udp_kept_kb", "  memory for each answered one that is kept for 32 s (Timer J)", "kB");
 
 /// Both directions.
 pub(super) async fn measure(bench: &Bench, report: &mut Report) -> io::Result<()> {
-    let (road, stage) = (&bench.road, bench.stage.clone());
     let _dns = bench.dns().await?;
-    let counted = stage.clone();
-    let edge = FakeEdge::start(road.plan.link, Road::GATEWAY_NAME, ends::edge_tls(road)?, stage.clone(), |_| {
-        Box::new(move |stanza| {
-            if let Some(flight) = counted.flight() {
-                ends::count(&flight, &stanza.xml);
-            }
-        })
-    })
-    .await?;
-    let counting: Counting = Arc::new(move || stage.flight());
-    let _pool = datagrams::Server::start(road.plan.pool, counting)?;
+    let edge = ends::taking(&bench.road, &bench.stage).await?;
+    let _pool = datagrams::Server::start(bench.road.plan.pool, bench.counting())?;
     let over_udp =
         |toml: &str| toml.replace("next_hops = ['tcp:", "next_hops = ['udp:").replace("transport=tcp", "transport=udp");
-    let gateway = road.start_another_gateway("gateway", &road.plan, over_udp).await?;
-    edge.attached().await?;
+    let start = async || {
+        let gateway = bench.road.start_another_gateway("gateway", &bench.road.plan, over_udp).await?;
+        edge.attached().await?;
+        Ok::<_, io::Error>(gateway)
+    };
+    let gateway = start().await?;
     to_sip(bench, &edge, &gateway, report).await?;
-    to_xmpp(bench, &gateway, report).await
+    drop(gateway);
+    edge.detached().await?;
+    to_xmpp(bench, &start().await?, report).await
 }
 
 async fn to_sip(bench: &Bench, edge: &FakeEdge, gateway: &Process, report: &mut Report) -> io::Result<()> {
     let wire = edge.wire(StanzaKind::Message, REMOTE, LOCAL, text::stanzas(PAIRS, REMOTE, LOCAL))?;
-    let (sample, _) = measure::run(Pace::Saturate { aloft: ALOFT }, wire, &bench.flight(), &[gateway]).await?;
+    let (sample, _) = measure::wave(WAVE, wire, &bench.flight(), &[gateway]).await?;
     report.losses("gateway to SIP over UDP", &sample);
     report.add(UDP_TO_SIP_PER_CPU_SECOND, Who::Us, sample.per_cpu_second(0));
     Ok(())
@@ -70,9 +69,12 @@ async fn to_sip(bench: &Bench, edge: &FakeEdge, gateway: &Process, report: &mut 
 async fn to_xmpp(bench: &Bench, gateway: &Process, report: &mut Report) -> io::Result<()> {
     let flight = bench.flight();
     let wire = client(bench, bench.road.plan.sip, &flight)?;
-    let (sample, _) = measure::run(Pace::Saturate { aloft: ALOFT }, wire, &flight, &[gateway]).await?;
+    let before = gateway.resident()?;
+    let (sample, _) = measure::wave(WAVE, wire, &flight, &[gateway]).await?;
+    let grown = gateway.resident()?.saturating_sub(before);
     losses("gateway to XMPP over UDP", &sample, report);
     report.add(UDP_TO_XMPP_PER_CPU_SECOND, Who::Us, sample.per_cpu_second(0));
+    report.add(UDP_KEPT_KB, Who::Us, grown as f64 / 1e3 / (WAVE.warm_up + WAVE.counted) as f64);
     Ok(())
 }
 

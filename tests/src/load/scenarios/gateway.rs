@@ -8,60 +8,37 @@ use causeway_shared::link::StanzaKind;
 use super::{ALOFT, Bench, LOCAL, PAIRS, REMOTE};
 use crate::load::ends::{self, FakeEdge};
 use crate::load::pace::Pace;
-use crate::load::report::{Report, Target, What, Who};
-use crate::load::sip::{Client, Counting, Server, messages};
+use crate::load::report::{Report, What, Who};
+use crate::load::sip::{Client, Server, messages};
 use crate::load::{measure, text};
 use crate::peer::process::Process;
-use crate::peer::road::Road;
 
-/// Gateway: XMPP message -> SIP MESSAGE -> 200 -> acknowledged, per CPU-s.
-pub(super) const GATEWAY_TO_SIP_PER_CPU_SECOND: What = What {
-    key: "gateway_to_sip_per_cpu_second",
-    what: "gateway: XMPP message -> SIP MESSAGE -> 200 -> acknowledged, per CPU-s",
-    unit: "/CPU-s",
-    target: Target::AtLeast(100_000.0),
-};
+pub(super) const GATEWAY_TO_SIP_PER_CPU_SECOND: What = What::at_least(
+    "gateway_to_sip_per_cpu_second",
+    "gateway: XMPP message -> SIP MESSAGE -> 200 -> acknowledged, per CPU-s",
+    "/CPU-s",
+    100_000.0,
+);
 
-/// Throughput of that run, one TCP connection.
-pub(super) const GATEWAY_TO_SIP_PER_SECOND: What = What {
-    key: "gateway_to_sip_per_second",
-    what: "  throughput of that run, one TCP connection",
-    unit: "/s",
-    target: Target::None,
-};
+const GATEWAY_TO_SIP_PER_SECOND: What =
+    What::told("gateway_to_sip_per_second", "  throughput of that run, one TCP connection", "/s");
 
-/// Gateway: SIP MESSAGE -> XMPP -> acknowledged, per CPU-second.
-pub(super) const GATEWAY_TO_XMPP_PER_CPU_SECOND: What = What {
-    key: "gateway_to_xmpp_per_cpu_second",
-    what: "gateway: SIP MESSAGE -> XMPP -> acknowledged, per CPU-second",
-    unit: "/CPU-s",
-    target: Target::AtLeast(100_000.0),
-};
+pub(super) const GATEWAY_TO_XMPP_PER_CPU_SECOND: What = What::at_least(
+    "gateway_to_xmpp_per_cpu_second",
+    "gateway: SIP MESSAGE -> XMPP -> acknowledged, per CPU-second",
+    "/CPU-s",
+    100_000.0,
+);
 
-/// Throughput of that run, one TCP connection.
-pub(super) const GATEWAY_TO_XMPP_PER_SECOND: What = What {
-    key: "gateway_to_xmpp_per_second",
-    what: "  throughput of that run, one TCP connection",
-    unit: "/s",
-    target: Target::None,
-};
+const GATEWAY_TO_XMPP_PER_SECOND: What =
+    What::told("gateway_to_xmpp_per_second", "  throughput of that run, one TCP connection", "/s");
 
 /// Both directions.
 pub(super) async fn measure(bench: &Bench, report: &mut Report) -> io::Result<()> {
-    let (road, stage) = (&bench.road, bench.stage.clone());
     let _dns = bench.dns().await?;
-    let counted = stage.clone();
-    let edge = FakeEdge::start(road.plan.link, Road::GATEWAY_NAME, ends::edge_tls(road)?, stage.clone(), |_| {
-        Box::new(move |stanza| {
-            if let Some(flight) = counted.flight() {
-                ends::count(&flight, &stanza.xml);
-            }
-        })
-    })
-    .await?;
-    let counting: Counting = Arc::new(move || stage.flight());
-    let _pool = Server::start(road.plan.pool, None, counting)?;
-    let gateway = road.start_gateway().await?;
+    let edge = ends::taking(&bench.road, &bench.stage).await?;
+    let _pool = Server::start(bench.road.plan.pool, None, bench.counting())?;
+    let gateway = bench.road.start_gateway().await?;
     edge.attached().await?;
     to_sip(bench, &edge, &gateway, report).await?;
     to_xmpp(bench, &gateway, report).await

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::ends::Stage;
 use super::flight::Flight;
 use super::report::{Report, Who};
+use super::sip::Counting;
 use crate::peer::dns::Dns;
 use crate::peer::fault;
 use crate::peer::road::{Plan, Road};
@@ -21,6 +22,7 @@ mod gateway;
 mod growth;
 mod overload;
 mod presence;
+mod secured;
 mod sip_peers;
 mod start;
 mod storms;
@@ -118,6 +120,12 @@ impl Bench {
         flight
     }
 
+    /// For a SIP pool: whatever arrives there is of the flight that is measured.
+    fn counting(&self) -> Counting {
+        let stage = self.stage.clone();
+        Arc::new(move || stage.flight())
+    }
+
     /// A name server that knows the partners.
     async fn dns(&self) -> io::Result<Dns> {
         let dns = Dns::start(self.road.plan.dns).await?;
@@ -134,6 +142,9 @@ pub async fn run(names: &[String], rounds: usize, is_long: bool, say: impl Fn(&s
     if let Some(unknown) = names.iter().find(|name| !SCENARIOS.iter().any(|known| known.name == name.as_str())) {
         let known = SCENARIOS.iter().map(|scenario| scenario.name).collect::<Vec<_>>().join(", ");
         return Err(fault(format!("there is no scenario {unknown:?}: {known}")));
+    }
+    if rounds == 0 {
+        return Err(fault("0 rounds measure nothing: ask for 1 or more (ROUNDS=3, --rounds 3)"));
     }
     let mut report = Report::default();
     for round in 0..rounds {
@@ -210,5 +221,20 @@ fn plan(ports: u16, is_sip_secured: bool) -> Plan {
         partners: REMOTES.iter().map(|domain| crate::peer::road::PartnerPlan::external(domain)).collect(),
         is_unlimited: true,
         is_sip_secured,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_run_that_can_measure_nothing_is_refused_before_it_begins() {
+        for (names, rounds, expected) in
+            [(&[][..], 0, "0 rounds"), (&["edge".to_owned(), "egde".to_owned()][..], 1, "no scenario \"egde\": edge, ")]
+        {
+            let error = run(names, rounds, false, |_| {}).await.unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
     }
 }

@@ -14,8 +14,7 @@ use super::{ALOFT, Bench, LOCAL, PAIRS, REMOTE};
 use crate::load::pace::Pace;
 use crate::load::report::{Report, Who};
 use crate::load::servers::kamailio::Kamailio;
-use crate::load::sip::{self, Counting};
-use crate::load::{datagrams, measure};
+use crate::load::{datagrams, measure, sip};
 
 /// Where Kamailio listens.
 pub(super) const KAMAILIO: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 20, 30));
@@ -23,12 +22,8 @@ pub(super) const KAMAILIO: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 20, 30));
 /// Over TCP, then over UDP.
 pub(super) async fn measure(bench: &Bench, report: &mut Report) -> io::Result<()> {
     let (pool, listen) = (bench.road.plan.pool, SocketAddr::new(KAMAILIO, bench.road.plan.sip.port()));
-    let counting = || -> Counting {
-        let stage = bench.stage.clone();
-        Arc::new(move || stage.flight())
-    };
-    let _streams = sip::Server::start(pool, None, counting())?;
-    let _datagrams = datagrams::Server::start(pool, counting())?;
+    let _streams = sip::Server::start(pool, None, bench.counting())?;
+    let _datagrams = datagrams::Server::start(pool, bench.counting())?;
     let kamailio = Kamailio::relay(listen, pool).await?;
 
     let flight = bench.flight();
@@ -42,8 +37,7 @@ pub(super) async fn measure(bench: &Bench, report: &mut Report) -> io::Result<()
 
     let flight = bench.flight();
     let wire = super::datagrams::client(bench, listen, &flight)?;
-    let pace = Pace::Saturate { aloft: super::datagrams::ALOFT };
-    let (sample, _) = measure::run(pace, wire, &flight, &[kamailio.process()]).await?;
+    let (sample, _) = measure::wave(super::datagrams::WAVE, wire, &flight, &[kamailio.process()]).await?;
     super::datagrams::losses("Kamailio over UDP", &sample, report);
     report.add(UDP_TO_SIP_PER_CPU_SECOND, Who::Kamailio, sample.per_cpu_second(0));
     report.add(UDP_TO_XMPP_PER_CPU_SECOND, Who::Kamailio, sample.per_cpu_second(0));

@@ -7,13 +7,15 @@
 use std::io;
 use std::sync::Arc;
 
-use super::edge::{self, EDGE_INBOUND_PER_CPU_SECOND, EDGE_INBOUND_PER_SECOND, EDGE_INBOUND_STEADY_CPU_US};
-use super::edge::{EDGE_OUTBOUND_PER_CPU_SECOND, EDGE_OUTBOUND_PER_SECOND, EDGE_OUTBOUND_STEADY_CPU_US};
+use super::edge::EDGE_OUTBOUND_STEADY_CPU_US;
+use super::edge::{self, EDGE_DELIVERED_PER_CPU_SECOND, EDGE_INBOUND_PER_CPU_SECOND, EDGE_INBOUND_PER_SECOND};
+use super::edge::{EDGE_INBOUND_STEADY_CPU_US, EDGE_OUTBOUND_PER_CPU_SECOND, EDGE_OUTBOUND_PER_SECOND};
 use super::{ALOFT, Bench, LOCAL, PAIRS, REMOTE, STEADY};
 use crate::load::component::{Component, MARK_EVERY, Marked, Tells};
+use crate::load::flight::Flight;
 use crate::load::measure::{self, Sample};
-use crate::load::pace::Pace;
-use crate::load::report::{Report, Target, What, Who};
+use crate::load::pace::{Pace, Wire};
+use crate::load::report::{Report, Who};
 use crate::load::servers::{COMPONENT_SECRET, DISCARDING, Federated, Server, ejabberd, prosody};
 use crate::load::text::{self, Template};
 use crate::peer::dns::Dns;
@@ -23,13 +25,17 @@ use crate::peer::fault;
 /// how it drowns.
 const HEADROOM: f64 = 1.25;
 
-/// Stanzas received and delivered to a local component, per CPU-second.
-pub(super) const S2S_DELIVERED_PER_CPU_SECOND: What = What {
-    key: "s2s_delivered_per_cpu_second",
-    what: "  of peers: the same, and delivered to a local component",
-    unit: "/CPU-s",
-    target: Target::None,
-};
+const SATURATE: Pace = Pace::Saturate { aloft: ALOFT };
+
+const BY_THE_CLOCK: Pace = Pace::Steady { per_second: STEADY };
+
+/// A peer that is measured.
+struct Peer<'a> {
+    bench: &'a Bench,
+    who: Who,
+    server: Server,
+    component: Component,
+}
 
 /// All figures of one peer.
 pub(super) async fn measure(bench: &Bench, who: Who, report: &mut Report) -> io::Result<()> {
@@ -52,9 +58,10 @@ pub(super) async fn measure(bench: &Bench, who: Who, report: &mut Report) -> io:
     let _partner = edge::partner(bench).await?;
     edge::idle(&bench.road, &server.process, who, report).await?;
     edge::handshakes(&bench.road, &server.process, who, report).await?;
-    discarded(bench, &server, &component, who, report).await?;
-    delivered(bench, &server, &component, who, report).await?;
-    sent(bench, &server, &component, who, report).await
+    let peer = Peer { bench, who, server, component };
+    peer.discarded(report).await?;
+    peer.delivered(report).await?;
+    peer.sent(report).await
 }
 
 /// ejabberd asks its name server for SRV records only and libc for addresses, which needs no name server for what is an
@@ -68,32 +75,63 @@ async fn dns(bench: &Bench, who: Who) -> io::Result<Dns> {
     Ok(dns)
 }
 
-/// Received and discarded, but for the last of each row of [`MARK_EVERY`], which tells that the row was read.
-async fn discarded(
-    bench: &Bench,
-    server: &Server,
-    component: &Component,
-    who: Who,
-    report: &mut Report,
-) -> io::Result<()> {
-    component.tells(Tells::Row);
-    let flight = bench.flight();
-    let wire = Marked { wire: edge::sender_of(&bench.road, rows()).await?, flight: Arc::clone(&flight) };
-    let (sample, marked) = measure::run(Pace::Saturate { aloft: ALOFT }, wire, &flight, &[&server.process]).await?;
-    report.losses(&format!("{}: received and discarded", who.name()), &sample);
-    report.add(EDGE_INBOUND_PER_CPU_SECOND, who, sample.per_cpu_second(0));
-    report.add(EDGE_INBOUND_PER_SECOND, who, sample.per_second);
-    let mut wire = marked.wire;
-    if can_keep_up(&sample) {
-        let flight = bench.flight();
-        let marked = Marked { wire, flight: Arc::clone(&flight) };
-        let pace = Pace::Steady { per_second: STEADY };
-        let (sample, marked) = measure::run(pace, marked, &flight, &[&server.process]).await?;
-        report.losses(&format!("{}: received at a steady rate", who.name()), &sample);
-        report.add(EDGE_INBOUND_STEADY_CPU_US, who, sample.cpu_us.first().copied().unwrap_or_default());
-        wire = marked.wire;
+impl Peer<'_> {
+    /// One window; what was lost is told.
+    async fn window<W: Wire + Send + 'static>(
+        &self,
+        pace: Pace,
+        wire: W,
+        flight: &Arc<Flight>,
+        doing: &str,
+        report: &mut Report,
+    ) -> io::Result<(Sample, W)> {
+        let (sample, wire) = measure::run(pace, wire, flight, &[&self.server.process]).await?;
+        report.losses(&format!("{}: {doing}", self.who.name()), &sample);
+        Ok((sample, wire))
     }
-    wire.close()
+
+    /// Received and discarded, but for the last of each row of [`MARK_EVERY`], which tells that the row was read.
+    async fn discarded(&self, report: &mut Report) -> io::Result<()> {
+        self.component.tells(Tells::Row);
+        let flight = self.bench.flight();
+        let wire = Marked { wire: edge::sender_of(&self.bench.road, rows()).await?, flight: Arc::clone(&flight) };
+        let (sample, marked) = self.window(SATURATE, wire, &flight, "received and discarded", report).await?;
+        report.add(EDGE_INBOUND_PER_CPU_SECOND, self.who, sample.per_cpu_second(0));
+        report.add(EDGE_INBOUND_PER_SECOND, self.who, sample.per_second);
+        let mut wire = marked.wire;
+        if can_keep_up(&sample) {
+            let flight = self.bench.flight();
+            let marked = Marked { wire, flight: Arc::clone(&flight) };
+            let (sample, marked) =
+                self.window(BY_THE_CLOCK, marked, &flight, "received at a steady rate", report).await?;
+            report.add(EDGE_INBOUND_STEADY_CPU_US, self.who, sample.cpu_us.first().copied().unwrap_or_default());
+            wire = marked.wire;
+        }
+        wire.close()
+    }
+
+    async fn delivered(&self, report: &mut Report) -> io::Result<()> {
+        self.component.tells(Tells::Itself);
+        let wire = edge::sender(&self.bench.road).await?;
+        let (sample, wire) =
+            self.window(SATURATE, wire, &self.bench.flight(), "received and delivered", report).await?;
+        report.add(EDGE_DELIVERED_PER_CPU_SECOND, self.who, sample.per_cpu_second(0));
+        wire.close()
+    }
+
+    async fn sent(&self, report: &mut Report) -> io::Result<()> {
+        self.component.tells(Tells::Nothing);
+        let wire = self.component.wire(edge::outbound_stanzas())?;
+        let (sample, wire) = self.window(SATURATE, wire, &self.bench.flight(), "sent", report).await?;
+        report.add(EDGE_OUTBOUND_PER_CPU_SECOND, self.who, sample.per_cpu_second(0));
+        report.add(EDGE_OUTBOUND_PER_SECOND, self.who, sample.per_second);
+        if can_keep_up(&sample) {
+            let (sample, _) =
+                self.window(BY_THE_CLOCK, wire, &self.bench.flight(), "sent at a steady rate", report).await?;
+            report.add(EDGE_OUTBOUND_STEADY_CPU_US, self.who, sample.cpu_us.first().copied().unwrap_or_default());
+        }
+        Ok(())
+    }
 }
 
 /// The texts of the edge's scenario, to a domain where they are discarded, but for the last of each row.
@@ -106,39 +144,6 @@ fn rows() -> Vec<Template> {
         }
     }
     stanzas
-}
-
-async fn delivered(
-    bench: &Bench,
-    server: &Server,
-    component: &Component,
-    who: Who,
-    report: &mut Report,
-) -> io::Result<()> {
-    component.tells(Tells::Itself);
-    let wire = edge::sender(&bench.road).await?;
-    let (sample, wire) =
-        measure::run(Pace::Saturate { aloft: ALOFT }, wire, &bench.flight(), &[&server.process]).await?;
-    report.losses(&format!("{}: received and delivered", who.name()), &sample);
-    report.add(S2S_DELIVERED_PER_CPU_SECOND, who, sample.per_cpu_second(0));
-    wire.close()
-}
-
-async fn sent(bench: &Bench, server: &Server, component: &Component, who: Who, report: &mut Report) -> io::Result<()> {
-    component.tells(Tells::Nothing);
-    let wire = component.wire(edge::outbound_stanzas())?;
-    let (sample, wire) =
-        measure::run(Pace::Saturate { aloft: ALOFT }, wire, &bench.flight(), &[&server.process]).await?;
-    report.losses(&format!("{}: sent", who.name()), &sample);
-    report.add(EDGE_OUTBOUND_PER_CPU_SECOND, who, sample.per_cpu_second(0));
-    report.add(EDGE_OUTBOUND_PER_SECOND, who, sample.per_second);
-    if can_keep_up(&sample) {
-        let pace = Pace::Steady { per_second: STEADY };
-        let (sample, _) = measure::run(pace, wire, &bench.flight(), &[&server.process]).await?;
-        report.losses(&format!("{}: sent at a steady rate", who.name()), &sample);
-        report.add(EDGE_OUTBOUND_STEADY_CPU_US, who, sample.cpu_us.first().copied().unwrap_or_default());
-    }
-    Ok(())
 }
 
 /// Whether the steady rate is one that this server can be asked for.
