@@ -12,6 +12,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use causeway_shared::domain::DomainName;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior};
 
 use super::pool::NoHints;
@@ -318,6 +319,9 @@ fn connect(path: &Arc<PathBuf>) -> Result<Connection, StoreError> {
     let connection = Connection::open(path.as_path()).map_err(sql)?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(sql)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    // Otherwise each value may make a better plan, and a statement with ORDER BY or LIMIT is prepared again for each. We have
+    // one plan for all.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map_err(sql)?;
     Ok(connection)
 }
 

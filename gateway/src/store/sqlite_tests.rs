@@ -1,5 +1,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use rusqlite::StatementStatus;
+
 use super::super::conformance::{self, check_all, commit, key, load, wait};
 use super::*;
 use crate::presence::record::InAuthorisation;
@@ -149,5 +151,30 @@ fn what_is_read_in_pages_is_never_sorted_as_a_whole() {
         let plan: Vec<String> =
             statement.query_map(values, |row| row.get("detail")).unwrap().collect::<Result<_, _>>().unwrap();
         assert!(plan.iter().all(|step| step.starts_with("SEARCH pair USING INDEX")), "{sql}: {plan:?}");
+    }
+}
+
+#[test]
+fn a_statement_is_prepared_once_whatever_is_asked_with_it() {
+    let file = File::new();
+    let connection = open(&Arc::new(file.0.clone())).unwrap();
+    let reading = [
+        (pairs::PAIR, 2),
+        (pairs::IN, 1),
+        (pairs::OUT, 1),
+        (pairs::DIALOGS, 1),
+        (pairs::PRESENCE, 1),
+        (pairs::OWED, 1),
+        (pairs::DUE, 2),
+        (pairs::PAGE, 3),
+        (pairs::PAGE_OF_DOMAIN, 4),
+    ];
+    for (sql, values) in reading {
+        for value in 0..3 {
+            let mut statement = connection.prepare_cached(sql).unwrap();
+            assert!(statement.query(rusqlite::params_from_iter(vec![value; values])).unwrap().next().unwrap().is_none());
+        }
+        let again = connection.prepare_cached(sql).unwrap().get_status(StatementStatus::RePrepare);
+        assert_eq!(again, 0, "{sql}");
     }
 }

@@ -41,6 +41,9 @@ impl From<Refused> for Fault {
 
 pub(super) type Sql<T> = Result<T, Fault>;
 
+/// One pair.
+pub(super) const PAIR: &str = "SELECT * FROM pair WHERE local = ?1 AND remote = ?2";
+
 /// What is due, the oldest first.
 pub(super) const DUE: &str = "SELECT * FROM pair WHERE due_at <= ?1 AND claimed_until <= ?1 ORDER BY due_at LIMIT ?2";
 
@@ -50,6 +53,13 @@ pub(super) const PAGE: &str = "SELECT * FROM pair WHERE (local, remote) > (?1, ?
 /// A page of a domain's pairs.
 pub(super) const PAGE_OF_DOMAIN: &str =
     "SELECT * FROM pair WHERE remote_domain = ?1 AND (local, remote) > (?2, ?3) ORDER BY local, remote LIMIT ?4";
+
+/// What belongs to a pair, each from a table of its own.
+pub(super) const IN: &str = "SELECT * FROM authorisation_in WHERE pair_id = ?1";
+pub(super) const OUT: &str = "SELECT * FROM authorisation_out WHERE pair_id = ?1";
+pub(super) const DIALOGS: &str = "SELECT * FROM dialog WHERE pair_id = ?1 ORDER BY position";
+pub(super) const PRESENCE: &str = "SELECT * FROM presence WHERE pair_id = ?1 ORDER BY direction, position";
+pub(super) const OWED: &str = "SELECT * FROM owed_stanza WHERE pair_id = ?1 ORDER BY resend_at, serial";
 
 /// SQLite's integers are signed; times and counters stay far below the sign.
 pub(super) fn integer(value: u64) -> i64 {
@@ -73,7 +83,7 @@ pub(super) fn unsigned_opt(row: &Row<'_>, column: &str) -> rusqlite::Result<Opti
 }
 
 pub(super) fn load(connection: &Connection, key: &PairKey) -> Sql<Option<Pair>> {
-    let mut statement = connection.prepare_cached("SELECT * FROM pair WHERE local = ?1 AND remote = ?2")?;
+    let mut statement = connection.prepare_cached(PAIR)?;
     let head = optional(statement.query_row(params![key.local.as_str(), key.remote.as_str()], Head::read))?;
     head.map(|head| load_rest(connection, &head)).transpose()
 }
@@ -181,8 +191,7 @@ fn load_rest(connection: &Connection, head: &Head) -> Sql<Pair> {
     load_out(connection, head.pair_id, &mut pair.outbound)?;
     load_dialogs(connection, head.pair_id, &mut pair)?;
     load_presence(connection, head.pair_id, &mut pair)?;
-    let mut statement =
-        connection.prepare_cached("SELECT * FROM owed_stanza WHERE pair_id = ?1 ORDER BY resend_at, serial")?;
+    let mut statement = connection.prepare_cached(OWED)?;
     let mut rows = statement.query([head.pair_id])?;
     while let Some(row) = rows.next()? {
         let kind = row::read_kind(row.get_ref("kind")?.as_str().unwrap_or_default())?;
@@ -192,7 +201,7 @@ fn load_rest(connection: &Connection, head: &Head) -> Sql<Pair> {
 }
 
 fn load_in(connection: &Connection, pair_id: i64, inbound: &mut Inbound) -> Sql<()> {
-    let mut statement = connection.prepare_cached("SELECT * FROM authorisation_in WHERE pair_id = ?1")?;
+    let mut statement = connection.prepare_cached(IN)?;
     let mut rows = statement.query([pair_id])?;
     let Some(row) = rows.next()? else { return Ok(()) };
     inbound.authorisation = row::read_in_state(row.get_ref("state")?.as_str().unwrap_or_default())?;
@@ -214,7 +223,7 @@ fn load_in(connection: &Connection, pair_id: i64, inbound: &mut Inbound) -> Sql<
 }
 
 fn load_out(connection: &Connection, pair_id: i64, outbound: &mut Outbound) -> Sql<()> {
-    let mut statement = connection.prepare_cached("SELECT * FROM authorisation_out WHERE pair_id = ?1")?;
+    let mut statement = connection.prepare_cached(OUT)?;
     let mut rows = statement.query([pair_id])?;
     let Some(row) = rows.next()? else { return Ok(()) };
     outbound.authorisation = row::read_out_state(row.get_ref("state")?.as_str().unwrap_or_default())?;
@@ -229,7 +238,7 @@ fn load_out(connection: &Connection, pair_id: i64, outbound: &mut Outbound) -> S
 }
 
 fn load_dialogs(connection: &Connection, pair_id: i64, pair: &mut Pair) -> Sql<()> {
-    let mut statement = connection.prepare_cached("SELECT * FROM dialog WHERE pair_id = ?1 ORDER BY position")?;
+    let mut statement = connection.prepare_cached(DIALOGS)?;
     let mut rows = statement.query([pair_id])?;
     while let Some(row) = rows.next()? {
         let columns = DialogColumns {
@@ -265,8 +274,7 @@ fn load_dialogs(connection: &Connection, pair_id: i64, pair: &mut Pair) -> Sql<(
 }
 
 fn load_presence(connection: &Connection, pair_id: i64, pair: &mut Pair) -> Sql<()> {
-    let mut statement =
-        connection.prepare_cached("SELECT * FROM presence WHERE pair_id = ?1 ORDER BY direction, position")?;
+    let mut statement = connection.prepare_cached(PRESENCE)?;
     let mut rows = statement.query([pair_id])?;
     while let Some(row) = rows.next()? {
         let presence = ResourcePresence {
