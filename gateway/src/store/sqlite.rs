@@ -41,6 +41,8 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const STATEMENTS: usize = 64;
 /// Pages after which the write-ahead log is folded back, 16 MB.
 const CHECKPOINT_PAGES: u32 = 4_096;
+/// Pages kept in memory, as many as that: what a step has read is still there when it is stored, and when it is answered.
+const CACHED_PAGES: u32 = CHECKPOINT_PAGES;
 
 /// The migrations in order; `user_version` counts how many the file has.
 const MIGRATIONS: [&str; 5] = [
@@ -309,6 +311,7 @@ fn open(path: &Arc<PathBuf>) -> Result<Connection, StoreError> {
     connection.pragma_update(None, "synchronous", "full").map_err(sql)?;
     connection.pragma_update(None, "foreign_keys", true).map_err(sql)?;
     connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES).map_err(sql)?;
+    connection.pragma_update(None, "cache_size", CACHED_PAGES).map_err(sql)?;
     migrate(&mut connection, path)?;
     Ok(connection)
 }

@@ -1,6 +1,7 @@
 //! Reading pairs from their tables: one, those that are due, those of a domain; and counting them.
 
 use causeway_shared::domain::DomainName;
+use rusqlite::types::FromSql;
 use rusqlite::{Connection, Row, params};
 
 use super::super::Counts;
@@ -41,25 +42,36 @@ impl From<Refused> for Fault {
 
 pub(super) type Sql<T> = Result<T, Fault>;
 
-/// One pair.
-pub(super) const PAIR: &str = "SELECT * FROM pair WHERE local = ?1 AND remote = ?2";
+/// One pair. All that read the row of a pair name the columns that [`Head::read`] takes, in its order.
+pub(super) const PAIR: &str =
+    "SELECT pair_id, local, remote, version, serial, due_at FROM pair WHERE local = ?1 AND remote = ?2";
 
 /// What is due, the oldest first.
-pub(super) const DUE: &str = "SELECT * FROM pair WHERE due_at <= ?1 AND claimed_until <= ?1 ORDER BY due_at LIMIT ?2";
+pub(super) const DUE: &str = "SELECT pair_id, local, remote, version, serial, due_at FROM pair \
+     WHERE due_at <= ?1 AND claimed_until <= ?1 ORDER BY due_at LIMIT ?2";
 
 /// A page of all pairs.
-pub(super) const PAGE: &str = "SELECT * FROM pair WHERE (local, remote) > (?1, ?2) ORDER BY local, remote LIMIT ?3";
+pub(super) const PAGE: &str = "SELECT pair_id, local, remote, version, serial, due_at FROM pair \
+     WHERE (local, remote) > (?1, ?2) ORDER BY local, remote LIMIT ?3";
 
 /// A page of a domain's pairs.
-pub(super) const PAGE_OF_DOMAIN: &str =
-    "SELECT * FROM pair WHERE remote_domain = ?1 AND (local, remote) > (?2, ?3) ORDER BY local, remote LIMIT ?4";
+pub(super) const PAGE_OF_DOMAIN: &str = "SELECT pair_id, local, remote, version, serial, due_at FROM pair \
+     WHERE remote_domain = ?1 AND (local, remote) > (?2, ?3) ORDER BY local, remote LIMIT ?4";
 
-/// What belongs to a pair, each from a table of its own.
-pub(super) const IN: &str = "SELECT * FROM authorisation_in WHERE pair_id = ?1";
-pub(super) const OUT: &str = "SELECT * FROM authorisation_out WHERE pair_id = ?1";
-pub(super) const DIALOGS: &str = "SELECT * FROM dialog WHERE pair_id = ?1 ORDER BY position";
-pub(super) const PRESENCE: &str = "SELECT * FROM presence WHERE pair_id = ?1 ORDER BY direction, position";
-pub(super) const OWED: &str = "SELECT * FROM owed_stanza WHERE pair_id = ?1 ORDER BY resend_at, serial";
+/// What belongs to a pair, each from a table of its own, with the columns in the order in which they are taken.
+pub(super) const IN: &str = "SELECT state, since_ms, is_resync, is_told, lease_until, is_lease_probed, attempts, \
+     quick_count, quick_since, refusal_due, probe, gone_ms, backoff_until, may_hurry \
+     FROM authorisation_in WHERE pair_id = ?1";
+pub(super) const OUT: &str = "SELECT state, since_ms, asked_at, retry_at, attempts, cool_down_until, last_seen_ms, \
+     stale_at FROM authorisation_out WHERE pair_id = ?1";
+pub(super) const DIALOGS: &str = "SELECT call_id, local_tag, remote_tag, local_uri, remote_uri, remote_target, \
+     route_set, local_cseq, remote_cseq, state, event, expires_s, expires_at, refresh_at, refresh_cseq, refresh_asked_s, \
+     refresh_until, is_dirty, paced_until, in_flight_cseq, in_flight_until, fetch_until \
+     FROM dialog WHERE pair_id = ?1 ORDER BY position";
+pub(super) const PRESENCE: &str = "SELECT direction, resource, is_available, show, priority, notes, since_ms \
+     FROM presence WHERE pair_id = ?1 ORDER BY direction, position";
+pub(super) const OWED: &str =
+    "SELECT kind, serial, resend_at FROM owed_stanza WHERE pair_id = ?1 ORDER BY resend_at, serial";
 
 /// SQLite's integers are signed; times and counters stay far below the sign.
 pub(super) fn integer(value: u64) -> i64 {
@@ -75,11 +87,49 @@ pub(super) fn integer_opt(value: Option<u64>) -> Option<i64> {
 }
 
 pub(super) fn unsigned(row: &Row<'_>, column: &str) -> rusqlite::Result<u64> {
-    row.get::<_, i64>(column).map(|value| u64::try_from(value).unwrap_or(0))
+    row.get(column).map(from_signed)
 }
 
 pub(super) fn unsigned_opt(row: &Row<'_>, column: &str) -> rusqlite::Result<Option<u64>> {
-    row.get::<_, Option<i64>>(column).map(|value| value.map(|value| u64::try_from(value).unwrap_or(0)))
+    Ok(row.get::<_, Option<i64>>(column)?.map(from_signed))
+}
+
+/// The columns of a row from left to right: each by its name would cost more than the value.
+struct Columns<'r> {
+    row: &'r Row<'r>,
+    next: usize,
+}
+
+impl<'r> Columns<'r> {
+    fn of(row: &'r Row<'r>) -> Self {
+        Self { row, next: 0 }
+    }
+
+    fn place(&mut self) -> usize {
+        self.next += 1;
+        self.next - 1
+    }
+
+    fn take<T: FromSql>(&mut self) -> rusqlite::Result<T> {
+        self.row.get(self.place())
+    }
+
+    fn unsigned(&mut self) -> rusqlite::Result<u64> {
+        self.take().map(from_signed)
+    }
+
+    fn unsigned_opt(&mut self) -> rusqlite::Result<Option<u64>> {
+        Ok(self.take::<Option<i64>>()?.map(from_signed))
+    }
+
+    /// Empty if it is none.
+    fn text(&mut self) -> rusqlite::Result<&'r str> {
+        Ok(self.row.get_ref(self.place())?.as_str().unwrap_or_default())
+    }
+}
+
+fn from_signed(value: i64) -> u64 {
+    u64::try_from(value).unwrap_or(0)
 }
 
 pub(super) fn load(connection: &Connection, key: &PairKey) -> Sql<Option<Pair>> {
@@ -172,13 +222,14 @@ struct Head {
 
 impl Head {
     fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        let mut columns = Columns::of(row);
         Ok(Self {
-            pair_id: row.get("pair_id")?,
-            local: row.get("local")?,
-            remote: row.get("remote")?,
-            version: unsigned(row, "version")?,
-            serial: row.get("serial")?,
-            due_at: unsigned_opt(row, "due_at")?,
+            pair_id: columns.take()?,
+            local: columns.take()?,
+            remote: columns.take()?,
+            version: columns.unsigned()?,
+            serial: columns.take()?,
+            due_at: columns.unsigned_opt()?,
         })
     }
 }
@@ -194,8 +245,9 @@ fn load_rest(connection: &Connection, head: &Head) -> Sql<Pair> {
     let mut statement = connection.prepare_cached(OWED)?;
     let mut rows = statement.query([head.pair_id])?;
     while let Some(row) = rows.next()? {
-        let kind = row::read_kind(row.get_ref("kind")?.as_str().unwrap_or_default())?;
-        pair.owed.push(Owed { serial: row.get("serial")?, kind, resend_at: unsigned(row, "resend_at")? });
+        let mut columns = Columns::of(row);
+        let kind = row::read_kind(columns.text()?)?;
+        pair.owed.push(Owed { serial: columns.take()?, kind, resend_at: columns.unsigned()? });
     }
     Ok(pair)
 }
@@ -204,20 +256,21 @@ fn load_in(connection: &Connection, pair_id: i64, inbound: &mut Inbound) -> Sql<
     let mut statement = connection.prepare_cached(IN)?;
     let mut rows = statement.query([pair_id])?;
     let Some(row) = rows.next()? else { return Ok(()) };
-    inbound.authorisation = row::read_in_state(row.get_ref("state")?.as_str().unwrap_or_default())?;
-    inbound.since_ms = unsigned(row, "since_ms")?;
-    inbound.is_resync = row.get("is_resync")?;
-    inbound.is_told = row.get("is_told")?;
-    inbound.lease_until = unsigned(row, "lease_until")?;
-    inbound.is_lease_probed = row.get("is_lease_probed")?;
-    inbound.attempts = row.get("attempts")?;
-    inbound.quick_count = row.get("quick_count")?;
-    inbound.quick_since = unsigned(row, "quick_since")?;
-    inbound.refusal_due = unsigned_opt(row, "refusal_due")?;
-    inbound.probe = row.get("probe")?;
-    inbound.gone_ms = unsigned_opt(row, "gone_ms")?;
-    if let Some(until) = unsigned_opt(row, "backoff_until")? {
-        inbound.dialog = InDialog::Backoff { until, may_hurry: row.get("may_hurry")? };
+    let mut columns = Columns::of(row);
+    inbound.authorisation = row::read_in_state(columns.text()?)?;
+    inbound.since_ms = columns.unsigned()?;
+    inbound.is_resync = columns.take()?;
+    inbound.is_told = columns.take()?;
+    inbound.lease_until = columns.unsigned()?;
+    inbound.is_lease_probed = columns.take()?;
+    inbound.attempts = columns.take()?;
+    inbound.quick_count = columns.take()?;
+    inbound.quick_since = columns.unsigned()?;
+    inbound.refusal_due = columns.unsigned_opt()?;
+    inbound.probe = columns.take()?;
+    inbound.gone_ms = columns.unsigned_opt()?;
+    if let Some(until) = columns.unsigned_opt()? {
+        inbound.dialog = InDialog::Backoff { until, may_hurry: columns.take()? };
     }
     Ok(())
 }
@@ -226,14 +279,15 @@ fn load_out(connection: &Connection, pair_id: i64, outbound: &mut Outbound) -> S
     let mut statement = connection.prepare_cached(OUT)?;
     let mut rows = statement.query([pair_id])?;
     let Some(row) = rows.next()? else { return Ok(()) };
-    outbound.authorisation = row::read_out_state(row.get_ref("state")?.as_str().unwrap_or_default())?;
-    outbound.since_ms = unsigned(row, "since_ms")?;
-    outbound.asked_at = unsigned(row, "asked_at")?;
-    outbound.retry_at = unsigned_opt(row, "retry_at")?;
-    outbound.attempts = row.get("attempts")?;
-    outbound.cool_down_until = unsigned_opt(row, "cool_down_until")?;
-    outbound.last_seen_ms = unsigned(row, "last_seen_ms")?;
-    outbound.stale_at = unsigned_opt(row, "stale_at")?;
+    let mut columns = Columns::of(row);
+    outbound.authorisation = row::read_out_state(columns.text()?)?;
+    outbound.since_ms = columns.unsigned()?;
+    outbound.asked_at = columns.unsigned()?;
+    outbound.retry_at = columns.unsigned_opt()?;
+    outbound.attempts = columns.take()?;
+    outbound.cool_down_until = columns.unsigned_opt()?;
+    outbound.last_seen_ms = columns.unsigned()?;
+    outbound.stale_at = columns.unsigned_opt()?;
     Ok(())
 }
 
@@ -241,32 +295,33 @@ fn load_dialogs(connection: &Connection, pair_id: i64, pair: &mut Pair) -> Sql<(
     let mut statement = connection.prepare_cached(DIALOGS)?;
     let mut rows = statement.query([pair_id])?;
     while let Some(row) = rows.next()? {
-        let columns = DialogColumns {
-            call_id: row.get("call_id")?,
-            local_tag: row.get("local_tag")?,
-            remote_tag: row.get("remote_tag")?,
-            local_uri: row.get("local_uri")?,
-            remote_uri: row.get("remote_uri")?,
-            remote_target: row.get("remote_target")?,
-            route_set: row.get("route_set")?,
-            local_cseq: row.get("local_cseq")?,
-            remote_cseq: row.get("remote_cseq")?,
+        let mut columns = Columns::of(row);
+        let names = DialogColumns {
+            call_id: columns.take()?,
+            local_tag: columns.take()?,
+            remote_tag: columns.take()?,
+            local_uri: columns.take()?,
+            remote_uri: columns.take()?,
+            remote_target: columns.take()?,
+            route_set: columns.take()?,
+            local_cseq: columns.take()?,
+            remote_cseq: columns.take()?,
         };
         let dialog = StoredDialog {
-            columns,
-            state: row.get("state")?,
-            event: row.get("event")?,
-            expires_s: row.get("expires_s")?,
-            expires_at: unsigned(row, "expires_at")?,
-            refresh_at: unsigned_opt(row, "refresh_at")?,
-            refresh_cseq: row.get("refresh_cseq")?,
-            refresh_asked_s: row.get("refresh_asked_s")?,
-            refresh_until: unsigned_opt(row, "refresh_until")?,
-            is_dirty: row.get("is_dirty")?,
-            paced_until: unsigned(row, "paced_until")?,
-            in_flight_cseq: row.get("in_flight_cseq")?,
-            in_flight_until: unsigned_opt(row, "in_flight_until")?,
-            fetch_until: unsigned_opt(row, "fetch_until")?,
+            columns: names,
+            state: columns.take()?,
+            event: columns.take()?,
+            expires_s: columns.take()?,
+            expires_at: columns.unsigned()?,
+            refresh_at: columns.unsigned_opt()?,
+            refresh_cseq: columns.take()?,
+            refresh_asked_s: columns.take()?,
+            refresh_until: columns.unsigned_opt()?,
+            is_dirty: columns.take()?,
+            paced_until: columns.unsigned()?,
+            in_flight_cseq: columns.take()?,
+            in_flight_until: columns.unsigned_opt()?,
+            fetch_until: columns.unsigned_opt()?,
         };
         dialog.put_into(pair)?;
     }
@@ -277,15 +332,17 @@ fn load_presence(connection: &Connection, pair_id: i64, pair: &mut Pair) -> Sql<
     let mut statement = connection.prepare_cached(PRESENCE)?;
     let mut rows = statement.query([pair_id])?;
     while let Some(row) = rows.next()? {
+        let mut columns = Columns::of(row);
+        let is_in = columns.text()? == "in";
         let presence = ResourcePresence {
-            resource: row.get("resource")?,
-            available: row.get("is_available")?,
-            show: row::read_show(row.get::<_, Option<String>>("show")?.as_deref())?,
-            priority: row.get("priority")?,
-            notes: row::read_notes(row.get_ref("notes")?.as_str().unwrap_or_default()),
-            since_ms: unsigned_opt(row, "since_ms")?,
+            resource: columns.take()?,
+            available: columns.take()?,
+            show: row::read_show(columns.take::<Option<String>>()?.as_deref())?,
+            priority: columns.take()?,
+            notes: row::read_notes(columns.text()?),
+            since_ms: columns.unsigned_opt()?,
         };
-        if row.get_ref("direction")?.as_str().unwrap_or_default() == "in" {
+        if is_in {
             pair.inbound.resources.push(presence);
         } else {
             pair.outbound.resources.push(presence);
