@@ -156,6 +156,9 @@ const ROUND_RATE: u32 = 20;
 /// The same for a partner that is back: each pair costs him a probe and its answer.
 const PROBE_RATE: u32 = 10;
 
+/// As many as that are in such a time are told together: they share reads, a transaction and its flush.
+const TELL_INTERVAL: Duration = Duration::from_millis(500);
+
 /// Pairs that may wait for that; beyond it no further page is read. About 200 bytes each.
 const TOLD_LATER: usize = 10_000;
 

@@ -1,5 +1,5 @@
 //! News for many pairs: a start, partners and rights that changed. Pairs in memory hear them at once, all others as the
-//! store names them, page by page and one after the other, so that the pool is not flooded.
+//! store names them, page by page and a few at a time, so that the pool is not flooded.
 //!
 //! Where several gateways share the store, one of them reads a round ([`super::duties`]): which, the store decides for each
 //! domain and occasion. A round that another one reads waits here until it is over, and is taken over if that one dies. It is
@@ -15,7 +15,7 @@ use super::crowd::Place;
 use super::duties::{DutyCall, PAGE_LEASE, until_asked_again};
 use super::pairs::{PairEvent, STORE_PAUSE};
 use super::settings::Settings;
-use super::{Engine, Now, Outputs, PROBE_RATE, ROUND_RATE, TOLD_LATER};
+use super::{Engine, Now, Outputs, PROBE_RATE, ROUND_RATE, TELL_INTERVAL, TOLD_LATER};
 use crate::presence::PairInput;
 use crate::presence::record::{Pair, PairKey};
 use crate::store::StoreError;
@@ -219,7 +219,7 @@ impl Engine {
         self.pair_event(key, PairEvent::quiet(input), now, out);
     }
 
-    /// A page of a round: its pairs are told one after the other, so that a start does not flood the pool.
+    /// A page of a round: its pairs are told a few at a time, so that a start does not flood the pool.
     pub(super) fn page_read(
         &mut self,
         round: &Round,
@@ -277,17 +277,18 @@ impl Engine {
     }
 
     pub(super) fn tell_next(&mut self, now: Now, out: &mut Outputs) {
-        self.tell_next_at = match self.to_tell.pop_front() {
-            Some((key, input)) => {
-                let rate = match input {
-                    PairInput::StreamBack => PROBE_RATE,
-                    _ => ROUND_RATE,
-                };
-                self.tell_pair(key, input, now, out);
-                Some(now.instant + Duration::from_secs(1) / rate)
-            }
-            None => None,
-        };
+        let mut pause = Duration::ZERO;
+        while pause < TELL_INTERVAL
+            && let Some((key, input)) = self.to_tell.pop_front()
+        {
+            let rate = match input {
+                PairInput::StreamBack => PROBE_RATE,
+                _ => ROUND_RATE,
+            };
+            pause += Duration::from_secs(1) / rate;
+            self.tell_pair(key, input, now, out);
+        }
+        self.tell_next_at = (pause > Duration::ZERO).then(|| now.instant + pause);
         self.finish_told(now, out);
         self.read_page(now, out);
     }

@@ -1,6 +1,6 @@
 //! The sweep: reads the whole store through, page by page, and has what drifted mended (`crate::presence::drift`).
 //!
-//! A page comes when what the last one brought has been told, and pairs are told one after the other like the news of a
+//! A page comes when what the last one brought has been told, and pairs are told a few at a time like the news of a
 //! round, so a sweep costs little however much there is. What it mended is counted by kind and logged once.
 
 use std::collections::BTreeMap;
