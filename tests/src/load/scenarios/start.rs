@@ -13,11 +13,8 @@ use crate::peer::process::{Process, program, run};
 use crate::peer::road::Road;
 use crate::peer::{PATIENCE, fault, http};
 
-/// Pairs in the store of the larger start; a million where there is time to make them.
-const PAIRS: u64 = 100_000;
-
-/// The larger one.
-const LARGEST: u64 = 1_000_000;
+/// Pairs in the store of the larger start.
+const PAIRS: u64 = 1_000_000;
 
 /// How often it is asked whether somebody is ready.
 const LOOK: Duration = Duration::from_millis(2);
@@ -66,18 +63,17 @@ pub(super) async fn measure(bench: &Bench, report: &mut Report) -> io::Result<()
     let (edge, resident) = edge(bench).await?;
     report.add(EDGE_MS, Who::Us, edge.as_secs_f64() * 1e3);
     report.add(EDGE_MB, Who::Us, resident as f64 / 1e6);
-    let pairs = if bench.is_long { LARGEST } else { PAIRS };
     let tls = ends::edge_tls(&bench.road)?;
     let link = bench.road.plan.link;
     let listening = FakeEdge::start(link, Road::GATEWAY_NAME, tls, bench.stage.clone(), |_| Box::new(|_| {}));
     let _edge = listening.await?;
-    for (count, time, memory) in [(0, EMPTY_MS, EMPTY_MB), (pairs, FULL_MS, FULL_MB)] {
+    for (count, time, memory) in [(0, EMPTY_MS, EMPTY_MB), (PAIRS, FULL_MS, FULL_MB)] {
         fill(&bench.road, count).await?;
         let (took, resident) = gateway(bench).await?;
         report.add(time, Who::Us, took.as_secs_f64() * 1e3);
         report.add(memory, Who::Us, resident as f64 / 1e6);
     }
-    report.add(FULL_PAIRS, Who::Us, pairs as f64);
+    report.add(FULL_PAIRS, Who::Us, PAIRS as f64);
     Ok(())
 }
 

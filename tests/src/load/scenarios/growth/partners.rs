@@ -34,6 +34,9 @@ const FEW_STREAMS: usize = 10;
 /// How often somebody looks whether a reload is in force.
 const LOOK: Duration = Duration::from_millis(2);
 
+/// What a start does for each partner is done by then.
+const SETTLE: Duration = Duration::from_secs(3);
+
 /// What a gateway says when a configuration is in force, and an edge when a snapshot is.
 const RELOADED: [&str; 2] = ["the configuration was read again and is in force", "policy applied"];
 
@@ -90,6 +93,8 @@ pub(in super::super) async fn measure(bench: &Bench, report: &mut Report) -> io:
         })?;
         let size = Size::start(bench, road, partners).await?;
         memory.push((partners, [size.edge.resident()?, size.gateway.resident()?]));
+        // A start looks for pairs of each partner, and the edge takes up the policy; a second of that is not idle.
+        tokio::time::sleep(SETTLE).await;
         let idle = idle_ms(&[&size.edge, &size.gateway]).await?;
         report.point(IDLE, "partners, edge and gateway", partners as f64, idle.iter().sum());
         let streams = partners.min(MOST_STREAMS);
