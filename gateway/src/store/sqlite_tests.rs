@@ -172,7 +172,9 @@ fn a_statement_is_prepared_once_whatever_is_asked_with_it() {
     for (sql, values) in reading {
         for value in 0..3 {
             let mut statement = connection.prepare_cached(sql).unwrap();
-            assert!(statement.query(rusqlite::params_from_iter(vec![value; values])).unwrap().next().unwrap().is_none());
+            assert!(
+                statement.query(rusqlite::params_from_iter(vec![value; values])).unwrap().next().unwrap().is_none()
+            );
         }
         let again = connection.prepare_cached(sql).unwrap().get_status(StatementStatus::RePrepare);
         assert_eq!(again, 0, "{sql}");
