@@ -73,6 +73,8 @@ struct Crowd {
     pairs: usize,
     /// Notifications of SIP users.
     to_sip: What,
+    /// The same, where a peer keeps its state on disk, as ours always does.
+    on_disk: What,
     /// Notifications of a partner's users.
     to_xmpp: What,
     /// Changes of one presentity, each told to all watchers; with one watcher it is the same as notifications.
@@ -84,6 +86,7 @@ const CROWDS: [Crowd; 3] = [
         watchers: 1,
         pairs: 4000,
         to_sip: PRESENCE_PER_CPU_SECOND,
+        on_disk: told("presence_on_disk_1", "  with Kamailio's state in SQLite, too", "/CPU-s"),
         to_xmpp: told("presence_to_xmpp_1", "gateway: NOTIFY -> XMPP presence, SQLite, 1 watcher", "/CPU-s"),
         changes: None,
     },
@@ -91,6 +94,7 @@ const CROWDS: [Crowd; 3] = [
         watchers: 10,
         pairs: 2000,
         to_sip: told("presence_to_sip_10", "gateway: presence event -> NOTIFY, SQLite, 10 watchers", "/CPU-s"),
+        on_disk: told("presence_on_disk_10", "  with Kamailio's state in SQLite, too", "/CPU-s"),
         to_xmpp: told("presence_to_xmpp_10", "gateway: NOTIFY -> XMPP presence, SQLite, 10 watchers", "/CPU-s"),
         changes: Some(told("presence_changes_10", "  changes told to 10 SIP watchers", "/CPU-s")),
     },
@@ -98,6 +102,7 @@ const CROWDS: [Crowd; 3] = [
         watchers: 200,
         pairs: 2000,
         to_sip: told("presence_to_sip_200", "gateway: presence event -> NOTIFY, SQLite, 200 watchers", "/CPU-s"),
+        on_disk: told("presence_on_disk_200", "  with Kamailio's state in SQLite, too", "/CPU-s"),
         to_xmpp: told("presence_to_xmpp_200", "gateway: NOTIFY -> XMPP presence, SQLite, 200 watchers", "/CPU-s"),
         changes: Some(told("presence_changes_200", "  changes told to 200 SIP watchers", "/CPU-s")),
     },

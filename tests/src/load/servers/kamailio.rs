@@ -2,12 +2,14 @@
 //!
 //! Configured as a fair operator would for speed on two cores: two workers for each transport, no script beyond what
 //! the role needs, TCP connections that are used again, nothing logged but errors, nothing on disk while it is
-//! measured. What it does less than we do is said at each role.
+//! measured unless it is asked to keep it. What it does less than we do is said at each role.
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 
 use super::{Folder, Server};
+use crate::peer::fault;
 use crate::peer::process::Process;
 
 /// Workers of each transport: one for each core of the reference machine.
@@ -35,8 +37,21 @@ const ENDED_MS: u32 = 1000;
 /// Where Debian keeps the empty tables that `presence` reads when it starts.
 const TABLES: &str = "/usr/share/kamailio/dbtext/kamailio";
 
+/// Where Debian keeps the statements that make them in SQLite.
+const SQLITE_TABLES: &str = "/usr/share/kamailio/db_sqlite";
+
 /// Those of them that it wants to see.
 const TABLES_OF_PRESENCE: [&str; 5] = ["version", "presentity", "active_watchers", "watchers", "xcap"];
+
+/// Where a presence server has its subscriptions and documents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keeps {
+    /// In memory: gone when it ends.
+    InMemory,
+    /// In SQLite, like ours: with a log that is written ahead and synchronised with each change, and read from memory where
+    /// Kamailio can.
+    OnDisk,
+}
 
 /// A running Kamailio.
 pub struct Kamailio {
@@ -65,21 +80,31 @@ impl Kamailio {
 
     /// A presence server (RFC 3856): PUBLISH to it becomes NOTIFY to each watcher, over TCP.
     ///
-    /// Subscriptions and documents are in memory and gone when it ends. Every watcher is authorised, none is asked for,
-    /// documents go on as they came, and each change goes out at once, however many there are.
-    pub async fn presence(listen: SocketAddr) -> io::Result<Self> {
+    /// Every watcher is authorised, none is asked for, documents go on as they came, and each change goes out at once,
+    /// however many there are.
+    pub async fn presence(listen: SocketAddr, keeps: Keeps) -> io::Result<Self> {
         let folder = Folder::new("kamailio-presence")?;
         let tables = folder.folder("tables")?;
-        for table in TABLES_OF_PRESENCE {
-            std::fs::copy(format!("{TABLES}/{table}"), tables.join(table))?;
-        }
+        let (database, module, subscriptions, documents) = match keeps {
+            Keeps::InMemory => {
+                for table in TABLES_OF_PRESENCE {
+                    std::fs::copy(format!("{TABLES}/{table}"), tables.join(table))?;
+                }
+                (format!("text://{}", tables.display()), "db_text", 0, 2)
+            }
+            Keeps::OnDisk => {
+                let file = tables.join("presence.sqlite");
+                sqlite_tables(&file)?;
+                (format!("sqlite://{}", file.display()), "db_sqlite", 1, 1)
+            }
+        };
         let config = format!(
             "{}{}\
-             modparam(\"presence|presence_xml\", \"db_url\", \"text://{}\")\n\
+             modparam(\"presence|presence_xml\", \"db_url\", \"{database}\")\n\
              modparam(\"tm\", \"wt_timer\", {ENDED_MS})\n\
              modparam(\"presence\", \"server_address\", \"sip:{listen};transport=tcp\")\n\
-             modparam(\"presence\", \"subs_db_mode\", 0)\n\
-             modparam(\"presence\", \"publ_cache\", 2)\n\
+             modparam(\"presence\", \"subs_db_mode\", {subscriptions})\n\
+             modparam(\"presence\", \"publ_cache\", {documents})\n\
              modparam(\"presence\", \"notifier_processes\", 0)\n\
              modparam(\"presence\", \"send_fast_notify\", 1)\n\
              modparam(\"presence\", \"subs_htable_size\", 13)\n\
@@ -93,8 +118,7 @@ impl Kamailio {
              \tt_release();\n\
              }}\n",
             core(listen),
-            modules(&["tm", "sl", "rr", "pv", "textops", "db_text", "presence", "presence_xml"]),
-            tables.display(),
+            modules(&["tm", "sl", "rr", "pv", "textops", module, "presence", "presence_xml"]),
         );
         Self::start(folder, &config, listen).await
     }
@@ -122,6 +146,19 @@ fn core(listen: SocketAddr) -> String {
          listen=udp:{listen}\nlisten=tcp:{listen}\ntcp_connection_lifetime=3600\n\
          tcp_conn_wq_max={TCP_QUEUE}\ntcp_wq_max={TCP_QUEUE}\n"
     )
+}
+
+/// Makes the empty tables of `presence` in a database of SQLite.
+fn sqlite_tables(file: &Path) -> io::Result<()> {
+    let database = rusqlite::Connection::open(file).map_err(io::Error::other)?;
+    // As ours has it; it stays so for whoever opens the file.
+    database.pragma_update(None, "journal_mode", "WAL").map_err(io::Error::other)?;
+    for part in ["standard", "presence"] {
+        let path = format!("{SQLITE_TABLES}/{part}-create.sql");
+        let statements = std::fs::read_to_string(&path).map_err(|error| fault(format!("{path}: {error}")))?;
+        database.execute_batch(&statements).map_err(io::Error::other)?;
+    }
+    Ok(())
 }
 
 fn modules(names: &[&str]) -> String {

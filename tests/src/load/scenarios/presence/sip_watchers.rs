@@ -51,6 +51,7 @@ pub(super) async fn measure(measured: &Measured<'_>, pool: &Server, report: &mut
     }
     for (crowd, cost) in CROWDS.iter().zip(&costs) {
         cost.tell(crowd, "Causeway, XMPP to SIP", Who::Us, crowd.to_sip, report);
+        report.add(crowd.on_disk, Who::Us, cost.per_cpu_second());
         match crowd.changes {
             Some(changes) => report.add(changes, Who::Us, cost.per_cpu_second() / crowd.watchers as f64),
             None => report.add(PRESENCE_PER_SECOND, Who::Us, cost.per_second()),
