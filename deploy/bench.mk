@@ -10,6 +10,11 @@ bench: ## Measure both services beside their peers and targets (BENCH="edge whol
 	ulimit -n $$(ulimit -H -n) && target/release/bench --rounds $(ROUNDS) $(if $(LONG),--long) $(BENCH)
 	$(if $(BENCH),,target/release/hot)
 
+.PHONY: bench-build
+bench-build: ## Measure how long both services take to build from clean: many minutes (make bench LONG=1 does it, too)
+	$(CARGO) build --release --workspace --bins
+	target/release/bench --rounds 1 --json target/bench-build.json build
+
 .PHONY: bench-instructions
 bench-instructions: ## Count the instructions of the hot functions and hold them to their bounds, which noise cannot move
 	deploy/setup bench

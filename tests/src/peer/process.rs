@@ -94,13 +94,7 @@ impl Process {
 
     /// The CPU time it has used, user and system, all threads, with the processes it has started.
     pub fn cpu(&self) -> io::Result<Duration> {
-        let ticks = self.sum(|pid| {
-            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-            // The second field is the name in parentheses and may hold anything; utime and stime are 12 and 13 behind.
-            let fields = stat.rsplit_once(')').map(|(_, fields)| fields).unwrap_or_default();
-            Ok(fields.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum())
-        })?;
-        Ok(Duration::from_secs(1) * u32::try_from(ticks).unwrap_or(u32::MAX) / TICKS_PER_SECOND)
+        Ok(time(self.sum(|pid| ticks(&pid.to_string(), UTIME))?))
     }
 
     /// The memory it holds in RAM, in bytes, with the processes it has started; what these share counts for each.
@@ -118,6 +112,28 @@ impl Process {
         let own = figure(self.pid())?;
         Ok(own + tree(self.pid()).into_iter().skip(1).filter_map(|pid| figure(pid).ok()).sum::<u64>())
     }
+}
+
+/// Where user and system time stand in `/proc/PID/stat`, behind the name: those of a process, and of its children that have
+/// ended, with theirs.
+const UTIME: usize = 11;
+const CUTIME: usize = 13;
+
+/// User and system time of a process, in ticks.
+fn ticks(pid: &str, first: usize) -> io::Result<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // The name is in parentheses and may hold anything.
+    let fields = stat.rsplit_once(')').map(|(_, fields)| fields).unwrap_or_default();
+    Ok(fields.split_whitespace().skip(first).take(2).filter_map(|field| field.parse::<u64>().ok()).sum())
+}
+
+fn time(ticks: u64) -> Duration {
+    Duration::from_secs(1) * u32::try_from(ticks).unwrap_or(u32::MAX) / TICKS_PER_SECOND
+}
+
+/// The CPU time of everything that this program has started and that has ended, with what that has started.
+pub fn cpu_of_ended() -> io::Result<Duration> {
+    Ok(time(ticks("self", CUTIME)?))
 }
 
 /// A process and all that it has started, itself first.
@@ -176,6 +192,14 @@ pub fn build() -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_has_ended_is_counted_with_what_it_had_started() {
+        let before = cpu_of_ended().unwrap();
+        let busy = "sh -c 'i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done'";
+        assert!(run(Path::new("/bin/sh"), &["-c", &format!("{busy}; true")]).unwrap().status.success());
+        assert!(cpu_of_ended().unwrap() > before);
+    }
 
     #[tokio::test]
     async fn a_process_is_counted_and_ended_with_those_it_has_started() {

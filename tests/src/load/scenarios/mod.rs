@@ -15,6 +15,7 @@ use crate::peer::dns::Dns;
 use crate::peer::fault;
 use crate::peer::road::{Plan, Road};
 
+mod build;
 mod curve;
 mod datagrams;
 mod edge;
@@ -53,10 +54,30 @@ const PARTNER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 20, 1));
 /// The port of XMPP servers.
 const XMPP_PORT: u16 = 5269;
 
-/// A scenario, and whether it is played in every round.
+/// A scenario, and when it is played.
 struct Scenario {
     name: &'static str,
-    is_once: bool,
+    when: When,
+}
+
+/// When a scenario is played; of those that somebody names, only in which rounds.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum When {
+    EveryRound,
+    Once,
+    /// Once, and unless it is named only where there is time for what takes minutes.
+    OnceAtLength,
+}
+
+impl Scenario {
+    fn is_wanted(&self, names: &[String], round: usize, is_long: bool) -> bool {
+        let is_asked = if names.is_empty() {
+            is_long || self.when != When::OnceAtLength
+        } else {
+            names.iter().any(|name| name == self.name)
+        };
+        is_asked && (round == 0 || self.when == When::EveryRound)
+    }
 }
 
 /// In the order of the table; in each round one after the other, so that ours and those of peers take turns.
@@ -78,17 +99,18 @@ const SCENARIOS: &[Scenario] = &[
     once("growth-streams"),
     once("growth-replicas"),
     once("start"),
+    Scenario { name: "build", when: When::OnceAtLength },
 ];
 
 /// Figures are medians of so many rounds, unless somebody asks for others.
 pub const ROUNDS: usize = 3;
 
 const fn every(name: &'static str) -> Scenario {
-    Scenario { name, is_once: false }
+    Scenario { name, when: When::EveryRound }
 }
 
 const fn once(name: &'static str) -> Scenario {
-    Scenario { name, is_once: true }
+    Scenario { name, when: When::Once }
 }
 
 /// Between the ports of one scenario and those of the next: what the last one left needs a moment to go.
@@ -149,8 +171,7 @@ pub async fn run(names: &[String], rounds: usize, is_long: bool, say: impl Fn(&s
     let mut report = Report::default();
     for round in 0..rounds {
         for (index, scenario) in (0_u16..).zip(SCENARIOS) {
-            let is_wanted = names.is_empty() || names.iter().any(|name| name == scenario.name);
-            if is_wanted && (round == 0 || !scenario.is_once) {
+            if scenario.is_wanted(names, round, is_long) {
                 say(&format!("round {} of {rounds}: {}", round + 1, scenario.name));
                 report.plays(scenario.name);
                 play(scenario.name, index, is_long, &mut report, &say).await?;
@@ -197,6 +218,7 @@ async fn play(
         "storms" => storms::measure(&bench, report).await,
         "growth-replicas" => growth::replicas::measure(&bench, report).await,
         "start" => start::measure(&bench, report).await,
+        "build" => build::measure(report).await,
         _ => whole::measure(&bench, report).await,
     };
     if let Err(error) = measured {
@@ -236,5 +258,17 @@ mod tests {
             let error = run(names, rounds, false, |_| {}).await.unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");
         }
+    }
+
+    #[test]
+    fn what_takes_minutes_is_played_once_where_it_is_asked_for() {
+        let wanted = |names: &[&str], round, is_long| {
+            let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+            let wanted = SCENARIOS.iter().filter(|scenario| scenario.is_wanted(&names, round, is_long));
+            wanted.map(|scenario| scenario.name).collect::<Vec<_>>()
+        };
+        assert!(!wanted(&[], 0, false).contains(&"build") && wanted(&[], 0, true).contains(&"build"));
+        assert_eq!(wanted(&["build", "edge"], 0, false), ["edge", "build"]);
+        assert_eq!(wanted(&["build", "edge"], 1, true), ["edge"]);
     }
 }
