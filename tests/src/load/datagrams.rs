@@ -1,9 +1,12 @@
 //! The SIP wire over UDP at speed (RFC 3261, section 18): a user agent server that answers 200 to everything, a client
 //! that sends MESSAGEs.
 //!
-//! Nothing is retransmitted here. On a loopback with roomy buffers nothing is lost either, so a request that stays without
-//! an answer is a fault of somebody's, and is counted as such.
+//! The client retransmits nothing. On a loopback with roomy buffers nothing is lost either, so a request that stays without
+//! an answer is a fault of somebody's, and is counted as such. The server answers a retransmission, and counts it once: on a
+//! busy machine an answer may take longer than Timer E (RFC 3261, section 17.1.2.2).
 
+use std::collections::HashSet;
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
@@ -57,8 +60,12 @@ impl Server {
     }
 }
 
+/// Transactions that are remembered: more than go through in the time in which one is retransmitted.
+const REMEMBERED: usize = 1 << 20;
+
 fn serve(socket: &UdpSocket, flight: Counting, stopped: &AtomicBool) -> io::Result<()> {
-    let answering = sip::accepting(flight);
+    let (answering, again) = (sip::accepting(flight), sip::accepting(Arc::new(|| None)));
+    let (hasher, mut seen) = (RandomState::new(), HashSet::new());
     let (mut datagram, mut answer) = (vec![0; DATAGRAM], Vec::new());
     while !stopped.load(Ordering::Relaxed) {
         let (length, from) = match socket.recv_from(&mut datagram) {
@@ -71,7 +78,13 @@ fn serve(socket: &UdpSocket, flight: Counting, stopped: &AtomicBool) -> io::Resu
         if message.is_response() {
             continue;
         }
-        answering(&message, &mut answer);
+        if seen.len() >= REMEMBERED {
+            seen.clear();
+        }
+        // The branch tells a retransmission from the same message in another transaction.
+        let is_new = seen.insert(hasher.hash_one(message.header(b"via")));
+        let respond = if is_new { &answering } else { &again };
+        respond(&message, &mut answer);
         match socket.send_to(&answer, from) {
             // What is lost comes again with the request's retransmission.
             Err(error) if !is_passing(&error) => return Err(error),
@@ -179,6 +192,23 @@ mod tests {
         assert_eq!((flight.arrived(), flight.accepted(), flight.failed(), flight.contradicted()), (100, 100, 0, 0));
         drop(server);
         bound(address).unwrap();
+    }
+
+    #[test]
+    fn a_retransmission_is_answered_and_counted_once() {
+        let flight = Arc::new(Flight::new(1));
+        let counted = Arc::clone(&flight);
+        let socket = bound("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = socket.local_addr().unwrap();
+        let _server = Server::serve_on(socket, Arc::new(move || Some(Arc::clone(&counted)))).unwrap();
+        let sender = bound("127.0.0.1:0".parse().unwrap()).unwrap();
+        let number = flight.departs(std::time::Instant::now());
+        let mut request = sip::datagrams(1, "contoso.example", "load1.example", "127.0.0.1:5060").remove(0);
+        for _ in 0..2 {
+            sender.send_to(request.with(number), address).unwrap();
+            sender.recv(&mut [0; 1024]).unwrap();
+        }
+        assert_eq!((flight.arrived(), flight.contradicted()), (1, 0));
     }
 
     #[test]
