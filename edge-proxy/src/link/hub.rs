@@ -43,6 +43,10 @@ pub(super) const UNCERTAIN_PATIENCE: Duration = Duration::from_secs(180);
 /// What one partner hands in before it is another's turn: what one read brings, mostly.
 const TURN: usize = 256;
 
+/// What those hold together who wait in turns for room; the rest of [`HELD_COST`] is for partners of whom nothing waits,
+/// so that they find room at once beside a flood.
+const HELD_IN_TURNS: usize = HELD_COST / 2;
+
 /// What only the edge's direction of the link has.
 #[derive(Debug, Default)]
 pub(super) struct EdgeExtra {
@@ -173,9 +177,10 @@ impl Hub {
     ) -> HandedIn {
         let mut state = self.lock();
         match state.life {
-            Life::Open if state.waiting.is_empty() && state.has_room(cost) => {
-                state.offer(context, stanzas, give_up_at);
-                self.perform(&mut state);
+            Life::Open if state.has_room_for(flow_of(context), cost) => {
+                let now = Instant::now();
+                state.offer(context, stanzas, give_up_at, now);
+                self.perform(&mut state, now);
                 HandedIn::Taken
             }
             Life::Open => {
@@ -194,7 +199,7 @@ impl Hub {
 
     /// A gateway attached.
     pub(super) fn attach(&self, name: &str, window: u32, peer: GatewayPeer, outgoing: Arc<EdgeOutgoing>) -> PeerId {
-        let mut state = self.lock();
+        let (mut state, now) = (self.lock(), Instant::now());
         // What happened before: one that comes right now may come twice, which its number tells.
         for kept in self.verdicts.newest(VERDICTS_WAITING).iter().rev() {
             outgoing.push_verdict(convert::kept_to_proto(kept));
@@ -205,22 +210,22 @@ impl Hub {
         if state.life == Life::Closed {
             outgoing.close();
         }
-        let id = state.step(|pool, effects| pool.attach(name, window, effects));
+        let id = state.step(|pool, effects| pool.attach(name, window, now, effects));
         let (name, fullness) = (name.to_owned(), Fullness::default());
         state.gateways.insert(id, Gateway { name, peer, fullness, outgoing, contexts: Contexts::default() });
-        self.perform(&mut state);
+        self.perform(&mut state, now);
         id
     }
 
     /// A gateway is gone, or has to go; what it had not acknowledged goes to the others or waits.
     pub(super) fn detach(&self, id: PeerId) {
-        let mut state = self.lock();
+        let (mut state, now) = (self.lock(), Instant::now());
         if let Some(gateway) = state.gateways.remove(&id) {
             gateway.outgoing.cut();
         }
         state.deliveries.lost(id);
-        state.step(|pool, effects| pool.detach(id, Instant::now(), effects));
-        self.perform(&mut state);
+        state.step(|pool, effects| pool.detach(id, now, effects));
+        self.perform(&mut state, now);
     }
 
     /// Asks all gateways for no new stanzas; what partners still send goes on.
@@ -241,9 +246,9 @@ impl Hub {
 
     /// A gateway wants nothing new.
     pub(super) fn gateway_drains(&self, id: PeerId) {
-        let mut state = self.lock();
-        state.step(|pool, effects| pool.drain(id, effects));
-        self.perform(&mut state);
+        let (mut state, now) = (self.lock(), Instant::now());
+        state.step(|pool, effects| pool.drain(id, now, effects));
+        self.perform(&mut state, now);
     }
 
     /// A gateway acknowledged. What it did not deliver comes back for the log: it has answered the sender itself.
@@ -253,9 +258,9 @@ impl Hub {
         ranges: &[u64],
         failures: Vec<(u64, Failure)>,
     ) -> Result<Returned, WindowFault> {
-        let mut state = self.lock();
-        let acknowledged = state.step(|pool, effects| pool.acknowledge(id, ranges, failures, effects));
-        let returned = self.perform(&mut state);
+        let (mut state, now) = (self.lock(), Instant::now());
+        let acknowledged = state.step(|pool, effects| pool.acknowledge(id, ranges, failures, now, effects));
+        let returned = self.perform(&mut state, now);
         acknowledged.map(|()| returned)
     }
 
@@ -268,7 +273,7 @@ impl Hub {
             state.step(Pool::give_up);
         }
         let left_over = std::mem::take(&mut state.left_over);
-        let mut returned = self.perform(&mut state);
+        let mut returned = self.perform(&mut state, now);
         returned.undelivered.extend(left_over);
         returned
     }
@@ -283,7 +288,7 @@ impl Hub {
             state.leave_over(&context, stanzas);
             let _its_stream_has_gone = taken.send(());
         }
-        let returned = self.perform(&mut state);
+        let returned = self.perform(&mut state, Instant::now());
         state.left_over.extend(returned.undelivered);
     }
 
@@ -373,10 +378,10 @@ impl Hub {
     }
 
     /// Carries out the effects of a step and ends it.
-    fn perform(&self, state: &mut State) -> Returned {
+    fn perform(&self, state: &mut State, now: Instant) -> Returned {
         let mut returned = Returned::default();
         let mut transmissions = Transmissions::default();
-        state.admit_waiting();
+        state.admit_waiting(now);
         let State { pool, gateways, deliveries, redelivered: redelivered_so_far, effects, .. } = state;
         for effect in effects.drain(..) {
             match effect {
@@ -410,7 +415,7 @@ impl Hub {
         }
         for (id, gateway) in gateways.iter_mut() {
             let is_full = pool.window(*id).is_some_and(|(used, size)| used >= size);
-            gateway.fullness.look(is_full, Instant::now);
+            gateway.fullness.look(is_full, || now);
         }
         for (peer, contexts, stanzas) in transmissions.0 {
             if let Some(gateway) = gateways.get(&peer) {
@@ -444,26 +449,35 @@ impl Default for State {
 }
 
 impl State {
+    /// Whether there is room for those who wait in turns.
     fn has_room(&self, cost: usize) -> bool {
-        self.pool.held() + cost <= HELD_COST
+        self.pool.held() + cost <= HELD_IN_TURNS
     }
 
-    fn offer(&mut self, context: &Arc<PairContext>, stanzas: Vec<InboundStanza>, give_up_at: Instant) {
+    /// Whether a partner may hand this in at once: there is room and nobody waits for it, or nothing of his waits yet.
+    fn has_room_for(&self, flow: u64, cost: usize) -> bool {
+        if self.waiting.is_empty() && self.has_room(cost) {
+            return true;
+        }
+        self.pool.held() + cost <= HELD_COST && !self.waiting.has(flow) && !self.pool.has_waiting(flow)
+    }
+
+    fn offer(&mut self, context: &Arc<PairContext>, stanzas: Vec<InboundStanza>, give_up_at: Instant, now: Instant) {
         for stanza in stanzas {
             self.last_key += 1;
             let (context, key) = (Arc::clone(context), self.last_key);
-            self.step(|pool, effects| pool.offer(Pending { stanza, context, key, give_up_at }, effects));
+            self.step(|pool, effects| pool.offer(Pending { stanza, context, key, give_up_at }, now, effects));
         }
     }
 
     /// Takes what waits, in turns, as long as there is room. It may be transmitted at once, but nothing of it ends, so
     /// this frees no further room.
-    fn admit_waiting(&mut self) {
+    fn admit_waiting(&mut self, now: Instant) {
         while let Some((cost, _)) = self.waiting.front()
             && self.has_room(cost)
             && let Some(part) = self.waiting.pop()
         {
-            self.offer(&part.context, part.stanzas, part.give_up_at);
+            self.offer(&part.context, part.stanzas, part.give_up_at, now);
             // If its stream has gone, its stanzas were sent all the same.
             let _its_stream_has_gone = part.taken.send(());
         }

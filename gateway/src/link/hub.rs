@@ -161,7 +161,7 @@ impl Hub {
         if let Some(newest) = self.snapshot.borrow().as_ref().filter(|newest| newest.version != told) {
             edge.outgoing.say(|extra| extra.snapshot = Some(convert::snapshot_to_proto(newest)));
         }
-        let id = state.step(|pool, effects| pool.attach(&edge.facts.name, window, effects));
+        let id = state.step(|pool, effects| pool.attach(&edge.facts.name, window, now, effects));
         state.edges.insert(id, edge);
         (id, self.perform(state, now))
     }
@@ -183,7 +183,7 @@ impl Hub {
         if let Some(edge) = state.edges.get_mut(&id) {
             edge.facts.is_draining = true;
         }
-        state.step(|pool, effects| pool.drain(id, effects));
+        state.step(|pool, effects| pool.drain(id, now, effects));
         self.perform(state, now)
     }
 
@@ -209,7 +209,7 @@ impl Hub {
                 continue;
             }
             *state.held_for.entry(pending.flow()).or_default() += pending.cost();
-            state.step(|pool, effects| pool.offer(pending, effects));
+            state.step(|pool, effects| pool.offer(pending, now, effects));
         }
         let mut outcomes = self.perform(state, now);
         outcomes.append(&mut refused);
@@ -225,7 +225,7 @@ impl Hub {
         now: Instant,
     ) -> (Outcomes, Result<(), WindowFault>) {
         let mut state = self.lock();
-        let acknowledged = state.step(|pool, effects| pool.acknowledge(id, ranges, failures, effects));
+        let acknowledged = state.step(|pool, effects| pool.acknowledge(id, ranges, failures, now, effects));
         (self.perform(state, now), acknowledged)
     }
 

@@ -15,7 +15,7 @@ pub struct FairQueue<T> {
     flows: Vec<Flow<T>>,
     free: Vec<usize>,
     places: HashMap<u64, usize>,
-    /// The places of flows with something, the one whose turn it is first.
+    /// The places of flows with something that do not stand aside, the one whose turn it is first.
     order: VecDeque<usize>,
     /// Where the last item was added: the next is mostly of the same flow.
     recent: usize,
@@ -28,6 +28,8 @@ struct Flow<T> {
     items: VecDeque<(usize, T)>,
     /// What is left of its turn.
     credit: usize,
+    /// Whether it has no turns for now.
+    is_aside: bool,
 }
 
 impl<T> FairQueue<T> {
@@ -79,9 +81,41 @@ impl<T> FairQueue<T> {
         Some(item)
     }
 
+    /// Passes over the flow that is next, as if it had nothing, until [`Self::resume`].
+    pub fn set_aside(&mut self) {
+        if let Some(flow) = self.next().and_then(|place| self.flows.get_mut(place)) {
+            flow.is_aside = true;
+            self.order.pop_front();
+        }
+    }
+
+    /// A flow that stood aside has turns again.
+    pub fn resume(&mut self, flow: u64) {
+        let Some(place) = self.places.get(&flow).copied() else { return };
+        if let Some(known) = self.flows.get_mut(place).filter(|known| known.is_aside) {
+            known.is_aside = false;
+            self.order.push_back(place);
+        }
+    }
+
+    /// Whether anything of a flow waits.
+    pub fn has(&self, flow: u64) -> bool {
+        self.places.contains_key(&flow)
+    }
+
+    /// Whether no flow has a turn: there is nothing, or it stands aside.
+    pub fn is_idle(&self) -> bool {
+        self.order.is_empty()
+    }
+
     /// Takes everything, each flow in its order.
     pub fn take_all(&mut self) -> impl Iterator<Item = T> + use<T> {
         let turn = self.turn;
+        for (place, flow) in self.flows.iter_mut().enumerate() {
+            if std::mem::replace(&mut flow.is_aside, false) {
+                self.order.push_back(place);
+            }
+        }
         let mut all = std::mem::replace(self, Self::new(turn));
         std::iter::from_fn(move || all.pop())
     }
@@ -109,7 +143,7 @@ impl<T> FairQueue<T> {
         let place = match self.free.pop() {
             Some(place) => place,
             None => {
-                self.flows.push(Flow { name, items: VecDeque::new(), credit: 0 });
+                self.flows.push(Flow { name, items: VecDeque::new(), credit: 0, is_aside: false });
                 self.flows.len() - 1
             }
         };

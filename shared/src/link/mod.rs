@@ -1,7 +1,7 @@
 //! The words of the link between edge and gateway, as values; [`convert`] turns them into frames and back.
 //!
 //! The contract and its rules stand in `proto/causeway/link/v1/link.proto`. [`window`] is the bookkeeping of an Attach
-//! call, [`rendezvous`] decides which node has a pair, [`pool`] which peer gets which stanza and what waits,
+//! call, [`rendezvous`] decides which node has a pair, [`pool`] which peer gets which stanza and what waits, [`fair`] in which turns, [`share`] with how much in flight,
 //! [`outgoing`] gathers frames, [`recent`] knows what came before, [`tls`] who may attach. Not here: gRPC, sockets,
 //! retries.
 
@@ -27,6 +27,7 @@ pub mod outgoing;
 pub mod pool;
 pub mod recent;
 pub mod rendezvous;
+pub mod share;
 pub mod tls;
 pub mod window;
 

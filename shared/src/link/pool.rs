@@ -4,7 +4,8 @@
 //! attached edges. A pair of addresses goes to one peer (rendezvous hashing) and stays there while that peer has
 //! anything of it, so its order holds when peers come and go. What a lost peer had not acknowledged goes to the next
 //! one, in order and ahead of everything newer. What finds no peer waits until it must be given up. Whatever waits is
-//! served in turns between flows, normally partners ([`FairQueue`]): no flood of one holds up another.
+//! served in turns between flows, normally partners ([`FairQueue`]), and of a window each has a share ([`Shares`]): no
+//! flood of one holds up another.
 //!
 //! Not here: a bound on the whole. The owner of a pool bounds it by [`Pool::held`].
 
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use super::fair::FairQueue;
 use super::rendezvous;
+use super::share::{Place, Shares};
 use super::window::{Sender, WindowFault};
 use super::{BATCH_STANZAS, Failure, HELD_COST, MAX_WINDOW, Outcome};
 
@@ -82,7 +84,10 @@ pub enum Effect<T> {
 struct Entry<T> {
     item: T,
     pair: u64,
+    flow: u64,
     redelivered: bool,
+    /// Its flow's share of the window of the peer that has it, or for which it waits.
+    share: Option<Place>,
 }
 
 impl<T: Routed> Entry<T> {
@@ -91,7 +96,7 @@ impl<T: Routed> Entry<T> {
     }
 
     fn wait_in(self, queue: &mut FairQueue<Self>) {
-        queue.push(self.item.flow(), self.item.cost(), self);
+        queue.push(self.flow, self.item.cost(), self);
     }
 }
 
@@ -103,6 +108,8 @@ struct Peer<T> {
     sender: Sender<Entry<T>>,
     /// What waits for the window, in order; in a draining peer only pairs of which something is unacknowledged.
     queue: FairQueue<Entry<T>>,
+    /// Of the window, by flow.
+    shares: Shares,
     /// Since when nothing was acknowledged, while something is outstanding.
     silent_since: Option<Instant>,
 }
@@ -134,7 +141,7 @@ impl<T> Default for Pool<T> {
 
 impl<T: Routed> Pool<T> {
     /// A peer attached that takes `window` unacknowledged stanzas. Equal names weigh alike; the newest wins ties.
-    pub fn attach(&mut self, name: &str, window: u32, out: &mut Vec<Effect<T>>) -> PeerId {
+    pub fn attach(&mut self, name: &str, window: u32, now: Instant, out: &mut Vec<Effect<T>>) -> PeerId {
         self.last_peer += 1;
         let id = PeerId(self.last_peer);
         let window = usize::try_from(window.clamp(1, MAX_WINDOW)).unwrap_or(1);
@@ -144,11 +151,12 @@ impl<T: Routed> Pool<T> {
             draining: false,
             sender: Sender::default(),
             queue: FairQueue::new(TURN),
+            shares: Shares::new(window),
             silent_since: None,
         };
         self.peers.insert(id, peer);
         for entry in self.homeless.take_all() {
-            self.place(entry, out);
+            self.place(entry, now, out);
         }
         id
     }
@@ -164,26 +172,27 @@ impl<T: Routed> Pool<T> {
                 out.push(Effect::GivenUp(entry.item));
                 continue;
             }
-            self.place(Entry { redelivered: true, ..entry }, out);
+            self.place(Entry { redelivered: true, ..entry }, now, out);
         }
         for entry in queue.take_all() {
-            self.place(entry, out);
+            self.place(entry, now, out);
         }
     }
 
     /// A peer wants nothing new; it finishes what it has.
-    pub fn drain(&mut self, id: PeerId, out: &mut Vec<Effect<T>>) {
+    pub fn drain(&mut self, id: PeerId, now: Instant, out: &mut Vec<Effect<T>>) {
         if let Some(peer) = self.peers.get_mut(&id) {
             peer.draining = true;
-            self.pump(id, out);
+            self.pump(id, now, out);
         }
     }
 
     /// A stanza to route.
-    pub fn offer(&mut self, item: T, out: &mut Vec<Effect<T>>) {
+    pub fn offer(&mut self, item: T, now: Instant, out: &mut Vec<Effect<T>>) {
         self.held += item.cost();
         let (a, b) = item.keys();
-        self.place(Entry { pair: rendezvous::weight("", a, b), item, redelivered: false }, out);
+        let (pair, flow) = (rendezvous::weight("", a, b), item.flow());
+        self.place(Entry { pair, flow, item, redelivered: false, share: None }, now, out);
     }
 
     /// An outstanding stanza, and whether it may have been delivered before.
@@ -199,31 +208,36 @@ impl<T: Routed> Pool<T> {
         id: PeerId,
         ranges: &[u64],
         failures: Vec<(u64, Failure)>,
+        now: Instant,
         out: &mut Vec<Effect<T>>,
     ) -> Result<(), WindowFault> {
         let Some(peer) = self.peers.get_mut(&id) else { return Ok(()) };
         peer.silent_since = None;
         let (affinity, held) = (&mut self.affinity, &mut self.held);
-        let mut finish = |entry: Entry<T>, outcome| {
+        let Peer { sender, shares, queue, .. } = peer;
+        let mut finish = |seq, entry: Entry<T>, outcome| {
             *held -= entry.item.cost();
+            if entry.share.is_some_and(|share| shares.answered(share, seq, now)) {
+                queue.resume(entry.flow);
+            }
             release(affinity, entry.pair, |pair| pair.outstanding -= 1);
             out.push(Effect::Finished { item: entry.item, outcome });
         };
         for range in ranges.chunks(2) {
             let [first, last] = range else { return Err(WindowFault::MalformedRange) };
-            peer.sender.acknowledge_range(*first, *last, |entry| finish(entry, Outcome::Done))?;
+            sender.acknowledge_range(*first, *last, |seq, entry| finish(seq, entry, Outcome::Done))?;
         }
         for (seq, failure) in failures {
-            finish(peer.sender.acknowledge(seq)?, Outcome::Failed(failure));
+            finish(seq, sender.acknowledge(seq)?, Outcome::Failed(failure));
         }
-        self.pump(id, out);
+        self.pump(id, now, out);
         Ok(())
     }
 
     /// Gives up what has waited too long for a peer, and names the peers that stalled.
     pub fn expire(&mut self, now: Instant, out: &mut Vec<Effect<T>>) {
         let (affinity, held) = (&mut self.affinity, &mut self.held);
-        let mut sift = |queue: &mut FairQueue<Entry<T>>| {
+        let mut sift = |queue: &mut FairQueue<Entry<T>>, mut shares: Option<&mut Shares>| {
             if queue.iter().all(|entry| entry.give_up_at() > now) {
                 return;
             }
@@ -234,11 +248,12 @@ impl<T: Routed> Pool<T> {
                 }
                 *held -= entry.item.cost();
                 release(affinity, entry.pair, |pair| pair.queued -= 1);
+                leave(shares.as_deref_mut(), entry.share);
                 out.push(Effect::GivenUp(entry.item));
             }
         };
-        sift(&mut self.homeless);
-        self.peers.values_mut().for_each(|peer| sift(&mut peer.queue));
+        sift(&mut self.homeless, None);
+        self.peers.values_mut().for_each(|peer| sift(&mut peer.queue, Some(&mut peer.shares)));
         for (id, peer) in &mut self.peers {
             if peer.sender.outstanding() == 0 {
                 peer.silent_since = None;
@@ -251,20 +266,26 @@ impl<T: Routed> Pool<T> {
     /// Gives up everything that waits, for nobody will take it any more; what peers have, they finish.
     pub fn give_up(&mut self, out: &mut Vec<Effect<T>>) {
         let (affinity, held) = (&mut self.affinity, &mut self.held);
-        let mut give_up = |queue: &mut FairQueue<Entry<T>>| {
+        let mut give_up = |queue: &mut FairQueue<Entry<T>>, mut shares: Option<&mut Shares>| {
             for entry in queue.take_all() {
                 *held -= entry.item.cost();
                 release(affinity, entry.pair, |pair| pair.queued -= 1);
+                leave(shares.as_deref_mut(), entry.share);
                 out.push(Effect::GivenUp(entry.item));
             }
         };
-        give_up(&mut self.homeless);
-        self.peers.values_mut().for_each(|peer| give_up(&mut peer.queue));
+        give_up(&mut self.homeless, None);
+        self.peers.values_mut().for_each(|peer| give_up(&mut peer.queue, Some(&mut peer.shares)));
     }
 
     /// The cost of everything in the pool.
     pub const fn held(&self) -> usize {
         self.held
+    }
+
+    /// Whether anything of a flow waits.
+    pub fn has_waiting(&self, flow: u64) -> bool {
+        self.homeless.has(flow) || self.peers.values().any(|peer| peer.queue.has(flow))
     }
 
     /// Attached peers that take new stanzas.
@@ -296,16 +317,26 @@ impl<T: Routed> Pool<T> {
     }
 
     /// Hands the entry to the window of its peer, or behind it, or to those that wait for any peer.
-    fn place(&mut self, entry: Entry<T>, out: &mut Vec<Effect<T>>) {
+    fn place(&mut self, mut entry: Entry<T>, now: Instant, out: &mut Vec<Effect<T>>) {
         let found = self.peer_of(&entry).and_then(|id| Some((id, self.peers.get_mut(&id)?)));
-        let Some((id, peer)) = found else { return entry.wait_in(&mut self.homeless) };
+        let Some((id, peer)) = found else {
+            entry.share = None;
+            return entry.wait_in(&mut self.homeless);
+        };
         let affinity = self.affinity.entry(entry.pair).or_insert(Affinity { peer: id, outstanding: 0, queued: 0 });
-        if peer.takes_more() && peer.queue.is_empty() {
+        let share = peer.shares.hold(entry.flow, now);
+        entry.share = Some(share);
+        let waits = peer.shares.waits(share);
+        if !waits && peer.takes_more() && peer.queue.is_idle() && peer.shares.admits(share, now) {
             affinity.outstanding += 1;
-            out.push(Effect::Transmit { peer: id, seq: peer.sender.send(entry) });
-        } else {
-            affinity.queued += 1;
-            entry.wait_in(&mut peer.queue);
+            out.push(Effect::Transmit { peer: id, seq: peer.send(entry, now) });
+            return;
+        }
+        affinity.queued += 1;
+        entry.wait_in(&mut peer.queue);
+        if !waits && peer.takes_more() {
+            // With its share used up it stands aside, so that it is in nobody's way.
+            self.pump(id, now, out);
         }
     }
 
@@ -320,26 +351,37 @@ impl<T: Routed> Pool<T> {
     }
 
     /// Sends what waits for the peer and can go.
-    fn pump(&mut self, id: PeerId, out: &mut Vec<Effect<T>>) {
+    fn pump(&mut self, id: PeerId, now: Instant, out: &mut Vec<Effect<T>>) {
         let Some(peer) = self.peers.get_mut(&id) else { return };
         while peer.takes_more()
-            && let Some(entry) = peer.queue.pop()
+            && let Some((_, next)) = peer.queue.front()
         {
+            if next.share.is_some_and(|share| !peer.shares.admits(share, now)) {
+                peer.queue.set_aside();
+                continue;
+            }
+            let Some(entry) = peer.queue.pop() else { return };
             if let Some(affinity) = self.affinity.get_mut(&entry.pair) {
                 affinity.queued -= 1;
                 affinity.outstanding += 1;
             }
-            out.push(Effect::Transmit { peer: id, seq: peer.sender.send(entry) });
+            out.push(Effect::Transmit { peer: id, seq: peer.send(entry, now) });
         }
         if peer.draining && !peer.queue.is_empty() {
             let queue = peer.queue.take_all();
-            self.move_away(id, queue, out);
+            self.move_away(id, queue, now, out);
         }
     }
 
     /// What waits for a draining peer goes elsewhere, except pairs that the peer still works on: they would be
     /// overtaken.
-    fn move_away(&mut self, id: PeerId, queue: impl Iterator<Item = Entry<T>>, out: &mut Vec<Effect<T>>) {
+    fn move_away(
+        &mut self,
+        id: PeerId,
+        queue: impl Iterator<Item = Entry<T>>,
+        now: Instant,
+        out: &mut Vec<Effect<T>>,
+    ) {
         for entry in queue {
             let stays = self.affinity.get(&entry.pair).is_some_and(|held| held.peer == id && held.outstanding > 0);
             match self.peers.get_mut(&id) {
@@ -347,13 +389,14 @@ impl<T: Routed> Pool<T> {
                     entry.wait_in(&mut peer.queue);
                     continue;
                 }
-                Some(_) | None => {}
+                Some(peer) => leave(Some(&mut peer.shares), entry.share),
+                None => {}
             }
             // The first of its pair ends the affinity; those behind it follow where it went.
             if self.affinity.get(&entry.pair).is_some_and(|held| held.peer == id) {
                 self.affinity.remove(&entry.pair);
             }
-            self.place(entry, out);
+            self.place(entry, now, out);
         }
     }
 }
@@ -361,6 +404,22 @@ impl<T: Routed> Pool<T> {
 impl<T> Peer<T> {
     fn takes_more(&self) -> bool {
         !self.draining && self.sender.outstanding() < self.window
+    }
+
+    fn send(&mut self, entry: Entry<T>, now: Instant) -> u64 {
+        let share = entry.share;
+        let seq = self.sender.send(entry);
+        if let Some(share) = share {
+            self.shares.sent(share, seq, now);
+        }
+        seq
+    }
+}
+
+/// A stanza that was not sent is no more held.
+fn leave(shares: Option<&mut Shares>, place: Option<Place>) {
+    if let (Some(shares), Some(place)) = (shares, place) {
+        shares.leave(place);
     }
 }
 

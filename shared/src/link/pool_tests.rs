@@ -83,7 +83,7 @@ impl Rig {
 
     fn attach(&mut self, name: &str, window: u32) -> PeerId {
         let mut out = Vec::new();
-        let id = self.pool.attach(name, window, &mut out);
+        let id = self.pool.attach(name, window, self.now, &mut out);
         self.perform(out);
         id
     }
@@ -96,14 +96,14 @@ impl Rig {
 
     fn drain(&mut self, id: PeerId) {
         let mut out = Vec::new();
-        self.pool.drain(id, &mut out);
+        self.pool.drain(id, self.now, &mut out);
         self.perform(out);
     }
 
     fn offer(&mut self, pair: &str, number: u32) {
         let item = Item { pair: pair.to_owned(), number, give_up_at: self.now + Duration::from_secs(30) };
         let mut out = Vec::new();
-        self.pool.offer(item, &mut out);
+        self.pool.offer(item, self.now, &mut out);
         self.perform(out);
     }
 
@@ -115,7 +115,7 @@ impl Rig {
 
     fn acknowledge(&mut self, id: PeerId, seq: u64) {
         let mut out = Vec::new();
-        self.pool.acknowledge(id, &[seq, seq], Vec::new(), &mut out).expect("the number is outstanding");
+        self.pool.acknowledge(id, &[seq, seq], Vec::new(), self.now, &mut out).expect("the number is outstanding");
         self.perform(out);
     }
 
@@ -285,10 +285,10 @@ fn a_failure_carries_its_reason_and_a_wrong_number_is_a_fault() {
     rig.offer("bob", 1);
     let failure = Failure::new(StanzaCondition::RemoteServerTimeout, "no answer");
     let mut out = Vec::new();
-    rig.pool.acknowledge(peer, &[], vec![(1, failure.clone())], &mut out).unwrap();
+    rig.pool.acknowledge(peer, &[], vec![(1, failure.clone())], rig.now, &mut out).unwrap();
     assert!(matches!(&out[..], [Effect::Finished { outcome: Outcome::Failed(given), .. }] if *given == failure));
-    assert_eq!(rig.pool.acknowledge(peer, &[1, 1], Vec::new(), &mut out), Err(WindowFault::NotOutstanding(1)));
-    assert_eq!(rig.pool.acknowledge(peer, &[1], Vec::new(), &mut out), Err(WindowFault::MalformedRange));
+    assert_eq!(rig.pool.acknowledge(peer, &[1, 1], Vec::new(), rig.now, &mut out), Err(WindowFault::NotOutstanding(1)));
+    assert_eq!(rig.pool.acknowledge(peer, &[1], Vec::new(), rig.now, &mut out), Err(WindowFault::MalformedRange));
 }
 
 #[derive(Debug, Clone)]

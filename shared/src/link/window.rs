@@ -74,8 +74,8 @@ impl<T> Sender<T> {
         Ok(item)
     }
 
-    /// A whole range is finished; its items go to `each` in order.
-    pub fn acknowledge_range(&mut self, first: u64, last: u64, mut each: impl FnMut(T)) -> Result<(), WindowFault> {
+    /// A whole range is finished; its items go to `each` with their numbers, in order.
+    pub fn acknowledge_range(&mut self, first: u64, last: u64, mut each: impl FnMut(u64, T)) -> Result<(), WindowFault> {
         if last < first {
             return Err(WindowFault::MalformedRange);
         }
@@ -83,7 +83,7 @@ impl<T> Sender<T> {
             return Err(WindowFault::NotOutstanding(last));
         }
         for seq in first..=last {
-            each(self.acknowledge(seq)?);
+            each(seq, self.acknowledge(seq)?);
         }
         Ok(())
     }
@@ -208,8 +208,8 @@ mod tests {
     fn a_range_beyond_what_was_sent_is_refused_at_once() {
         let mut sender = Sender::default();
         sender.send('a');
-        assert_eq!(sender.acknowledge_range(1, u64::MAX, |_| {}), Err(WindowFault::NotOutstanding(u64::MAX)));
-        assert_eq!(sender.acknowledge_range(2, 1, |_| {}), Err(WindowFault::MalformedRange));
+        assert_eq!(sender.acknowledge_range(1, u64::MAX, |_, _| {}), Err(WindowFault::NotOutstanding(u64::MAX)));
+        assert_eq!(sender.acknowledge_range(2, 1, |_, _| {}), Err(WindowFault::MalformedRange));
         assert_eq!(sender.outstanding(), 1);
     }
 

@@ -145,7 +145,7 @@ pub(super) fn acknowledged(tally: &mut Tally) -> io::Result<()> {
             receiver.finish(seqs.into_iter().rev().map(|seq| (seq, Outcome::Done)));
             if let Poll::Ready(Some(parts)) = receiver.poll_parts(&mut Context::from_waker(waker)) {
                 for range in parts.acks.map(|acks| acks.first_last).unwrap_or_default().chunks_exact(2) {
-                    let _sent = sender.acknowledge_range(range[0], range[1], |item| let_go.push(item));
+                    let _sent = sender.acknowledge_range(range[0], range[1], |_, item| let_go.push(item));
                 }
             }
         });
