@@ -9,7 +9,7 @@ use causeway_shared::supervisor;
 use causeway_sip::endpoint::Input as SipInput;
 use causeway_sip::msrp::switch;
 use causeway_sip::transport::msrp::MsrpTransport;
-use causeway_sip::transport::{Inbound, Rarely, Transport};
+use causeway_sip::transport::{Inbound, Intake, Rarely, Transport};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::Interval;
 
@@ -39,7 +39,7 @@ pub struct Shell {
     /// The SIP sockets.
     pub transport: Transport,
     /// What they receive.
-    pub inbound: mpsc::Receiver<Vec<Inbound>>,
+    pub inbound: Intake,
     /// The MSRP sockets and what they receive, if there are any.
     pub msrp: Option<(MsrpTransport, mpsc::Receiver<Vec<switch::Input>>)>,
     /// The records.
@@ -196,7 +196,7 @@ impl Shell {
         let mut taken = 0;
         while taken < TURN {
             let event = self.link_events.try_recv().ok();
-            let batch = self.inbound.try_recv().ok();
+            let batch = self.inbound.try_recv();
             let msrp = self.msrp.as_mut().and_then(|(_, inbound)| inbound.try_recv().ok());
             if event.is_none() && batch.is_none() && msrp.is_none() {
                 return;

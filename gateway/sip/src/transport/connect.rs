@@ -47,7 +47,7 @@ pub(super) async fn open(
     let mut batch = vec![Inbound::Unreachable { target: target.clone(), fault }];
     connection::drain_unsent(queue, &mut batch);
     batch.push(Inbound::Closed { flow, target: Some(target), last: SendTag::NONE });
-    let _ = shared.inbound.send(batch).await;
+    let _ = shared.entrance.tell(batch).await;
 }
 
 async fn connect(target: &Target, source_ip: Option<IpAddr>) -> Result<(TcpStream, Source), ConnectFault> {

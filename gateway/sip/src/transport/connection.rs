@@ -21,6 +21,7 @@ use crate::limits::TRANSACTION_PATIENCE;
 use crate::message::Message;
 use crate::method::Method;
 use crate::target::{Source, Target, TransportKind};
+use crate::transport::intake::Slots;
 use crate::transport::keepalive::{Due, KeepAlive};
 use crate::transport::{IDLE_CLOSE, Inbound, LINGER, MAX_BATCH, Queued, Shared, WRITE_PATIENCE, WRITE_QUEUE};
 
@@ -79,7 +80,8 @@ pub(super) struct Connection<S> {
     shared: Arc<Shared>,
     framer: Framer,
     received: BytesMut,
-    /// For the engine, while its channel is full.
+    /// For the engine, while all slots are taken.
+    slots: Slots,
     pending: Vec<Inbound>,
     unwritten: Unwritten,
     owed: Owed,
@@ -187,6 +189,7 @@ impl<S: AsyncRead + AsyncWrite + Send> Connection<S> {
         let is_ours = target.is_some();
         let prove_by = (!is_ours).then(|| Instant::now() + shared.proof_patience);
         let keepalive = is_ours.then(|| KeepAlive::new(shared.ping_after, source.flow.0, Instant::now()));
+        let slots = shared.entrance.slots();
         Self {
             read,
             write,
@@ -198,6 +201,7 @@ impl<S: AsyncRead + AsyncWrite + Send> Connection<S> {
             shared,
             framer: Framer::default(),
             received: BytesMut::new(),
+            slots,
             pending: Vec::new(),
             unwritten: Unwritten::new(),
             owed: Owed::default(),
@@ -213,7 +217,7 @@ impl<S: AsyncRead + AsyncWrite + Send> Connection<S> {
     /// Serves the connection to its end.
     pub(super) async fn run(mut self) {
         let mut alive = self.shared.alive.clone();
-        let inbound = self.shared.inbound.clone();
+        let slots = self.slots.clone();
         let mut gathered = Vec::with_capacity(GATHER);
         // The timer is moved only forward in time when it fires, so that a busy connection hardly touches it.
         let sleep = sleep_until(self.deadline());
@@ -233,14 +237,12 @@ impl<S: AsyncRead + AsyncWrite + Send> Connection<S> {
                         Ok(_) => { self.take_frames(); Flow::On }
                     }
                 }
-                permit = inbound.reserve(), if !self.pending.is_empty() => match permit {
-                    Ok(permit) => {
-                        permit.send(std::mem::take(&mut self.pending));
-                        self.take_frames();
-                        Flow::On
+                slot = slots.reserve(), if !self.pending.is_empty() => {
+                    match slot.and_then(|slot| slot.send(std::mem::take(&mut self.pending))) {
+                        Ok(()) => { self.take_frames(); Flow::On }
+                        Err(_) => Flow::End,
                     }
-                    Err(_) => Flow::End,
-                },
+                }
                 taken = self.queue.recv_many(&mut gathered, GATHER), if self.unwritten.bytes.len() < MAX_UNWRITTEN => {
                     for message in gathered.drain(..) {
                         self.owed.queued(&message.bytes);
@@ -305,11 +307,13 @@ impl<S: AsyncRead + AsyncWrite + Send> Connection<S> {
         let peer = self.shared.peers.borrow().recognise(&self.source);
         loop {
             self.fill_batch(peer.as_ref());
-            // Most of the time the channel has room, and the batch goes without another turn of the caller's loop.
+            // Most of the time there is a slot, and the batch goes without another turn of the caller's loop.
             let full = self.pending.len() >= MAX_BATCH;
-            match self.shared.inbound.try_reserve() {
-                Ok(permit) if !self.pending.is_empty() => permit.send(std::mem::take(&mut self.pending)),
-                Ok(_) | Err(_) => {}
+            if !self.pending.is_empty()
+                && let Some(slot) = self.slots.try_reserve()
+            {
+                // Without an engine the transport ends, and the connection with it.
+                let _engine_gone = slot.send(std::mem::take(&mut self.pending));
             }
             if !full || !self.pending.is_empty() {
                 break;
@@ -383,7 +387,9 @@ impl<S: AsyncRead + AsyncWrite + Send> Connection<S> {
             batch.push(Inbound::Closed { flow, target: None, last });
         }
         batch.extend(self.targets.into_iter().map(|target| Inbound::Closed { flow, target: Some(target), last }));
-        let _ = self.shared.inbound.send(batch).await;
+        if let Ok(slot) = self.slots.reserve().await {
+            let _engine_gone = slot.send(batch);
+        }
         let _ = tokio::time::timeout(LINGER, self.write.shutdown()).await;
     }
 }

@@ -95,7 +95,7 @@ async fn serve(
         }
         Err(fault) => {
             tracing::debug!(%remote, %fault, "handshake failed");
-            let _ = shared.inbound.send(vec![Inbound::HandshakeFailed { remote, fault }]).await;
+            let _ = shared.entrance.tell(vec![Inbound::HandshakeFailed { remote, fault }]).await;
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Sockets (RFC 3261 section 18): UDP, TCP and TLS with mutual authentication. The only module that names tokio.
 //!
-//! One task owns one connection or datagram socket. What they receive goes to the engine in batches over one bounded
-//! channel; what the engine sends goes to their bounded queues without waiting. A full inbound channel stops the
-//! reading of sockets; a full outbound queue is an answer at once: [`NotSent`].
+//! One task owns one connection or datagram socket. What they receive goes to the engine in batches by a bounded
+//! [`Intake`]; what the engine sends goes to their bounded queues without waiting. A socket whose batches wait there is
+//! not read; a full outbound queue is an answer at once: [`NotSent`].
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -20,10 +20,12 @@ use crate::parse::ParseError;
 use crate::target::{Destination, FlowId, Source, Target, TransportKind};
 use crate::trust::TrustedPeers;
 
+use self::intake::Entrance;
 use self::places::{Limits, Places};
 
 mod connect;
 mod connection;
+mod intake;
 mod keepalive;
 mod listen;
 pub mod msrp;
@@ -32,11 +34,10 @@ mod rarely;
 pub mod tls;
 mod udp;
 
+pub use intake::Intake;
 pub use keepalive::{PING_AFTER, PONG_PATIENCE};
 pub use rarely::Rarely;
 
-/// Batches that wait for the engine; beyond it the sockets are not read.
-pub const INBOUND_BATCHES: usize = 256;
 /// Messages in one batch at most.
 pub const MAX_BATCH: usize = 128;
 /// Messages that wait for one connection; beyond it sending fails at once.
@@ -247,7 +248,7 @@ const MAX_ALIASES: usize = 4;
 struct Shared {
     flows: Mutex<Flows>,
     last_flow: AtomicU64,
-    inbound: mpsc::Sender<Vec<Inbound>>,
+    entrance: Entrance,
     peers: watch::Receiver<Arc<TrustedPeers>>,
     accepted: Arc<Places>,
     handshaking: Arc<Places>,
@@ -312,14 +313,14 @@ pub struct Transport {
 }
 
 impl Transport {
-    /// Binds everything and starts the tasks. What they receive comes out of the channel.
-    pub async fn start(config: TransportConfig) -> Result<(Self, mpsc::Receiver<Vec<Inbound>>), BindError> {
-        let (inbound, receiver) = mpsc::channel(INBOUND_BATCHES);
+    /// Binds everything and starts the tasks. What they receive comes out of the intake.
+    pub async fn start(config: TransportConfig) -> Result<(Self, Intake), BindError> {
+        let (entrance, intake) = intake::open();
         let (alive, alive_receiver) = watch::channel(());
         let shared = Arc::new(Shared {
             flows: Mutex::default(),
             last_flow: AtomicU64::new(0),
-            inbound,
+            entrance,
             peers: config.peers,
             accepted: Places::new(Limits {
                 total: MAX_ACCEPTED,
@@ -366,7 +367,7 @@ impl Transport {
             tokio::spawn(listen::accept(listener, tls, Arc::clone(&shared)));
         }
         let (source_ip, tls_client) = (config.source_ip, config.tls_client);
-        Ok((Self { shared, sockets, listening, source_ip, tls_client, _alive: alive }, receiver))
+        Ok((Self { shared, sockets, listening, source_ip, tls_client, _alive: alive }, intake))
     }
 
     /// The addresses that are listened on, with the ports that the system chose.

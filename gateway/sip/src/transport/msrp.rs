@@ -18,7 +18,7 @@ use crate::msrp::switch::{Certificate, ConnectionId, Hop, Input, MAX_CONNECTIONS
 use crate::target::TransportKind;
 use crate::transport::listen::{ACCEPT_PAUSE, TlsServer, handshake};
 use crate::transport::{
-    BindError, ConnectFault, INBOUND_BATCHES, MAX_HANDSHAKES, Rarely, WRITE_QUEUE, connection as stream,
+    BindError, ConnectFault, MAX_HANDSHAKES, Rarely, WRITE_QUEUE, connection as stream,
 };
 
 mod connection;
@@ -27,6 +27,8 @@ mod tls;
 
 pub use tls::{MsrpTls, msrp_tls};
 
+/// Batches that wait for the switch; beyond it the sockets are not read.
+const INBOUND_BATCHES: usize = 256;
 /// How long a connection of ours may take from the look-up of the host to the end of the TLS handshake.
 pub const OPEN_PATIENCE: Duration = Duration::from_secs(20);
 /// Addresses of one host that are tried.

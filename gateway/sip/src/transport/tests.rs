@@ -18,7 +18,7 @@ use crate::trust::TrustedPeer;
 /// Longer than anything here takes, shorter than a test runner waits.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
-pub(super) type Receiver = mpsc::Receiver<Vec<Inbound>>;
+pub(super) type Receiver = Intake;
 
 pub(super) fn peers() -> watch::Receiver<Arc<TrustedPeers>> {
     let addresses = vec!["127.0.0.0/8".parse().unwrap()];

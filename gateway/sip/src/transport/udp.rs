@@ -52,14 +52,16 @@ impl Socket {
 pub(super) async fn receive(socket: Socket, shared: Arc<Shared>) {
     let mut buffer = vec![0_u8; MAX_MESSAGE];
     let mut alive = shared.alive.clone();
+    let slots = shared.entrance.slots();
     loop {
         tokio::select! {
             ready = socket.socket.readable() => if ready.is_err() { return },
             _ = alive.changed() => return,
         }
-        let batch = read_waiting(&socket, &mut buffer, &shared);
         // While the engine is behind, the socket's own buffer fills and the system drops what does not fit.
-        if !batch.is_empty() && shared.inbound.send(batch).await.is_err() {
+        let Ok(slot) = slots.reserve().await else { return };
+        let batch = read_waiting(&socket, &mut buffer, &shared);
+        if !batch.is_empty() && slot.send(batch).is_err() {
             return;
         }
     }

@@ -1,0 +1,214 @@
+//! What sockets received, on its way to the engine: who has nothing there goes before who always has.
+//!
+//! Each socket may have [`SLOTS`] batches waiting, which are taken in their order; with all slots taken it is not read. A
+//! batch makes its socket stand in one of two lines: with the sparse ones, if nothing of it waited, or else with the
+//! others, and both lines move in turn (in the manner of FQ-CoDel, RFC 8290, section 4.2). So whoever sends little waits
+//! for one batch of those who flood, however many they are.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
+
+use super::{Inbound, MAX_ACCEPTED, MAX_OPENED};
+
+/// Batches of one socket that wait for the engine: as much as it takes in a turn, when a read brings 16 KiB.
+const SLOTS: usize = 8;
+
+/// Room in a line for all batches of all sockets: the slots bound what waits, not the lines.
+const ROOM: usize = (MAX_ACCEPTED + MAX_OPENED) * SLOTS;
+
+/// Both lines.
+pub(super) fn open() -> (Entrance, Intake) {
+    let ((sparse, sparse_end), (others, others_end)) = (mpsc::channel(ROOM), mpsc::channel(ROOM));
+    (Entrance { sparse, others }, Intake { sparse: sparse_end, others: others_end, was_sparse: false })
+}
+
+/// Where the sockets hand in.
+#[derive(Debug, Clone)]
+pub(super) struct Entrance {
+    sparse: mpsc::Sender<Arc<Socket>>,
+    others: mpsc::Sender<Arc<Socket>>,
+}
+
+/// The engine is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Closed;
+
+impl Entrance {
+    /// The slots of a socket.
+    pub(super) fn slots(&self) -> Slots {
+        Slots(Arc::new(Socket { entrance: self.clone(), batches: Mutex::default(), free: Semaphore::new(SLOTS) }))
+    }
+
+    /// Hands in what is said once, of a socket that came to nothing.
+    pub(super) async fn tell(&self, batch: Vec<Inbound>) -> Result<(), Closed> {
+        self.slots().reserve().await?.send(batch)
+    }
+}
+
+/// What waits of one socket.
+#[derive(Debug)]
+struct Socket {
+    entrance: Entrance,
+    batches: Mutex<VecDeque<Vec<Inbound>>>,
+    free: Semaphore,
+}
+
+impl Socket {
+    /// Its oldest batch, for whoever took its place in a line.
+    fn take(&self) -> Option<Vec<Inbound>> {
+        let batch = self.batches.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+        self.free.add_permits(1);
+        batch
+    }
+}
+
+/// One socket's slots.
+#[derive(Debug, Clone)]
+pub(super) struct Slots(Arc<Socket>);
+
+/// A slot that is free.
+#[derive(Debug)]
+pub(super) struct Slot<'a> {
+    socket: &'a Arc<Socket>,
+    permit: SemaphorePermit<'a>,
+}
+
+impl Slots {
+    /// Waits until a slot is free.
+    pub(super) async fn reserve(&self) -> Result<Slot<'_>, Closed> {
+        let permit = self.0.free.acquire().await.map_err(|_| Closed)?;
+        Ok(Slot { socket: &self.0, permit })
+    }
+
+    /// A slot, if one is free now.
+    pub(super) fn try_reserve(&self) -> Option<Slot<'_>> {
+        self.0.free.try_acquire().ok().map(|permit| Slot { socket: &self.0, permit })
+    }
+}
+
+impl Slot<'_> {
+    /// Hands a batch in.
+    pub(super) fn send(self, batch: Vec<Inbound>) -> Result<(), Closed> {
+        let Entrance { sparse, others } = &self.socket.entrance;
+        let is_sparse = {
+            let mut batches = self.socket.batches.lock().unwrap_or_else(PoisonError::into_inner);
+            batches.push_back(batch);
+            batches.len() == 1
+        };
+        self.permit.forget();
+        // A line has room for all slots, so it refuses only when the engine is gone.
+        let line = if is_sparse { sparse } else { others };
+        line.try_send(Arc::clone(self.socket)).map_err(|_| Closed)
+    }
+}
+
+/// The engine's end.
+#[derive(Debug)]
+pub struct Intake {
+    sparse: mpsc::Receiver<Arc<Socket>>,
+    others: mpsc::Receiver<Arc<Socket>>,
+    /// Whose turn it was.
+    was_sparse: bool,
+}
+
+impl Intake {
+    /// The next batch; `None` when all sockets are gone. Nothing is lost by not waiting to the end.
+    pub async fn recv(&mut self) -> Option<Vec<Inbound>> {
+        if let Some(batch) = self.try_recv() {
+            return Some(batch);
+        }
+        let socket = tokio::select! {
+            Some(socket) = self.sparse.recv() => socket,
+            Some(socket) = self.others.recv() => socket,
+            else => return None,
+        };
+        socket.take()
+    }
+
+    /// The next batch, if one waits.
+    pub fn try_recv(&mut self) -> Option<Vec<Inbound>> {
+        let (first, second) = if self.was_sparse {
+            (&mut self.others, &mut self.sparse)
+        } else {
+            (&mut self.sparse, &mut self.others)
+        };
+        self.was_sparse = !self.was_sparse;
+        first.try_recv().or_else(|_| second.try_recv()).ok()?.take()
+    }
+
+    /// Batches that wait.
+    pub fn len(&self) -> usize {
+        self.sparse.len() + self.others.len()
+    }
+
+    /// Whether none waits.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::endpoint::SendTag;
+
+    fn batch(number: u64) -> Vec<Inbound> {
+        vec![Inbound::Unsent { tag: SendTag(number) }]
+    }
+
+    fn number(batch: &[Inbound]) -> u64 {
+        match batch {
+            [Inbound::Unsent { tag }] => tag.0,
+            _ => panic!("another batch: {batch:?}"),
+        }
+    }
+
+    #[test]
+    fn who_sends_little_waits_for_one_batch_of_those_who_flood() {
+        let (entrance, mut intake) = open();
+        let floods: Vec<Slots> = (0..16).map(|_| entrance.slots()).collect();
+        for flood in &floods {
+            while let Some(slot) = flood.try_reserve() {
+                slot.send(batch(0)).unwrap();
+            }
+        }
+        // They are not sparse any more when each has had a turn.
+        (0..2 * floods.len()).for_each(|_| drop(intake.try_recv().unwrap()));
+        entrance.slots().try_reserve().unwrap().send(batch(7)).unwrap();
+        let before = std::iter::from_fn(|| intake.try_recv()).position(|batch| number(&batch) == 7);
+        assert!(before <= Some(1), "{before:?}");
+    }
+
+    #[tokio::test]
+    async fn a_socket_has_its_places_in_order_and_waits_until_one_is_taken() {
+        let (entrance, mut intake) = open();
+        let slots = entrance.slots();
+        for tag in 0..SLOTS as u64 {
+            slots.reserve().await.unwrap().send(batch(tag)).unwrap();
+        }
+        assert!(slots.try_reserve().is_none());
+        for tag in 0..SLOTS as u64 {
+            assert_eq!(number(&intake.recv().await.unwrap()), tag);
+        }
+        assert!(slots.try_reserve().is_some());
+    }
+
+    #[tokio::test]
+    async fn the_intake_ends_with_the_last_socket() {
+        let (entrance, mut intake) = open();
+        entrance.tell(batch(1)).await.unwrap();
+        drop(entrance);
+        assert_eq!(intake.recv().await.map(|batch| number(&batch)), Some(1));
+        assert!(intake.recv().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn without_an_engine_nothing_is_taken() {
+        let (entrance, intake) = open();
+        drop(intake);
+        assert_eq!(entrance.tell(batch(1)).await, Err(Closed));
+        assert_eq!(entrance.slots().reserve().await.unwrap().send(batch(1)), Err(Closed));
+    }
+}
