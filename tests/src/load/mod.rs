@@ -6,6 +6,7 @@
 //! works in few threads, with texts made beforehand and many messages per system call. In reading order: [`text`] (the
 //! messages), [`flight`] (what is on its way), [`pace`] (when the next one goes), [`xmpp`], [`sip`] and [`datagrams`] (the
 //! wires), [`publish`], [`notifier`] and [`presence_server`] (presence on them), [`ends`] (a fake edge and a fake gateway),
+//! [`elsewhere`] (loads that leave the cores to others),
 //! [`measure`] (a window of time), [`scenarios`], [`report`] (what they tell), [`results`] (what is saved), [`table`] and
 //! [`compare`] (what is printed), [`plot`] and [`chapter`] (the pictures, and the book).
 
@@ -14,6 +15,7 @@ pub mod chapter;
 pub mod compare;
 pub mod component;
 pub mod datagrams;
+pub mod elsewhere;
 pub mod ends;
 pub mod flight;
 pub mod histogram;

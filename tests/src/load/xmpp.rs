@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rustls::{ClientConnection, ProtocolVersion, ServerConnection};
 
+use super::elsewhere;
 use super::flight::Flight;
 use super::pace::Wire;
 use super::text::{self, Template};
@@ -81,23 +82,40 @@ impl Wire for Sender {
 
 /// Takes the edge's streams and counts the messages on them.
 pub fn counting(flight: impl Fn() -> Option<Arc<Flight>> + Send + Sync + 'static) -> Taker {
-    taking(move |bytes| {
+    taking(counted(flight))
+}
+
+/// The same, for a flood's streams: they end elsewhere.
+pub fn counting_elsewhere(flight: impl Fn() -> Option<Arc<Flight>> + Send + Sync + 'static) -> Taker {
+    taking_after(elsewhere::begin, counted(flight))
+}
+
+fn counted(flight: impl Fn() -> Option<Arc<Flight>> + Send + Sync + 'static) -> impl Fn(&[u8]) -> usize + Send + Sync {
+    move |bytes| {
         let Some(flight) = flight() else { return bytes.len() };
         for _ in memchr::memmem::find_iter(bytes, b"type='error'") {
             flight.fails();
         }
         text::bracketed(bytes, |number| flight.arrives(number))
-    })
+    }
 }
 
 /// Takes the edge's streams and shows what is on them to somebody who tells how much of it he need not see again.
 pub fn taking(look: impl Fn(&[u8]) -> usize + Send + Sync + 'static) -> Taker {
+    taking_after(|| {}, look)
+}
+
+/// Each stream has a thread, which begins with this.
+fn taking_after(begin: fn(), look: impl Fn(&[u8]) -> usize + Send + Sync + 'static) -> Taker {
     let look = Arc::new(look);
     Arc::new(move |stream, first| {
         let look = Arc::clone(&look);
         let (socket, tls) = stream.into_inner();
         // The thread ends with the connection.
-        std::thread::spawn(move || take(socket.into_std()?, tls, first, look.as_ref()));
+        std::thread::spawn(move || {
+            begin();
+            take(socket.into_std()?, tls, first, look.as_ref())
+        });
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::iter::repeat_n;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use crate::load::text::{self, Template};
 use crate::load::xmpp::{self, Sender};
 use crate::peer::process::Process;
 use crate::peer::road::{Road, retry};
-use crate::peer::xmpp::{Partner, PartnerConfig, Stream};
+use crate::peer::xmpp::{Partner, PartnerConfig, Stream, Taker};
 use crate::peer::{fault, tls};
 
 /// Streams that are opened before memory is looked at, so that one-time costs are not counted.
@@ -104,6 +104,12 @@ async fn attach(bench: &Bench) -> io::Result<FakeGateway> {
 
 /// The partner's server, where all its domains live.
 pub(super) async fn partner(bench: &Bench) -> io::Result<Partner> {
+    let stage = bench.stage.clone();
+    partner_with(bench, bench.partner, xmpp::counting(move || stage.flight())).await
+}
+
+/// The same, somewhere else and with somebody else who takes the streams.
+pub(super) async fn partner_with(bench: &Bench, address: SocketAddr, taker: Taker) -> io::Result<Partner> {
     let road = &bench.road;
     let own = road.authority.issue(&REMOTES)?;
     let config = PartnerConfig {
@@ -113,9 +119,7 @@ pub(super) async fn partner(bench: &Bench) -> io::Result<Partner> {
         offers_management: false,
         dialback_secret: String::new(),
     };
-    let stage = bench.stage.clone();
-    let taker = xmpp::counting(move || stage.flight());
-    Partner::start_with(bench.partner, config, Some(taker)).await
+    Partner::start_with(address, config, Some(taker)).await
 }
 
 /// An established stream that sends messages.

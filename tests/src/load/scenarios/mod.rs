@@ -150,10 +150,15 @@ impl Bench {
 
     /// A name server that knows the partners.
     async fn dns(&self) -> io::Result<Dns> {
+        self.dns_with(|_| self.partner.port()).await
+    }
+
+    /// The same, with the port of each partner's server.
+    async fn dns_with(&self, port: impl Fn(&str) -> u16) -> io::Result<Dns> {
         let dns = Dns::start(self.road.plan.dns).await?;
         dns.host("xmpp.load.example", Ipv4Addr::new(127, 0, 20, 1));
         for domain in REMOTES {
-            dns.xmpp(domain, "xmpp.load.example", self.partner.port());
+            dns.xmpp(domain, "xmpp.load.example", port(domain));
         }
         Ok(dns)
     }

@@ -9,24 +9,28 @@
 //! Retry-After in each answer: 500 where one partner has too much (a 503 would tell the pool that the whole gateway is down,
 //! RFC 3261, section 21.5.4), 503 where the gateway has.
 //!
-//! Generator, edge and gateway share the machine's cores, and the flood keeps all of them busy: what the scheduler adds to
-//! the others' latency is in the figures, and the medians beside them tell it from what queues add.
+//! Generator, edge and gateway share the machine's cores. A flood comes from [`elsewhere`], so its threads, and those that
+//! take it in at the flooding partner's, leave the cores to the services and to the generator that measures the others. The
+//! services themselves are busy on all cores: what the scheduler adds to the others' latency is in the figures, and the
+//! medians beside them tell it from what queues add.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::task::JoinHandle;
+use tokio::sync::oneshot;
 
-use super::edge::partner;
+use super::edge::{partner, partner_with};
 use super::{ALOFT, Bench, LOCAL, PAIRS, PARTNER, REMOTES};
+use crate::load::elsewhere;
 use crate::load::flight::Flight;
-use crate::load::measure::{self, WARM_UP, WINDOW};
+use crate::load::measure::{WARM_UP, WINDOW};
 use crate::load::pace::{self, Pace, Wire};
 use crate::load::report::{Report, Target, What, Who};
 use crate::load::sip::{Client, Counting, Server, messages};
 use crate::load::text;
-use crate::load::xmpp::Sender;
+use crate::load::xmpp::{self, Sender};
 use crate::peer::process::Process;
 use crate::peer::road::{Road, retry};
 use crate::peer::tls;
@@ -112,7 +116,9 @@ const GATEWAY_AFTER: What = told("overload_gateway_after_mb", "  and after it", 
 /// Both directions.
 pub(super) async fn measure(bench: &Bench, report: &mut Report) -> io::Result<()> {
     let road = &bench.road;
-    let _dns = bench.dns().await?;
+    let [flooding, others @ ..] = REMOTES;
+    let flooded = SocketAddr::new(PARTNER, bench.partner.port() + 1);
+    let _dns = bench.dns_with(|domain| if domain == flooding { flooded.port() } else { bench.partner.port() }).await?;
     let stage = bench.stage.clone();
     let counting: Counting = Arc::new(move || stage.flight());
     let own = road.authority.issue(&[&road.plan.pool.ip().to_string(), LOCAL])?;
@@ -120,9 +126,10 @@ pub(super) async fn measure(bench: &Bench, report: &mut Report) -> io::Result<()
     let (edge, gateway) = (road.start_edge().await?, road.start_gateway().await?);
     road.ready().await?;
     let _partner = partner(bench).await?;
+    let stage = bench.stage.clone();
+    let _flooded = partner_with(bench, flooded, xmpp::counting_elsewhere(move || stage.flight())).await?;
     let mut services = Services { edge: &edge, gateway: &gateway, most: [0; 2] };
 
-    let [flooding, others @ ..] = REMOTES;
     let mut quiet = Vec::new();
     for domain in others {
         quiet.push(stream_of(road, domain, QUIET_PAIRS).await?);
@@ -162,20 +169,20 @@ async fn from_partner(
     report: &mut Report,
 ) -> io::Result<()> {
     let saturate = Pace::Saturate { aloft: ALOFT };
-    let (full, flood) = measure::run(saturate, flood, &bench.flight(), &[services.edge, services.gateway]).await?;
+    let (full, flood) = sustained(Load::start_elsewhere(saturate, flood, bench.flight()), services).await?;
     let calm = Load::start(Pace::Steady { per_second: QUIET }, quiet, bench.flight());
     let before = services.watch(&[&calm.flight]).await?;
     let quiet = calm.end().await?;
     let calm = bench.flight();
-    let too_much = Pace::Steady { per_second: full.per_second * TOO_MUCH };
-    let flood = Load::start(too_much, flood, bench.flight_beside(&calm));
+    let too_much = Pace::Steady { per_second: full * TOO_MUCH };
+    let flood = Load::start_elsewhere(too_much, flood, bench.flight_beside(&calm));
     let calm = Load::start(Pace::Steady { per_second: QUIET }, quiet, calm);
     let during = services.watch(&[&calm.flight, &flood.flight]).await?;
     let (calm_flight, flood_flight) = (Arc::clone(&calm.flight), Arc::clone(&flood.flight));
     calm.flight.stop();
     flood.end().await?;
     calm.end().await?;
-    tell(&FROM_PARTNER, full.per_second, &before, &during, report);
+    tell(&FROM_PARTNER, full, &before, &during, report);
     // A partner's messages are lost when they neither arrive nor come back.
     disturbance(&FROM_PARTNER, &calm_flight, calm_flight.aloft() + calm_flight.failed(), report);
     truth(&FROM_PARTNER, &flood_flight, flood_flight.aloft() + flood_flight.failed(), report);
@@ -190,23 +197,23 @@ async fn to_partner(
     report: &mut Report,
 ) -> io::Result<()> {
     let flight = bench.flight();
-    let processes = [services.edge, services.gateway];
-    let (full, _) = measure::run(Pace::Saturate { aloft: ALOFT }, flood(&flight)?, &flight, &processes).await?;
+    let saturate = Pace::Saturate { aloft: ALOFT };
+    let (full, _) = sustained(Load::start_elsewhere(saturate, flood(&flight)?, flight), services).await?;
     let calm = bench.flight();
     let calm = Load::start(Pace::Steady { per_second: QUIET }, quiet(&calm)?, calm);
     let before = services.watch(&[&calm.flight]).await?;
     calm.end().await?;
     let calm = bench.flight();
     let flight = bench.flight_beside(&calm);
-    let too_much = Pace::Steady { per_second: full.per_second * TOO_MUCH };
-    let flood = Load::start(too_much, flood(&flight)?, Arc::clone(&flight));
+    let too_much = Pace::Steady { per_second: full * TOO_MUCH };
+    let flood = Load::start_elsewhere(too_much, flood(&flight)?, Arc::clone(&flight));
     let calm = Load::start(Pace::Steady { per_second: QUIET }, quiet(&calm)?, calm);
     let during = services.watch(&[&calm.flight, &flight]).await?;
     let calm_flight = Arc::clone(&calm.flight);
     calm.flight.stop();
     flood.end().await?;
     calm.end().await?;
-    tell(&TO_PARTNER, full.per_second, &before, &during, report);
+    tell(&TO_PARTNER, full, &before, &during, report);
     let seconds = (WARM_UP + WINDOW).as_secs_f64();
     let (advised, unavailable) = flight.advised();
     report.add(REFUSED, Who::Us, flight.failed() as f64 / seconds);
@@ -215,6 +222,12 @@ async fn to_partner(
     disturbance(&TO_PARTNER, &calm_flight, calm_flight.failed() + untrue(&calm_flight), report);
     truth(&TO_PARTNER, &flight, untrue(&flight), report);
     Ok(())
+}
+
+/// What one load sustains in a second.
+async fn sustained<W: Wire + Send + 'static>(load: Load<W>, services: &mut Services<'_>) -> io::Result<(f64, W)> {
+    let seen = services.watch(&[&load.flight]).await?;
+    Ok((seen.first().map_or(0.0, |seen| seen.per_second), load.end().await?))
 }
 
 /// Senders who were told of a delivery that never was, were told twice, or were told nothing.
@@ -294,13 +307,28 @@ impl<W: Wire> Wire for Several<W> {
 /// A wire that is driven in a thread of its own until its flight is stopped.
 pub(super) struct Load<W> {
     pub(super) flight: Arc<Flight>,
-    driver: JoinHandle<(io::Result<()>, W)>,
+    driver: oneshot::Receiver<(io::Result<()>, W)>,
 }
 
 impl<W: Wire + Send + 'static> Load<W> {
-    pub(super) fn start(pace: Pace, mut wire: W, flight: Arc<Flight>) -> Self {
+    pub(super) fn start(pace: Pace, wire: W, flight: Arc<Flight>) -> Self {
+        Self::start_with(pace, wire, flight, || {})
+    }
+
+    /// The same, of a load that is made elsewhere.
+    fn start_elsewhere(pace: Pace, wire: W, flight: Arc<Flight>) -> Self {
+        Self::start_with(pace, wire, flight, elsewhere::begin)
+    }
+
+    fn start_with(pace: Pace, mut wire: W, flight: Arc<Flight>, begin: fn()) -> Self {
         let driven = Arc::clone(&flight);
-        let driver = tokio::task::spawn_blocking(move || (pace::drive(pace, &driven, &mut wire), wire));
+        let (ended, driver) = oneshot::channel();
+        std::thread::spawn(move || {
+            begin();
+            let driven = pace::drive(pace, &driven, &mut wire);
+            // Whoever does not wait for the end has failed already.
+            drop(ended.send((driven, wire)));
+        });
         Self { flight, driver }
     }
 
