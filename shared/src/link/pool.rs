@@ -375,13 +375,7 @@ impl<T: Routed> Pool<T> {
 
     /// What waits for a draining peer goes elsewhere, except pairs that the peer still works on: they would be
     /// overtaken.
-    fn move_away(
-        &mut self,
-        id: PeerId,
-        queue: impl Iterator<Item = Entry<T>>,
-        now: Instant,
-        out: &mut Vec<Effect<T>>,
-    ) {
+    fn move_away(&mut self, id: PeerId, queue: impl Iterator<Item = Entry<T>>, now: Instant, out: &mut Vec<Effect<T>>) {
         for entry in queue {
             let stays = self.affinity.get(&entry.pair).is_some_and(|held| held.peer == id && held.outstanding > 0);
             match self.peers.get_mut(&id) {

@@ -75,7 +75,12 @@ impl<T> Sender<T> {
     }
 
     /// A whole range is finished; its items go to `each` with their numbers, in order.
-    pub fn acknowledge_range(&mut self, first: u64, last: u64, mut each: impl FnMut(u64, T)) -> Result<(), WindowFault> {
+    pub fn acknowledge_range(
+        &mut self,
+        first: u64,
+        last: u64,
+        mut each: impl FnMut(u64, T),
+    ) -> Result<(), WindowFault> {
         if last < first {
             return Err(WindowFault::MalformedRange);
         }

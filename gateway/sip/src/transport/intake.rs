@@ -129,11 +129,8 @@ impl Intake {
 
     /// The next batch, if one waits.
     pub fn try_recv(&mut self) -> Option<Vec<Inbound>> {
-        let (first, second) = if self.was_sparse {
-            (&mut self.others, &mut self.sparse)
-        } else {
-            (&mut self.sparse, &mut self.others)
-        };
+        let (first, second) =
+            if self.was_sparse { (&mut self.others, &mut self.sparse) } else { (&mut self.sparse, &mut self.others) };
         self.was_sparse = !self.was_sparse;
         first.try_recv().or_else(|_| second.try_recv()).ok()?.take()
     }

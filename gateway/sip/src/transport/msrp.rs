@@ -17,9 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use crate::msrp::switch::{Certificate, ConnectionId, Hop, Input, MAX_CONNECTIONS, Output, Peer};
 use crate::target::TransportKind;
 use crate::transport::listen::{ACCEPT_PAUSE, TlsServer, handshake};
-use crate::transport::{
-    BindError, ConnectFault, MAX_HANDSHAKES, Rarely, WRITE_QUEUE, connection as stream,
-};
+use crate::transport::{BindError, ConnectFault, MAX_HANDSHAKES, Rarely, WRITE_QUEUE, connection as stream};
 
 mod connection;
 mod open;
