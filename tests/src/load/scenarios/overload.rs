@@ -169,7 +169,7 @@ async fn from_partner(
     report: &mut Report,
 ) -> io::Result<()> {
     let saturate = Pace::Saturate { aloft: ALOFT };
-    let (full, flood) = sustained(Load::start_elsewhere(saturate, flood, bench.flight()), services).await?;
+    let (full, flood) = sustained(Load::start(saturate, flood, bench.flight()), services).await?;
     let calm = Load::start(Pace::Steady { per_second: QUIET }, quiet, bench.flight());
     let before = services.watch(&[&calm.flight]).await?;
     let quiet = calm.end().await?;
@@ -198,7 +198,7 @@ async fn to_partner(
 ) -> io::Result<()> {
     let flight = bench.flight();
     let saturate = Pace::Saturate { aloft: ALOFT };
-    let (full, _) = sustained(Load::start_elsewhere(saturate, flood(&flight)?, flight), services).await?;
+    let (full, _) = sustained(Load::start(saturate, flood(&flight)?, flight), services).await?;
     let calm = bench.flight();
     let calm = Load::start(Pace::Steady { per_second: QUIET }, quiet(&calm)?, calm);
     let before = services.watch(&[&calm.flight]).await?;
