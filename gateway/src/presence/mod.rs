@@ -23,6 +23,7 @@ use causeway_sip::field::{CallId, Token};
 use causeway_sip::message::{Request, Response};
 use causeway_sip::uri::Uri;
 
+use crate::translate::hex;
 use crate::translate::presence::{PidfStyle, PresenceKind, PresenceOut, PresenceStanza, ResourcePresence};
 use drift::Drift;
 use record::{InAuthorisation, OutAuthorisation, Owed, Pair};
@@ -269,12 +270,12 @@ impl Step<'_, '_> {
 
     fn tag(&mut self) -> Token {
         let number = self.number();
-        Token::new(format!("cw{number:016x}")).expect("letters and digits are token characters")
+        Token::new(hex::numbered("cw", &[number])).expect("letters and digits are token characters")
     }
 
     fn call_id(&mut self) -> CallId {
         let (a, b) = (self.number(), self.number());
-        CallId::new(format!("cw-{a:016x}{b:016x}")).expect("letters, digits and a hyphen are a word")
+        CallId::new(hex::numbered("cw-", &[a, b])).expect("letters, digits and a hyphen are a word")
     }
 
     fn verdict(&mut self, verdict: PairVerdict) {

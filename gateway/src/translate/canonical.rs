@@ -6,6 +6,8 @@
 
 use std::borrow::Cow;
 
+use memchr::{memchr, memchr3};
+
 /// The namespace of every stanza in canonical form.
 pub const SERVER: &str = "jabber:server";
 
@@ -77,7 +79,7 @@ impl<'a> Node<'a> {
         let mut rest = self.inner;
         while let Some((before, from_tag)) = split_at_tag(rest) {
             text.push_str(&unescape(before));
-            let Some((_, after)) = subtree(from_tag) else { return Cow::Owned(text) };
+            let Some((_, _, after)) = subtree(from_tag) else { return Cow::Owned(text) };
             rest = after;
         }
         text.push_str(&unescape(rest));
@@ -97,8 +99,7 @@ impl<'a> Iterator for Children<'a> {
 
     fn next(&mut self) -> Option<Node<'a>> {
         let (_, from_tag) = split_at_tag(self.rest)?;
-        let (tag, _) = Tag::read(from_tag)?;
-        let (inner, after) = subtree(from_tag)?;
+        let (tag, inner, after) = subtree(from_tag)?;
         self.rest = after;
         Some(Node::of(&tag, self.namespace, inner))
     }
@@ -127,30 +128,29 @@ impl<'a> Tag<'a> {
 
 /// The position of the `>` that ends a tag: one inside an attribute value does not.
 fn tag_end(text: &str) -> Option<usize> {
-    let mut quote = None;
-    for (at, byte) in text.bytes().enumerate() {
-        match (quote, byte) {
-            (None, b'>') => return Some(at),
-            (None, b'"' | b'\'') => quote = Some(byte),
-            (Some(open), _) if open == byte => quote = None,
-            (None | Some(_), _) => {}
+    let bytes = text.as_bytes();
+    let mut from = 0;
+    loop {
+        let at = from + memchr3(b'>', b'"', b'\'', bytes.get(from..)?)?;
+        match bytes.get(at)? {
+            b'>' => return Some(at),
+            quote => from = at + memchr(*quote, bytes.get(at + 1..)?)? + 2,
         }
     }
-    None
 }
 
 fn split_at_tag(text: &str) -> Option<(&str, &str)> {
     text.split_at_checked(text.find('<')?)
 }
 
-/// The inside of the element that the text begins with, and what follows the element.
-fn subtree(text: &str) -> Option<(&str, &str)> {
-    let (tag, inside) = Tag::read(text)?;
-    if tag.closing {
+/// The tag of the element that the text begins with, its inside, and what follows the element.
+fn subtree(text: &str) -> Option<(Tag<'_>, &str, &str)> {
+    let (opening, inside) = Tag::read(text)?;
+    if opening.closing {
         return None;
     }
-    if tag.empty {
-        return Some(("", inside));
+    if opening.empty {
+        return Some((opening, "", inside));
     }
     let mut depth = 1_usize;
     let mut rest = inside;
@@ -160,7 +160,7 @@ fn subtree(text: &str) -> Option<(&str, &str)> {
         if tag.closing {
             depth -= 1;
             if depth == 0 {
-                return Some((inside.get(..inside.len() - from_tag.len())?, after));
+                return Some((opening, inside.get(..inside.len() - from_tag.len())?, after));
             }
         } else if !tag.empty {
             depth += 1;
@@ -175,14 +175,14 @@ fn subtree(text: &str) -> Option<(&str, &str)> {
 fn raw_attribute<'a>(attributes: &'a str, name: &str) -> Option<&'a str> {
     let mut rest = attributes;
     loop {
-        rest = rest.trim_start();
-        let (key, after) = rest.split_once('=')?;
-        let quote = after.chars().next().filter(|c| matches!(c, '"' | '\''))?;
-        let (value, after) = after.get(1..)?.split_once(quote)?;
-        if key.trim_end() == name {
-            return Some(value);
+        let equals = memchr(b'=', rest.as_bytes())?;
+        let quote = *rest.as_bytes().get(equals + 1).filter(|quote| matches!(quote, b'"' | b'\''))?;
+        let (key, from_value) = (rest.get(..equals)?, rest.get(equals + 2..)?);
+        let value_end = memchr(quote, from_value.as_bytes())?;
+        if key.trim_ascii() == name {
+            return from_value.get(..value_end);
         }
-        rest = after;
+        rest = from_value.get(value_end + 1..)?;
     }
 }
 

@@ -20,6 +20,7 @@ use super::address;
 use super::content::{Asking, Content, ContentRefusal, Ends, Reading, SipBody, Text, read_content};
 use super::date;
 use super::encryption;
+use super::hex;
 use super::message_stanza::{ChatState, Meaning, MessageStanza, StanzaContent, believable};
 use super::presence::is_language_tag;
 use crate::body::cpim::{self, Fields, Wishes};
@@ -218,11 +219,11 @@ pub fn own_message(
 
 /// The branch of a request on its first try.
 pub fn branch_of_key(key: StanzaKey) -> Token {
-    branch_of(&token(format!("cw{:016x}{:016x}", key.origin, key.key)))
+    branch_of(&token(hex::numbered("cw", &[key.origin, key.key])))
 }
 
 fn tag_of_key(key: StanzaKey) -> Token {
-    token(format!("{:016x}", mix(key)))
+    token(hex::numbered("", &[mix(key)]))
 }
 
 /// One header line of a text: controls, CR and LF among them, become spaces.
@@ -250,7 +251,7 @@ fn mix(key: StanzaKey) -> u64 {
 }
 
 fn call_id_of_key(key: StanzaKey) -> CallId {
-    call_id(format!("cw-{:016x}{:016x}", key.origin, key.key))
+    call_id(hex::numbered("cw-", &[key.origin, key.key]))
 }
 
 fn call_id(text: String) -> CallId {

@@ -8,6 +8,7 @@ pub mod content;
 pub mod date;
 pub mod encryption;
 pub mod error;
+pub mod hex;
 pub mod message;
 pub mod message_stanza;
 pub mod presence;

@@ -27,6 +27,7 @@ use crate::presence::record::{InAuthorisation, PairKey};
 use crate::translate::address;
 use crate::translate::content::{Ends, SipBody};
 use crate::translate::error::{self, SipFailure};
+use crate::translate::hex;
 use crate::translate::message::{self, MessageType, StanzaKey};
 use crate::translate::message_stanza::{ChatState, MessageStanza, StanzaContent};
 
@@ -134,7 +135,7 @@ impl Engine {
         let (Ok(from), Ok(to)) = (address::bare_jid_to_uri(&pair.remote), address::bare_jid_to_uri(&pair.local)) else {
             return false;
         };
-        let message_id = format!("{:016x}", self.endpoint.ids().number());
+        let message_id = hex::numbered("", &[self.endpoint.ids().number()]);
         let ends = Ends { from: from.as_str(), to: to.as_str() };
         if let Some(body) = SipBody::notification(&about, disposition, ends, &message_id, now.unix_ms) {
             let route = about.record_route.first().and_then(|uri| self.local_server(uri));
