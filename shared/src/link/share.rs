@@ -4,7 +4,7 @@
 //! So a flow's part of the window follows the delay that it causes, in the manner of TCP Vegas (Brakmo and Peterson 1995):
 //! of `limit` in flight, `limit × least / now` are under way and the rest waits somewhere. One answer of each round is
 //! timed. What the least is cannot be seen while a flow itself keeps the road full, so it is measured anew with
-//! [`FLOOR`] in flight, at first and every [`MEASURED_FOR`] (as BBR does with its ProbeRTT).
+//! [`FLOOR`] in flight, at first and every `MEASURED_FOR` (as BBR does with its ProbeRTT).
 //!
 //! [`Shares`] has those of one peer. A flow that is alone may have the whole window.
 
