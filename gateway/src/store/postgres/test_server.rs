@@ -142,6 +142,8 @@ impl TestServer {
 
     /// Freezes the server and every process of it: it is there, and says nothing.
     pub fn pause(&self) {
+        // The one that makes the others first, and then those that it had made by then.
+        signal("-STOP", &[self.pid()]);
         signal("-STOP", &self.pids());
     }
 
