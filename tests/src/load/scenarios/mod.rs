@@ -14,6 +14,7 @@ use super::sip::Counting;
 use crate::peer::dns::Dns;
 use crate::peer::fault;
 use crate::peer::road::{Plan, Road};
+use crate::peer::until;
 
 mod build;
 mod curve;
@@ -199,6 +200,7 @@ async fn play(
         "storms" => storms::plan(open),
         _ => open,
     };
+    vacant(&plan).await?;
     let bench = Bench {
         road: Road::new(&format!("bench-{name}"), plan)?,
         partner: SocketAddr::new(PARTNER, XMPP_PORT + index * PORTS_APART),
@@ -231,6 +233,15 @@ async fn play(
         say(&bench.road.last_words());
     }
     Ok(())
+}
+
+/// Until nothing listens any more where the ends of a scenario will: its last round may just have ended.
+async fn vacant(plan: &Plan) -> io::Result<()> {
+    let is_free = || {
+        [plan.link, plan.pool].iter().all(|address| std::net::TcpListener::bind(address).is_ok())
+            && [plan.pool, plan.dns].iter().all(|address| std::net::UdpSocket::bind(address).is_ok())
+    };
+    until("the ports of the last round are free", async || is_free().then_some(())).await
 }
 
 /// Everything on the addresses of the bench, and nothing limited that is not measured.
