@@ -1,9 +1,10 @@
 //! What sockets received, on its way to the engine: who has nothing there goes before who always has.
 //!
-//! Each socket may have [`SLOTS`] batches waiting, which are taken in their order; with all slots taken it is not read. A
-//! batch makes its socket stand in one of two lines: with the sparse ones, if nothing of it waited, or else with the
-//! others, and both lines move in turn (in the manner of FQ-CoDel, RFC 8290, section 4.2). So whoever sends little waits
-//! for one batch of those who flood, however many they are.
+//! Each socket may have `SLOTS` batches waiting, which are taken in their order; with all slots taken it is not read. A
+//! socket of which something waits stands in one of two lines, once: first with the sparse ones, and if more of it waits
+//! when its turn is over, behind the others. Both lines move in turn (in the manner of FQ-CoDel, RFC 8290, section 4.2).
+//! So whoever sends little waits for one batch of those who flood, however many they are, and whoever is behind for a
+//! moment catches up at a batch for each of theirs.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,7 +16,8 @@ use super::{Inbound, MAX_ACCEPTED, MAX_OPENED};
 /// Batches of one socket that wait for the engine: as much as it takes in a turn, when a read brings 16 KiB.
 const SLOTS: usize = 8;
 
-/// Room in a line for all batches of all sockets: the slots bound what waits, not the lines.
+/// Room in a line for all sockets and for what is told of some that came to nothing: the slots bound what waits, not the
+/// lines.
 const ROOM: usize = (MAX_ACCEPTED + MAX_OPENED) * SLOTS;
 
 /// Both lines.
@@ -56,10 +58,17 @@ struct Socket {
 }
 
 impl Socket {
-    /// Its oldest batch, for whoever took its place in a line.
-    fn take(&self) -> Option<Vec<Inbound>> {
-        let batch = self.batches.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+    /// Its oldest batch, for whoever took its place in a line; it gets another place if more of it waits.
+    fn take(self: Arc<Self>) -> Option<Vec<Inbound>> {
+        let (batch, waits) = {
+            let mut batches = self.batches.lock().unwrap_or_else(PoisonError::into_inner);
+            (batches.pop_front(), !batches.is_empty())
+        };
         self.free.add_permits(1);
+        if waits {
+            // There is room: it has just left its place, and the one who takes is the one who would have closed the line.
+            let _there_is_room = self.entrance.others.try_send(Arc::clone(&self));
+        }
         batch
     }
 }
@@ -91,16 +100,18 @@ impl Slots {
 impl Slot<'_> {
     /// Hands a batch in.
     pub(super) fn send(self, batch: Vec<Inbound>) -> Result<(), Closed> {
-        let Entrance { sparse, others } = &self.socket.entrance;
-        let is_sparse = {
+        let stands_in_line = {
             let mut batches = self.socket.batches.lock().unwrap_or_else(PoisonError::into_inner);
             batches.push_back(batch);
-            batches.len() == 1
+            batches.len() > 1
         };
         self.permit.forget();
-        // A line has room for all slots, so it refuses only when the engine is gone.
-        let line = if is_sparse { sparse } else { others };
-        line.try_send(Arc::clone(self.socket)).map_err(|_| Closed)
+        let sparse = &self.socket.entrance.sparse;
+        if stands_in_line {
+            return if sparse.is_closed() { Err(Closed) } else { Ok(()) };
+        }
+        // A line has room for all sockets, so it refuses only when the engine is gone.
+        sparse.try_send(Arc::clone(self.socket)).map_err(|_| Closed)
     }
 }
 
@@ -135,7 +146,7 @@ impl Intake {
         first.try_recv().or_else(|_| second.try_recv()).ok()?.take()
     }
 
-    /// Batches that wait.
+    /// Sockets of which something waits.
     pub fn len(&self) -> usize {
         self.sparse.len() + self.others.len()
     }
@@ -176,6 +187,33 @@ mod tests {
         entrance.slots().try_reserve().unwrap().send(batch(7)).unwrap();
         let before = std::iter::from_fn(|| intake.try_recv()).position(|batch| number(&batch) == 7);
         assert!(before <= Some(1), "{before:?}");
+    }
+
+    #[test]
+    fn who_is_behind_for_a_moment_catches_up_at_a_batch_for_each_of_those_who_flood() {
+        let (entrance, mut intake) = open();
+        let floods: Vec<Slots> = (0..16).map(|_| entrance.slots()).collect();
+        let fill = || {
+            for flood in &floods {
+                while let Some(slot) = flood.try_reserve() {
+                    slot.send(batch(0)).unwrap();
+                }
+            }
+        };
+        fill();
+        (0..floods.len()).for_each(|_| drop(intake.try_recv().unwrap()));
+        fill();
+        let quiet = entrance.slots();
+        (0..3).for_each(|_| quiet.try_reserve().unwrap().send(batch(7)).unwrap());
+        let mut taken = 0;
+        for round in 0.. {
+            assert!(round <= 3 * (floods.len() + 1), "{taken} of 3 were taken in {round} turns");
+            taken += u64::from(number(&intake.try_recv().unwrap()) == 7);
+            if taken == 3 {
+                break;
+            }
+            fill();
+        }
     }
 
     #[tokio::test]
