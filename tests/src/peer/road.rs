@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
 use super::pki::{Authority, Files};
@@ -68,9 +69,12 @@ impl Plan {
     /// Free ports of one address.
     pub fn free(address: IpAddr, local: &str, partners: Vec<PartnerPlan>) -> io::Result<Self> {
         // All are held until all are known, so that none is given twice.
-        let held: Vec<TcpListener> = (0..6).map(|_| TcpListener::bind((address, 0))).collect::<io::Result<_>>()?;
-        let mut ports = held.iter().map(TcpListener::local_addr);
-        let mut next = || ports.next().unwrap_or_else(|| Err(fault("no port")));
+        let mut held = Vec::new();
+        let mut next = || {
+            let (port, sockets) = vacant(address)?;
+            held.push(sockets);
+            Ok::<_, io::Error>(SocketAddr::new(address, port))
+        };
         Ok(Self {
             edge: next()?,
             link: next()?,
@@ -78,13 +82,34 @@ impl Plan {
             sip: next()?,
             gateway_http: next()?,
             pool: next()?,
-            dns: UdpSocket::bind((address, 0))?.local_addr()?,
+            dns: next()?,
             local: local.to_owned(),
             partners,
             is_unlimited: false,
             is_sip_secured: false,
         })
     }
+}
+
+/// Where the ports of tests begin, and how many there are: below those that the kernel gives to whoever asks for any, who
+/// would take a port between our look and the program's.
+const PORTS: (u32, u32) = (10_000, 20_000);
+
+/// Ports that a process tries before those where the next one begins. Tests run in processes of their own.
+const PORTS_OF_A_PROCESS: u32 = 20;
+
+/// A port that nobody uses, neither by TCP nor by UDP, and what holds it.
+fn vacant(address: IpAddr) -> io::Result<(u16, (TcpListener, UdpSocket))> {
+    static TRIED: AtomicU32 = AtomicU32::new(0);
+    let first = std::process::id().wrapping_mul(PORTS_OF_A_PROCESS);
+    for _ in 0..PORTS.1 {
+        let number = first.wrapping_add(TRIED.fetch_add(1, Ordering::Relaxed)) % PORTS.1;
+        let Ok(port) = u16::try_from(PORTS.0 + number) else { continue };
+        if let (Ok(tcp), Ok(udp)) = (TcpListener::bind((address, port)), UdpSocket::bind((address, port))) {
+            return Ok((port, (tcp, udp)));
+        }
+    }
+    Err(fault("no port is free"))
 }
 
 /// The folder, the authorities, the files.
