@@ -7,7 +7,7 @@
 //! moment catches up at a batch for each of theirs.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 
@@ -16,6 +16,10 @@ use super::{Inbound, MAX_ACCEPTED, MAX_OPENED};
 /// Batches of one socket that wait for the engine: as much as it takes in a turn, when a read brings 16 KiB.
 const SLOTS: usize = 8;
 
+/// Batches of all sockets together that wait behind another one of their socket: 16 MiB. So some thousand connections that
+/// flood at once hold one read each and these, and are not read any further.
+const SPARE: usize = 1024;
+
 /// Room in a line for all sockets and for what is told of some that came to nothing: the slots bound what waits, not the
 /// lines.
 const ROOM: usize = (MAX_ACCEPTED + MAX_OPENED) * SLOTS;
@@ -23,7 +27,8 @@ const ROOM: usize = (MAX_ACCEPTED + MAX_OPENED) * SLOTS;
 /// Both lines.
 pub(super) fn open() -> (Entrance, Intake) {
     let ((sparse, sparse_end), (others, others_end)) = (mpsc::channel(ROOM), mpsc::channel(ROOM));
-    (Entrance { sparse, others }, Intake { sparse: sparse_end, others: others_end, was_sparse: false })
+    let spare = Arc::new(Semaphore::new(SPARE));
+    (Entrance { sparse, others, spare }, Intake { sparse: sparse_end, others: others_end, was_sparse: false })
 }
 
 /// Where the sockets hand in.
@@ -31,6 +36,8 @@ pub(super) fn open() -> (Entrance, Intake) {
 pub(super) struct Entrance {
     sparse: mpsc::Sender<Arc<Socket>>,
     others: mpsc::Sender<Arc<Socket>>,
+    /// [`SPARE`].
+    spare: Arc<Semaphore>,
 }
 
 /// The engine is gone.
@@ -53,7 +60,8 @@ impl Entrance {
 #[derive(Debug)]
 struct Socket {
     entrance: Entrance,
-    batches: Mutex<VecDeque<Vec<Inbound>>>,
+    /// Each with whether it took one of the spare places.
+    batches: Mutex<VecDeque<(Vec<Inbound>, bool)>>,
     free: Semaphore,
 }
 
@@ -61,15 +69,23 @@ impl Socket {
     /// Its oldest batch, for whoever took its place in a line; it gets another place if more of it waits.
     fn take(self: Arc<Self>) -> Option<Vec<Inbound>> {
         let (batch, waits) = {
-            let mut batches = self.batches.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut batches = self.lock();
             (batches.pop_front(), !batches.is_empty())
         };
         self.free.add_permits(1);
+        let batch = batch.map(|(batch, is_spare)| {
+            self.entrance.spare.add_permits(usize::from(is_spare));
+            batch
+        });
         if waits {
             // There is room: it has just left its place, and the one who takes is the one who would have closed the line.
             let _there_is_room = self.entrance.others.try_send(Arc::clone(&self));
         }
         batch
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<(Vec<Inbound>, bool)>> {
+        self.batches.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -82,18 +98,25 @@ pub(super) struct Slots(Arc<Socket>);
 pub(super) struct Slot<'a> {
     socket: &'a Arc<Socket>,
     permit: SemaphorePermit<'a>,
+    /// One of the spare places, behind another batch of the socket.
+    spare: Option<SemaphorePermit<'a>>,
 }
 
 impl Slots {
     /// Waits until a slot is free.
     pub(super) async fn reserve(&self) -> Result<Slot<'_>, Closed> {
         let permit = self.0.free.acquire().await.map_err(|_| Closed)?;
-        Ok(Slot { socket: &self.0, permit })
+        let is_first = self.0.lock().is_empty();
+        let spare = if is_first { None } else { Some(self.0.entrance.spare.acquire().await.map_err(|_| Closed)?) };
+        Ok(Slot { socket: &self.0, permit, spare })
     }
 
     /// A slot, if one is free now.
     pub(super) fn try_reserve(&self) -> Option<Slot<'_>> {
-        self.0.free.try_acquire().ok().map(|permit| Slot { socket: &self.0, permit })
+        let permit = self.0.free.try_acquire().ok()?;
+        let is_first = self.0.lock().is_empty();
+        let spare = if is_first { None } else { Some(self.0.entrance.spare.try_acquire().ok()?) };
+        Some(Slot { socket: &self.0, permit, spare })
     }
 }
 
@@ -101,11 +124,12 @@ impl Slot<'_> {
     /// Hands a batch in.
     pub(super) fn send(self, batch: Vec<Inbound>) -> Result<(), Closed> {
         let stands_in_line = {
-            let mut batches = self.socket.batches.lock().unwrap_or_else(PoisonError::into_inner);
-            batches.push_back(batch);
+            let mut batches = self.socket.lock();
+            batches.push_back((batch, self.spare.is_some()));
             batches.len() > 1
         };
         self.permit.forget();
+        self.spare.into_iter().for_each(SemaphorePermit::forget);
         let sparse = &self.socket.entrance.sparse;
         if stands_in_line {
             return if sparse.is_closed() { Err(Closed) } else { Ok(()) };
@@ -214,6 +238,26 @@ mod tests {
             }
             fill();
         }
+    }
+
+    #[test]
+    fn all_sockets_together_hold_one_batch_each_and_the_spare_ones() {
+        let (entrance, mut intake) = open();
+        let floods: Vec<Slots> = (0..2 * SPARE / SLOTS).map(|_| entrance.slots()).collect();
+        let fill = || {
+            let mut taken = 0;
+            for flood in &floods {
+                while let Some(slot) = flood.try_reserve() {
+                    slot.send(batch(0)).unwrap();
+                    taken += 1;
+                }
+            }
+            taken
+        };
+        assert_eq!(fill(), floods.len() + SPARE);
+        (0..floods.len() + SPARE).for_each(|_| drop(intake.try_recv().unwrap()));
+        assert!(intake.try_recv().is_none());
+        assert_eq!(fill(), floods.len() + SPARE, "every place is free again");
     }
 
     #[tokio::test]
