@@ -76,6 +76,10 @@ impl Engine {
     /// Presence may have passed newer presence of another gateway: the state is said again, at once or, if that was done
     /// just now, a little later.
     pub(super) fn presence_overtaken(&mut self, pair: &PairKey, serial: u32, now: Now, out: &mut Outputs) {
+        // What was stored when it ended, and sent since, is newer: its own end decides.
+        if self.order.sent.contains_key(pair) {
+            return;
+        }
         if self.order.overtaken(pair, serial, now.instant) {
             self.tell_pair(pair.clone(), PairInput::SayAgain { after: serial }, now, out);
         }
