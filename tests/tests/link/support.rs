@@ -330,13 +330,20 @@ impl GatewayNode {
         stanzas
     }
 
+    /// The next outcomes that come together.
+    pub(crate) fn some_outcomes(&self) -> Vec<(u64, Outcome)> {
+        loop {
+            if let gateway::LinkEvent::Outcomes(outcomes) = self.events.next() {
+                return outcomes;
+            }
+        }
+    }
+
     /// The next outcomes: so many and no more.
     pub(crate) fn outcomes(&self, count: usize) -> Vec<(u64, Outcome)> {
         let mut outcomes = Vec::with_capacity(count);
         while outcomes.len() < count {
-            if let gateway::LinkEvent::Outcomes(more) = self.events.next() {
-                outcomes.extend(more);
-            }
+            outcomes.extend(self.some_outcomes());
         }
         assert_eq!(outcomes.len(), count);
         outcomes
