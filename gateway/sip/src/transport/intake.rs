@@ -9,7 +9,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
+use tokio::sync::{Notify, Semaphore, SemaphorePermit, mpsc};
 
 use super::{Inbound, MAX_ACCEPTED, MAX_OPENED};
 
@@ -20,15 +20,16 @@ const SLOTS: usize = 8;
 /// flood at once hold one read each and these, and are not read any further.
 const SPARE: usize = 1024;
 
-/// Room in a line for all sockets and for what is told of some that came to nothing: the slots bound what waits, not the
-/// lines.
-const ROOM: usize = (MAX_ACCEPTED + MAX_OPENED) * SLOTS;
+/// Room in the line of the sparse ones: for as many as are open. Those that have ended stand there as well until the engine
+/// knows of it, so whoever finds no room waits.
+const ROOM: usize = MAX_ACCEPTED + MAX_OPENED;
 
-/// Both lines.
+/// Both lines. In that of the others each has a batch in a spare place, so there are never more of them.
 pub(super) fn open() -> (Entrance, Intake) {
-    let ((sparse, sparse_end), (others, others_end)) = (mpsc::channel(ROOM), mpsc::channel(ROOM));
+    let ((sparse, sparse_end), (others, others_end)) = (mpsc::channel(ROOM), mpsc::channel(SPARE));
     let spare = Arc::new(Semaphore::new(SPARE));
-    (Entrance { sparse, others, spare }, Intake { sparse: sparse_end, others: others_end, was_sparse: false })
+    let intake = Intake { sparse: sparse_end, others: others_end, spare: Arc::clone(&spare), was_sparse: false };
+    (Entrance { sparse, others, spare }, intake)
 }
 
 /// Where the sockets hand in.
@@ -47,7 +48,8 @@ pub(super) struct Closed;
 impl Entrance {
     /// The slots of a socket.
     pub(super) fn slots(&self) -> Slots {
-        Slots(Arc::new(Socket { entrance: self.clone(), batches: Mutex::default(), free: Semaphore::new(SLOTS) }))
+        let (batches, free, emptied) = (Mutex::default(), Semaphore::new(SLOTS), Notify::new());
+        Slots(Arc::new(Socket { entrance: self.clone(), batches, free, emptied }))
     }
 
     /// Hands in what is said once, of a socket that came to nothing.
@@ -63,6 +65,8 @@ struct Socket {
     /// Each with whether it took one of the spare places.
     batches: Mutex<VecDeque<(Vec<Inbound>, bool)>>,
     free: Semaphore,
+    /// Told when the last of them is taken: the next one needs no spare place.
+    emptied: Notify,
 }
 
 impl Socket {
@@ -78,10 +82,16 @@ impl Socket {
             batch
         });
         if waits {
-            // There is room: it has just left its place, and the one who takes is the one who would have closed the line.
+            // There is room: what waits behind another batch is in a spare place.
             let _there_is_room = self.entrance.others.try_send(Arc::clone(&self));
+        } else {
+            self.emptied.notify_one();
         }
         batch
+    }
+
+    fn has_nothing(&self) -> bool {
+        self.lock().is_empty()
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<(Vec<Inbound>, bool)>> {
@@ -98,44 +108,83 @@ pub(super) struct Slots(Arc<Socket>);
 pub(super) struct Slot<'a> {
     socket: &'a Arc<Socket>,
     permit: SemaphorePermit<'a>,
-    /// One of the spare places, behind another batch of the socket.
-    spare: Option<SemaphorePermit<'a>>,
+    place: Place<'a>,
+}
+
+/// Where a batch waits.
+#[derive(Debug)]
+enum Place<'a> {
+    /// As the first of its socket, which has this place in the line of the sparse ones.
+    First(mpsc::Permit<'a, Arc<Socket>>),
+    /// Behind another one of its socket, in one of the spare places.
+    Behind(SemaphorePermit<'a>),
 }
 
 impl Slots {
-    /// Waits until a slot is free.
+    /// Waits until a slot is free, or the engine is gone.
     pub(super) async fn reserve(&self) -> Result<Slot<'_>, Closed> {
-        let permit = self.0.free.acquire().await.map_err(|_| Closed)?;
-        let is_first = self.0.lock().is_empty();
-        let spare = if is_first { None } else { Some(self.0.entrance.spare.acquire().await.map_err(|_| Closed)?) };
-        Ok(Slot { socket: &self.0, permit, spare })
+        tokio::select! {
+            biased;
+            slot = self.wait() => slot,
+            () = self.0.entrance.sparse.closed() => Err(Closed),
+        }
+    }
+
+    async fn wait(&self) -> Result<Slot<'_>, Closed> {
+        let (socket, entrance) = (&self.0, &self.0.entrance);
+        let permit = socket.free.acquire().await.map_err(|_| Closed)?;
+        loop {
+            if socket.has_nothing() {
+                let line = entrance.sparse.reserve().await.map_err(|_| Closed)?;
+                return Ok(Slot { socket, permit, place: Place::First(line) });
+            }
+            tokio::select! {
+                spare = entrance.spare.acquire() => {
+                    return Ok(Slot { socket, permit, place: Place::Behind(spare.map_err(|_| Closed)?) });
+                }
+                () = socket.emptied.notified() => {}
+            }
+        }
     }
 
     /// A slot, if one is free now.
     pub(super) fn try_reserve(&self) -> Option<Slot<'_>> {
-        let permit = self.0.free.try_acquire().ok()?;
-        let is_first = self.0.lock().is_empty();
-        let spare = if is_first { None } else { Some(self.0.entrance.spare.try_acquire().ok()?) };
-        Some(Slot { socket: &self.0, permit, spare })
+        let (socket, entrance) = (&self.0, &self.0.entrance);
+        let permit = socket.free.try_acquire().ok()?;
+        let place = if socket.has_nothing() {
+            Place::First(entrance.sparse.try_reserve().ok()?)
+        } else {
+            Place::Behind(entrance.spare.try_acquire().ok()?)
+        };
+        Some(Slot { socket, permit, place })
     }
 }
 
 impl Slot<'_> {
     /// Hands a batch in.
     pub(super) fn send(self, batch: Vec<Inbound>) -> Result<(), Closed> {
+        let Self { socket, permit, place } = self;
+        let (sparse, others) = (&socket.entrance.sparse, &socket.entrance.others);
+        if sparse.is_closed() {
+            return Err(Closed);
+        }
         let stands_in_line = {
-            let mut batches = self.socket.lock();
-            batches.push_back((batch, self.spare.is_some()));
+            let mut batches = socket.lock();
+            batches.push_back((batch, matches!(place, Place::Behind(_))));
             batches.len() > 1
         };
-        self.permit.forget();
-        self.spare.into_iter().for_each(SemaphorePermit::forget);
-        let sparse = &self.socket.entrance.sparse;
-        if stands_in_line {
-            return if sparse.is_closed() { Err(Closed) } else { Ok(()) };
+        permit.forget();
+        match place {
+            Place::First(line) => line.send(Arc::clone(socket)),
+            Place::Behind(spare) => {
+                spare.forget();
+                // What it was to stand behind has been taken meanwhile; with a spare place there is room in either line.
+                if !stands_in_line && sparse.try_send(Arc::clone(socket)).is_err() {
+                    others.try_send(Arc::clone(socket)).map_err(|_| Closed)?;
+                }
+            }
         }
-        // A line has room for all sockets, so it refuses only when the engine is gone.
-        sparse.try_send(Arc::clone(self.socket)).map_err(|_| Closed)
+        Ok(())
     }
 }
 
@@ -144,6 +193,8 @@ impl Slot<'_> {
 pub struct Intake {
     sparse: mpsc::Receiver<Arc<Socket>>,
     others: mpsc::Receiver<Arc<Socket>>,
+    /// [`SPARE`].
+    spare: Arc<Semaphore>,
     /// Whose turn it was.
     was_sparse: bool,
 }
@@ -170,9 +221,9 @@ impl Intake {
         first.try_recv().or_else(|_| second.try_recv()).ok()?.take()
     }
 
-    /// Sockets of which something waits.
+    /// Batches that wait: each that stands with the sparse ones has one in no spare place.
     pub fn len(&self) -> usize {
-        self.sparse.len() + self.others.len()
+        self.sparse.len() + SPARE.saturating_sub(self.spare.available_permits())
     }
 
     /// Whether none waits.
@@ -183,8 +234,19 @@ impl Intake {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::Pin;
+    use std::task::{Context, Waker};
+
+    use tokio::time::timeout;
+
     use super::*;
     use crate::endpoint::SendTag;
+    use crate::transport::tests::PATIENCE;
+
+    /// Whether it does not go on yet.
+    fn is_pending<F: Future + Unpin>(waits: &mut F) -> bool {
+        Pin::new(waits).poll(&mut Context::from_waker(Waker::noop())).is_pending()
+    }
 
     fn batch(number: u64) -> Vec<Inbound> {
         vec![Inbound::Unsent { tag: SendTag(number) }]
@@ -275,6 +337,64 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn who_waits_for_a_slot_hears_that_the_engine_is_gone() {
+        let (entrance, intake) = open();
+        let slots = entrance.slots();
+        while let Some(slot) = slots.try_reserve() {
+            slot.send(batch(0)).unwrap();
+        }
+        let mut waits = Box::pin(slots.reserve());
+        assert!(is_pending(&mut waits));
+        drop(intake);
+        assert!(matches!(timeout(PATIENCE, waits).await, Ok(Err(Closed))));
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_a_spare_place_needs_none_when_nothing_of_his_waits_any_more() {
+        let (entrance, mut intake) = open();
+        let quiet = entrance.slots();
+        quiet.try_reserve().unwrap().send(batch(7)).unwrap();
+        let floods: Vec<Slots> = (0..2 * SPARE / SLOTS).map(|_| entrance.slots()).collect();
+        for flood in &floods {
+            while let Some(slot) = flood.try_reserve() {
+                slot.send(batch(0)).unwrap();
+            }
+        }
+        let mut waits = Box::pin(quiet.reserve());
+        assert!(is_pending(&mut waits), "no spare place is free");
+        assert_eq!(number(&intake.try_recv().unwrap()), 7);
+        assert!(timeout(PATIENCE, waits).await.is_ok());
+    }
+
+    #[test]
+    fn what_comes_of_sockets_that_end_at_once_waits_for_room_and_is_not_lost() {
+        let (entrance, mut intake) = open();
+        let mut told = 0;
+        let mut waits = loop {
+            let mut tells = Box::pin(entrance.tell(batch(7)));
+            if is_pending(&mut tells) {
+                break tells;
+            }
+            told += 1;
+            assert!(told <= ROOM, "the line has no end");
+        };
+        assert!(intake.try_recv().is_some());
+        assert!(!is_pending(&mut waits), "there is room");
+        drop(waits);
+        assert_eq!(std::iter::from_fn(|| intake.try_recv()).count(), told);
+    }
+
+    #[test]
+    fn all_batches_are_counted_that_wait() {
+        let (entrance, mut intake) = open();
+        let (one, other) = (entrance.slots(), entrance.slots());
+        (0..3).for_each(|_| one.try_reserve().unwrap().send(batch(0)).unwrap());
+        other.try_reserve().unwrap().send(batch(0)).unwrap();
+        let counts: Vec<usize> = (0..5).map(|_| (intake.len(), intake.try_recv()).0).collect();
+        assert_eq!(counts, [4, 3, 2, 1, 0]);
+    }
+
+    #[tokio::test]
     async fn the_intake_ends_with_the_last_socket() {
         let (entrance, mut intake) = open();
         entrance.tell(batch(1)).await.unwrap();
@@ -288,6 +408,6 @@ mod tests {
         let (entrance, intake) = open();
         drop(intake);
         assert_eq!(entrance.tell(batch(1)).await, Err(Closed));
-        assert_eq!(entrance.slots().reserve().await.unwrap().send(batch(1)), Err(Closed));
+        assert_eq!(entrance.slots().reserve().await.err(), Some(Closed));
     }
 }
