@@ -43,8 +43,8 @@ pub(super) const UNCERTAIN_PATIENCE: Duration = Duration::from_secs(180);
 /// What one partner hands in before it is another's turn: what one read brings, mostly.
 const TURN: usize = 256;
 
-/// What those hold together who wait in turns for room; the rest of [`HELD_COST`] is for partners of whom nothing waits,
-/// so that they find room at once beside a flood.
+/// What those hold together of whom something waits for a gateway; the rest of [`HELD_COST`] is for partners of whom nothing
+/// waits there, so that they find room at once beside a flood.
 const HELD_IN_TURNS: usize = HELD_COST / 2;
 
 /// What only the edge's direction of the link has.
@@ -454,12 +454,15 @@ impl State {
         self.pool.held() + cost <= HELD_IN_TURNS
     }
 
+    /// Whether there is room for a partner of whom nothing waits for a gateway.
+    fn has_room_beside(&self, flow: u64, cost: usize) -> bool {
+        self.pool.held() + cost <= HELD_COST && !self.pool.has_waiting(flow)
+    }
+
     /// Whether a partner may hand this in at once: there is room and nobody waits for it, or nothing of his waits yet.
     fn has_room_for(&self, flow: u64, cost: usize) -> bool {
-        if self.waiting.is_empty() && self.has_room(cost) {
-            return true;
-        }
-        self.pool.held() + cost <= HELD_COST && !self.waiting.has(flow) && !self.pool.has_waiting(flow)
+        (self.waiting.is_empty() && self.has_room(cost))
+            || (!self.waiting.has(flow) && self.has_room_beside(flow, cost))
     }
 
     fn offer(&mut self, context: &Arc<PairContext>, stanzas: Vec<InboundStanza>, give_up_at: Instant, now: Instant) {
@@ -470,17 +473,25 @@ impl State {
         }
     }
 
-    /// Takes what waits, in turns, as long as there is room. It may be transmitted at once, but nothing of it ends, so
-    /// this frees no further room.
+    /// Takes what waits, in turns, as long as there is room: for whom nothing waits for a gateway any more, as much as for
+    /// those who come now. It may be transmitted at once, but nothing of it ends, so this frees no further room.
     fn admit_waiting(&mut self, now: Instant) {
-        while let Some((cost, _)) = self.waiting.front()
-            && self.has_room(cost)
-            && let Some(part) = self.waiting.pop()
+        let mut passed_over = Vec::new();
+        while self.pool.held() < HELD_COST
+            && let Some((cost, part)) = self.waiting.front()
         {
+            let flow = flow_of(&part.context);
+            if !self.has_room(cost) && !self.has_room_beside(flow, cost) {
+                self.waiting.set_aside();
+                passed_over.push(flow);
+                continue;
+            }
+            let Some(part) = self.waiting.pop() else { break };
             self.offer(&part.context, part.stanzas, part.give_up_at, now);
             // If its stream has gone, its stanzas were sent all the same.
             let _its_stream_has_gone = part.taken.send(());
         }
+        passed_over.into_iter().for_each(|flow| self.waiting.resume(flow));
     }
 
     fn leave_over(&mut self, context: &Arc<PairContext>, stanzas: Vec<InboundStanza>) {
@@ -507,3 +518,7 @@ impl Transmissions {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "hub_tests.rs"]
+mod tests;
