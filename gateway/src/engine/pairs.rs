@@ -183,8 +183,8 @@ impl Engine {
             Outcome::Done => None,
             Outcome::Failed(failure) => Some(failure.condition),
         };
-        let is_last = self.order.ended(&pair, serial);
-        self.pair_event(pair, PairEvent::quiet(PairInput::PresenceOutcome { serial, failure, is_last }), now, out);
+        let shown = self.order.ended(&pair, serial);
+        self.pair_event(pair, PairEvent::quiet(PairInput::PresenceOutcome { serial, failure, shown }), now, out);
     }
 
     /// Brings an event to its pair.
@@ -368,7 +368,7 @@ impl Engine {
                         self.respond(transaction, response, now, out);
                     }
                 }
-                PairOutput::Overtaken { serial } => self.presence_overtaken(key, serial, now, out),
+                PairOutput::Overtaken { serial, shown } => self.presence_overtaken(key, (serial, shown), now, out),
                 PairOutput::Mended(drift) => {
                     self.metrics.drift_mended(drift);
                     self.sweep.mended(drift);
@@ -389,7 +389,7 @@ impl Engine {
     fn send_presence(&mut self, key: &PairKey, presence: &PresenceOut, serial: u32, out: &mut Outputs) {
         let number = self.next_key();
         self.stanzas.insert(number, StanzaPurpose::Presence(key.clone(), serial));
-        self.order.sent(key, serial);
+        self.order.sent(key, serial, presence);
         self.metrics.presence_to_xmpp();
         out.stanzas.push(StanzaOut {
             key: number,

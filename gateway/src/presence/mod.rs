@@ -97,8 +97,8 @@ pub enum PairInput {
         serial: u32,
         /// Why it was not delivered; `None` if it was.
         failure: Option<StanzaCondition>,
-        /// Whether nothing newer about the pair is under way here.
-        is_last: bool,
+        /// If nothing newer about the pair is under way here: the devices that what was has shown.
+        shown: Option<Vec<String>>,
     },
     /// The XMPP user gave another sign of life, such as a message.
     Activity,
@@ -153,6 +153,8 @@ pub enum PairInput {
     SayAgain {
         /// The serial of what may have come last.
         after: u32,
+        /// The devices that it, and what was under way with it, has shown.
+        shown: Vec<String>,
     },
     /// Something that was said about the pair was handed back, because the store did not take it in time: both sides are
     /// asked again.
@@ -202,6 +204,8 @@ pub enum PairOutput {
     Overtaken {
         /// The serial of what has arrived.
         serial: u32,
+        /// The devices that it, and what was under way with it, has shown.
+        shown: Vec<String>,
     },
     /// Count what was mended.
     Mended(Drift),
@@ -213,8 +217,8 @@ impl Pair {
         let mut step = Step { pair: self, context, random: context.random, out };
         match input {
             PairInput::Presence(stanza) => step.presence(stanza),
-            PairInput::PresenceOutcome { serial, failure, is_last } => {
-                step.presence_outcome(*serial, *failure, *is_last);
+            PairInput::PresenceOutcome { serial, failure, shown } => {
+                step.presence_outcome(*serial, *failure, shown.as_deref());
             }
             PairInput::Activity => step.renew_lease(),
             PairInput::Subscribe(request) => step.subscribe_received(request),
@@ -233,7 +237,7 @@ impl Pair {
             PairInput::OperatorRemoved => step.operator_removed(),
             PairInput::Mend => step.mend(),
             PairInput::Restart { before_ms } => step.restart(*before_ms),
-            PairInput::SayAgain { after } => step.say_again(*after),
+            PairInput::SayAgain { after, shown } => step.say_again(*after, shown),
             PairInput::Missed => step.missed(),
         }
         step.notify_what_changed();
@@ -358,9 +362,11 @@ impl Step<'_, '_> {
 
     /// What has arrived is owed no more. What has not: the state is sent again when the stream is back, and a
     /// `subscribe` that nobody took counts as answered with the error.
-    fn presence_outcome(&mut self, serial: u32, failure: Option<StanzaCondition>, is_last: bool) {
-        if is_last && serial != self.pair.serial {
-            self.out.push(PairOutput::Overtaken { serial });
+    fn presence_outcome(&mut self, serial: u32, failure: Option<StanzaCondition>, shown: Option<&[String]>) {
+        if let Some(shown) = shown
+            && serial != self.pair.serial
+        {
+            self.out.push(PairOutput::Overtaken { serial, shown: shown.to_vec() });
         }
         let Some(index) = self.pair.owed.iter().position(|owed| owed.serial == serial) else { return };
         let owed = self.pair.owed.remove(index);
@@ -446,10 +452,17 @@ impl Step<'_, '_> {
         self.due();
     }
 
-    fn say_again(&mut self, after: u32) {
-        if after != self.pair.serial {
-            self.tell_current();
+    fn say_again(&mut self, after: u32, shown: &[String]) {
+        if after == self.pair.serial {
+            return;
         }
+        // The state names those that are there; who has gone meanwhile must hear it by name.
+        for device in shown {
+            if self.pair.inbound.resources.iter().all(|known| known.resource != *device) {
+                self.say_unavailable(device);
+            }
+        }
+        self.tell_current();
     }
 
     fn missed(&mut self) {

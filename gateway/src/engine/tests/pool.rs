@@ -460,7 +460,12 @@ fn said_again(pool: &mut Pool, sent: &[usize], ends: &[usize]) -> Vec<usize> {
     let key = pool.record().key.clone();
     for number in sent {
         let rig = &mut pool.gateways[*number];
-        rig.engine.tell_pair(key.clone(), PairInput::SayAgain { after: u32::MAX }, rig.now, &mut rig.out);
+        rig.engine.tell_pair(
+            key.clone(),
+            PairInput::SayAgain { after: u32::MAX, shown: Vec::new() },
+            rig.now,
+            &mut rig.out,
+        );
         pool.settle();
     }
     let mut under_way: Vec<VecDeque<StanzaOut>> =
@@ -514,6 +519,31 @@ fn presence_that_has_passed_newer_presence_of_another_gateway_is_followed_by_wha
     rig.handle(Input::Claimed(Ok(Vec::new())));
     pool.settle();
     assert_eq!(pool.gateways[0].out.stanzas.len(), 1);
+}
+
+#[test]
+fn a_device_that_went_by_another_gateway_is_said_to_be_gone_once_more_if_its_presence_arrives_after_that() {
+    let mut pool = watched(1);
+    let key = pool.record().key.clone();
+    let rig = &mut pool.gateways[0];
+    rig.engine.tell_pair(
+        key.clone(),
+        PairInput::SayAgain { after: u32::MAX, shown: Vec::new() },
+        rig.now,
+        &mut rig.out,
+    );
+    pool.settle();
+    let shown = pool.gateways[0].out.stanzas.pop().expect("she is shown");
+    assert_eq!(shown.from.as_str(), "alice@contoso.example/desk");
+    // Another gateway hears that she has gone, and what it says passes the first one's.
+    let record = pool.stored.get_mut(&key).unwrap();
+    (record.version, record.serial) = (record.version + 1, record.serial + 1);
+    record.inbound.resources.clear();
+    pool.gateways[0].handle(Input::Link(LinkEvent::Outcomes(vec![(shown.key, Outcome::Done)])));
+    pool.settle();
+    let [gone] = &pool.gateways[0].out.stanzas[..] else { panic!("{:?}", pool.gateways[0].out.stanzas) };
+    assert_eq!(gone.from.as_str(), "alice@contoso.example/desk");
+    assert!(String::from_utf8_lossy(&gone.xml).contains("type='unavailable'"));
 }
 
 #[test]

@@ -71,7 +71,7 @@ proptest! {
                 18 => lab.feed(PairInput::PresenceOutcome {
                     serial,
                     failure: (detail % 2 == 0).then_some(StanzaCondition::RemoteServerTimeout),
-                    is_last: detail % 3 == 0,
+                    shown: (detail % 3 == 0).then(Vec::new),
                 }),
                 19 => {
                     lab.now = lab.pair.due_at.unwrap_or(lab.now).max(lab.now);
@@ -79,7 +79,8 @@ proptest! {
                 }
                 20 => lab.feed([PairInput::StreamLost, PairInput::StreamBack, PairInput::Restart { before_ms: u64::MAX }, PairInput::Activity][usize::from(detail) % 4].clone()),
                 21 => lab.feed([PairInput::AccessLost, PairInput::AccessBack][usize::from(detail) % 2].clone()),
-                22 => lab.feed(PairInput::Mend),
+                22 if detail % 2 == 0 => lab.feed(PairInput::Mend),
+                22 => lab.feed(PairInput::SayAgain { after: serial.wrapping_sub(1), shown: vec!["desk".into(), "gone".into()] }),
                 _ => {
                     lab.partner = [FED, PV, PU][usize::from(detail) % 3];
                     lab.feed(PairInput::PartnerChanged)

@@ -13,7 +13,7 @@ fn presence_that_could_not_be_delivered_is_sent_when_the_stream_is_back() {
     lab.feed(PairInput::PresenceOutcome {
         serial: *serial,
         failure: Some(StanzaCondition::RemoteServerTimeout),
-        is_last: true,
+        shown: Some(Vec::new()),
     });
     assert_eq!(stanzas(&lab.feed(PairInput::StreamBack)), ["Available desk"]);
 }

@@ -178,7 +178,7 @@ impl Lab {
             match output {
                 PairOutput::Notify { request, .. } => drop(self.answer(request, 200, &[])),
                 PairOutput::Presence { serial, .. } => {
-                    drop(self.feed(PairInput::PresenceOutcome { serial: *serial, failure: None, is_last: true }));
+                    drop(self.feed(PairInput::PresenceOutcome { serial: *serial, failure: None, shown: None }));
                 }
                 PairOutput::Subscribe { .. }
                 | PairOutput::Respond(_)

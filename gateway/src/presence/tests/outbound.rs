@@ -129,7 +129,7 @@ fn an_error_that_will_pass_is_tried_again() {
     lab.feed(PairInput::PresenceOutcome {
         serial: *serial,
         failure: Some(StanzaCondition::RemoteServerTimeout),
-        is_last: true,
+        shown: Some(Vec::new()),
     });
     let retry = lab.pair.outbound.retry_at.unwrap();
     lab.now = retry;
