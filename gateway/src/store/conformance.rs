@@ -26,6 +26,7 @@ type Make<'a> = &'a dyn Fn() -> Arc<dyn Store>;
 pub(crate) fn check_all(make: Make<'_>) {
     nothing_is_known_at_first(&*make());
     every_field_survives(&*make());
+    what_a_notify_changed_stays_with_its_dialog(&*make());
     a_step_from_an_old_version_is_refused(&*make());
     a_batch_answers_item_by_item(&*make());
     a_blank_record_is_deleted(&*make());
@@ -207,6 +208,21 @@ fn every_field_survives(store: &dyn Store) {
     pair.inbound.resources.truncate(1);
     pair.owed.clear();
     pair.due_at = None;
+    commit(store, Some(&before), &mut pair);
+    assert_eq!(load(store, &alice_bob()), Some(pair));
+}
+
+fn what_a_notify_changed_stays_with_its_dialog(store: &dyn Store) {
+    let mut pair = full();
+    commit(store, None, &mut pair);
+    let before = pair.clone();
+    let last = pair.outbound.dialogs.last_mut().unwrap();
+    last.dialog.dialog.local_cseq = 8;
+    (last.is_dirty, last.paced_until, last.in_flight, last.fetch_until) = (false, 4_001, None, Some(4_002));
+    commit(store, Some(&before), &mut pair);
+    assert_eq!(load(store, &alice_bob()), Some(pair.clone()));
+    let before = pair.clone();
+    pair.outbound.dialogs.remove(0);
     commit(store, Some(&before), &mut pair);
     assert_eq!(load(store, &alice_bob()), Some(pair));
 }

@@ -11,7 +11,7 @@ use crate::translate::presence::{Note, PresenceKind, Show};
 
 mod dialog;
 
-pub(super) use dialog::{DialogRow, StoredDialog, is_same_dialog, name, subscriber_key};
+pub(super) use dialog::{DialogRow, StoredDialog, is_same_dialog, name, notifying, read_notifying, subscriber_key};
 
 /// A stored value that no version of this program can have written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

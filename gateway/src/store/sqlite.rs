@@ -45,12 +45,13 @@ const CHECKPOINT_PAGES: u32 = 4_096;
 const CACHED_PAGES: u32 = CHECKPOINT_PAGES;
 
 /// The migrations in order; `user_version` counts how many the file has.
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 6] = [
     include_str!("migrations/sqlite/0001_pairs.sql"),
     include_str!("migrations/sqlite/0002_gone.sql"),
     include_str!("migrations/sqlite/0003_operator.sql"),
     include_str!("migrations/sqlite/0004_pool.sql"),
     include_str!("migrations/sqlite/0005_pages.sql"),
+    include_str!("migrations/sqlite/0006_notifying.sql"),
 ];
 
 /// A SQLite file as a store. Dropping it finishes what waits and closes the file.

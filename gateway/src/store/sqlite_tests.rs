@@ -102,6 +102,55 @@ fn a_file_of_a_newer_version_is_refused() {
 }
 
 #[test]
+fn a_file_of_the_version_before_keeps_what_its_dialogs_had() {
+    let (new, old) = (File::new(), File::new());
+    let mut pair = conformance::full();
+    commit(&SqliteStore::open(&new.0).unwrap(), None, &mut pair);
+    let before = Connection::open(&old.0).unwrap();
+    MIGRATIONS[..5].iter().for_each(|migration| before.execute_batch(migration).unwrap());
+    before.pragma_update(None, "user_version", 5).unwrap();
+    before.execute("ATTACH ?1 AS new", [new.0.to_str().unwrap()]).unwrap();
+    let of_pair = "pair_id, local, remote, remote_domain, version, serial, due_at, claimed_until";
+    before.execute_batch(&format!("INSERT INTO pair SELECT {of_pair} FROM new.pair")).unwrap();
+    for table in ["authorisation_in", "authorisation_out", "dialog", "presence", "owed_stanza"] {
+        before.execute_batch(&format!("INSERT INTO {table} SELECT * FROM new.{table}")).unwrap();
+    }
+    before.execute_batch("DELETE FROM sequence; INSERT INTO sequence SELECT * FROM new.sequence").unwrap();
+    drop(before);
+
+    let store = SqliteStore::open(&old.0).unwrap();
+    assert_eq!(load(&store, &pair.key), Some(pair.clone()));
+    let answered = pair.clone();
+    pair.outbound.dialogs[0].in_flight = None;
+    commit(&store, Some(&answered), &mut pair);
+    assert_eq!(load(&store, &pair.key), Some(pair));
+}
+
+#[test]
+fn a_step_that_only_notifies_writes_no_row_of_a_dialog() {
+    let file = File::new();
+    let connection = open(&Arc::new(file.0.clone())).unwrap();
+    let before = conformance::full();
+    let change = |before: Option<&Pair>, after: &Pair| {
+        let change = PairChange { before: before.cloned().map(Arc::new), after: Arc::new(after.clone()) };
+        match super::commit::commit(&connection, &[change], &mut None).unwrap()[..] {
+            [Committed::Stored { version }] => Pair { version, ..after.clone() },
+            ref other => panic!("{other:?}"),
+        }
+    };
+    let before = change(None, &before);
+    for write in ["INSERT", "UPDATE", "DELETE"] {
+        let refuse = "BEGIN SELECT RAISE(ABORT, 'written'); END";
+        connection.execute_batch(&format!("CREATE TRIGGER no_{write} BEFORE {write} ON dialog {refuse}")).unwrap();
+    }
+    let mut after = before.clone();
+    after.outbound.dialogs[1].dialog.dialog.local_cseq += 1;
+    after.outbound.dialogs[1].in_flight = None;
+    let after = change(Some(&before), &after);
+    assert_eq!(pairs::load(&connection, &after.key).unwrap(), Some(after));
+}
+
+#[test]
 fn a_file_that_cannot_be_made_is_refused() {
     let error = SqliteStore::open("/nonexistent/folder/gateway.db").unwrap_err();
     assert_eq!(error.fault, StoreFault::Inaccessible);

@@ -2,7 +2,7 @@
 
 use causeway_sip::dialog::{Dialog, NotifierDialog, SubscriberDialog};
 
-use super::{DialogColumns, Unreadable, event, read_call_id, read_event, read_tag};
+use super::{DialogColumns, Unreadable, event, read_call_id, read_event, read_tag, unreadable};
 use crate::presence::record::{InDialog, InFlight, OutDialog, Pair, Refresh};
 
 /// What is written of a dialog.
@@ -132,6 +132,34 @@ impl StoredDialog {
     }
 }
 
+/// What each NOTIFY changes of a dialog: `local_cseq`, `is_dirty`, `paced_until`, what is in flight (its CSeq, and when to send
+/// it again), `fetch_until`.
+type Notifying = (u32, bool, u64, Option<(u32, u64)>, Option<u64>);
+
+/// What each NOTIFY changes, of all dialogs of the SIP user's; nothing if there are none.
+pub(in crate::store) fn notifying(dialogs: &[OutDialog]) -> Option<String> {
+    let moved = |watcher: &OutDialog| -> Notifying {
+        let in_flight = watcher.in_flight.as_ref().map(|in_flight| (in_flight.cseq, in_flight.resend_at));
+        let local_cseq = watcher.dialog.dialog.local_cseq;
+        (local_cseq, watcher.is_dirty, watcher.paced_until, in_flight, watcher.fetch_until)
+    };
+    let all: Vec<Notifying> = dialogs.iter().map(moved).collect();
+    // Numbers and arrays of them have a form in JSON, all of them.
+    (!all.is_empty()).then(|| serde_json::to_string(&all).unwrap_or_default())
+}
+
+/// Puts it into the dialogs it was taken from, which are in the same order.
+pub(in crate::store) fn read_notifying(text: &str, dialogs: &mut [OutDialog]) -> Result<(), Unreadable> {
+    let all: Option<Vec<Notifying>> = serde_json::from_str(text).ok();
+    let all = all.filter(|all| all.len() == dialogs.len()).ok_or_else(|| unreadable("pair.notifying", text))?;
+    for (watcher, (local_cseq, is_dirty, paced_until, in_flight, fetch_until)) in dialogs.iter_mut().zip(all) {
+        watcher.dialog.dialog.local_cseq = local_cseq;
+        (watcher.is_dirty, watcher.paced_until, watcher.fetch_until) = (is_dirty, paced_until, fetch_until);
+        watcher.in_flight = in_flight.map(|(cseq, resend_at)| InFlight { cseq, resend_at });
+    }
+    Ok(())
+}
+
 /// How a dialog of the SIP user's is called.
 pub(in crate::store) fn name(watcher: &OutDialog) -> (&str, &str) {
     let dialog = &watcher.dialog.dialog;
@@ -151,6 +179,28 @@ pub(in crate::store) fn subscriber_key(dialog: &InDialog) -> Option<(&str, &str)
         InDialog::Trying { call_id, local_tag, .. } => Some((call_id.as_str(), local_tag.as_str())),
         InDialog::Live { dialog, .. } | InDialog::Closing { dialog, .. } => {
             Some((dialog.dialog.call_id.as_str(), dialog.dialog.local_tag.as_str()))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::conformance::full;
+
+    #[test]
+    fn what_each_notify_changes_is_read_back_and_nonsense_is_named() {
+        let written = full().outbound.dialogs;
+        let mut read = written.clone();
+        for watcher in &mut read {
+            watcher.dialog.dialog.local_cseq = 0;
+            (watcher.is_dirty, watcher.paced_until, watcher.in_flight, watcher.fetch_until) = (false, 0, None, Some(1));
+        }
+        read_notifying(&notifying(&written).unwrap(), &mut read).unwrap();
+        assert_eq!(read, written);
+        assert_eq!(notifying(&[]), None);
+        for nonsense in ["", "[]", "[[1,2],[3,4]]", "[[7,false,0,null,null]]"] {
+            assert_eq!(read_notifying(nonsense, &mut read).unwrap_err(), unreadable("pair.notifying", nonsense));
         }
     }
 }

@@ -44,18 +44,18 @@ pub(super) type Sql<T> = Result<T, Fault>;
 
 /// One pair. All that read the row of a pair name the columns that [`Head::read`] takes, in its order.
 pub(super) const PAIR: &str =
-    "SELECT pair_id, local, remote, version, serial, due_at FROM pair WHERE local = ?1 AND remote = ?2";
+    "SELECT pair_id, local, remote, version, serial, due_at, notifying FROM pair WHERE local = ?1 AND remote = ?2";
 
 /// What is due, the oldest first.
-pub(super) const DUE: &str = "SELECT pair_id, local, remote, version, serial, due_at FROM pair \
+pub(super) const DUE: &str = "SELECT pair_id, local, remote, version, serial, due_at, notifying FROM pair \
      WHERE due_at <= ?1 AND claimed_until <= ?1 ORDER BY due_at LIMIT ?2";
 
 /// A page of all pairs.
-pub(super) const PAGE: &str = "SELECT pair_id, local, remote, version, serial, due_at FROM pair \
+pub(super) const PAGE: &str = "SELECT pair_id, local, remote, version, serial, due_at, notifying FROM pair \
      WHERE (local, remote) > (?1, ?2) ORDER BY local, remote LIMIT ?3";
 
 /// A page of a domain's pairs.
-pub(super) const PAGE_OF_DOMAIN: &str = "SELECT pair_id, local, remote, version, serial, due_at FROM pair \
+pub(super) const PAGE_OF_DOMAIN: &str = "SELECT pair_id, local, remote, version, serial, due_at, notifying FROM pair \
      WHERE remote_domain = ?1 AND (local, remote) > (?2, ?3) ORDER BY local, remote LIMIT ?4";
 
 /// What belongs to a pair, each from a table of its own, with the columns in the order in which they are taken.
@@ -218,6 +218,7 @@ struct Head {
     version: u64,
     serial: u32,
     due_at: Option<u64>,
+    notifying: Option<String>,
 }
 
 impl Head {
@@ -230,6 +231,7 @@ impl Head {
             version: columns.unsigned()?,
             serial: columns.take()?,
             due_at: columns.unsigned_opt()?,
+            notifying: columns.take()?,
         })
     }
 }
@@ -241,6 +243,9 @@ fn load_rest(connection: &Connection, head: &Head) -> Sql<Pair> {
     load_in(connection, head.pair_id, &mut pair.inbound)?;
     load_out(connection, head.pair_id, &mut pair.outbound)?;
     load_dialogs(connection, head.pair_id, &mut pair)?;
+    if let Some(notifying) = &head.notifying {
+        row::read_notifying(notifying, &mut pair.outbound.dialogs)?;
+    }
     load_presence(connection, head.pair_id, &mut pair)?;
     let mut statement = connection.prepare_cached(OWED)?;
     let mut rows = statement.query([head.pair_id])?;
