@@ -3,7 +3,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -30,19 +30,20 @@ use crate::peer::{fault, until};
 /// How long a stanza to an edge may wait.
 const STANZA_PATIENCE: Duration = Duration::from_secs(20);
 
-/// The flight that is being measured, if any; set between runs.
+/// The flight that is being measured, if any; set between runs. Those who read it do not wait for each other: a thread of
+/// the lowest priority that holds a lock holds it for long.
 #[derive(Clone, Default)]
-pub struct Stage(Arc<Mutex<Option<Arc<Flight>>>>);
+pub struct Stage(Arc<RwLock<Option<Arc<Flight>>>>);
 
 impl Stage {
     /// From now on this one is measured.
     pub fn set(&self, flight: &Arc<Flight>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(flight));
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(flight));
     }
 
     /// The one that is measured.
     pub fn flight(&self) -> Option<Arc<Flight>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

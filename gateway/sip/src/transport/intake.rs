@@ -20,6 +20,10 @@ const SLOTS: usize = 8;
 /// flood at once hold one read each and these, and are not read any further.
 const SPARE: usize = 1024;
 
+/// Messages of one socket that its turn brings at most, where they came in several reads: what little has come of a socket
+/// while it stood in line goes with its first, and does not wait for turns of its own. As many as a read of 16 KiB brings.
+const QUANTUM: usize = 32;
+
 /// Room in the line of the sparse ones: for as many as are open. Those that have ended stand there as well until the engine
 /// knows of it, so whoever finds no room waits.
 const ROOM: usize = MAX_ACCEPTED + MAX_OPENED;
@@ -162,7 +166,7 @@ impl Slots {
 
 impl Slot<'_> {
     /// Hands a batch in.
-    pub(super) fn send(self, batch: Vec<Inbound>) -> Result<(), Closed> {
+    pub(super) fn send(self, mut batch: Vec<Inbound>) -> Result<(), Closed> {
         let Self { socket, permit, place } = self;
         let (sparse, others) = (&socket.entrance.sparse, &socket.entrance.others);
         if sparse.is_closed() {
@@ -170,6 +174,13 @@ impl Slot<'_> {
         }
         let stands_in_line = {
             let mut batches = socket.lock();
+            if let Some((last, _)) = batches.back_mut()
+                && last.len() + batch.len() <= QUANTUM
+            {
+                // Its places stay free.
+                last.append(&mut batch);
+                return Ok(());
+            }
             batches.push_back((batch, matches!(place, Place::Behind(_))));
             batches.len() > 1
         };
@@ -248,15 +259,27 @@ mod tests {
         Pin::new(waits).poll(&mut Context::from_waker(Waker::noop())).is_pending()
     }
 
+    /// As much as a turn brings at most.
     fn batch(number: u64) -> Vec<Inbound> {
+        (0..QUANTUM).map(|_| Inbound::Unsent { tag: SendTag(number) }).collect()
+    }
+
+    /// A single message.
+    fn little(number: u64) -> Vec<Inbound> {
         vec![Inbound::Unsent { tag: SendTag(number) }]
     }
 
+    fn numbers(batch: &[Inbound]) -> Vec<u64> {
+        let number = |message: &Inbound| match message {
+            Inbound::Unsent { tag } => tag.0,
+            _ => panic!("another message: {message:?}"),
+        };
+        batch.iter().map(number).collect()
+    }
+
+    /// The number of a batch.
     fn number(batch: &[Inbound]) -> u64 {
-        match batch {
-            [Inbound::Unsent { tag }] => tag.0,
-            _ => panic!("another batch: {batch:?}"),
-        }
+        numbers(batch)[0]
     }
 
     #[test]
@@ -300,6 +323,22 @@ mod tests {
             }
             fill();
         }
+    }
+
+    #[test]
+    fn what_little_comes_of_a_socket_while_it_stands_in_line_goes_with_its_first_and_takes_no_places() {
+        let (entrance, mut intake) = open();
+        let slots = entrance.slots();
+        for tag in 0..=QUANTUM as u64 {
+            slots.try_reserve().unwrap().send(little(tag)).unwrap();
+        }
+        slots.try_reserve().unwrap().send(little(100)).unwrap();
+        assert_eq!(slots.0.free.available_permits(), SLOTS - 2);
+        assert_eq!(entrance.spare.available_permits(), SPARE - 1);
+        assert!(numbers(&intake.try_recv().unwrap()).into_iter().eq(0..QUANTUM as u64));
+        assert_eq!(numbers(&intake.try_recv().unwrap()), [QUANTUM as u64, 100]);
+        assert!(intake.try_recv().is_none());
+        assert_eq!((slots.0.free.available_permits(), entrance.spare.available_permits()), (SLOTS, SPARE));
     }
 
     #[test]
