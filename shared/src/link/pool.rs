@@ -234,7 +234,8 @@ impl<T: Routed> Pool<T> {
         Ok(())
     }
 
-    /// Gives up what has waited too long for a peer, and names the peers that stalled.
+    /// Gives up what has waited too long for a peer, names the peers that stalled, and lets flows go on that stood aside.
+    /// To be called some times in a second.
     pub fn expire(&mut self, now: Instant, out: &mut Vec<Effect<T>>) {
         let (affinity, held) = (&mut self.affinity, &mut self.held);
         let mut sift = |queue: &mut FairQueue<Entry<T>>, mut shares: Option<&mut Shares>| {
@@ -254,13 +255,19 @@ impl<T: Routed> Pool<T> {
         };
         sift(&mut self.homeless, None);
         self.peers.values_mut().for_each(|peer| sift(&mut peer.queue, Some(&mut peer.shares)));
+        let mut resumed = Vec::new();
         for (id, peer) in &mut self.peers {
+            for flow in peer.shares.resumed(now) {
+                peer.queue.resume(flow);
+                resumed.push(*id);
+            }
             if peer.sender.outstanding() == 0 {
                 peer.silent_since = None;
             } else if *peer.silent_since.get_or_insert(now) + STALLED_AFTER <= now {
                 out.push(Effect::Stalled(*id));
             }
         }
+        resumed.into_iter().for_each(|id| self.pump(id, now, out));
     }
 
     /// Gives up everything that waits, for nobody will take it any more; what peers have, they finish.

@@ -200,6 +200,19 @@ fn a_flood_of_one_partner_does_not_hold_up_another() {
 }
 
 #[test]
+fn stanzas_that_nobody_answers_do_not_hold_up_the_next_of_their_flow() {
+    let mut rig = Rig::new();
+    let gateway = rig.attach("gateway", 1024);
+    rig.offer("wingtip-1", 0);
+    rig.acknowledge(gateway, 1);
+    (0..100).for_each(|number| rig.offer("fabrikam-1", number));
+    let before = rig.sent.len();
+    assert!(before < 101, "the flow has its share");
+    rig.expire(Duration::from_secs(1));
+    assert!(rig.sent.len() > before, "and goes on by and by");
+}
+
+#[test]
 fn what_a_lost_peer_may_have_delivered_waits_longer_for_one_that_knows() {
     let mut rig = Rig::new();
     let first = rig.attach("gw1", 10);

@@ -6,6 +6,10 @@
 //! timed. What the least is cannot be seen while a flow itself keeps the road full, so it is measured anew with
 //! [`FLOOR`] in flight, at first and every `MEASURED_FOR` (as BBR does with its ProbeRTT).
 //!
+//! What is not answered for long does not stand before others, it waits for an end of its own, such as the last timer of an
+//! addressee who does not answer. It counts for `COUNTED_FOR` and then no more, or a few such ones would hold up all else
+//! of their flow. Together with them a flow that is not alone has half of the window.
+//!
 //! [`Shares`] has those of one peer. A flow that is alone may have the whole window.
 
 use std::collections::HashMap;
@@ -21,6 +25,12 @@ const QUEUED: usize = 32;
 /// How long the least answering time is believed: routes and loads change.
 const MEASURED_FOR: Duration = Duration::from_secs(10);
 
+/// The same in answering times, where these are long: growing takes some rounds.
+const MEASURED_FOR_ROUNDS: u32 = 32;
+
+/// How long a stanza without an answer counts, twice that at most: longer than answers take of any road on earth.
+const COUNTED_FOR: Duration = Duration::from_millis(250);
+
 /// Answers that are timed for it, one in each round: a single one may have met a pause of the machine.
 const MEASUREMENTS: u32 = 8;
 
@@ -32,6 +42,7 @@ const REMEMBERED: Duration = Duration::from_secs(10);
 struct Share {
     flow: u64,
     in_flight: usize,
+    counted: Counted,
     /// Stanzas that wait for the share or are in flight; without any it is free.
     held: usize,
     limit: usize,
@@ -41,6 +52,46 @@ struct Share {
     is_used: bool,
     /// Whether something of it stands aside until an answer comes.
     waits: bool,
+}
+
+/// Stanzas in flight that were sent of late.
+#[derive(Debug, Clone, Copy)]
+struct Counted {
+    since: Instant,
+    /// Those since then, and those of as long a time before: the least number, and how many.
+    late: (u64, usize),
+    early: (u64, usize),
+}
+
+impl Counted {
+    const NONE: (u64, usize) = (u64::MAX, 0);
+
+    const fn new(now: Instant) -> Self {
+        Self { since: now, late: Self::NONE, early: Self::NONE }
+    }
+
+    fn sent(&mut self, seq: u64) {
+        let (first, count) = self.late;
+        self.late = (first.min(seq), count + 1);
+    }
+
+    fn answered(&mut self, seq: u64) {
+        let of = if seq >= self.late.0 { &mut self.late } else { &mut self.early };
+        if seq >= of.0 {
+            of.1 = of.1.saturating_sub(1);
+        }
+    }
+
+    /// How many there are now.
+    fn at(&mut self, now: Instant) -> usize {
+        let passed = now.saturating_duration_since(self.since);
+        if passed >= COUNTED_FOR {
+            self.early = if passed >= 2 * COUNTED_FOR { Self::NONE } else { self.late };
+            self.late = Self::NONE;
+            self.since = now;
+        }
+        self.late.1 + self.early.1
+    }
 }
 
 /// The stanza that a round times.
@@ -62,9 +113,10 @@ enum Stage {
 }
 
 impl Share {
-    const fn new(flow: u64) -> Self {
+    const fn new(flow: u64, now: Instant) -> Self {
         let stage = Stage::Measures { rounds: MEASUREMENTS, least: Duration::MAX, then: FLOOR };
-        Self { flow, in_flight: 0, held: 0, limit: FLOOR, stage, timed: None, is_used: false, waits: false }
+        let counted = Counted::new(now);
+        Self { flow, in_flight: 0, counted, held: 0, limit: FLOOR, stage, timed: None, is_used: false, waits: false }
     }
 
     /// Others came back after a while: what was measured without regard for them does not count.
@@ -91,6 +143,11 @@ impl Share {
         }
     }
 
+    /// Whether one more of it may be sent beside others.
+    fn admits(&mut self, now: Instant, window: usize) -> bool {
+        self.counted.at(now) < self.limit && self.in_flight < window.div_ceil(2)
+    }
+
     /// One answer of a round took so long.
     fn timed(&mut self, took: Duration, now: Instant, window: usize) {
         self.stage = match self.stage {
@@ -103,7 +160,9 @@ impl Share {
                     Stage::Knows { least, since: now }
                 }
             }
-            Stage::Knows { since, .. } if since + MEASURED_FOR <= now => {
+            Stage::Knows { least, since }
+                if since + MEASURED_FOR.max(least.saturating_mul(MEASURED_FOR_ROUNDS)) <= now =>
+            {
                 let then = std::mem::replace(&mut self.limit, FLOOR);
                 Stage::Measures { rounds: MEASUREMENTS, least: Duration::MAX, then }
             }
@@ -164,7 +223,7 @@ impl Shares {
         }
         let is_recent = self.shares.get(self.recent).is_some_and(|share| share.flow == flow && share.held > 0);
         if !is_recent {
-            self.recent = self.place(flow);
+            self.recent = self.place(flow, now);
         }
         if let Some(share) = self.shares.get_mut(self.recent) {
             share.held += 1;
@@ -176,7 +235,7 @@ impl Shares {
     pub fn admits(&mut self, place: Place, now: Instant) -> bool {
         let is_contended = self.is_contended(now);
         let Some(share) = self.shares.get_mut(place.0) else { return true };
-        let admits = !is_contended || share.in_flight < share.limit;
+        let admits = !is_contended || share.admits(now, self.window);
         share.is_used |= !admits;
         share.waits = !admits;
         admits
@@ -191,6 +250,7 @@ impl Shares {
     pub fn sent(&mut self, place: Place, seq: u64, now: Instant) {
         if let Some(share) = self.shares.get_mut(place.0) {
             share.in_flight += 1;
+            share.counted.sent(seq);
             share.timed.get_or_insert(Timed { seq, sent_at: now, overtaken_by: 0 });
         }
     }
@@ -200,10 +260,21 @@ impl Shares {
         let is_contended = self.is_contended(now);
         let Some(share) = self.shares.get_mut(place.0) else { return false };
         share.in_flight = share.in_flight.saturating_sub(1);
+        share.counted.answered(seq);
         share.in_round(seq, now, is_contended.then_some(self.window));
         let waited = std::mem::replace(&mut share.waits, false);
         self.leave(place);
         waited
+    }
+
+    /// Flows that stood aside and may go on although no answer came. To be asked some times in a second.
+    pub fn resumed(&mut self, now: Instant) -> impl Iterator<Item = u64> {
+        let (is_contended, window) = (self.is_contended(now), self.window);
+        self.shares.iter_mut().filter_map(move |share| {
+            let resumes = share.waits && (!is_contended || share.admits(now, window));
+            share.waits &= !resumes;
+            resumes.then_some(share.flow)
+        })
     }
 
     /// A stanza is no more held.
@@ -221,14 +292,14 @@ impl Shares {
     }
 
     /// The place of a flow that may have nothing yet.
-    fn place(&mut self, flow: u64) -> usize {
+    fn place(&mut self, flow: u64, now: Instant) -> usize {
         if let Some(place) = self.places.get(&flow) {
             return *place;
         }
         let place = self.free.pop().unwrap_or(self.shares.len());
         match self.shares.get_mut(place) {
-            Some(share) => *share = Share::new(flow),
-            None => self.shares.push(Share::new(flow)),
+            Some(share) => *share = Share::new(flow, now),
+            None => self.shares.push(Share::new(flow, now)),
         }
         self.places.insert(flow, place);
         place

@@ -134,6 +134,68 @@ fn a_stanza_whose_answer_takes_far_longer_than_others_is_not_waited_for() {
 }
 
 #[test]
+fn what_is_not_answered_holds_up_nothing_else_of_its_flow_for_longer_than_half_a_second() {
+    let mut shares = Shares::new(WINDOW);
+    let mut now = Instant::now();
+    shares.hold(QUIET, now);
+    let place = shares.hold(FLOOD, now);
+    let mut next = 0;
+    let mut send = |shares: &mut Shares, now| {
+        let mut sent = 0;
+        while shares.admits(place, now) {
+            shares.hold(FLOOD, now);
+            shares.sent(place, next, now);
+            (next, sent) = (next + 1, sent + 1);
+        }
+        sent
+    };
+    // No answer ever comes, and somebody else is there all the time.
+    assert_eq!(send(&mut shares, now), FLOOR);
+    let (mut sent, mut held_up) = (FLOOR, 0);
+    for _ in 0..100 {
+        now += Duration::from_millis(100);
+        shares.hold(QUIET, now);
+        shares.hold(FLOOD, now);
+        let resumed: Vec<u64> = shares.resumed(now).collect();
+        assert_eq!(shares.waits(place), resumed.is_empty());
+        let more = send(&mut shares, now);
+        assert_eq!(more > 0, resumed == [FLOOD]);
+        held_up = if more > 0 { 0 } else { held_up + 1 };
+        assert!(held_up < 6 || sent == WINDOW / 2, "{held_up}");
+        sent += more;
+    }
+    assert_eq!(sent, WINDOW / 2, "the other half is for others");
+    assert!(shares.answered(place, 0, now), "an answer makes room");
+    assert_eq!(send(&mut shares, now), 1);
+}
+
+#[test]
+fn only_what_was_sent_of_late_counts() {
+    let now = Instant::now();
+    let mut counted = Counted::new(now);
+    [5, 7, 9].into_iter().for_each(|seq| counted.sent(seq));
+    assert_eq!(counted.at(now + COUNTED_FOR), 3);
+    [11, 12].into_iter().for_each(|seq| counted.sent(seq));
+    [7, 12, 4].into_iter().for_each(|seq| counted.answered(seq));
+    assert_eq!(counted.at(now + COUNTED_FOR), 3);
+    assert_eq!(counted.at(now + 2 * COUNTED_FOR), 1);
+    // Those that do not count any more are not taken off, either.
+    [5, 9].into_iter().for_each(|seq| counted.answered(seq));
+    assert_eq!(counted.at(now + 2 * COUNTED_FOR), 1);
+    assert_eq!(counted.at(now + 9 * COUNTED_FOR), 0);
+}
+
+#[test]
+fn over_a_road_of_seconds_a_flow_grows_too() {
+    let mut road = Road::new(Duration::from_secs(2), 200 * MICRO);
+    road.flood(Duration::from_secs(60), false);
+    let began = road.next;
+    road.flood(Duration::from_secs(20), false);
+    // Half of the window in each two seconds, without those of the other.
+    assert!(road.next - began >= 4_000, "{} in 20 seconds", road.next - began);
+}
+
+#[test]
 fn a_place_is_free_when_nothing_of_its_flow_is_held() {
     let mut shares = Shares::new(WINDOW);
     let now = Instant::now();
