@@ -47,6 +47,10 @@ const TURN: usize = 256;
 /// waits there, so that they find room at once beside a flood.
 const HELD_IN_TURNS: usize = HELD_COST / 2;
 
+/// Partners who are passed over each time something is finished, before the look for one whom there is room for ends: it
+/// goes on with those behind them the next time.
+const PASSED_OVER: usize = 16;
+
 /// What only the edge's direction of the link has.
 #[derive(Debug, Default)]
 pub(super) struct EdgeExtra {
@@ -478,6 +482,7 @@ impl State {
     fn admit_waiting(&mut self, now: Instant) {
         let mut passed_over = Vec::new();
         while self.pool.held() < HELD_COST
+            && passed_over.len() < PASSED_OVER
             && let Some((cost, part)) = self.waiting.front()
         {
             let flow = flow_of(&part.context);
