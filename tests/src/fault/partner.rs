@@ -53,9 +53,6 @@ const HELD: Duration = Duration::from_secs(100);
 /// unanswered so long.
 const SILENCE: Duration = Duration::from_secs(40);
 
-/// What was written so short before a stream broke was on the wire, or in an edge that died: nobody knows of it.
-const ON_THE_WIRE: Duration = Duration::from_millis(100);
-
 const MANAGEMENT: &str = "urn:xmpp:sm:3";
 
 /// What a partner is.
@@ -247,9 +244,8 @@ impl Writer {
                 for (number, sent, text) in carried.unacknowledged {
                     if number > 0 && (self.habits.counts || sent.elapsed() < HELD) {
                         self.ledger.over(number);
-                    } else if number == 0 && (self.habits.counts || sent.elapsed() < ON_THE_WIRE) {
-                        // A server that counts says once more what was not counted, where nobody would hear of an error. Of
-                        // one that does not, it is lost, and the next change of its users tells the truth.
+                    } else if number == 0 && self.habits.counts {
+                        // A server that counts says once more what was not counted, where nobody would hear of an error.
                         self.again.push(text);
                     }
                 }
