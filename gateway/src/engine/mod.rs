@@ -3,7 +3,7 @@
 //! [`Engine`] owns the SIP endpoint and knows every stanza and request under way, so that each accepted one ends exactly
 //! once: delivered, or answered with the reason. One file per road: `messages` (pager messages), `pairs` (presence,
 //! through the store), `requests` (SIP in and out, next hops), `sessions` (chats in INVITE dialogs), `queries` (iq),
-//! `echo` (the echo contact), `operator` (what is asked from inside), `duties` (what one gateway of a pool does for all). `lanes`, `records` and `conversations` are its memory. The shell is `crate::shell`.
+//! `echo` (the echo contact), `operator` (what is asked from inside), `duties` (what one gateway of a pool does for all), `reach` and `edges` (partners and edges that are gone). `lanes`, `records` and `conversations` are its memory. The shell is `crate::shell`.
 //!
 //! Not here: what a message or document means in the other protocol (`translate`), what a pair's state becomes
 //! (`presence`), whether something may pass (`policy`).
@@ -39,6 +39,7 @@ mod conversations;
 mod crowd;
 mod duties;
 mod echo;
+mod edges;
 mod hops;
 mod lanes;
 mod messages;
@@ -201,6 +202,7 @@ pub struct Engine {
     tell_next_at: Option<Instant>,
     sweep: sweep::Sweep,
     reach: reach::Reach,
+    edges: edges::Edges,
     hops: hops::Hops,
 }
 
@@ -268,6 +270,7 @@ impl Engine {
             tell_next_at: None,
             sweep: sweep::Sweep::default(),
             reach: reach::Reach::default(),
+            edges: edges::Edges::default(),
             hops: hops::Hops::default(),
         }
     }
@@ -302,7 +305,8 @@ impl Engine {
                 }
             }
             Input::Link(LinkEvent::Verdicts(verdicts)) => self.metrics.edge_verdicts(&verdicts),
-            Input::Link(LinkEvent::EdgeUp(_) | LinkEvent::EdgeDown(_)) => {}
+            Input::Link(LinkEvent::EdgeUp(edge)) => self.edge_came(&edge),
+            Input::Link(LinkEvent::EdgeDown(edge, parting)) => self.edge_went(&edge, parting, now),
             Input::Sip(inputs) => {
                 for input in inputs {
                     self.endpoint.handle(input, now.instant, &mut self.sip_out);
@@ -328,8 +332,9 @@ impl Engine {
         let others = [self.lanes.deadline(), self.conversations.deadline(), self.next_claim, self.tell_next_at];
         let switch = self.switch.as_ref().and_then(Switch::deadline);
         let machines = [self.endpoint.deadline(), self.sessions.deadline(), switch];
-        let care = [self.pairs.deadline(), self.sweep.next_at, self.reach.deadline(), self.alive.deadline()];
-        others.into_iter().chain(machines).chain(care).chain([self.hops.ask_at, self.rounds.count_at]).flatten().min()
+        let gone = [self.reach.deadline(), self.edges.deadline(), self.hops.ask_at];
+        let care = [self.pairs.deadline(), self.sweep.next_at, self.alive.deadline(), self.rounds.count_at];
+        others.into_iter().chain(machines).chain(gone).chain(care).flatten().min()
     }
 
     /// How it stands after a turn that began then.
@@ -483,6 +488,7 @@ impl Engine {
         self.say_alive(now, out);
         self.count_anew(now, out);
         self.ping_silent(now, out);
+        self.expire_edges(now, out);
         self.ask_hops(now, out);
     }
 }

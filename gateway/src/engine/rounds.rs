@@ -47,6 +47,8 @@ pub enum News {
     All(PairInput),
     /// Whether its SIP user may reach partners, if these settings said otherwise.
     Access(Arc<Settings>),
+    /// An edge died: which, and when.
+    Edge(Arc<str>),
     /// Nothing: this gateway counts what there is.
     Count,
 }
@@ -66,6 +68,7 @@ impl Round {
         let (kind, token) = match &self.news {
             News::Count => return None,
             News::Access(_) => ("access", occasion.to_owned()),
+            News::Edge(which) => ("edge", which.to_string()),
             News::All(PairInput::StreamLost) => stream("lost"),
             News::All(PairInput::StreamBack) => stream("back"),
             News::All(input) => ("partner", format!("{occasion} {}", label(input))),
@@ -109,6 +112,15 @@ struct Turn {
 }
 
 impl Rounds {
+    /// A round that waits and will do what this one does: edges may die again and again, and a long round before them.
+    fn covering(&mut self, round: &Round) -> Option<&mut Turn> {
+        let under_way = usize::from(self.is_asked);
+        self.turns.iter_mut().skip(under_way).find(|turn| {
+            let is_alike = matches!((&turn.round.news, &round.news), (News::Edge(_), News::Edge(_)));
+            is_alike && turn.round.domain == round.domain && turn.after.is_none()
+        })
+    }
+
     /// Whether none waits.
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
@@ -125,7 +137,11 @@ impl Engine {
             // What comes later makes an end of it.
             self.rounds.untold.retain(|(untold, _)| untold != name);
         }
-        self.rounds.turns.push_back(Turn { round, after: None, duty, is_mine, ask_at: None });
+        let turn = Turn { round, after: None, duty, is_mine, ask_at: None };
+        match self.rounds.covering(&turn.round) {
+            Some(waiting) => *waiting = turn,
+            None => self.rounds.turns.push_back(turn),
+        }
     }
 
     /// A round that is this gateway's and nobody else's.
@@ -268,6 +284,7 @@ impl Engine {
             let input = match &round.news {
                 News::All(input) => Some(input.clone()),
                 News::Access(before) => self.change_of_access(before, &pair.key),
+                News::Edge(_) => Some(PairInput::EdgeLost),
                 News::Count => None,
             };
             self.to_tell.extend(input.map(|input| (pair.key, input)));
@@ -282,7 +299,7 @@ impl Engine {
             && let Some((key, input)) = self.to_tell.pop_front()
         {
             let rate = match input {
-                PairInput::StreamBack => PROBE_RATE,
+                PairInput::StreamBack | PairInput::EdgeLost => PROBE_RATE,
                 _ => ROUND_RATE,
             };
             pause += Duration::from_secs(1) / rate;

@@ -12,6 +12,7 @@ use causeway_sip::target::{FlowId, Source, Target, TransportKind};
 use causeway_sip::uri::Uri;
 
 use super::*;
+use crate::link::{EdgeProcess, Parting};
 use crate::policy::Domains;
 use crate::policy::access::ExternalAccess;
 use crate::presence::PresenceSettings;
@@ -27,6 +28,10 @@ struct Rig {
     is_store_mute: bool,
     /// Notes what passes, where a test looks at that.
     recorder: Option<crate::trace::Recorder>,
+}
+
+fn edge(origin: u64) -> EdgeProcess {
+    EdgeProcess { name: "edge1".to_owned(), origin }
 }
 
 impl Rig {
@@ -105,6 +110,12 @@ impl Rig {
             }
             self.handle(Input::Committed(keys, Ok(committed)));
         }
+    }
+
+    /// This process of an edge is gone without a word.
+    fn edge_dies(&mut self, origin: u64, partners: &[&str]) {
+        let partners = partners.iter().map(|domain| DomainName::parse(domain).unwrap()).collect();
+        self.handle(Input::Link(LinkEvent::EdgeDown(edge(origin), Parting::Lost(partners))));
     }
 
     /// A stanza of a partner arrives; returns its number.

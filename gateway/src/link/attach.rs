@@ -13,7 +13,6 @@ use causeway_proto::link::v1 as proto;
 use causeway_proto::link::v1::link_client::LinkClient;
 use causeway_shared::link::convert::{self, FrameFault};
 use causeway_shared::link::freshness::{AT_WORK_EVERY, Freshness};
-use causeway_shared::link::fullness::Fullness;
 use causeway_shared::link::outgoing::Parts;
 use causeway_shared::link::pool::PeerId;
 use causeway_shared::link::recent::Arrival;
@@ -37,7 +36,7 @@ use tower::service_fn;
 use super::client::unix_ms;
 use super::hub::{Edge, GatewayExtra, GatewayOutgoing};
 use super::live::EdgeFacts;
-use super::{Duty, LinkEvent, Receipt, Shared, StanzaIn};
+use super::{Duty, EdgeProcess, LinkEvent, Parting, Receipt, Shared, StanzaIn};
 
 /// How long TCP, TLS and the first frame may take together.
 const ATTACH_PATIENCE: Duration = Duration::from_secs(10);
@@ -126,10 +125,10 @@ pub(super) async fn attach(shared: &Arc<Shared>, address: SocketAddr) -> Result<
     };
     tracing::info!(edge = facts.name, %address, "attached to the edge");
     let (name, end) = (facts.name.clone(), Arc::new(Notify::new()));
-    let fullness = Fullness::default();
-    let edge = Edge { facts, outgoing: Arc::clone(&outgoing), fullness, end: Arc::clone(&end) };
+    let edge = Edge::new(facts, Arc::clone(&outgoing), Arc::clone(&end));
     let (id, outcomes) = shared.hub.attach(edge, hello.window, told, Instant::now());
-    let _engine_gone = shared.events.send(LinkEvent::EdgeUp(name.clone())).await;
+    let process = EdgeProcess { name: name.clone(), origin };
+    let _engine_gone = shared.events.send(LinkEvent::EdgeUp(process.clone())).await;
     shared.tell(outcomes).await;
     let mut attachment = Attachment {
         shared: Arc::clone(shared),
@@ -171,8 +170,15 @@ pub(super) async fn attach(shared: &Arc<Shared>, address: SocketAddr) -> Result<
     };
     shared.probes.lost(id);
     shared.reports.lost(id);
-    let outcomes = shared.hub.detach(id, Instant::now());
-    let _engine_gone = shared.events.send(LinkEvent::EdgeDown(name)).await;
+    let (outcomes, shown) = shared.hub.detach(id, Instant::now());
+    let parting = match &ended {
+        Ok(()) => Parting::InOrder,
+        Err(_) => {
+            let heard = attachment.contexts.into_values().map(|context| context.pair.remote.clone());
+            Parting::Lost(heard.chain(shown).collect())
+        }
+    };
+    let _engine_gone = shared.events.send(LinkEvent::EdgeDown(process, parting)).await;
     shared.tell(outcomes).await;
     ended
 }

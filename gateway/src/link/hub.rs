@@ -4,12 +4,13 @@
 //! events that the engine reads.
 
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use causeway_proto::link::v1 as proto;
+use causeway_shared::domain::DomainName;
 use causeway_shared::jid::Jid;
 use causeway_shared::link::deliveries::Deliveries;
 use causeway_shared::link::fullness::{Fullness, WindowFacts, by_name};
@@ -120,9 +121,23 @@ pub(super) type Outcomes = Vec<(u64, Outcome)>;
 pub(super) struct Edge {
     pub(super) facts: EdgeFacts,
     pub(super) outgoing: Arc<GatewayOutgoing>,
-    pub(super) fullness: Fullness,
+    fullness: Fullness,
     /// Told when the call must end.
     pub(super) end: Arc<Notify>,
+    /// The partners to whom presence was sent by it; no more than there are.
+    shown: HashSet<DomainName>,
+}
+
+impl Edge {
+    pub(super) fn new(facts: EdgeFacts, outgoing: Arc<GatewayOutgoing>, end: Arc<Notify>) -> Self {
+        Self { facts, outgoing, fullness: Fullness::default(), end, shown: HashSet::new() }
+    }
+
+    fn sends(&mut self, kind: StanzaKind, to: &Jid) {
+        if kind == StanzaKind::Presence && !self.shown.contains(to.domain()) {
+            self.shown.insert(to.domain_name());
+        }
+    }
 }
 
 /// The hub.
@@ -166,15 +181,18 @@ impl Hub {
         (id, self.perform(state, now))
     }
 
-    /// An edge is gone; what it had not acknowledged goes to the others or waits.
-    pub(super) fn detach(&self, id: PeerId, now: Instant) -> Outcomes {
+    /// An edge is gone; what it had not acknowledged goes to the others or waits. Returns the partners, too, to whom
+    /// presence was sent by it.
+    pub(super) fn detach(&self, id: PeerId, now: Instant) -> (Outcomes, HashSet<DomainName>) {
         let mut state = self.lock();
-        if let Some(edge) = state.edges.remove(&id) {
+        let edge = state.edges.remove(&id);
+        let shown = edge.map(|edge| {
             edge.outgoing.cut();
-        }
+            edge.shown
+        });
         state.deliveries.lost(id);
         state.step(|pool, effects| pool.detach(id, now, effects));
-        self.perform(state, now)
+        (self.perform(state, now), shown.unwrap_or_default())
     }
 
     /// An edge wants nothing new.
@@ -371,8 +389,12 @@ impl Hub {
             match effect {
                 Effect::Transmit { peer, seq } => {
                     let Some((pending, redelivered)) = pool.item(peer, seq) else { continue };
-                    let name = edges.get(&peer).map_or("", |edge| &edge.facts.name);
-                    let StanzaOut { key, trace, .. } = pending.stanza;
+                    let StanzaOut { key, trace, kind, ref to, .. } = pending.stanza;
+                    let edge = edges.get_mut(&peer).map(|edge| {
+                        edge.sends(kind, to);
+                        &*edge
+                    });
+                    let name = edge.map_or("", |edge| &edge.facts.name);
                     let trace = deliveries.begin(key, trace, peer, name, redelivered);
                     let stanza = self.link_stanza(pending, redelivered, trace, now);
                     let stanza = convert::stanza_to_proto(&stanza, seq, 0);

@@ -4,10 +4,12 @@
 //! loss with a growing pause. Stanzas of a lost edge go to another or wait, within their patience. A stanza that an
 //! edge sends again is not worked on twice.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use causeway_shared::domain::DomainName;
 use causeway_shared::jid::Jid;
 use causeway_shared::link::fullness::WindowFacts;
 use causeway_shared::link::recent::{Recent, StanzaKey};
@@ -74,9 +76,27 @@ pub enum LinkEvent {
     /// Something that partners' operators or ours should know; it is kept and logged already.
     Verdicts(Vec<News>),
     /// An edge took us in.
-    EdgeUp(String),
+    EdgeUp(EdgeProcess),
     /// An edge is gone.
-    EdgeDown(String),
+    EdgeDown(EdgeProcess, Parting),
+}
+
+/// An edge, and which of its processes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EdgeProcess {
+    /// What the edge calls itself, over restarts.
+    pub name: String,
+    /// Names the process, as [`StanzaIn::origin`] does.
+    pub origin: u64,
+}
+
+/// How an attachment to an edge ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Parting {
+    /// One of the two asked for it, and all had been said.
+    InOrder,
+    /// Without a word: the edge may have died. These partners have sent something by it, or have been sent presence.
+    Lost(BTreeSet<DomainName>),
 }
 
 /// A partner's stanza.

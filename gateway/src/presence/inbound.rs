@@ -138,6 +138,15 @@ impl Step<'_, '_> {
         }
     }
 
+    /// Tells what he has been told already, as if he had asked: he may not have heard it.
+    pub(super) fn tell_anew(&mut self) {
+        let inbound = &self.pair.inbound;
+        let is_known = matches!(inbound.dialog, InDialog::Live { is_active: true, .. }) && inbound.is_told;
+        if is_known && inbound.authorisation == InAuthorisation::Authorised {
+            self.answer_probe("", None);
+        }
+    }
+
     /// Answers from memory: each device, or that there is none.
     fn answer_probe(&mut self, id: &str, resource: Option<&str>) {
         let mirrored = Some(id.to_owned()).filter(|id| !id.is_empty());

@@ -132,6 +132,8 @@ pub enum PairInput {
     StreamLost,
     /// A stream to the XMPP domain is up again.
     StreamBack,
+    /// An edge died that had streams of the XMPP domain: what either side said last may have died with it.
+    EdgeLost,
     /// The partner has another type now, which the context names.
     PartnerChanged,
     /// The domain is no partner any more.
@@ -230,6 +232,7 @@ impl Pair {
             PairInput::Due => step.due(),
             PairInput::StreamLost => step.stream_lost(),
             PairInput::StreamBack => step.stream_back(),
+            PairInput::EdgeLost => step.edge_lost(),
             PairInput::PartnerChanged => step.partner_changed(),
             PairInput::PartnerRemoved => step.partner_removed(),
             PairInput::AccessLost => step.access_lost(),
@@ -430,8 +433,9 @@ impl Step<'_, '_> {
         self.revoke_inbound();
     }
 
-    fn restart(&mut self, before_ms: u64) {
-        // What he said while nobody listened is not known. Where nobody watches, her next SUBSCRIBE asks.
+    /// Asks him for his state, for what he said while nobody listened is not known. Where nobody watches, her next
+    /// SUBSCRIBE asks.
+    fn ask_anew(&mut self) {
         if self.pair.outbound.authorisation == OutAuthorisation::To {
             if self.pair.outbound.dialogs.is_empty() {
                 self.pair.outbound.resources.clear();
@@ -439,6 +443,15 @@ impl Step<'_, '_> {
                 self.say(PresenceKind::Probe);
             }
         }
+    }
+
+    fn edge_lost(&mut self) {
+        self.ask_anew();
+        self.tell_anew();
+    }
+
+    fn restart(&mut self, before_ms: u64) {
+        self.ask_anew();
         let now = self.now();
         let is_lost = |until, patience| refresh::is_of_before(until, patience, before_ms, now);
         for owed in self.pair.owed.iter_mut().filter(|owed| is_lost(owed.resend_at, refresh::OUTCOME_PATIENCE_MS)) {

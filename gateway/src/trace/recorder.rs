@@ -21,7 +21,7 @@ use causeway_sip::target::Source;
 use super::ring::{MAX_BYTES, MAX_EVENT_BYTES, MAX_EVENTS, Page, Ring};
 use super::{Fact, SipPeer, msrp};
 use crate::engine::{Input, Outputs};
-use crate::link::LinkEvent;
+use crate::link::{EdgeProcess, LinkEvent};
 
 /// Live readers at once: each parses everything that it is to filter, so a few of them could take a whole core.
 pub const MAX_READERS: usize = 8;
@@ -123,9 +123,13 @@ impl Recorder {
                 let mut kept = self.kept();
                 news.iter().for_each(|(verdict, _)| kept.verdict(verdict, at_ms));
             }
-            LinkEvent::EdgeUp(name) => self.kept().ring.push(at_ms, Fact::Edge { is_up: true }, name.as_bytes()),
-            LinkEvent::EdgeDown(name) => self.kept().ring.push(at_ms, Fact::Edge { is_up: false }, name.as_bytes()),
+            LinkEvent::EdgeUp(edge) => self.edge(edge, true, at_ms),
+            LinkEvent::EdgeDown(edge, _) => self.edge(edge, false, at_ms),
         }
+    }
+
+    fn edge(&self, edge: &EdgeProcess, is_up: bool, at_ms: u64) {
+        self.kept().ring.push(at_ms, Fact::Edge { is_up }, edge.name.as_bytes());
     }
 
     /// Notes what a turn of the engine asks to be done.

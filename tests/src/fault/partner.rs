@@ -8,7 +8,7 @@ use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use rustls::ClientConfig;
@@ -84,6 +84,8 @@ pub struct LoadedPartner {
     pub nap_ms: Arc<AtomicU64>,
     /// What its users show and see.
     pub contacts: Arc<Contacts>,
+    /// The edge that it writes to.
+    pub edge: Arc<AtomicUsize>,
     out: mpsc::Sender<Out>,
     writer: JoinHandle<()>,
     _server: Partner,
@@ -131,8 +133,10 @@ impl LoadedPartner {
         let address = SocketAddr::new(party.ip(), S2S);
         let server = party.run(async move { Partner::start_with(address, config, Some(taker)).await }).await?;
         let client = tls::client(&road.authority, Some(&own))?;
-        let writer = Writer { habits, ledger: Arc::clone(ledger), tls: client, edges, outs, again: Vec::new() };
-        Ok(Self { habits, nap_ms, contacts, out, writer: party.spawn(writer.run()), _server: server })
+        let edge = Arc::new(AtomicUsize::new(habits.edge));
+        let (ledger, chosen) = (Arc::clone(ledger), Arc::clone(&edge));
+        let writer = Writer { habits, ledger, tls: client, edges, chosen, outs, again: Vec::new() };
+        Ok(Self { habits, nap_ms, contacts, edge, out, writer: party.spawn(writer.run()), _server: server })
     }
 
     /// Puts something in line for the stream; false when there is no room.
@@ -222,6 +226,8 @@ struct Writer {
     ledger: Arc<Ledger>,
     tls: Arc<ClientConfig>,
     edges: Vec<SocketAddr>,
+    /// Which of them it writes to.
+    chosen: Arc<AtomicUsize>,
     outs: mpsc::Receiver<Out>,
     /// Presence that the last stream did not get across.
     again: Vec<String>,
@@ -229,13 +235,20 @@ struct Writer {
 
 impl Writer {
     async fn run(mut self) {
-        for turn in self.habits.edge.. {
-            let Some(edge) = self.edges.get(turn % self.edges.len().max(1)).copied() else { return };
+        let mut is_first = true;
+        loop {
+            let chosen = self.chosen.load(Ordering::Relaxed);
+            let Some(edge) = self.edges.get(chosen).copied() else { return };
             let opened = Stream::establish(None, edge, self.habits.domain, LOCAL, &self.tls).await;
             let Ok(stream) = opened else {
+                // The one that it prefers may only just be starting.
+                if !is_first {
+                    self.turn(chosen);
+                }
                 sleep(AGAIN).await;
                 continue;
             };
+            is_first = false;
             let mut carried = Carried::default();
             let ended = self.carry(stream, &mut carried).await;
             // What the edge has not counted comes back to its sender here, whatever became of it. Without counting,
@@ -250,8 +263,14 @@ impl Writer {
                     }
                 }
             }
+            self.turn(chosen);
             sleep(AGAIN).await;
         }
+    }
+
+    /// Turns to the next edge.
+    fn turn(&self, from: usize) {
+        self.chosen.store((from + 1) % self.edges.len().max(1), Ordering::Relaxed);
     }
 
     /// Until the stream ends: `Ok` when the edge has closed it in order.

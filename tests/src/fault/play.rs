@@ -28,6 +28,9 @@ const CONVERGENCE: Duration = Duration::from_secs(90);
 /// Second copies and late errors have come by then.
 const STRAGGLERS: Duration = Duration::from_millis(1500);
 
+/// What everybody shows has been written by then.
+const WRITTEN: Duration = Duration::from_millis(300);
+
 /// How often the ledger is looked at.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -50,6 +53,10 @@ pub async fn play(world: &Arc<World>, per_second: f64, fault: &Fault, moment: Du
     sleep(STEADY + moment).await;
     // In the very moment of the fault, everybody's new state is on its way.
     load::change(world);
+    if fault.acts.iter().any(|act| matches!(act, Act::KillEdgeOf(_))) {
+        // Else the next change would show what the one that nobody read has not.
+        load.switches.changes(false);
+    }
     let began = Instant::now();
     for act in fault.acts {
         apply(world, *act).await?;
@@ -111,6 +118,14 @@ async fn convergence(world: &World, healed: Instant) -> Result<Duration, Vec<Str
 async fn apply(world: &World, act: Act) -> io::Result<()> {
     match act {
         Act::Kill(who) => member(world, who)?.kill(),
+        Act::KillEdgeOf(partner) => {
+            let edge = world.partners.get(partner).map_or(0, |partner| partner.edge.load(Ordering::Relaxed));
+            let member = member(world, Who::Edge(edge))?;
+            member.freeze(true)?;
+            load::change(world);
+            sleep(WRITTEN).await;
+            member.kill()
+        }
         Act::Restart(who) => {
             let member = member(world, who)?;
             member.terminate().await?;
@@ -155,6 +170,7 @@ async fn apply(world: &World, act: Act) -> io::Result<()> {
 fn heal(world: &World, act: Act) -> io::Result<()> {
     match act {
         Act::Kill(who) => member(world, who)?.start(),
+        Act::KillEdgeOf(_) => world.edges.iter().filter(|edge| !edge.is_started()).try_for_each(Member::start),
         Act::Freeze(who) => member(world, who)?.freeze(false),
         Act::KillStore => world.store.server(TestServer::resume_service),
         Act::FreezeStore => world.store.server(|server| server.unpause()),

@@ -225,6 +225,11 @@ impl Member {
         Ok(())
     }
 
+    /// Whether it has been started, and not ended since.
+    pub fn is_started(&self) -> bool {
+        self.process.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
     /// Ends it as a crash would.
     pub fn kill(&self) -> io::Result<()> {
         self.running()?.kill()?;

@@ -126,7 +126,7 @@ impl FakeGateway {
                     gateway::LinkEvent::Outcomes(outcomes) => settle(flight.as_deref(), &outcomes),
                     gateway::LinkEvent::Verdicts(_)
                     | gateway::LinkEvent::EdgeUp(_)
-                    | gateway::LinkEvent::EdgeDown(_) => {}
+                    | gateway::LinkEvent::EdgeDown(..) => {}
                 }
             }
         });

@@ -10,7 +10,7 @@ fn a_gateway_attaches_and_the_edge_has_its_snapshot() {
     let edge = EdgeNode::start("edge1", &authority.files(EDGE_NAME), Streams::Write);
     assert!(!edge.has_gateway());
     let gateway = GatewayNode::start("gw1", &authority.files(GATEWAY_NAME), &[edge.address], 4);
-    assert!(matches!(gateway.events.next(), LinkEvent::EdgeUp(name) if name == "edge1"));
+    assert!(matches!(gateway.events.next(), LinkEvent::EdgeUp(edge) if edge.name == "edge1"));
     eventually("a gateway", || edge.has_gateway());
     assert_eq!(edge.handle.facts().snapshot_version, 4);
     eventually("the version in force is told", || gateway.links.edges().iter().any(|edge| edge.applied == 4));

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use causeway_shared::link::Outcome;
+use causeway_gateway::link::{EdgeProcess, Parting, StanzaOut};
+use causeway_shared::domain::DomainName;
+use causeway_shared::link::{Outcome, StanzaKind};
 use causeway_shared::xmpp::stanza_error::StanzaCondition;
 
 use crate::support::*;
@@ -74,6 +76,41 @@ fn what_a_killed_edge_did_not_finish_goes_to_the_other_in_order() {
     outcomes.extend(gateway.outcomes(80));
     assert!(outcomes.iter().all(|(_, outcome)| *outcome == Outcome::Done));
     assert!(outcomes.iter().map(|(key, _)| *key).eq(0..120));
+}
+
+// Rule: life.edge-loss
+#[test]
+fn the_partners_are_named_who_were_on_an_edge_that_dies() {
+    let authority = Authority::new();
+    let edge = EdgeNode::start("edge1", &authority.files(EDGE_NAME), Streams::Write);
+    let gateway = GatewayNode::start("gw1", &authority.files(GATEWAY_NAME), &[edge.address], 1);
+    edge.submit(BOB, ["heard".to_owned()]);
+    let heard = gateway.stanzas(1);
+    let origin = heard[0].origin;
+    finish(&gateway, heard);
+    let presence = |to, key| StanzaOut { kind: StanzaKind::Presence, ..outbound(to, key, PATIENCE) };
+    assert_eq!(gateway.links.send(vec![presence("ann@wingtip.example", 1), presence("al@wingtip.example", 2)]), []);
+    // A message that was acknowledged and lost is its sender's to send again.
+    gateway.send("di@litware.example", [3], PATIENCE);
+    gateway.outcomes(3);
+    edge.kill();
+    let (process, parting) = gateway.parted();
+    assert_eq!(process, EdgeProcess { name: "edge1".to_owned(), origin });
+    let lost = ["fabrikam.example", "wingtip.example"].map(|name| DomainName::parse(name).unwrap());
+    assert_eq!(parting, Parting::Lost(lost.into()));
+}
+
+// Rule: life.edge-loss
+#[test]
+fn an_edge_that_ends_in_order_has_lost_nobody() {
+    let authority = Authority::new();
+    let edge = EdgeNode::start("edge1", &authority.files(EDGE_NAME), Streams::Write);
+    let gateway = GatewayNode::start("gw1", &authority.files(GATEWAY_NAME), &[edge.address], 1);
+    edge.submit(BOB, ["heard".to_owned()]);
+    finish(&gateway, gateway.stanzas(1));
+    eventually("it is acknowledged", || edge.handle.facts().outstanding == 0);
+    edge.stop();
+    assert_eq!(gateway.parted().1, Parting::InOrder);
 }
 
 #[test]

@@ -315,7 +315,7 @@ impl GatewayNode {
                 gateway::LinkEvent::Outcomes(_)
                 | gateway::LinkEvent::Verdicts(_)
                 | gateway::LinkEvent::EdgeUp(_)
-                | gateway::LinkEvent::EdgeDown(_) => Vec::new(),
+                | gateway::LinkEvent::EdgeDown(..) => Vec::new(),
             })
             .collect()
     }
@@ -357,7 +357,16 @@ impl GatewayNode {
                 gateway::LinkEvent::Stanzas(_)
                 | gateway::LinkEvent::Outcomes(_)
                 | gateway::LinkEvent::EdgeUp(_)
-                | gateway::LinkEvent::EdgeDown(_) => {}
+                | gateway::LinkEvent::EdgeDown(..) => {}
+            }
+        }
+    }
+
+    /// How the next attachment ends, and to which process.
+    pub(crate) fn parted(&self) -> (gateway::EdgeProcess, gateway::Parting) {
+        loop {
+            if let gateway::LinkEvent::EdgeDown(edge, parting) = self.events.next() {
+                return (edge, parting);
             }
         }
     }

@@ -216,6 +216,72 @@ fn a_partner_that_cannot_be_reached_is_pinged_and_its_pairs_hear_of_it_and_of_it
     assert!(rig.engine.reach.is_clear());
 }
 
+/// The domains of the rounds that are asked for, for edges that died.
+fn asked_anew(rig: &mut Rig) -> Vec<String> {
+    let mut domains = Vec::new();
+    while let Some((round, _)) = rig.out.pages.pop() {
+        assert!(matches!(round.news, News::Edge(_)));
+        domains.push(round.domain.to_string());
+        rig.handle(Input::Page(round, Ok(Vec::new())));
+    }
+    domains
+}
+
+// Rule: life.edge-loss
+#[test]
+fn after_an_edge_has_died_the_users_of_each_partner_who_was_there_are_asked() {
+    let mut rig = Rig::new();
+    rig.edge_dies(7, &["fabrikam.example", "wingtip.example"]);
+    rig.wait(Duration::from_millis(4_999));
+    rig.handle(Input::DeadlinePassed);
+    assert_eq!(asked_anew(&mut rig), Vec::<String>::new());
+    assert_eq!(rig.engine.deadline(), Some(rig.now.instant + Duration::from_millis(1)));
+    rig.wait(Duration::from_millis(1));
+    rig.handle(Input::DeadlinePassed);
+    assert_eq!(asked_anew(&mut rig), ["fabrikam.example", "wingtip.example"]);
+    // Once.
+    rig.wait(Duration::from_secs(60));
+    rig.handle(Input::DeadlinePassed);
+    assert_eq!(asked_anew(&mut rig), Vec::<String>::new());
+}
+
+// Rule: life.edge-loss
+#[test]
+fn an_edge_that_parts_in_order_or_is_back_has_lost_nothing() {
+    let mut rig = Rig::new();
+    let link = |rig: &mut Rig, event| {
+        rig.handle(Input::Link(event));
+        rig.wait(Duration::from_secs(4));
+        rig.handle(Input::DeadlinePassed);
+    };
+    link(&mut rig, LinkEvent::EdgeDown(edge(7), Parting::InOrder));
+    rig.edge_dies(8, &["fabrikam.example"]);
+    link(&mut rig, LinkEvent::EdgeUp(edge(8)));
+    rig.wait(Duration::from_secs(60));
+    rig.handle(Input::DeadlinePassed);
+    assert_eq!(asked_anew(&mut rig), Vec::<String>::new());
+    // Whoever was there before its link broke is asked when it dies.
+    rig.edge_dies(8, &["wingtip.example"]);
+    // Another process of it is another edge.
+    link(&mut rig, LinkEvent::EdgeUp(edge(9)));
+    rig.wait(Duration::from_secs(1));
+    rig.handle(Input::DeadlinePassed);
+    assert_eq!(asked_anew(&mut rig), ["fabrikam.example", "wingtip.example"]);
+}
+
+// Rule: life.edge-loss
+#[test]
+fn edges_that_die_again_and_again_do_not_pile_up_rounds() {
+    let mut rig = Rig::new();
+    for origin in 0..100 {
+        rig.edge_dies(origin, &["fabrikam.example"]);
+        rig.wait(Duration::from_secs(5));
+        rig.handle(Input::DeadlinePassed);
+    }
+    // The one that is being read, and one behind it.
+    assert_eq!(asked_anew(&mut rig), ["fabrikam.example"; 2]);
+}
+
 // Rule: life.restart.pace
 #[test]
 fn after_a_start_twenty_dialogs_are_taken_up_in_a_second() {
@@ -241,13 +307,14 @@ fn after_a_start_twenty_dialogs_are_taken_up_in_a_second() {
     assert_eq!(taken_up, [20, 20, 10]);
 }
 
-// Rule: life.restart.pace, life.stream-loss
+// Rule: life.restart.pace, life.stream-loss, life.edge-loss
 #[test]
-fn a_start_and_a_partners_return_are_told_at_a_rate_and_some_pairs_together() {
-    for (news, rate) in [(PairInput::Restart { before_ms: u64::MAX }, 20), (PairInput::StreamBack, 10)] {
+fn a_start_a_partners_return_and_the_end_of_an_edge_are_told_at_a_rate_and_some_pairs_together() {
+    let start = News::All(PairInput::Restart { before_ms: u64::MAX });
+    for (news, rate) in [(start, 20), (News::All(PairInput::StreamBack), 10), (News::Edge("7".into()), 10)] {
         let mut rig = Rig::new();
         rig.is_store_mute = true;
-        let round = Round { domain: DomainName::parse("fabrikam.example").unwrap(), news: News::All(news) };
+        let round = Round { domain: DomainName::parse("fabrikam.example").unwrap(), news };
         rig.engine.add_round(round.clone(), rig.now);
         rig.engine.read_page(rig.now, &mut rig.out);
         let pairs = (0..100).map(|n| Pair::new(key(&format!("u{n}@contoso.example"), BOB))).collect();

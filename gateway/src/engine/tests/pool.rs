@@ -277,6 +277,7 @@ fn news(pool: &Pool, gateway: usize) -> Vec<&'static str> {
         News::All(_) => "news",
         News::Access(_) => "access",
         News::Count => "count",
+        News::Edge(_) => "edge",
     };
     rounds.map(|(round, _)| label(&round.news)).collect()
 }
@@ -336,6 +337,47 @@ fn a_round_whose_gateway_died_is_begun_again_by_another() {
         assert!(waited < 150, "nobody takes the round over");
     }
     assert!(waited > 100, "it was not free before");
+}
+
+// Rule: life.edge-loss
+#[test]
+fn for_an_edge_that_died_one_gateway_asks_and_for_each_that_dies() {
+    let mut pool = Pool::new(2);
+    pool.pass(Duration::from_secs(5), Duration::from_millis(50));
+    for origin in [7, 8] {
+        for rig in &mut pool.gateways {
+            rig.edge_dies(origin, &["fabrikam.example"]);
+        }
+        pool.wait(Duration::from_secs(5));
+        pool.serve(0);
+        pool.serve(1);
+        assert_eq!([news(&pool, 0), news(&pool, 1)], [vec!["edge"], vec![]]);
+        pool.settle();
+        for _ in 0..20 {
+            pool.wait(Duration::from_secs(1));
+            assert!(news(&pool, 1).is_empty());
+            pool.settle();
+        }
+        assert!(pool.gateways.iter().all(|rig| rig.engine.rounds.is_empty()));
+    }
+}
+
+#[test]
+fn a_round_that_another_gateway_reads_gives_way_to_one_for_an_edge_that_died_later() {
+    let mut pool = Pool::new(2);
+    pool.pass(Duration::from_secs(5), Duration::from_millis(50));
+    pool.gateways[0].edge_dies(7, &["fabrikam.example"]);
+    pool.gateways[1].edge_dies(7, &["fabrikam.example"]);
+    pool.wait(Duration::from_secs(5));
+    pool.serve(0);
+    pool.serve(1);
+    // The second one waits for the first, and sees another edge die meanwhile.
+    pool.gateways[1].edge_dies(8, &["fabrikam.example"]);
+    pool.wait(Duration::from_secs(5));
+    pool.serve(1);
+    assert_eq!([news(&pool, 0), news(&pool, 1)], [vec!["edge"], vec!["edge"]]);
+    pool.pass(Duration::from_secs(5), Duration::from_millis(50));
+    assert!(pool.gateways.iter().all(|rig| rig.engine.rounds.is_empty()));
 }
 
 /// Whether a round has been done for everybody.

@@ -77,7 +77,7 @@ proptest! {
                     lab.now = lab.pair.due_at.unwrap_or(lab.now).max(lab.now);
                     lab.feed(PairInput::Due)
                 }
-                20 => lab.feed([PairInput::StreamLost, PairInput::StreamBack, PairInput::Restart { before_ms: u64::MAX }, PairInput::Activity][usize::from(detail) % 4].clone()),
+                20 => lab.feed([PairInput::StreamLost, PairInput::StreamBack, PairInput::Restart { before_ms: u64::MAX }, PairInput::Activity, PairInput::EdgeLost][usize::from(detail) % 5].clone()),
                 21 => lab.feed([PairInput::AccessLost, PairInput::AccessBack][usize::from(detail) % 2].clone()),
                 22 if detail % 2 == 0 => lab.feed(PairInput::Mend),
                 22 => lab.feed(PairInput::SayAgain { after: serial.wrapping_sub(1), shown: vec!["desk".into(), "gone".into()] }),

@@ -18,6 +18,26 @@ fn presence_that_could_not_be_delivered_is_sent_when_the_stream_is_back() {
     assert_eq!(stanzas(&lab.feed(PairInput::StreamBack)), ["Available desk"]);
 }
 
+// Rule: life.edge-loss
+#[test]
+fn after_an_edge_has_died_he_is_asked_and_shown_what_he_was_shown() {
+    let mut lab = Lab::new(FED);
+    lab.watching();
+    let subscribe = lab.authorised(&pidf(&[("desk", "open", "")]));
+    lab.settle_all();
+    assert_eq!(stanzas(&lab.feed(PairInput::EdgeLost)), ["Probe -", "Available desk"]);
+    lab.settle_all();
+    // That she has gone he may have missed, too.
+    lab.notify(&subscribe, "p1", 2, "active;expires=600", &pidf(&[]));
+    lab.settle_all();
+    assert_eq!(stanzas(&lab.feed(PairInput::EdgeLost)), ["Probe -", "Unavailable -"]);
+    // Whoever watches nobody is asked nothing, and who has not been told anything missed nothing.
+    let mut lab = Lab::new(FED);
+    lab.typed("subscribe");
+    lab.settle_all();
+    assert_eq!(stanzas(&lab.feed(PairInput::EdgeLost)), Vec::<String>::new());
+}
+
 // Rule: life.restart
 #[test]
 fn what_was_under_way_when_the_process_ended_is_done_again() {
