@@ -328,7 +328,7 @@ fn weight(event: &LinkEvent) -> usize {
     match event {
         LinkEvent::Stanzas(stanzas) => stanzas.len(),
         LinkEvent::Outcomes(outcomes) => outcomes.len(),
-        LinkEvent::Verdicts(_) | LinkEvent::EdgeUp(_) | LinkEvent::EdgeDown(..) => 0,
+        LinkEvent::Verdicts(_) | LinkEvent::Streams(..) | LinkEvent::EdgeUp(_) | LinkEvent::EdgeDown(..) => 0,
     }
 }
 

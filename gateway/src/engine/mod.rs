@@ -199,6 +199,8 @@ pub struct Engine {
     alive: duties::Presences,
     order: order::Order,
     to_tell: VecDeque<(PairKey, PairInput)>,
+    /// Pairs that are told that an edge died, when nobody else waits; a page of them at most.
+    to_ask: VecDeque<PairKey>,
     tell_next_at: Option<Instant>,
     sweep: sweep::Sweep,
     reach: reach::Reach,
@@ -267,6 +269,7 @@ impl Engine {
             alive: duties::Presences::default(),
             order: order::Order::default(),
             to_tell: VecDeque::new(),
+            to_ask: VecDeque::new(),
             tell_next_at: None,
             sweep: sweep::Sweep::default(),
             reach: reach::Reach::default(),
@@ -305,6 +308,7 @@ impl Engine {
                 }
             }
             Input::Link(LinkEvent::Verdicts(verdicts)) => self.metrics.edge_verdicts(&verdicts),
+            Input::Link(LinkEvent::Streams(origin, partners)) => self.partners_came(origin, &partners, now, out),
             Input::Link(LinkEvent::EdgeUp(edge)) => self.edge_came(&edge),
             Input::Link(LinkEvent::EdgeDown(edge, parting)) => self.edge_went(&edge, parting, now),
             Input::Sip(inputs) => {

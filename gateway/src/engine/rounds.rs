@@ -47,13 +47,23 @@ pub enum News {
     All(PairInput),
     /// Whether its SIP user may reach partners, if these settings said otherwise.
     Access(Arc<Settings>),
-    /// An edge died: which, and when.
-    Edge(Arc<str>),
+    /// An edge died.
+    Edge {
+        /// Which of its processes.
+        origin: u64,
+        /// When, so that gateways which see it agree.
+        occasion: Arc<str>,
+    },
     /// Nothing: this gateway counts what there is.
     Count,
 }
 
 impl News {
+    /// Whether it waits behind all others: it concerns many, and most of them do not need it.
+    fn is_for_edge(&self) -> bool {
+        matches!(self, Self::Edge { .. })
+    }
+
     /// Whether what is read is counted, too.
     fn reads_all(&self) -> bool {
         matches!(self, Self::Count | Self::All(PairInput::Restart { .. }))
@@ -68,7 +78,10 @@ impl Round {
         let (kind, token) = match &self.news {
             News::Count => return None,
             News::Access(_) => ("access", occasion.to_owned()),
-            News::Edge(which) => ("edge", which.to_string()),
+            News::Edge { origin, occasion } => {
+                // Of edges that die together gateways may hear in any order: none makes an end of the other.
+                return Some((format!("round {} edge {origin:x}", self.domain), occasion.to_string()));
+            }
             News::All(PairInput::StreamLost) => stream("lost"),
             News::All(PairInput::StreamBack) => stream("back"),
             News::All(input) => ("partner", format!("{occasion} {}", label(input))),
@@ -116,8 +129,8 @@ impl Rounds {
     fn covering(&mut self, round: &Round) -> Option<&mut Turn> {
         let under_way = usize::from(self.is_asked);
         self.turns.iter_mut().skip(under_way).find(|turn| {
-            let is_alike = matches!((&turn.round.news, &round.news), (News::Edge(_), News::Edge(_)));
-            is_alike && turn.round.domain == round.domain && turn.after.is_none()
+            let are_for_edges = turn.round.news.is_for_edge() && round.news.is_for_edge();
+            are_for_edges && turn.round.domain == round.domain && turn.after.is_none()
         })
     }
 
@@ -173,7 +186,10 @@ impl Engine {
         if *is_asked || self.to_tell.len() >= TOLD_LATER {
             return;
         }
-        let Some(ready) = turns.iter().position(|turn| turn.ask_at.is_none_or(|at| at <= now.instant)) else {
+        let is_ready = |turn: &Turn| turn.ask_at.is_none_or(|at| at <= now.instant);
+        let first = turns.iter().position(|turn| is_ready(turn) && !turn.round.news.is_for_edge());
+        let for_edge = || turns.iter().position(is_ready).filter(|_| self.to_ask.is_empty());
+        let Some(ready) = first.or_else(for_edge) else {
             // All of them are somebody else's just now.
             if let Some(at) = turns.iter().filter_map(|turn| turn.ask_at).min() {
                 self.tell_next_at.get_or_insert(at);
@@ -284,7 +300,10 @@ impl Engine {
             let input = match &round.news {
                 News::All(input) => Some(input.clone()),
                 News::Access(before) => self.change_of_access(before, &pair.key),
-                News::Edge(_) => Some(PairInput::EdgeLost),
+                News::Edge { .. } => {
+                    self.to_ask.push_back(pair.key);
+                    continue;
+                }
                 News::Count => None,
             };
             self.to_tell.extend(input.map(|input| (pair.key, input)));
@@ -296,7 +315,7 @@ impl Engine {
     pub(super) fn tell_next(&mut self, now: Now, out: &mut Outputs) {
         let mut pause = Duration::ZERO;
         while pause < TELL_INTERVAL
-            && let Some((key, input)) = self.to_tell.pop_front()
+            && let Some((key, input)) = self.next_to_tell()
         {
             let rate = match input {
                 PairInput::StreamBack | PairInput::EdgeLost => PROBE_RATE,
@@ -308,6 +327,11 @@ impl Engine {
         self.tell_next_at = (pause > Duration::ZERO).then(|| now.instant + pause);
         self.finish_told(now, out);
         self.read_page(now, out);
+    }
+
+    fn next_to_tell(&mut self) -> Option<(PairKey, PairInput)> {
+        let told = self.to_tell.pop_front();
+        told.or_else(|| Some((self.to_ask.pop_front()?, PairInput::EdgeLost)))
     }
 
     /// Ends the duties of rounds whose pairs have all been told; as long as one waits, it keeps them.

@@ -112,6 +112,10 @@ impl Rig {
         }
     }
 
+    fn edge_comes(&mut self, origin: u64) {
+        self.handle(Input::Link(LinkEvent::EdgeUp(edge(origin))));
+    }
+
     /// This process of an edge is gone without a word.
     fn edge_dies(&mut self, origin: u64, partners: &[&str]) {
         let partners = partners.iter().map(|domain| DomainName::parse(domain).unwrap()).collect();

@@ -34,7 +34,7 @@ use tonic::{Status, Streaming};
 use tower::service_fn;
 
 use super::client::unix_ms;
-use super::hub::{Edge, GatewayExtra, GatewayOutgoing};
+use super::hub::{Detached, Edge, GatewayExtra, GatewayOutgoing};
 use super::live::EdgeFacts;
 use super::{Duty, EdgeProcess, LinkEvent, Parting, Receipt, Shared, StanzaIn};
 
@@ -170,13 +170,12 @@ pub(super) async fn attach(shared: &Arc<Shared>, address: SocketAddr) -> Result<
     };
     shared.probes.lost(id);
     shared.reports.lost(id);
-    let (outcomes, shown) = shared.hub.detach(id, Instant::now());
-    let parting = match &ended {
-        Ok(()) => Parting::InOrder,
-        Err(_) => {
-            let heard = attachment.contexts.into_values().map(|context| context.pair.remote.clone());
-            Parting::Lost(heard.chain(shown).collect())
-        }
+    let Detached { outcomes, shown, is_draining } = shared.hub.detach(id, Instant::now());
+    let parting = if ended.is_ok() && (is_draining || *stop.borrow()) {
+        Parting::InOrder
+    } else {
+        let heard = attachment.contexts.into_values().map(|context| context.pair.remote.clone());
+        Parting::Lost(heard.chain(shown).collect())
     };
     let _engine_gone = shared.events.send(LinkEvent::EdgeDown(process, parting)).await;
     shared.tell(outcomes).await;
@@ -300,12 +299,17 @@ impl Attachment {
             let outcomes = self.shared.hub.edge_drains(self.id, Instant::now());
             self.shared.tell(outcomes).await;
         }
+        let mut partners = Vec::new();
         for context in frame.contexts {
             let numbered = convert::context_from_proto(context)?;
             if self.contexts.len() >= MAX_CONTEXTS && !self.contexts.contains_key(&numbered.id) {
                 return Err(FrameFault::Context(numbered.id).into());
             }
+            partners.push(numbered.context.pair.remote.clone());
             self.contexts.insert(numbered.id, numbered.context);
+        }
+        if !partners.is_empty() {
+            let _engine_gone = self.shared.events.send(LinkEvent::Streams(self.origin, partners)).await;
         }
         if let Some(acks) = frame.acks {
             let failures = convert::failures_from_proto(acks.failures);

@@ -128,6 +128,15 @@ pub(super) struct Edge {
     shown: HashSet<DomainName>,
 }
 
+/// What is left of an edge.
+pub(super) struct Detached {
+    pub(super) outcomes: Outcomes,
+    /// The partners to whom presence was sent by it.
+    pub(super) shown: HashSet<DomainName>,
+    /// Whether it had said that it would end.
+    pub(super) is_draining: bool,
+}
+
 impl Edge {
     pub(super) fn new(facts: EdgeFacts, outgoing: Arc<GatewayOutgoing>, end: Arc<Notify>) -> Self {
         Self { facts, outgoing, fullness: Fullness::default(), end, shown: HashSet::new() }
@@ -181,18 +190,17 @@ impl Hub {
         (id, self.perform(state, now))
     }
 
-    /// An edge is gone; what it had not acknowledged goes to the others or waits. Returns the partners, too, to whom
-    /// presence was sent by it.
-    pub(super) fn detach(&self, id: PeerId, now: Instant) -> (Outcomes, HashSet<DomainName>) {
+    /// An edge is gone; what it had not acknowledged goes to the others or waits.
+    pub(super) fn detach(&self, id: PeerId, now: Instant) -> Detached {
         let mut state = self.lock();
         let edge = state.edges.remove(&id);
-        let shown = edge.map(|edge| {
+        let (shown, is_draining) = edge.map_or_else(Default::default, |edge| {
             edge.outgoing.cut();
-            edge.shown
+            (edge.shown, edge.facts.is_draining)
         });
         state.deliveries.lost(id);
         state.step(|pool, effects| pool.detach(id, now, effects));
-        (self.perform(state, now), shown.unwrap_or_default())
+        Detached { outcomes: self.perform(state, now), shown, is_draining }
     }
 
     /// An edge wants nothing new.

@@ -75,6 +75,8 @@ pub enum LinkEvent {
     Outcomes(Vec<(u64, Outcome)>),
     /// Something that partners' operators or ours should know; it is kept and logged already.
     Verdicts(Vec<News>),
+    /// Partners have opened streams to this process of an edge, or are heard by them for the first time.
+    Streams(u64, Vec<DomainName>),
     /// An edge took us in.
     EdgeUp(EdgeProcess),
     /// An edge is gone.
@@ -93,7 +95,7 @@ pub struct EdgeProcess {
 /// How an attachment to an edge ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Parting {
-    /// One of the two asked for it, and all had been said.
+    /// The edge was about to end, and has closed its streams; or this side ends.
     InOrder,
     /// Without a word: the edge may have died. These partners have sent something by it, or have been sent presence.
     Lost(BTreeSet<DomainName>),

@@ -138,11 +138,16 @@ impl Step<'_, '_> {
         }
     }
 
-    /// Tells what he has been told already, as if he had asked: he may not have heard it.
+    /// Tells what is known, as if he had asked: he may not have heard it. What is not known now he hears when it is.
     pub(super) fn tell_anew(&mut self) {
-        let inbound = &self.pair.inbound;
-        let is_known = matches!(inbound.dialog, InDialog::Live { is_active: true, .. }) && inbound.is_told;
-        if is_known && inbound.authorisation == InAuthorisation::Authorised {
+        let inbound = &mut self.pair.inbound;
+        if inbound.authorisation != InAuthorisation::Authorised {
+            return;
+        }
+        let is_known = inbound.is_told || inbound.gone_ms.is_some() || !inbound.resources.is_empty();
+        if !matches!(inbound.dialog, InDialog::Live { is_active: true, .. }) {
+            inbound.is_told = false;
+        } else if is_known {
             self.answer_probe("", None);
         }
     }

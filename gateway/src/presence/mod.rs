@@ -132,7 +132,7 @@ pub enum PairInput {
     StreamLost,
     /// A stream to the XMPP domain is up again.
     StreamBack,
-    /// An edge died that had streams of the XMPP domain: what either side said last may have died with it.
+    /// An edge died that the XMPP domain used: what either side said last may have died with it.
     EdgeLost,
     /// The partner has another type now, which the context names.
     PartnerChanged,

@@ -123,6 +123,8 @@ impl Recorder {
                 let mut kept = self.kept();
                 news.iter().for_each(|(verdict, _)| kept.verdict(verdict, at_ms));
             }
+            // Told by the stanzas that they bring.
+            LinkEvent::Streams(..) => {}
             LinkEvent::EdgeUp(edge) => self.edge(edge, true, at_ms),
             LinkEvent::EdgeDown(edge, _) => self.edge(edge, false, at_ms),
         }

@@ -34,6 +34,9 @@ pub enum Act {
     /// The edge that a partner writes to gets SIGSTOP, everybody shows a new state, and before any of it is read it gets
     /// SIGKILL, and a start at the end.
     KillEdgeOf(usize),
+    /// The edge that a partner writes to is cut off from everybody, and killed after everybody has shown a new state: nobody
+    /// hears of its end. It is started when the roads are there again.
+    PowerOffEdgeOf(usize),
     /// SIGTERM, waiting until it has ended, and a start at once.
     Restart(Who),
     /// PostgreSQL is killed with all its processes, and started at the end.
@@ -139,8 +142,8 @@ const fn pool(fault: Fault) -> Fault {
 }
 
 use Act::{
-    Cut, FillDisk, Freeze, FreezeStore, Kill, KillEdgeOf, KillStore, Lose, Restart, RestartStore, Slow, SlowPartner,
-    SlowSip,
+    Cut, FillDisk, Freeze, FreezeStore, Kill, KillEdgeOf, KillStore, Lose, PowerOffEdgeOf, Restart, RestartStore, Slow,
+    SlowPartner, SlowSip,
 };
 use Leg::{Link, Partner, Sip, Store};
 use Who::{Edge, Gateway};
@@ -152,6 +155,7 @@ pub const FAULTS: &[Fault] = &[
     short(fault("kill-edge", &[Kill(Edge(0))], 3, EDGE_DEATH)),
     fault("kill-other-edge", &[Kill(Edge(1))], 3, EDGE_DEATH),
     short(fault("kill-edge-unread", &[KillEdgeOf(1)], 3, EDGE_DEATH)),
+    fault("power-off-edge", &[PowerOffEdgeOf(1)], 20, EDGE_FROZEN),
     fault("kill-all-edges", &[Kill(Edge(0)), Kill(Edge(1))], 3, EDGE_DEATH),
     pool(fault("kill-other-gateway", &[Kill(Gateway(1))], 3, DEATH)),
     short(one(fault("drain-gateway", &[Restart(Gateway(0))], 1, RESTART))),

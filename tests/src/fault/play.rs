@@ -53,7 +53,7 @@ pub async fn play(world: &Arc<World>, per_second: f64, fault: &Fault, moment: Du
     sleep(STEADY + moment).await;
     // In the very moment of the fault, everybody's new state is on its way.
     load::change(world);
-    if fault.acts.iter().any(|act| matches!(act, Act::KillEdgeOf(_))) {
+    if fault.acts.iter().any(|act| matches!(act, Act::KillEdgeOf(_) | Act::PowerOffEdgeOf(_))) {
         // Else the next change would show what the one that nobody read has not.
         load.switches.changes(false);
     }
@@ -119,12 +119,21 @@ async fn apply(world: &World, act: Act) -> io::Result<()> {
     match act {
         Act::Kill(who) => member(world, who)?.kill(),
         Act::KillEdgeOf(partner) => {
-            let edge = world.partners.get(partner).map_or(0, |partner| partner.edge.load(Ordering::Relaxed));
-            let member = member(world, Who::Edge(edge))?;
-            member.freeze(true)?;
+            let edge = edge_of(world, partner)?;
+            edge.freeze(true)?;
             load::change(world);
             sleep(WRITTEN).await;
-            member.kill()
+            edge.kill()
+        }
+        Act::PowerOffEdgeOf(partner) => {
+            let edge = edge_of(world, partner)?;
+            let gateways = world.gateways.iter().map(|gateway| gateway.party.as_ref());
+            for other in world.remotes.iter().map(AsRef::as_ref).chain(gateways) {
+                world.network.cut(&edge.party, other)?;
+            }
+            load::change(world);
+            sleep(WRITTEN).await;
+            edge.kill()
         }
         Act::Restart(who) => {
             let member = member(world, who)?;
@@ -170,7 +179,9 @@ async fn apply(world: &World, act: Act) -> io::Result<()> {
 fn heal(world: &World, act: Act) -> io::Result<()> {
     match act {
         Act::Kill(who) => member(world, who)?.start(),
-        Act::KillEdgeOf(_) => world.edges.iter().filter(|edge| !edge.is_started()).try_for_each(Member::start),
+        Act::KillEdgeOf(_) | Act::PowerOffEdgeOf(_) => {
+            world.edges.iter().filter(|edge| !edge.is_started()).try_for_each(Member::start)
+        }
         Act::Freeze(who) => member(world, who)?.freeze(false),
         Act::KillStore => world.store.server(TestServer::resume_service),
         Act::FreezeStore => world.store.server(|server| server.unpause()),
@@ -204,6 +215,11 @@ fn member(world: &World, who: Who) -> io::Result<&Member> {
         Who::Edge(which) => world.edges.get(which),
     };
     found.ok_or_else(|| fault(format!("there is no {who:?} in this world")))
+}
+
+/// The edge that a partner writes to.
+fn edge_of(world: &World, partner: usize) -> io::Result<&Member> {
+    member(world, Who::Edge(world.partners.get(partner).map_or(0, |partner| partner.edge.load(Ordering::Relaxed))))
 }
 
 fn ends(world: &World, leg: Leg) -> io::Result<(&Party, &Party)> {

@@ -125,6 +125,7 @@ impl FakeGateway {
                     }
                     gateway::LinkEvent::Outcomes(outcomes) => settle(flight.as_deref(), &outcomes),
                     gateway::LinkEvent::Verdicts(_)
+                    | gateway::LinkEvent::Streams(..)
                     | gateway::LinkEvent::EdgeUp(_)
                     | gateway::LinkEvent::EdgeDown(..) => {}
                 }

@@ -84,9 +84,13 @@ fn the_partners_are_named_who_were_on_an_edge_that_dies() {
     let authority = Authority::new();
     let edge = EdgeNode::start("edge1", &authority.files(EDGE_NAME), Streams::Write);
     let gateway = GatewayNode::start("gw1", &authority.files(GATEWAY_NAME), &[edge.address], 1);
+    let domain = |name| DomainName::parse(name).unwrap();
     edge.submit(BOB, ["heard".to_owned()]);
+    let (process, partners) = gateway.streams();
+    assert_eq!(partners, [domain("fabrikam.example")]);
     let heard = gateway.stanzas(1);
     let origin = heard[0].origin;
+    assert_eq!(process, origin);
     finish(&gateway, heard);
     let presence = |to, key| StanzaOut { kind: StanzaKind::Presence, ..outbound(to, key, PATIENCE) };
     assert_eq!(gateway.links.send(vec![presence("ann@wingtip.example", 1), presence("al@wingtip.example", 2)]), []);
@@ -96,21 +100,26 @@ fn the_partners_are_named_who_were_on_an_edge_that_dies() {
     edge.kill();
     let (process, parting) = gateway.parted();
     assert_eq!(process, EdgeProcess { name: "edge1".to_owned(), origin });
-    let lost = ["fabrikam.example", "wingtip.example"].map(|name| DomainName::parse(name).unwrap());
-    assert_eq!(parting, Parting::Lost(lost.into()));
+    assert_eq!(parting, Parting::Lost(["fabrikam.example", "wingtip.example"].map(domain).into()));
 }
 
 // Rule: life.edge-loss
 #[test]
-fn an_edge_that_ends_in_order_has_lost_nobody() {
+fn an_edge_that_ends_in_order_has_lost_nobody_and_one_that_only_ends_the_call_may_have() {
     let authority = Authority::new();
-    let edge = EdgeNode::start("edge1", &authority.files(EDGE_NAME), Streams::Write);
-    let gateway = GatewayNode::start("gw1", &authority.files(GATEWAY_NAME), &[edge.address], 1);
-    edge.submit(BOB, ["heard".to_owned()]);
-    finish(&gateway, gateway.stanzas(1));
-    eventually("it is acknowledged", || edge.handle.facts().outstanding == 0);
-    edge.stop();
-    assert_eq!(gateway.parted().1, Parting::InOrder);
+    for drains in [true, false] {
+        let edge = EdgeNode::start("edge1", &authority.files(EDGE_NAME), Streams::Write);
+        let gateway = GatewayNode::start("gw1", &authority.files(GATEWAY_NAME), &[edge.address], 1);
+        edge.submit(BOB, ["heard".to_owned()]);
+        finish(&gateway, gateway.stanzas(1));
+        eventually("it is acknowledged", || edge.handle.facts().outstanding == 0);
+        if drains {
+            edge.handle.drain();
+            eventually("the gateway knows", || gateway.links.edges().iter().all(|edge| edge.is_draining));
+        }
+        edge.stop();
+        assert_eq!(gateway.parted().1 == Parting::InOrder, drains);
+    }
 }
 
 #[test]

@@ -314,6 +314,7 @@ impl GatewayNode {
                 gateway::LinkEvent::Stanzas(stanzas) => stanzas,
                 gateway::LinkEvent::Outcomes(_)
                 | gateway::LinkEvent::Verdicts(_)
+                | gateway::LinkEvent::Streams(..)
                 | gateway::LinkEvent::EdgeUp(_)
                 | gateway::LinkEvent::EdgeDown(..) => Vec::new(),
             })
@@ -356,8 +357,18 @@ impl GatewayNode {
                 gateway::LinkEvent::Verdicts(mut verdicts) => return verdicts.remove(0).0.cause,
                 gateway::LinkEvent::Stanzas(_)
                 | gateway::LinkEvent::Outcomes(_)
+                | gateway::LinkEvent::Streams(..)
                 | gateway::LinkEvent::EdgeUp(_)
                 | gateway::LinkEvent::EdgeDown(..) => {}
+            }
+        }
+    }
+
+    /// Which partners are there for the first time next, and on which process.
+    pub(crate) fn streams(&self) -> (u64, Vec<DomainName>) {
+        loop {
+            if let gateway::LinkEvent::Streams(origin, partners) = self.events.next() {
+                return (origin, partners);
             }
         }
     }

@@ -218,68 +218,167 @@ fn a_partner_that_cannot_be_reached_is_pinged_and_its_pairs_hear_of_it_and_of_it
 
 /// The domains of the rounds that are asked for, for edges that died.
 fn asked_anew(rig: &mut Rig) -> Vec<String> {
+    rig.handle(Input::DeadlinePassed);
     let mut domains = Vec::new();
     while let Some((round, _)) = rig.out.pages.pop() {
-        assert!(matches!(round.news, News::Edge(_)));
+        assert!(matches!(round.news, News::Edge { .. }));
         domains.push(round.domain.to_string());
         rig.handle(Input::Page(round, Ok(Vec::new())));
     }
     domains
 }
 
+const NOBODY: [&str; 0] = [];
+
 // Rule: life.edge-loss
 #[test]
 fn after_an_edge_has_died_the_users_of_each_partner_who_was_there_are_asked() {
     let mut rig = Rig::new();
+    rig.edge_comes(1);
     rig.edge_dies(7, &["fabrikam.example", "wingtip.example"]);
     rig.wait(Duration::from_millis(4_999));
-    rig.handle(Input::DeadlinePassed);
-    assert_eq!(asked_anew(&mut rig), Vec::<String>::new());
+    assert_eq!(asked_anew(&mut rig), NOBODY);
     assert_eq!(rig.engine.deadline(), Some(rig.now.instant + Duration::from_millis(1)));
     rig.wait(Duration::from_millis(1));
-    rig.handle(Input::DeadlinePassed);
     assert_eq!(asked_anew(&mut rig), ["fabrikam.example", "wingtip.example"]);
-    // Once.
-    rig.wait(Duration::from_secs(60));
-    rig.handle(Input::DeadlinePassed);
-    assert_eq!(asked_anew(&mut rig), Vec::<String>::new());
+    rig.wait(Duration::from_secs(3_600));
+    assert_eq!(asked_anew(&mut rig), NOBODY, "once");
+    assert_eq!(rig.engine.deadline(), None);
 }
 
 // Rule: life.edge-loss
 #[test]
-fn an_edge_that_parts_in_order_or_is_back_has_lost_nothing() {
+fn where_no_edge_is_left_partners_are_asked_when_one_is_there() {
     let mut rig = Rig::new();
-    let link = |rig: &mut Rig, event| {
-        rig.handle(Input::Link(event));
-        rig.wait(Duration::from_secs(4));
-        rig.handle(Input::DeadlinePassed);
-    };
-    link(&mut rig, LinkEvent::EdgeDown(edge(7), Parting::InOrder));
-    rig.edge_dies(8, &["fabrikam.example"]);
-    link(&mut rig, LinkEvent::EdgeUp(edge(8)));
+    rig.edge_comes(7);
+    rig.edge_dies(7, &["fabrikam.example"]);
     rig.wait(Duration::from_secs(60));
-    rig.handle(Input::DeadlinePassed);
-    assert_eq!(asked_anew(&mut rig), Vec::<String>::new());
-    // Whoever was there before its link broke is asked when it dies.
-    rig.edge_dies(8, &["wingtip.example"]);
-    // Another process of it is another edge.
-    link(&mut rig, LinkEvent::EdgeUp(edge(9)));
-    rig.wait(Duration::from_secs(1));
-    rig.handle(Input::DeadlinePassed);
+    assert_eq!((rig.engine.deadline(), asked_anew(&mut rig)), (None, Vec::new()));
+    rig.edge_comes(8);
+    assert_eq!(asked_anew(&mut rig), ["fabrikam.example"]);
+}
+
+// Rule: life.edge-loss
+#[test]
+fn an_edge_that_is_back_or_parts_in_order_has_lost_nothing() {
+    let mut rig = Rig::new();
+    rig.edge_comes(1);
+    rig.edge_comes(7);
+    rig.edge_dies(7, &["fabrikam.example"]);
+    rig.wait(Duration::from_secs(4));
+    rig.edge_comes(7);
+    rig.wait(Duration::from_secs(60));
+    assert_eq!(asked_anew(&mut rig), NOBODY);
+    // Whoever was there before its link broke is asked when it dies; another process of it is another edge.
+    rig.edge_dies(7, &["wingtip.example"]);
+    rig.edge_comes(8);
+    rig.wait(Duration::from_secs(5));
     assert_eq!(asked_anew(&mut rig), ["fabrikam.example", "wingtip.example"]);
+    // It lives, with two addresses. Of what it had is nothing left when both have parted.
+    for origin in [7, 7] {
+        rig.edge_comes(origin);
+    }
+    rig.edge_dies(7, &["fabrikam.example"]);
+    rig.wait(Duration::from_secs(60));
+    assert_eq!(asked_anew(&mut rig), NOBODY);
+    rig.handle(Input::Link(LinkEvent::EdgeDown(edge(7), Parting::InOrder)));
+    rig.edge_comes(7);
+    rig.edge_dies(7, &[]);
+    rig.wait(Duration::from_secs(5));
+    assert_eq!(asked_anew(&mut rig), NOBODY);
+}
+
+// Rule: life.edge-loss
+#[test]
+fn an_edge_that_is_lost_twice_in_a_minute_has_partners_asked_twice() {
+    let mut rig = Rig::with(|settings| settings.occasion = Some("1".into()));
+    rig.edge_comes(1);
+    let mut occasions = Vec::new();
+    for _ in 0..2 {
+        rig.edge_comes(7);
+        rig.edge_dies(7, &["fabrikam.example"]);
+        rig.wait(Duration::from_secs(5));
+        rig.handle(Input::DeadlinePassed);
+        let Some(DutyCall::Claim { duty, token, .. }) = rig.out.duties.pop() else { panic!("no claim") };
+        rig.handle(Input::Duty { duty, token: token.clone(), answer: Ok(Duty::Done) });
+        occasions.push(token);
+    }
+    assert_ne!(occasions[0], occasions[1]);
+}
+
+// A partner who has not heard of the end answers into the dead stream.
+// Rule: life.edge-loss
+#[test]
+fn who_turns_to_another_edge_late_is_asked_again_and_who_did_at_once_is_not() {
+    let mut rig = Rig::new();
+    let turn = |rig: &mut Rig, origin, partner| {
+        rig.handle(Input::Link(LinkEvent::Streams(origin, vec![DomainName::parse(partner).unwrap()])));
+    };
+    rig.edge_comes(1);
+    rig.edge_comes(7);
+    turn(&mut rig, 7, "litware.example");
+    rig.edge_dies(7, &["fabrikam.example", "litware.example", "wingtip.example"]);
+    turn(&mut rig, 1, "fabrikam.example");
+    rig.wait(Duration::from_secs(5));
+    assert_eq!(asked_anew(&mut rig), ["fabrikam.example", "litware.example", "wingtip.example"]);
+    rig.wait(Duration::from_secs(900));
+    for partner in ["fabrikam.example", "wingtip.example", "wingtip.example", "contoso.example"] {
+        turn(&mut rig, 1, partner);
+    }
+    assert_eq!(asked_anew(&mut rig), ["wingtip.example"]);
+    rig.wait(Duration::from_secs(300));
+    assert_eq!(asked_anew(&mut rig), NOBODY);
+    turn(&mut rig, 1, "litware.example");
+    assert_eq!(asked_anew(&mut rig), NOBODY, "by then every stream has been given up");
 }
 
 // Rule: life.edge-loss
 #[test]
 fn edges_that_die_again_and_again_do_not_pile_up_rounds() {
     let mut rig = Rig::new();
-    for origin in 0..100 {
+    rig.edge_comes(1);
+    for origin in 2..100 {
         rig.edge_dies(origin, &["fabrikam.example"]);
         rig.wait(Duration::from_secs(5));
         rig.handle(Input::DeadlinePassed);
     }
     // The one that is being read, and one behind it.
     assert_eq!(asked_anew(&mut rig), ["fabrikam.example"; 2]);
+}
+
+// Rule: life.edge-loss
+#[test]
+fn whatever_else_is_to_be_told_goes_before_what_is_told_for_an_edge() {
+    let mut rig = Rig::new();
+    rig.is_store_mute = true;
+    rig.edge_comes(1);
+    rig.edge_dies(7, &["fabrikam.example", "wingtip.example"]);
+    rig.wait(Duration::from_secs(5));
+    rig.handle(Input::DeadlinePassed);
+    let page = |name: &str| -> Vec<Pair> {
+        (0..100).map(|n| Pair::new(key(&format!("{name}{n}@contoso.example"), BOB))).collect()
+    };
+    let (round, _) = rig.out.pages.remove(0);
+    rig.handle(Input::Page(round, Ok(page("edge"))));
+    assert!(rig.out.pages.is_empty(), "one page at a time");
+    let back = Round { domain: DomainName::parse("fabrikam.example").unwrap(), news: News::All(PairInput::StreamBack) };
+    rig.engine.add_round(back, rig.now);
+    rig.engine.read_page(rig.now, &mut rig.out);
+    let (round, _) = rig.out.pages.remove(0);
+    assert!(matches!(round.news, News::All(PairInput::StreamBack)));
+    rig.handle(Input::Page(round.clone(), Ok(page("back"))));
+    rig.out.pages.clear();
+    rig.handle(Input::Page(round, Ok(Vec::new())));
+    rig.out.loads.clear();
+    for _ in 0..100 {
+        rig.wait(Duration::from_millis(100));
+        rig.handle(Input::DeadlinePassed);
+    }
+    assert_eq!(rig.out.loads.len(), 100);
+    assert!(rig.out.loads.iter().all(|pair| pair.local.as_str().starts_with("back")), "{:?}", rig.out.loads);
+    rig.wait(Duration::from_millis(500));
+    rig.handle(Input::DeadlinePassed);
+    assert!(rig.out.loads.last().is_some_and(|pair| pair.local.as_str().starts_with("edge")));
 }
 
 // Rule: life.restart.pace
@@ -311,7 +410,9 @@ fn after_a_start_twenty_dialogs_are_taken_up_in_a_second() {
 #[test]
 fn a_start_a_partners_return_and_the_end_of_an_edge_are_told_at_a_rate_and_some_pairs_together() {
     let start = News::All(PairInput::Restart { before_ms: u64::MAX });
-    for (news, rate) in [(start, 20), (News::All(PairInput::StreamBack), 10), (News::Edge("7".into()), 10)] {
+    for (news, rate) in
+        [(start, 20), (News::All(PairInput::StreamBack), 10), (News::Edge { origin: 7, occasion: "1".into() }, 10)]
+    {
         let mut rig = Rig::new();
         rig.is_store_mute = true;
         let round = Round { domain: DomainName::parse("fabrikam.example").unwrap(), news };

@@ -31,6 +31,17 @@ fn after_an_edge_has_died_he_is_asked_and_shown_what_he_was_shown() {
     lab.notify(&subscribe, "p1", 2, "active;expires=600", &pidf(&[]));
     lab.settle_all();
     assert_eq!(stanzas(&lab.feed(PairInput::EdgeLost)), ["Probe -", "Unavailable -"]);
+    // While the pool says nothing, what he hears next is all of it.
+    let mut lab = Lab::new(FED);
+    let subscribe = lab.authorised(&pidf(&[("desk", "open", "")]));
+    lab.settle_all();
+    lab.notify(&subscribe, "p1", 2, "terminated;reason=giveup", "");
+    lab.settle_all();
+    assert_eq!(stanzas(&lab.feed(PairInput::EdgeLost)), Vec::<String>::new());
+    let again = sent(&lab.due());
+    lab.answer(&again, 200, &[]);
+    let out = lab.notify(&again, "p2", 1, "active;expires=3600", &pidf(&[("desk", "open", "")]));
+    assert_eq!(stanzas(&out), ["Available desk"]);
     // Whoever watches nobody is asked nothing, and who has not been told anything missed nothing.
     let mut lab = Lab::new(FED);
     lab.typed("subscribe");
