@@ -22,6 +22,10 @@ const RETURN_PATIENCE: Duration = Duration::from_secs(5);
 /// How long a partner may write into a dead stream: Linux gives up after a quarter of an hour (`tcp_retries2`).
 const TURN_PATIENCE: Duration = Duration::from_secs(1_200);
 
+/// Dead edges that are remembered for that; the one that died first is forgotten before. Each has up to all partners, and an
+/// edge that ends again and again is a new process each time.
+const DEAD_KEPT: usize = 64;
+
 /// Of two gateways that see an edge die in the same such time, one asks for both.
 const OCCASION_MS: u64 = 60_000;
 
@@ -36,6 +40,7 @@ pub(super) struct Edges {
 /// A process of an edge that ended, or whose link broke.
 #[derive(Debug, Default)]
 struct Lost {
+    name: String,
     partners: BTreeSet<DomainName>,
     /// Those of them who have come to another edge since.
     turned: BTreeSet<DomainName>,
@@ -73,6 +78,24 @@ impl Edges {
         });
         deadlines.min()
     }
+
+    #[cfg(test)]
+    pub(super) fn dead(&self) -> usize {
+        self.lost.len()
+    }
+
+    /// Forgets the dead that are too many.
+    fn forget_first(&mut self) {
+        let dead = self.lost.iter().filter_map(|(origin, lost)| match lost.fate {
+            Fate::Dead { forget_at } => Some((forget_at, *origin)),
+            Fate::Back | Fate::Gone { .. } => None,
+        });
+        let mut dead: Vec<_> = dead.collect();
+        dead.sort_unstable();
+        for (_, origin) in dead.iter().rev().skip(DEAD_KEPT) {
+            self.lost.remove(origin);
+        }
+    }
 }
 
 impl Engine {
@@ -98,6 +121,7 @@ impl Engine {
             Parting::InOrder => {}
             Parting::Lost(partners) => {
                 let lost = lost.entry(edge.origin).or_default();
+                lost.name.clone_from(&edge.name);
                 lost.partners.extend(partners);
                 if left == 0 {
                     lost.turned.clear();
@@ -132,8 +156,8 @@ impl Engine {
         let mut rounds = Vec::new();
         self.edges.lost.retain(|origin, lost| match lost.fate {
             Fate::Gone { dead_at } if dead_at <= now.instant => {
-                let partners = lost.partners.len();
-                tracing::info!(partners, "an edge does not come back: presence is asked for and shown anew");
+                let (edge, partners) = (&lost.name, lost.partners.len());
+                tracing::info!(edge, partners, "an edge does not come back: presence is asked for and shown anew");
                 lost.occasion = (now.unix_ms / OCCASION_MS).max(lost.occasion + 1);
                 let news = lost.news(*origin, "at once");
                 let round = |domain: &DomainName| Round { domain: domain.clone(), news: news.clone() };
@@ -147,6 +171,7 @@ impl Engine {
             Fate::Dead { forget_at } => forget_at > now.instant,
             Fate::Back | Fate::Gone { .. } => true,
         });
+        self.edges.forget_first();
         self.ask_anew(rounds, now, out);
     }
 

@@ -344,6 +344,7 @@ fn edges_that_die_again_and_again_do_not_pile_up_rounds() {
     }
     // The one that is being read, and one behind it.
     assert_eq!(asked_anew(&mut rig), ["fabrikam.example"; 2]);
+    assert_eq!(rig.engine.edges.dead(), 64);
 }
 
 // Rule: life.edge-loss
