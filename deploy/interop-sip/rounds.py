@@ -43,6 +43,8 @@ def play(name):
         finally:
             world.down()
             environment.leave_and_remove()
+            for line in world.kamailio_broke()[:5]:
+                print(f"{name}: Kamailio broke by itself: {line}", flush=True)
     print(f"{name}: {time.monotonic() - began:.0f} s", flush=True)
     return ended_badly
 

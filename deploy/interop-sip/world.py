@@ -87,6 +87,13 @@ def restart_gateway(next_hops=None):
     parties.wait_for_road()
 
 
+def kamailio_broke():
+    """What it said of an end of one of its processes that nobody asked for."""
+    output = _process("kamailio").output
+    lines = output.read_text(encoding="utf-8", errors="replace").splitlines() if output.exists() else []
+    return [line for line in lines if "exited by a signal" in line or " BUG: " in line]
+
+
 def stop_kamailio():
     """Ends it, and returns what it was."""
     process = _process("kamailio")
