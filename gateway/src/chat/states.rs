@@ -13,6 +13,9 @@ use crate::translate::message_stanza::ChatState;
 /// The longest that a SIP client's "active" is believed, whatever it promises.
 const LONGEST_REFRESH: Duration = Duration::from_secs(600);
 
+/// How soon a status that something stood before is tried again: a person does not notice half a second.
+const TRY_AGAIN: Duration = Duration::from_millis(500);
+
 /// How a way of carrying the status wants it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Form {
@@ -49,6 +52,8 @@ pub enum Input {
     Status(IsComposing),
     /// A message of the SIP user.
     MessageFromSip,
+    /// The status that was just asked for did not go, because something else is under way to the SIP user.
+    InTheWay,
     /// SIP answered 415 to a status.
     StatusUnsupported,
     /// The SIP user has left the session.
@@ -60,7 +65,8 @@ pub enum Input {
 /// What the machine asks of the world.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Output {
-    /// A status for the SIP user; it may be dropped, and must not wait behind anything.
+    /// A status for the SIP user. It must not wait behind anything: when something is in its way it is dropped, and
+    /// [`Input::InTheWay`] says so; what holds a little later is asked for then.
     ToSip(IsComposing),
     /// A standalone chat state for the XMPP user.
     ToXmpp(ChatState),
@@ -76,21 +82,28 @@ pub struct ChatStates {
     is_known_to_client: bool,
     /// Whether SIP takes no status (RFC 3994, section 4).
     is_unsupported: bool,
-    /// When "active" may be said again (RFC 3994, section 3.2).
+    /// When "active" may be said again (RFC 3994, section 3.2); until then the SIP user believes the last one.
     next_active_at: Option<Instant>,
+    /// Until when what could not be said is tried again.
+    give_up_at: Option<Instant>,
 }
 
 /// What the SIP user was told of the XMPP user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Said {
     Idle,
-    /// He writes, but it is too early to say so again.
+    /// He writes, but it is too early to say so, or something was in the way.
     Held {
         say_at: Instant,
+        refreshes_left: u32,
     },
     Active {
         refresh_at: Instant,
         refreshes_left: u32,
+    },
+    /// He has stopped, and something was in the way.
+    Stopped {
+        say_at: Instant,
     },
 }
 
@@ -111,6 +124,7 @@ impl ChatStates {
             is_known_to_client: false,
             is_unsupported: false,
             next_active_at: None,
+            give_up_at: None,
         }
     }
 
@@ -137,10 +151,12 @@ impl ChatStates {
             // A client that answers without a state does not know them. Content ends composing by itself.
             Input::MessageFromXmpp(state) => {
                 self.is_known_to_client = state.is_some();
+                self.give_up_at = None;
                 self.said = Said::Idle;
             }
             Input::Status(status) => self.status(status, now, out),
             Input::MessageFromSip => self.heard = Heard::Idle,
+            Input::InTheWay => self.in_the_way(now),
             Input::StatusUnsupported => {
                 self.is_unsupported = true;
                 self.said = Said::Idle;
@@ -161,7 +177,7 @@ impl ChatStates {
     pub fn deadline(&self) -> Option<Instant> {
         let said = match self.said {
             Said::Idle => None,
-            Said::Held { say_at } => Some(say_at),
+            Said::Held { say_at, .. } | Said::Stopped { say_at } => Some(say_at),
             Said::Active { refresh_at, .. } => Some(refresh_at),
         };
         let heard = match self.heard {
@@ -175,23 +191,48 @@ impl ChatStates {
         if self.is_unsupported {
             return;
         }
+        self.give_up_at = None;
+        let refreshes_left = self.form.refreshes;
         self.said = match (state, self.said) {
             (ChatState::Composing, Said::Idle) => match self.next_active_at.filter(|at| *at > now) {
-                Some(say_at) => Said::Held { say_at },
-                None => self.say_active(self.form.refreshes, now, out),
+                Some(say_at) => Said::Held { say_at, refreshes_left },
+                None => self.say_active(refreshes_left, now, out),
             },
             // He said it again, so his client lives.
-            (ChatState::Composing, Said::Active { refresh_at, .. }) => {
-                Said::Active { refresh_at, refreshes_left: self.form.refreshes }
+            (ChatState::Composing, Said::Active { refresh_at, .. }) => Said::Active { refresh_at, refreshes_left },
+            (ChatState::Composing, Said::Held { say_at, .. }) => Said::Held { say_at, refreshes_left },
+            // That he had stopped was never said.
+            (ChatState::Composing, Said::Stopped { .. }) => {
+                Said::Active { refresh_at: self.next_active_at.unwrap_or(now), refreshes_left }
             }
-            (ChatState::Composing, held @ Said::Held { .. }) => held,
             (ChatState::Active | ChatState::Paused | ChatState::Inactive, Said::Active { .. }) => {
                 out.push(Output::ToSip(IDLE));
                 Said::Idle
             }
             (ChatState::Active | ChatState::Paused | ChatState::Inactive, Said::Idle | Said::Held { .. }) => Said::Idle,
+            (
+                ChatState::Active | ChatState::Paused | ChatState::Inactive | ChatState::Gone,
+                Said::Stopped { say_at },
+            ) => Said::Stopped { say_at },
             // It maps to nothing (RFC 7573, section 6): the session ends, or the status runs out.
-            (ChatState::Gone, _) => Said::Idle,
+            (ChatState::Gone, Said::Idle | Said::Held { .. } | Said::Active { .. }) => Said::Idle,
+        };
+    }
+
+    /// Tries again in a moment: "active" for as long as its refresh is, the end of it until the SIP user's client believes
+    /// in an end anyway.
+    fn in_the_way(&mut self, now: Instant) {
+        let say_at = now + TRY_AGAIN;
+        let give_up_at = *self.give_up_at.get_or_insert(now + self.form.refresh);
+        self.said = match self.said {
+            Said::Active { refreshes_left, .. } => {
+                self.next_active_at = None;
+                if say_at < give_up_at { Said::Held { say_at, refreshes_left } } else { Said::Idle }
+            }
+            Said::Idle if self.next_active_at.is_some_and(|believed_until| say_at < believed_until) => {
+                Said::Stopped { say_at }
+            }
+            said @ (Said::Idle | Said::Held { .. } | Said::Stopped { .. }) => said,
         };
     }
 
@@ -228,15 +269,22 @@ impl ChatStates {
 
     fn deadline_passed(&mut self, now: Instant, out: &mut Vec<Output>) {
         self.said = match self.said {
-            Said::Held { say_at } if say_at <= now => self.say_active(self.form.refreshes, now, out),
-            Said::Active { refresh_at, refreshes_left } if refresh_at <= now => match refreshes_left.checked_sub(1) {
-                Some(left) => self.say_active(left, now, out),
-                None => {
-                    out.push(Output::ToSip(IDLE));
-                    Said::Idle
+            Said::Held { say_at, refreshes_left } if say_at <= now => self.say_active(refreshes_left, now, out),
+            Said::Active { refresh_at, refreshes_left } if refresh_at <= now => {
+                self.give_up_at = None;
+                match refreshes_left.checked_sub(1) {
+                    Some(left) => self.say_active(left, now, out),
+                    None => {
+                        out.push(Output::ToSip(IDLE));
+                        Said::Idle
+                    }
                 }
-            },
-            said @ (Said::Idle | Said::Held { .. } | Said::Active { .. }) => said,
+            }
+            Said::Stopped { say_at } if say_at <= now => {
+                out.push(Output::ToSip(IDLE));
+                Said::Idle
+            }
+            said @ (Said::Idle | Said::Held { .. } | Said::Active { .. } | Said::Stopped { .. }) => said,
         };
         self.heard = match self.heard {
             Heard::Composing { until, .. } if until <= now => Self::stopped(self.heard, out),

@@ -9,11 +9,13 @@ const PAUSED: Output = Output::ToXmpp(ChatState::Paused);
 struct Chat {
     states: ChatStates,
     start: Instant,
+    /// Whether something is under way to the SIP user, so that no status reaches him.
+    is_in_the_way: bool,
 }
 
 impl Chat {
     fn new(form: Form) -> Self {
-        Self { states: ChatStates::new(form), start: Instant::now() }
+        Self { states: ChatStates::new(form), start: Instant::now(), is_in_the_way: false }
     }
 
     /// With a client that has shown that it knows chat states.
@@ -24,8 +26,17 @@ impl Chat {
     }
 
     fn at(&mut self, second: u64, input: Input) -> Vec<Output> {
+        self.handle(input, self.start + Duration::from_secs(second))
+    }
+
+    /// Takes a step; returns what reached somebody.
+    fn handle(&mut self, input: Input, now: Instant) -> Vec<Output> {
         let mut out = Vec::new();
-        self.states.handle(input, self.start + Duration::from_secs(second), &mut out);
+        self.states.handle(input, now, &mut out);
+        if self.is_in_the_way && out.iter().any(|output| matches!(output, Output::ToSip(_))) {
+            out.retain(|output| matches!(output, Output::ToXmpp(_)));
+            self.states.handle(Input::InTheWay, now, &mut out);
+        }
         out
     }
 
@@ -33,8 +44,7 @@ impl Chat {
     fn until(&mut self, second: u64) -> Vec<(u64, Output)> {
         let mut all = Vec::new();
         while let Some(at) = self.states.deadline().filter(|at| *at <= self.start + Duration::from_secs(second)) {
-            let mut out = Vec::new();
-            self.states.handle(Input::DeadlinePassed, at, &mut out);
+            let out = self.handle(Input::DeadlinePassed, at);
             let at = (at - self.start).as_secs();
             all.extend(out.into_iter().map(|output| (at, output)));
         }
@@ -137,6 +147,66 @@ fn active_is_said_once_in_a_refresh_interval() {
     assert_eq!(chat.until(1000), []);
 }
 
+// RFC 3428 section 8: a status is not queued; what holds is said when the way is free.
+// Rule: state.pending
+#[test]
+fn what_something_was_in_the_way_of_is_said_a_moment_later() {
+    let mut chat = Chat::new(Form::STATUS_MESSAGE);
+    for (second, state, status) in [(0, ChatState::Composing, ACTIVE), (10, ChatState::Paused, STOPPED)] {
+        chat.is_in_the_way = true;
+        assert_eq!(chat.at(second, Input::State(state)), []);
+        assert_eq!(chat.until(second + 5), []);
+        chat.is_in_the_way = false;
+        assert_eq!(chat.until(second + 6), [(second + 5, status)]);
+    }
+    assert_eq!(chat.until(1000), []);
+}
+
+// Rule: state.pending
+#[test]
+fn what_holds_no_more_when_the_way_is_free_is_not_said() {
+    let mut chat = Chat::new(Form::STATUS_MESSAGE);
+    chat.is_in_the_way = true;
+    chat.at(0, Input::State(ChatState::Composing));
+    chat.at(1, Input::State(ChatState::Paused));
+    chat.is_in_the_way = false;
+    assert_eq!(chat.until(1000), []);
+    // He goes on, and what was said of him is true again.
+    assert_eq!(chat.at(1000, Input::State(ChatState::Composing)), [ACTIVE]);
+    chat.is_in_the_way = true;
+    chat.at(1010, Input::State(ChatState::Paused));
+    chat.at(1010, Input::State(ChatState::Composing));
+    chat.is_in_the_way = false;
+    assert_eq!(chat.until(1070), [(1060, ACTIVE)]);
+    // Content says it.
+    chat.is_in_the_way = true;
+    chat.at(1080, Input::State(ChatState::Paused));
+    chat.at(1080, Input::MessageFromXmpp(None));
+    chat.is_in_the_way = false;
+    assert_eq!(chat.until(10_000), []);
+}
+
+// Rule: state.pending, state.expiry
+#[test]
+fn a_way_that_stays_closed_is_tried_for_as_long_as_a_status_lasts() {
+    let mut chat = Chat::new(Form::STATUS_MESSAGE);
+    chat.is_in_the_way = true;
+    chat.at(0, Input::State(ChatState::Composing));
+    assert_eq!(chat.until(59), []);
+    assert!(chat.states.deadline().is_some());
+    assert_eq!(chat.until(60), []);
+    assert_eq!(chat.states.deadline(), None);
+    // Said at 100, the SIP user believes it until 160.
+    chat.is_in_the_way = false;
+    assert_eq!(chat.at(100, Input::State(ChatState::Composing)), [ACTIVE]);
+    chat.is_in_the_way = true;
+    chat.at(110, Input::State(ChatState::Paused));
+    assert_eq!(chat.until(159), []);
+    assert!(chat.states.deadline().is_some());
+    assert_eq!(chat.until(160), []);
+    assert_eq!(chat.states.deadline(), None);
+}
+
 // RFC 3994 section 4.
 // Rule: state.415
 #[test]
@@ -191,11 +261,14 @@ proptest::proptest! {
     /// and silence ends everything.
     // Rule: state.no-repeat, state.expiry
     #[test]
-    fn nothing_is_repeated_and_nothing_stays(steps in proptest::collection::vec((0_u64..90, 0_usize..10), 0..60)) {
+    fn nothing_is_repeated_and_nothing_stays(
+        steps in proptest::collection::vec((0_u64..90, 0_usize..10, proptest::bool::ANY), 0..60)
+    ) {
         let mut chat = Chat::new(Form::STATUS_MESSAGE);
         let (mut clock, mut outputs) = (0, Vec::new());
-        for (wait, choice) in steps {
+        for (wait, choice, is_in_the_way) in steps {
             clock += wait;
+            chat.is_in_the_way = is_in_the_way;
             outputs.extend(chat.until(clock).into_iter().map(|(_, output)| output));
             let input = match choice {
                 0 => Input::State(ChatState::Composing),

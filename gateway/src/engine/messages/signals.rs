@@ -151,7 +151,7 @@ impl Engine {
         (uri.scheme() == Scheme::Sip && self.settings.domains.is_local(&domain)).then_some(uri)
     }
 
-    /// Sends a MESSAGE that is no stanza's. A status must not wait behind anything, and nothing behind it for long.
+    /// Sends a MESSAGE that is no stanza's.
     #[expect(clippy::too_many_arguments, reason = "what goes where, for whom, when, and where effects go")]
     fn send_own(
         &mut self,
@@ -163,9 +163,6 @@ impl Engine {
         now: Now,
         out: &mut Outputs,
     ) {
-        if matches!(errand, Errand::Status) && self.lanes.is_busy(&pair.local) {
-            return;
-        }
         let (from, to) = (pair.remote.as_jid().clone(), pair.local.as_jid().clone());
         let ids = self.endpoint.ids();
         let key = StanzaKey { origin: ids.number(), key: ids.number() };
@@ -309,7 +306,13 @@ impl Engine {
         self.conversations.step(pair, Some(form), input, now, &mut outputs);
         for output in outputs {
             match output {
-                Output::ToSip(status) => self.status_to_sip(pair, status, now, out),
+                Output::ToSip(status) => {
+                    if self.is_in_the_way_of_status(pair) {
+                        self.conversations.step(pair, Some(form), Input::InTheWay, now, &mut Vec::new());
+                    } else {
+                        self.status_to_sip(pair, status, now, out);
+                    }
+                }
                 Output::ToXmpp(state) => self.state_to_xmpp(pair, state, now, out),
             }
         }
@@ -321,6 +324,12 @@ impl Engine {
             let form = self.form_of_states(&pair);
             self.step_states(&pair, form, Input::DeadlinePassed, now, out);
         }
+    }
+
+    /// Whether something is under way to the SIP user, so that a status would have to wait, which it must not (RFC 3428,
+    /// section 8).
+    fn is_in_the_way_of_status(&self, pair: &PairKey) -> bool {
+        if self.sessions.carries(pair) { !self.sessions.takes_status(pair) } else { self.lanes.is_busy(&pair.local) }
     }
 
     fn status_to_sip(&mut self, pair: &PairKey, status: IsComposing, now: Now, out: &mut Outputs) {

@@ -143,6 +143,13 @@ impl Sessions {
         self.carrier(pair).is_some_and(|id| !self.is_stream(id))
     }
 
+    /// Whether the session that carries the messages of a pair takes a status now: one that is not open yet has nothing to
+    /// say it in, and behind a message that is under way it must not wait.
+    pub(super) fn takes_status(&self, pair: &PairKey) -> bool {
+        let talk = self.carrier(pair).and_then(|id| self.talks.get(&id));
+        talk.is_some_and(|talk| talk.line.is_open() && talk.line.is_quiet())
+    }
+
     fn is_stream(&self, id: SessionId) -> bool {
         self.talks.get(&id).is_some_and(|talk| talk.stream.is_some())
     }

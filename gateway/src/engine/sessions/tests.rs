@@ -433,6 +433,21 @@ fn typing_of_the_xmpp_user_is_said_in_the_session_every_five_seconds() {
     assert!(body(&rig.requests()[0]).contains("\"idle\""));
 }
 
+// Rule: session.typing, state.pending
+#[test]
+fn typing_behind_a_message_of_the_session_is_said_when_that_is_answered() {
+    let mut rig = Rig::lync();
+    open_with_states(&mut rig);
+    rig.stanza(StanzaKind::Message, BOB, "alice@contoso.example", "type='chat' id='m2'><body>and then</body>");
+    let message = rig.requests().remove(0);
+    state(&mut rig, "composing");
+    rig.pass(Duration::from_secs(1));
+    assert!(rig.requests().is_empty());
+    rig.answer(&message, Status::OK);
+    rig.pass(Duration::from_secs(1));
+    assert!(body(&rig.requests()[0]).contains("\"type\""));
+}
+
 // Rule: session.typing, state.expiry
 #[test]
 fn typing_of_the_sip_user_is_composing_until_ten_seconds_of_silence() {

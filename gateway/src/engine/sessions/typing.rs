@@ -12,7 +12,7 @@ use crate::engine::{Engine, Now, Outputs};
 use crate::presence::record::PairKey;
 
 impl Engine {
-    /// Tells the SIP user in the session of the pair. One that is not open yet has nothing to say it in.
+    /// Tells the SIP user in the session of the pair, which takes it now ([`Sessions::takes_status`]).
     pub(in crate::engine) fn status_in_session(
         &mut self,
         pair: &PairKey,
@@ -21,10 +21,7 @@ impl Engine {
         out: &mut Outputs,
     ) {
         let Some(id) = self.sessions.carrier(pair) else { return };
-        // While a message is under way a status must not wait behind it (RFC 3428, section 8).
-        let Some(talk) = self.sessions.talks.get(&id).filter(|talk| talk.line.is_open() && talk.line.is_quiet()) else {
-            return;
-        };
+        let Some(talk) = self.sessions.talks.get(&id) else { return };
         if let Some(stream) = talk.stream {
             return self.status_on_stream(stream, status, now, out);
         }

@@ -101,14 +101,30 @@ fn a_client_that_shows_no_states_hears_none() {
 
 // Rule: state.pending, message.one-at-a-time
 #[test]
-fn no_status_is_sent_while_a_message_is_under_way_and_none_waits() {
+fn no_status_is_sent_while_a_message_is_under_way_and_what_holds_then_is_sent_afterwards() {
     let mut rig = Rig::new();
     talk(&mut rig);
     rig.message(BOB, "one");
     let message = rig.requests().remove(0);
     state(&mut rig, BOB, "composing");
+    state(&mut rig, BOB, "paused");
+    state(&mut rig, BOB, "composing");
+    pass(&mut rig, 3);
     assert!(rig.requests().is_empty());
     rig.answer(&message, Status::OK);
+    assert!(rig.requests().is_empty(), "none has waited");
+    pass(&mut rig, 1);
+    let requests = rig.requests();
+    assert!(requests.len() == 1 && body(&requests[0]).contains("<state>active</state>"), "{requests:?}");
+    // He stops before that is answered: she must not see him write for another minute.
+    state(&mut rig, BOB, "paused");
+    assert!(rig.requests().is_empty());
+    rig.answer(&requests[0], Status::OK);
+    pass(&mut rig, 1);
+    let requests = rig.requests();
+    assert!(requests.len() == 1 && body(&requests[0]).contains("<state>idle</state>"), "{requests:?}");
+    rig.answer(&requests[0], Status::OK);
+    pass(&mut rig, 600);
     assert!(rig.requests().is_empty());
 }
 
