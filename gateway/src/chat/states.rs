@@ -13,7 +13,8 @@ use crate::translate::message_stanza::ChatState;
 /// The longest that a SIP client's "active" is believed, whatever it promises.
 const LONGEST_REFRESH: Duration = Duration::from_secs(600);
 
-/// How soon a status that something stood before is tried again: a person does not notice half a second.
+/// How soon a status that something stood before is tried again: a person does not notice half a second. Then as long as
+/// it has waited already, so that many who type to a device that says nothing cost little.
 const TRY_AGAIN: Duration = Duration::from_millis(500);
 
 /// How a way of carrying the status wants it.
@@ -222,8 +223,9 @@ impl ChatStates {
     /// Tries again in a moment: "active" for as long as its refresh is, the end of it until the SIP user's client believes
     /// in an end anyway.
     fn in_the_way(&mut self, now: Instant) {
-        let say_at = now + TRY_AGAIN;
         let give_up_at = *self.give_up_at.get_or_insert(now + self.form.refresh);
+        let waited = self.form.refresh.saturating_sub(give_up_at.saturating_duration_since(now));
+        let say_at = now + waited.max(TRY_AGAIN);
         self.said = match self.said {
             Said::Active { refreshes_left, .. } => {
                 self.next_active_at = None;

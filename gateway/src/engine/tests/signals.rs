@@ -113,7 +113,7 @@ fn no_status_is_sent_while_a_message_is_under_way_and_what_holds_then_is_sent_af
     assert!(rig.requests().is_empty());
     rig.answer(&message, Status::OK);
     assert!(rig.requests().is_empty(), "none has waited");
-    pass(&mut rig, 1);
+    pass(&mut rig, 3);
     let requests = rig.requests();
     assert!(requests.len() == 1 && body(&requests[0]).contains("<state>active</state>"), "{requests:?}");
     // He stops before that is answered: she must not see him write for another minute.
