@@ -12,7 +12,7 @@ use crate::engine::{Engine, Now, Outputs};
 use crate::presence::record::PairKey;
 
 impl Engine {
-    /// Tells the SIP user in the session of the pair, which takes it now ([`Sessions::takes_status`]).
+    /// Tells the SIP user in the session of the pair, which takes it now: `takes_status` says so.
     pub(in crate::engine) fn status_in_session(
         &mut self,
         pair: &PairKey,
